@@ -1,0 +1,194 @@
+//! A connection as its user sees it: a [`Sender`] that never waits, a [`Receiver`] that drives.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{BoxFuture, CloseReason, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES, SendError, TransportKind};
+
+/// Which of the two lanes a message takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Reliable and ordered: what must arrive (join, paired, peer left, corrections).
+    Control,
+    /// Latest wins: what the next one makes worthless (moves).
+    State,
+}
+
+impl Lane {
+    /// Largest message on this lane, in bytes.
+    pub const fn max_bytes(self) -> usize {
+        match self {
+            Self::Control => MAX_CONTROL_BYTES,
+            Self::State => MAX_STATE_BYTES,
+        }
+    }
+}
+
+/// What the transport itself knows of the path. `None` where it cannot know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStats {
+    /// Smoothed round-trip time in µs, as the transport's own loss recovery uses it.
+    pub rtt_us: Option<u64>,
+    /// Lowest round-trip time seen, in µs.
+    pub min_rtt_us: Option<u64>,
+    /// Congestion window in bytes.
+    pub congestion_window_bytes: Option<u64>,
+    /// The congestion control in effect, read back from the stack.
+    pub congestion: Option<String>,
+    /// Packets declared lost.
+    pub lost_packets: Option<u64>,
+    /// Packets (TCP: segments) sent again. QUIC sends frames again, never packets, and counts none.
+    pub retransmitted_packets: Option<u64>,
+    /// Packets sent, acknowledgements included.
+    pub sent_packets: Option<u64>,
+    /// Packets received.
+    pub received_packets: Option<u64>,
+    /// Bytes sent. TCP: payload with retransmissions; QUIC: UDP payload.
+    pub sent_bytes: Option<u64>,
+    /// Bytes received, counted as the sent ones.
+    pub received_bytes: Option<u64>,
+    /// Largest packet payload: TCP's MSS, QUIC's current MTU.
+    pub max_packet_bytes: Option<u64>,
+    /// TLS version and cipher suite, such as `TLSv1.3 TLS13_AES_128_GCM_SHA256`; `None` if unencrypted.
+    pub tls: Option<String>,
+}
+
+/// The sending half of a transport's connection. Every method returns at once.
+pub(crate) trait SendHalf: Send + Sync {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason>;
+    /// Returns how many unsent updates this one replaced.
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
+    fn close(&self, goodbye: Goodbye);
+    fn path_stats(&self) -> PathStats;
+}
+
+/// The receiving half, which drives the connection. Dropping it ends the connection.
+pub(crate) trait RecvHalf: Send {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>>;
+    /// Waits until the goodbye is out, for a bounded time.
+    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// How long a side that said goodbye waits for it to arrive.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// A connection, in its two halves.
+#[derive(Debug)]
+pub struct Connection {
+    /// Sends; can be cloned and used from any task.
+    pub sender: Sender,
+    /// Receives and drives; exactly one task polls it.
+    pub receiver: Receiver,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        kind: TransportKind,
+        remote_addr: SocketAddr,
+        sender: Arc<dyn SendHalf>,
+        receiver: Box<dyn RecvHalf>,
+    ) -> Self {
+        let sender = Sender { kind, remote_addr, inner: sender };
+        Self { receiver: Receiver { sender: sender.clone(), inner: receiver }, sender }
+    }
+}
+
+/// Sends on both lanes without ever waiting. Cheap to clone.
+#[derive(Clone)]
+pub struct Sender {
+    kind: TransportKind,
+    remote_addr: SocketAddr,
+    inner: Arc<dyn SendHalf>,
+}
+
+impl Sender {
+    /// The transport below.
+    pub fn kind(&self) -> TransportKind {
+        self.kind
+    }
+
+    /// The peer's address.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.remote_addr
+    }
+
+    /// Sends a message that must arrive, after those sent before it. Waits in a bounded queue where the peer is
+    /// slow; a full queue ends the connection.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] leaves the connection as it was; [`SendError::Closed`] says why it is over.
+    pub fn send_control(&self, message: &[u8]) -> Result<(), SendError> {
+        check_size(Lane::Control, message)?;
+        Ok(self.inner.send_control(message)?)
+    }
+
+    /// Sends an update that the next one makes worthless. Returns how many unsent updates it replaced.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn send_state(&self, message: &[u8]) -> Result<usize, SendError> {
+        check_size(Lane::State, message)?;
+        Ok(self.inner.send_state(message)?)
+    }
+
+    /// Ends the connection with a word for the peer. What was sent just before may be lost, so the goodbye carries
+    /// what the peer must know. The first goodbye counts.
+    pub fn close(&self, goodbye: Goodbye) {
+        self.inner.close(goodbye);
+    }
+
+    /// What the transport knows of the path now.
+    pub fn path_stats(&self) -> PathStats {
+        self.inner.path_stats()
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({} to {})", self.kind, self.remote_addr)
+    }
+}
+
+fn check_size(lane: Lane, message: &[u8]) -> Result<(), SendError> {
+    let (size, max) = (message.len(), lane.max_bytes());
+    if size > max { Err(SendError::TooLarge { size, max }) } else { Ok(()) }
+}
+
+/// Receives from both lanes and drives the connection: keep polling it even where nothing is expected. Dropping it
+/// ends the connection.
+pub struct Receiver {
+    sender: Sender,
+    inner: Box<dyn RecvHalf>,
+}
+
+impl Receiver {
+    /// The next message and its lane. Cancel safe.
+    ///
+    /// # Errors
+    /// Why the connection is over; the same again on every further call.
+    pub async fn recv(&mut self) -> Result<(Lane, Bytes), CloseReason> {
+        poll_fn(|cx| self.inner.poll_recv(cx)).await
+    }
+
+    /// Says goodbye and waits, for at most a second, until it is out.
+    pub async fn close(self, goodbye: Goodbye) {
+        self.sender.close(goodbye);
+        // Not an error: the peer may have been the first to leave.
+        let _ = tokio::time::timeout(LINGER, self.inner.flush_goodbye()).await;
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({} from {})", self.sender.kind, self.sender.remote_addr)
+    }
+}

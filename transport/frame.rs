@@ -1,0 +1,179 @@
+//! Length-delimited framing for every byte stream: TCP, TLS, and QUIC's streams.
+//!
+//! A frame is a two-byte big-endian payload length, one byte of kind, and the payload. Entry: [`FrameReader`]
+//! for what comes in, [`append`] for what goes out. Nothing here knows a socket.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::time::{Instant, Sleep};
+
+use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
+
+/// Length (2) and kind (1).
+pub(crate) const HEADER_BYTES: usize = 3;
+/// What one read may bring: a few dozen moves, or half of the largest control message. Small, because every
+/// idle connection holds one.
+pub(crate) const READ_CHUNK_BYTES: usize = 2048;
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Control = 0,
+    State = 1,
+    KeepAlive = 2,
+    Close = 3,
+}
+
+impl FrameKind {
+    fn parse(byte: u8) -> Result<Self, FrameError> {
+        [Self::Control, Self::State, Self::KeepAlive, Self::Close]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+            .ok_or(FrameError::UnknownKind(byte))
+    }
+
+    const fn max_payload_bytes(self) -> usize {
+        match self {
+            Self::Control => MAX_CONTROL_BYTES,
+            Self::State => MAX_STATE_BYTES,
+            Self::KeepAlive => 0,
+            Self::Close => 4 + Goodbye::MAX_REASON_BYTES,
+        }
+    }
+}
+
+/// Appends one frame to `out`. The caller has checked the size against the lane's limit.
+pub(crate) fn append(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
+    debug_assert!(payload.len() <= kind.max_payload_bytes());
+    out.reserve(HEADER_BYTES + payload.len());
+    out.put_u16(payload.len() as u16);
+    out.put_u8(kind as u8);
+    out.put_slice(payload);
+}
+
+/// The payload of a close frame: the code, then the reason.
+pub(crate) fn encode_goodbye(goodbye: &Goodbye) -> Vec<u8> {
+    let mut payload = goodbye.code.to_be_bytes().to_vec();
+    payload.extend_from_slice(goodbye.reason.as_bytes());
+    payload
+}
+
+/// The opposite of [`encode_goodbye`]; a reason that is not UTF-8 is kept readable.
+pub(crate) fn decode_goodbye(mut payload: Bytes) -> Result<Goodbye, FrameError> {
+    if payload.len() < 4 {
+        return Err(FrameError::Misplaced("truncated close"));
+    }
+    let code = payload.get_u32();
+    Ok(Goodbye::new(code, String::from_utf8_lossy(&payload)))
+}
+
+/// Cuts a byte stream into frames, and watches that a frame once begun is finished in time.
+pub(crate) struct FrameReader {
+    buffer: BytesMut,
+    deadline: Duration,
+    /// Armed only while a frame is incomplete; kept for the next time, so that it is allocated once.
+    unfinished: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+impl FrameReader {
+    pub(crate) fn new(deadline: Duration) -> Self {
+        Self { buffer: BytesMut::new(), deadline, unfinished: None, armed: false }
+    }
+
+    /// Where the next read goes, with room for at least [`READ_CHUNK_BYTES`].
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        self.buffer.reserve(READ_CHUNK_BYTES);
+        &mut self.buffer
+    }
+
+    /// The next whole frame, if there is one. A bad header is found before its payload is waited for.
+    pub(crate) fn next(&mut self) -> Result<Option<(FrameKind, Bytes)>, FrameError> {
+        if self.buffer.len() < HEADER_BYTES {
+            return Ok(None);
+        }
+        let size = usize::from(u16::from_be_bytes([self.buffer[0], self.buffer[1]]));
+        let kind = FrameKind::parse(self.buffer[2])?;
+        if size > kind.max_payload_bytes() {
+            return Err(FrameError::TooLong { size, max: kind.max_payload_bytes() });
+        }
+        if self.buffer.len() < HEADER_BYTES + size {
+            return Ok(None);
+        }
+        self.armed = false;
+        self.buffer.advance(HEADER_BYTES);
+        Ok(Some((kind, self.buffer.split_to(size).freeze())))
+    }
+
+    /// To be polled whenever [`Self::next`] had nothing: ready once a begun frame is over its deadline.
+    pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        if self.buffer.is_empty() {
+            return Poll::Pending;
+        }
+        let until = || Instant::now() + self.deadline;
+        let sleep = self.unfinished.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until())));
+        if !self.armed {
+            self.armed = true;
+            sleep.as_mut().reset(until());
+        }
+        sleep.as_mut().poll(cx).map(|()| CloseReason::ReadDeadline(self.deadline))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader() -> FrameReader {
+        FrameReader::new(Duration::from_secs(1))
+    }
+
+    #[test]
+    fn frames_survive_any_cut() {
+        let mut stream = Vec::new();
+        let payloads: Vec<Vec<u8>> = (0..40).map(|n| vec![n as u8; n * 25]).collect();
+        for payload in &payloads {
+            append(&mut stream, FrameKind::State, payload);
+        }
+        for cut in 1..97 {
+            let mut reader = reader();
+            let mut got = Vec::new();
+            for piece in stream.chunks(cut) {
+                reader.buffer().extend_from_slice(piece);
+                while let Some((kind, payload)) = reader.next().expect("valid") {
+                    assert_eq!(kind, FrameKind::State);
+                    got.push(payload.to_vec());
+                }
+            }
+            assert_eq!(got, payloads, "cut every {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn a_bad_header_is_refused_before_its_payload() {
+        let cases = [
+            ([0xff, 0xff, 0], FrameError::TooLong { size: 65535, max: MAX_CONTROL_BYTES }),
+            ([0x08, 0x00, 1], FrameError::TooLong { size: 2048, max: MAX_STATE_BYTES }),
+            ([0x00, 0x01, 2], FrameError::TooLong { size: 1, max: 0 }),
+            ([0x00, 0x01, 9], FrameError::UnknownKind(9)),
+        ];
+        for (header, error) in cases {
+            let mut reader = reader();
+            reader.buffer().extend_from_slice(&header);
+            assert_eq!(reader.next(), Err(error));
+        }
+    }
+
+    #[test]
+    fn goodbyes_round_trip_and_long_reasons_are_cut_at_a_character() {
+        let goodbye = Goodbye::new(300, "é".repeat(400));
+        assert_eq!(goodbye.reason.len(), Goodbye::MAX_REASON_BYTES);
+        assert_eq!(decode_goodbye(encode_goodbye(&goodbye).into()), Ok(goodbye));
+        assert!(decode_goodbye(Bytes::from_static(&[0, 0])).is_err());
+    }
+}

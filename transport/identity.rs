@@ -1,0 +1,386 @@
+//! Who the server is and whom the client trusts: certificates by rcgen, trust by certificate file or by pin.
+//!
+//! There is no accept-any. A pin replaces the chain and the name check, nothing else: the handshake's signature and
+//! the certificate's dates are still verified. TLS and QUIC use the same two configurations from here, with the same
+//! provider, version and suite.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    str::FromStr,
+    sync::{Arc, Mutex},
+};
+
+use ring::digest;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
+};
+
+use crate::{ConnectError, IdentityError, TransportKind};
+
+/// A self-made certificate is good for this many days: longer than any measurement or party, shorter than anybody
+/// forgets about it.
+const VALID_DAYS: i64 = 90;
+
+/// One suite for TLS and QUIC, so that both pay for the same cipher. It is the one QUIC's first packets need anyway
+/// (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
+pub(crate) const SUITE_NAME: &str = "TLSv1.3 TLS13_AES_128_GCM_SHA256";
+
+fn crypto_provider() -> Arc<CryptoProvider> {
+    let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    Arc::new(CryptoProvider { cipher_suites: vec![suite], ..provider::default_provider() })
+}
+
+/// A server's certificate and its private key.
+#[derive(Debug)]
+pub struct Identity {
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// A fresh self-signed identity for these names and addresses, in memory only.
+    ///
+    /// # Errors
+    /// A name that no certificate can carry.
+    pub fn generate(names: &[String]) -> Result<Self, IdentityError> {
+        let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
+        let mut params = rcgen::CertificateParams::new(names).map_err(failed)?;
+        let now = std::time::SystemTime::now();
+        // A day of slack for clients whose clock is behind.
+        params.not_before = (now - std::time::Duration::from_secs(86_400)).into();
+        params.not_after = (now + std::time::Duration::from_secs(86_400 * VALID_DAYS as u64)).into();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "netduel");
+        let key = rcgen::KeyPair::generate().map_err(failed)?;
+        let certificate = params.self_signed(&key).map_err(failed)?;
+        Ok(Self {
+            certificates: vec![certificate.der().clone()],
+            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        })
+    }
+
+    /// Loads a PEM certificate chain and its PEM key. A key that others can read is refused.
+    ///
+    /// # Errors
+    /// Which file is missing, loose or not what it should be.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
+        refuse_loose(key)?;
+        let certificates = read_certificates(certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| IdentityError::Unusable {
+            path: key.display().to_string(),
+            what: "PEM private key",
+            reason: error.to_string(),
+        })?;
+        Ok(Self { certificates, key })
+    }
+
+    /// Writes the identity as PEM: the certificate for everybody, the key in a new file with mode 0600.
+    ///
+    /// # Errors
+    /// A key file that exists already is not overwritten.
+    pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), IdentityError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let pem = to_pem("PRIVATE KEY", self.key.secret_der());
+        options
+            .open(key)
+            .and_then(|mut file| file.write_all(pem.as_bytes()))
+            .map_err(|source| file_error(key, source))?;
+        self.save_certificate(certificate)
+    }
+
+    /// Writes only the certificate, as PEM: what clients load with `--ca`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save_certificate(&self, path: &Path) -> Result<(), IdentityError> {
+        let pem: String = self.certificates.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
+        File::create(path)
+            .and_then(|mut file| file.write_all(pem.as_bytes()))
+            .map_err(|source| file_error(path, source))
+    }
+
+    /// SHA-256 of the certificate: what clients pin.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificates[0])
+    }
+
+    /// Trust in exactly this identity's certificate, for clients in the same process.
+    pub fn trust(&self) -> Trust {
+        Trust::Certificates(self.certificates.clone())
+    }
+
+    pub(crate) fn server_config(&self, alpn: &str) -> io::Result<ServerConfig> {
+        let mut config = ServerConfig::builder_with_provider(crypto_provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(self.certificates.clone(), self.key.clone_key())
+            })
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        config.alpn_protocols = vec![alpn.into()];
+        // No resumption: nothing here reconnects often, and tickets would be bytes and packets in every handshake.
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+}
+
+fn to_pem(label: &str, der: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new(label, der),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
+
+fn file_error(path: &Path, source: io::Error) -> IdentityError {
+    IdentityError::File { path: path.display().to_string(), source }
+}
+
+#[cfg(unix)]
+fn refuse_loose(key: &Path) -> Result<(), IdentityError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(key).map_err(|source| file_error(key, source))?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(IdentityError::LooseKey { path: key.display().to_string(), mode })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_loose(_key: &Path) -> Result<(), IdentityError> {
+    Ok(()) // Windows guards files by access lists, which a user's own folders inherit.
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let unusable = |reason: String| IdentityError::Unusable {
+        path: path.display().to_string(),
+        what: "PEM certificate",
+        reason,
+    };
+    let bytes = fs::read(path).map_err(|source| file_error(path, source))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|e| unusable(e.to_string()))?;
+    if certificates.is_empty() { Err(unusable("no CERTIFICATE block".into())) } else { Ok(certificates) }
+}
+
+/// SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(certificate: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+        Self(hash)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let bad = || IdentityError::BadPin(text.into());
+        let digits: Vec<u8> = text
+            .bytes()
+            .filter(|byte| *byte != b':')
+            .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
+            .collect::<Option<_>>()
+            .ok_or_else(bad)?;
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        if digits.len() != 64 {
+            return Err(bad());
+        }
+        bytes.try_into().map(Self).map_err(|_| bad())
+    }
+}
+
+/// Which server certificates a client accepts.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Those signed by one of these, or these themselves, for the right name and dates.
+    Certificates(Vec<CertificateDer<'static>>),
+    /// Exactly the one with this fingerprint, whatever its name, while its dates hold.
+    Pin(Fingerprint),
+}
+
+impl Trust {
+    /// Trust in the PEM certificates of a file.
+    ///
+    /// # Errors
+    /// A file that is missing or holds no certificate.
+    pub fn from_file(path: &Path) -> Result<Self, IdentityError> {
+        read_certificates(path).map(Self::Certificates)
+    }
+
+    /// A configuration for one connection, and the place where a refusal is noted.
+    pub(crate) fn client_config(
+        &self,
+        kind: TransportKind,
+        alpn: &str,
+    ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
+        let failed = |reason: String| ConnectError::Handshake { kind, reason };
+        let verifier =
+            Arc::new(Verifier::new(self).map_err(|error| ConnectError::Untrusted(error.to_string()))?);
+        let mut config = ClientConfig::builder_with_provider(crypto_provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| failed(error.to_string()))?
+            .dangerous() // rustls's word for "not the stock verifier"; ours adds pins and a typed refusal.
+            .with_custom_certificate_verifier(verifier.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.into()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok((config, verifier))
+    }
+}
+
+/// Checks the server's certificate and notes why it was refused, since neither TLS nor QUIC hands that back typed.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    rule: Rule,
+    refusal: Mutex<Option<ConnectError>>,
+}
+
+#[derive(Debug)]
+enum Rule {
+    Chain(Arc<WebPkiServerVerifier>),
+    Pin(Fingerprint),
+}
+
+impl Verifier {
+    fn new(trust: &Trust) -> Result<Self, Box<dyn std::error::Error>> {
+        let provider = crypto_provider();
+        let rule = match trust {
+            Trust::Pin(pin) => Rule::Pin(*pin),
+            Trust::Certificates(certificates) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates {
+                    roots.add(certificate.clone())?;
+                }
+                Rule::Chain(
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?,
+                )
+            }
+        };
+        Ok(Self { provider, rule, refusal: Mutex::new(None) })
+    }
+
+    /// Why the certificate was refused, if it was.
+    pub(crate) fn take_refusal(&self) -> Option<ConnectError> {
+        self.refusal.lock().ok()?.take()
+    }
+
+    fn refuse(&self, refusal: ConnectError, alert: rustls::Error) -> rustls::Error {
+        if let Ok(mut slot) = self.refusal.lock() {
+            *slot = Some(refusal);
+        }
+        alert
+    }
+
+    fn check_pin(
+        &self,
+        pin: Fingerprint,
+        certificate: &CertificateDer<'_>,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let presented = Fingerprint::of(certificate);
+        if presented != pin {
+            let refusal =
+                ConnectError::PinMismatch { expected: pin.to_string(), presented: presented.to_string() };
+            let alert = CertificateError::ApplicationVerificationFailure;
+            return Err(self.refuse(refusal, rustls::Error::InvalidCertificate(alert)));
+        }
+        // The pinned certificate is its own root: this checks its dates and that it is well formed.
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone().into_owned())?;
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(certificate)?,
+            &roots,
+            &[],
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = match &self.rule {
+            Rule::Chain(chain) => chain
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map(|_| ()),
+            Rule::Pin(pin) => self.check_pin(*pin, end_entity, now),
+        };
+        match verdict {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                let noted = self.refusal.lock().is_ok_and(|slot| slot.is_some());
+                if noted {
+                    return Err(error);
+                }
+                Err(self.refuse(ConnectError::Untrusted(error.to_string()), error))
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        None
+    }
+}

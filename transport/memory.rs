@@ -1,0 +1,232 @@
+//! In-process, for tests and simulations: no socket, no loss, no encryption; the same contract.
+//!
+//! An address is a port in a table of this process, so that everything that takes an address works unchanged.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::{
+    BoxFuture, Capabilities, CloseReason, ConnectError, Connection, Goodbye, Handshake, Identity, Lane,
+    Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    connection::{RecvHalf, SendHalf},
+    outbox::CONTROL_QUEUE_BYTES,
+};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: usize = 1024;
+
+pub(crate) const MEMORY: Memory = Memory;
+
+pub(crate) struct Memory;
+
+/// Who listens where.
+static LISTENERS: LazyLock<Mutex<HashMap<u16, mpsc::Sender<Connection>>>> = LazyLock::new(Mutex::default);
+
+fn listeners() -> MutexGuard<'static, HashMap<u16, mpsc::Sender<Connection>>> {
+    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Transport for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn summary(&self) -> &'static str {
+        "in-process, for tests"
+    }
+
+    fn default_port(&self) -> u16 {
+        1
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { encrypted: false, state_may_drop: false, max_state_bytes: MAX_STATE_BYTES }
+    }
+
+    fn bind(&self, addr: SocketAddr, _: &Identity, _: &Options) -> io::Result<Box<dyn Listen>> {
+        let mut listeners = listeners();
+        let port = match addr.port() {
+            0 => (1..=u16::MAX)
+                .find(|port| !listeners.contains_key(port))
+                .ok_or(io::ErrorKind::AddrNotAvailable)?,
+            port => port,
+        };
+        if listeners.contains_key(&port) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let (knock, knocks) = mpsc::channel(BACKLOG);
+        listeners.insert(port, knock);
+        Ok(Box::new(MemoryListen { addr: (addr.ip(), port).into(), knocks: tokio::sync::Mutex::new(knocks) }))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        to: &'a Target<'a>,
+        _: &'a Options,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        Box::pin(async move {
+            let refused = || ConnectError::Unreachable {
+                addr: to.addr,
+                kind: to.kind,
+                source: io::ErrorKind::ConnectionRefused.into(),
+            };
+            let knock = listeners().get(&to.addr.port()).cloned().ok_or_else(refused)?;
+            let (ours, theirs) = pair(to.addr);
+            knock.send(theirs).await.map_err(|_| refused())?;
+            Ok(ours)
+        })
+    }
+}
+
+struct MemoryListen {
+    addr: SocketAddr,
+    knocks: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+}
+
+impl Listen for MemoryListen {
+    fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+        Box::pin(async move {
+            let connection = self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?;
+            let handshake: Handshake = Box::pin(async move { Ok(connection) });
+            Ok((self.addr, handshake))
+        })
+    }
+}
+
+impl Drop for MemoryListen {
+    fn drop(&mut self) {
+        listeners().remove(&self.addr.port());
+    }
+}
+
+fn pair(addr: SocketAddr) -> (Connection, Connection) {
+    let (left, right) = (Arc::<Mailbox>::default(), Arc::<Mailbox>::default());
+    let end = |inbox: &Arc<Mailbox>, outbox: &Arc<Mailbox>| {
+        let half = Half { inbox: inbox.clone(), outbox: outbox.clone() };
+        let receiver = MemoryReceiver { half: half.clone() };
+        Connection::new(TransportKind::MEMORY, addr, Arc::new(half), Box::new(receiver))
+    };
+    (end(&left, &right), end(&right, &left))
+}
+
+/// What waits for one side.
+#[derive(Default)]
+struct Mailbox {
+    waiting: Mutex<Waiting>,
+    reader: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Waiting {
+    control: VecDeque<Bytes>,
+    control_bytes: usize,
+    state: Option<Bytes>,
+    /// Why this side is over.
+    ending: Option<CloseReason>,
+}
+
+impl Mailbox {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone)]
+struct Half {
+    inbox: Arc<Mailbox>,
+    outbox: Arc<Mailbox>,
+}
+
+impl Half {
+    fn check_open(&self) -> Result<(), CloseReason> {
+        self.inbox.waiting().ending.clone().map_or(Ok(()), Err)
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let reason = self.inbox.waiting().ending.get_or_insert(reason).clone();
+        if let Some(goodbye) = reason.goodbye() {
+            self.outbox.waiting().ending.get_or_insert(CloseReason::Peer(goodbye));
+        }
+        self.inbox.reader.wake();
+        self.outbox.reader.wake();
+        reason
+    }
+}
+
+impl SendHalf for Half {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.check_open()?;
+        let mut waiting = self.outbox.waiting();
+        if waiting.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
+            let full = CloseReason::ControlLaneFull(waiting.control_bytes);
+            drop(waiting);
+            return Err(self.end(full));
+        }
+        waiting.control_bytes += message.len();
+        waiting.control.push_back(Bytes::copy_from_slice(message));
+        drop(waiting);
+        self.outbox.reader.wake();
+        Ok(())
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let replaced = self.outbox.waiting().state.replace(Bytes::copy_from_slice(message));
+        self.outbox.reader.wake();
+        Ok(usize::from(replaced.is_some()))
+    }
+
+    fn close(&self, goodbye: Goodbye) {
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        PathStats::default()
+    }
+}
+
+struct MemoryReceiver {
+    half: Half,
+}
+
+impl RecvHalf for MemoryReceiver {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        let inbox = &self.half.inbox;
+        inbox.reader.register(cx.waker());
+        let mut waiting = inbox.waiting();
+        if let Some(reason @ CloseReason::Local(_)) = &waiting.ending {
+            return Poll::Ready(Err(reason.clone()));
+        }
+        if let Some(message) = waiting.control.pop_front() {
+            waiting.control_bytes -= message.len();
+            return Poll::Ready(Ok((Lane::Control, message)));
+        }
+        if let Some(message) = waiting.state.take() {
+            return Poll::Ready(Ok((Lane::State, message)));
+        }
+        waiting.ending.clone().map_or(Poll::Pending, |reason| Poll::Ready(Err(reason)))
+    }
+
+    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Drop for MemoryReceiver {
+    fn drop(&mut self) {
+        self.half.end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
+    }
+}

@@ -1,0 +1,80 @@
+//! What can be set on a connection. The same for every transport, so that none is favoured by its defaults.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of a connection, the same on all kinds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Congestion control asked for; what took effect stands in [`crate::PathStats::congestion`].
+    pub congestion: Congestion,
+    /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
+    pub nodelay: bool,
+    /// How long a connect or accept may take until it has failed.
+    pub handshake_timeout: Duration,
+    /// How long a frame that was begun may stay unfinished.
+    pub read_deadline: Duration,
+    /// A side that sent nothing for this long says that it is alive. RFC 9000 (10.1.2) wants it well below the
+    /// idle timeout: three may be lost.
+    pub keep_alive: Duration,
+    /// A peer silent for this long is gone. Ten seconds: what game servers use (Mirror, GameNetworkingSockets).
+    pub idle_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            congestion: Congestion::Cubic,
+            nodelay: true,
+            handshake_timeout: Duration::from_secs(5),
+            read_deadline: Duration::from_secs(5),
+            keep_alive: Duration::from_millis(2500),
+            idle_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A congestion control algorithm that both the kernel's TCP and QUIC have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Congestion {
+    /// CUBIC, RFC 9438: the common default.
+    #[default]
+    Cubic,
+    /// BBR: models the path instead of reacting to loss.
+    Bbr,
+    /// NewReno, RFC 6582.
+    Reno,
+}
+
+impl Congestion {
+    /// Every algorithm there is to choose from.
+    pub const ALL: [Self; 3] = [Self::Cubic, Self::Bbr, Self::Reno];
+
+    /// The name, as Linux has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::Bbr => "bbr",
+            Self::Reno => "reno",
+        }
+    }
+}
+
+impl fmt::Display for Congestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Congestion {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+            .ok_or_else(|| format!("unknown congestion control '{name}': there are cubic, bbr and reno"))
+    }
+}

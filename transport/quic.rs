@@ -1,0 +1,719 @@
+//! QUIC, three ways to carry the state lane: one long stream, a stream for each update, or datagrams.
+//!
+//! The control lane is one bidirectional stream, opened by the client. The only file that names quinn.
+//!
+//! Each way gets its best shot at latest-wins: a stream that cannot take an update leaves it in our [`Outbox`], where
+//! the next one replaces it; a stream for each update is reset once it is superseded; and quinn's datagram buffer,
+//! which drops its oldest when full, holds no more than fits one packet.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::{Bytes, BytesMut};
+use quinn::{
+    ClientConfig, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    congestion::{Bbr, BbrConfig, ControllerFactory, Cubic, CubicConfig, NewReno, NewRenoConfig},
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use tokio_util::sync::ReusableBoxFuture;
+
+use crate::{
+    BoxFuture, Capabilities, CloseReason, Congestion, ConnectError, Connection, Goodbye, Handshake, Identity,
+    Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    connection::{RecvHalf, SendHalf},
+    frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
+    identity::{SUITE_NAME, Verifier},
+    outbox::{Flushed, Outbox},
+};
+
+/// Updates that may be in flight as streams of their own. At 240 updates a second this is a quarter of a second of
+/// them, more than most round trips; beyond it updates are superseded. quinn allocates a table of this size.
+const MAX_UNI_STREAMS: u32 = 64;
+/// What quinn may hold of a stream, sent and unacknowledged or unsent. Large enough for the largest update at 240 Hz
+/// over 60 ms, or small ones over seconds; small enough that a stalled peer's backlog is under a second old.
+const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
+/// The same for all streams of a connection: control and state.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
+/// Unsent datagrams, with quinn's 32 bytes of bookkeeping each: what leaves in one packet together once congestion
+/// allows, so that a queued update delays no newer one. The stock 1 MiB would be minutes of stale moves.
+const DATAGRAM_SEND_BUFFER_BYTES: usize = MAX_STATE_BYTES + 64;
+/// Datagrams received and not yet read: a few dozen moves. When full, quinn drops the oldest.
+const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
+/// Control goes before state where both wait.
+const CONTROL_PRIORITY: i32 = 1;
+/// Code for a stream whose update was superseded. Nobody reads it.
+const SUPERSEDED: VarInt = VarInt::from_u32(0);
+
+pub(crate) const STREAM: Quic = Quic { lane: StateLane::Stream };
+pub(crate) const UNI: Quic = Quic { lane: StateLane::Uni };
+pub(crate) const DATAGRAM: Quic = Quic { lane: StateLane::Datagram };
+
+/// How the state lane is carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StateLane {
+    Stream,
+    Uni,
+    Datagram,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Quic {
+    lane: StateLane,
+}
+
+impl Quic {
+    fn kind(self) -> TransportKind {
+        TransportKind(match self.lane {
+            StateLane::Stream => &STREAM,
+            StateLane::Uni => &UNI,
+            StateLane::Datagram => &DATAGRAM,
+        })
+    }
+
+    /// A name of its own for each way, so that two sides that disagree find out in the handshake.
+    fn alpn(self) -> String {
+        format!("netduel-{}/1", self.name())
+    }
+
+    fn transport_config(self, options: &Options) -> TransportConfig {
+        let mut config = TransportConfig::default();
+        config
+            .max_concurrent_bidi_streams(1u8.into())
+            .max_concurrent_uni_streams(match self.lane {
+                StateLane::Stream => 1u8.into(),
+                StateLane::Uni => MAX_UNI_STREAMS.into(),
+                StateLane::Datagram => 0u8.into(),
+            })
+            .stream_receive_window(STREAM_WINDOW_BYTES.into())
+            .receive_window(CONNECTION_WINDOW_BYTES.into())
+            .send_window(CONNECTION_WINDOW_BYTES.into())
+            .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER_BYTES)
+            .datagram_receive_buffer_size(
+                (self.lane == StateLane::Datagram).then_some(DATAGRAM_RECEIVE_BUFFER_BYTES),
+            )
+            .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout).ok())
+            .keep_alive_interval(Some(options.keep_alive))
+            // No message needs more than the smallest packet, so larger ones are not probed for.
+            .mtu_discovery_config(None)
+            .congestion_controller_factory(controller(options.congestion));
+        config
+    }
+}
+
+fn controller(congestion: Congestion) -> Arc<dyn ControllerFactory + Send + Sync> {
+    match congestion {
+        Congestion::Cubic => Arc::new(CubicConfig::default()),
+        Congestion::Bbr => Arc::new(BbrConfig::default()),
+        Congestion::Reno => Arc::new(NewRenoConfig::default()),
+    }
+}
+
+impl Transport for Quic {
+    fn name(&self) -> &'static str {
+        match self.lane {
+            StateLane::Stream => "quic-stream",
+            StateLane::Uni => "quic-uni",
+            StateLane::Datagram => "quic-datagram",
+        }
+    }
+
+    fn summary(&self) -> &'static str {
+        match self.lane {
+            StateLane::Stream => "QUIC, control and state each one long stream",
+            StateLane::Uni => "QUIC, a stream for each update, reset once superseded",
+            StateLane::Datagram => "QUIC, control in a stream, state in unreliable datagrams",
+        }
+    }
+
+    fn default_port(&self) -> u16 {
+        match self.lane {
+            StateLane::Stream => 4435,
+            StateLane::Uni => 4436,
+            StateLane::Datagram => 4437,
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            encrypted: true,
+            state_may_drop: self.lane != StateLane::Stream,
+            max_state_bytes: MAX_STATE_BYTES,
+        }
+    }
+
+    fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+        let tls = identity.server_config(&self.alpn())?;
+        let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+        let mut config = ServerConfig::with_crypto(Arc::new(tls));
+        config.transport_config(Arc::new(self.transport_config(options)));
+        let endpoint = endpoint(addr, Some(config))?;
+        let addr = endpoint.local_addr()?;
+        Ok(Box::new(QuicListen { transport: *self, endpoint, addr, options: options.clone() }))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        to: &'a Target<'a>,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        Box::pin(async move {
+            let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
+            let (tls, verifier) = trust.client_config(to.kind, &self.alpn())?;
+            let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
+            let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
+            let mut config = ClientConfig::new(Arc::new(tls));
+            config.transport_config(Arc::new(self.transport_config(options)));
+
+            let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+            let endpoint = endpoint(any, None).map_err(|source| ConnectError::Unreachable {
+                addr: to.addr,
+                kind: to.kind,
+                source,
+            })?;
+            let connecting =
+                endpoint.connect_with(config, to.addr, to.name).map_err(|error| failed(error.to_string()))?;
+            let lost = |error| connect_error(to, &verifier, error);
+            let connection = connecting.await.map_err(lost)?;
+            let control = connection.open_bi().await.map_err(lost)?;
+            let shared = self.assemble(connection, control.0, options).await.map_err(lost)?;
+            // The server sees a stream only once something was sent on it.
+            let greeting = shared.out().control.push(FrameKind::KeepAlive, &[]);
+            debug_assert!(greeting.is_ok(), "an empty outbox takes a greeting");
+            shared.flush_or_wake(shared.out()).map_err(|reason| failed(reason.to_string()))?;
+            Ok(shared.split(self.kind(), to.addr, control.1, Some(endpoint)))
+        })
+    }
+}
+
+impl Quic {
+    async fn assemble(
+        self,
+        connection: quinn::Connection,
+        control_stream: SendStream,
+        options: &Options,
+    ) -> Result<Arc<Shared>, ConnectionError> {
+        // Best effort: a stream without priority is only a little later under load.
+        let _ = control_stream.set_priority(CONTROL_PRIORITY);
+        let state = match self.lane {
+            StateLane::Stream => {
+                StateOut::Stream { outbox: Outbox::default(), stream: connection.open_uni().await? }
+            }
+            StateLane::Uni => StateOut::Uni(UniOut::default()),
+            StateLane::Datagram => StateOut::Datagram(BytesMut::new()),
+        };
+        let out = Out { control: Outbox::default(), control_stream, state };
+        Ok(Arc::new(Shared {
+            connection,
+            out: Mutex::new(out),
+            driver: AtomicWaker::new(),
+            ending: OnceLock::new(),
+            options: options.clone(),
+        }))
+    }
+}
+
+/// quinn's words for a failed handshake, as ours.
+fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -> ConnectError {
+    if let Some(refusal) = verifier.take_refusal() {
+        return refusal;
+    }
+    ConnectError::Handshake { kind: to.kind, reason: error.to_string() }
+}
+
+fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+    let socket = std::net::UdpSocket::bind(addr)?;
+    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+}
+
+struct QuicListen {
+    transport: Quic,
+    endpoint: Endpoint,
+    addr: SocketAddr,
+    options: Options,
+}
+
+impl Listen for QuicListen {
+    fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+        Box::pin(async move {
+            let incoming = self.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected)?;
+            let (remote, transport, options) =
+                (incoming.remote_address(), self.transport, self.options.clone());
+            let handshake: Handshake = Box::pin(async move {
+                let kind = transport.kind();
+                let failed =
+                    |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
+                let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
+                let control = connection.accept_bi().await.map_err(failed)?;
+                let shared = transport.assemble(connection, control.0, &options).await.map_err(failed)?;
+                Ok(shared.split(kind, remote, control.1, None))
+            });
+            Ok((remote, handshake))
+        })
+    }
+}
+
+/// What both halves hold.
+struct Shared {
+    connection: quinn::Connection,
+    out: Mutex<Out>,
+    /// The task that polls the receiver, to be woken when a sender could not write everything.
+    driver: AtomicWaker,
+    ending: OnceLock<CloseReason>,
+    options: Options,
+}
+
+struct Out {
+    control: Outbox,
+    control_stream: SendStream,
+    state: StateOut,
+}
+
+enum StateOut {
+    Stream {
+        outbox: Outbox,
+        stream: SendStream,
+    },
+    Uni(UniOut),
+    /// Memory that quinn's datagrams share; it comes back when they are sent, so the steady state allocates nothing.
+    Datagram(BytesMut),
+}
+
+/// The state lane as a stream for each update.
+#[derive(Default)]
+struct UniOut {
+    /// The newest update, if it has no stream yet.
+    next: Option<Bytes>,
+    /// The stream of the update before, and what is left to write of it. Reset once it is superseded.
+    current: Option<(SendStream, Bytes)>,
+    /// A stream that the receiver's task waited for.
+    spare: Option<SendStream>,
+    pool: BytesMut,
+}
+
+impl UniOut {
+    fn flush(&mut self, connection: &quinn::Connection, cx: &mut Context<'_>) -> io::Result<Flushed> {
+        if let Some(update) = self.next.take() {
+            let stream = match self.spare.take() {
+                Some(stream) => stream,
+                None => match pin!(connection.open_uni()).poll(cx) {
+                    Poll::Ready(stream) => stream?,
+                    Poll::Pending => {
+                        self.next = Some(update);
+                        return Ok(Flushed::Blocked);
+                    }
+                },
+            };
+            if let Some((mut superseded, _)) = self.current.replace((stream, update)) {
+                // Refused if all of it was acknowledged, which is just as well.
+                let _ = superseded.reset(SUPERSEDED);
+            }
+        }
+        let Some((stream, rest)) = &mut self.current else { return Ok(Flushed::All) };
+        while !rest.is_empty() {
+            match poll_write(stream, rest, cx) {
+                Ok(count) => drop(rest.split_to(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) => return Err(error),
+            }
+        }
+        // Refused on every flush but the first: finished is finished.
+        let _ = stream.finish();
+        Ok(Flushed::All)
+    }
+}
+
+/// quinn's write as a non-blocking one. `cx` is woken when it is worth trying again.
+fn poll_write(stream: &mut SendStream, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
+    match Pin::new(stream).poll_write(cx, bytes) {
+        Poll::Ready(written) => Ok(written?),
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// A copy of `message` in pooled memory.
+fn pooled(pool: &mut BytesMut, message: &[u8]) -> Bytes {
+    pool.reserve(message.len());
+    pool.extend_from_slice(message);
+    pool.split().freeze()
+}
+
+impl Shared {
+    fn split(
+        self: Arc<Self>,
+        kind: TransportKind,
+        remote: SocketAddr,
+        control: RecvStream,
+        endpoint: Option<Endpoint>,
+    ) -> Connection {
+        let deadline = self.options.read_deadline;
+        let state = match &self.out().state {
+            StateOut::Stream { .. } => {
+                StateIn::Unopened(ReusableBoxFuture::new(next_stream(self.connection.clone())))
+            }
+            StateOut::Uni(_) => StateIn::Uni {
+                accepting: ReusableBoxFuture::new(next_stream(self.connection.clone())),
+                streams: Vec::new(),
+                opening: None,
+            },
+            StateOut::Datagram(_) => {
+                StateIn::Datagram(ReusableBoxFuture::new(next_datagram(self.connection.clone())))
+            }
+        };
+        let control = Framed { stream: control, frames: FrameReader::new(deadline) };
+        let receiver = QuicReceiver { shared: self.clone(), control, state, endpoint };
+        Connection::new(kind, remote, self, Box::new(receiver))
+    }
+
+    /// The lock is held for a few memory copies, never across an await.
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), CloseReason> {
+        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let reason = self.ending.get_or_init(|| reason).clone();
+        if let Some(goodbye) = reason.goodbye() {
+            self.connection.close(goodbye.code.into(), goodbye.reason.as_bytes());
+        }
+        self.driver.wake();
+        reason
+    }
+
+    fn reason(&self, error: ConnectionError) -> CloseReason {
+        match error {
+            ConnectionError::ApplicationClosed(close) => {
+                let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
+                CloseReason::Peer(Goodbye::new(code, String::from_utf8_lossy(&close.reason)))
+            }
+            ConnectionError::TimedOut => CloseReason::IdleTimeout(self.options.idle_timeout),
+            ConnectionError::Reset => CloseReason::Vanished,
+            other => CloseReason::Transport(other.to_string()),
+        }
+    }
+
+    /// The connection's own reason where it has one, which says more than a stream's error.
+    fn stream_failed(&self, error: &io::Error) -> CloseReason {
+        match self.connection.close_reason() {
+            Some(error) => self.reason(error),
+            None => CloseReason::Transport(error.to_string()),
+        }
+    }
+
+    /// Hands quinn what it takes; never waits. `cx` is woken when it may take more.
+    fn flush(&self, out: &mut Out, cx: &mut Context<'_>) -> io::Result<Flushed> {
+        let Out { control, control_stream, state } = out;
+        let control = control.flush(|bytes| poll_write(control_stream, bytes, cx))?;
+        let state = match state {
+            StateOut::Stream { outbox, stream } => outbox.flush(|bytes| poll_write(stream, bytes, cx))?,
+            StateOut::Uni(uni) => uni.flush(&self.connection, cx)?,
+            StateOut::Datagram(_) => Flushed::All,
+        };
+        Ok(if control == Flushed::Blocked { control } else { state })
+    }
+
+    /// Sends what is queued, and leaves the rest to the receiver's task.
+    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<(), CloseReason> {
+        let flushed = self.flush(&mut out, &mut Context::from_waker(Waker::noop()));
+        drop(out);
+        match flushed {
+            Ok(Flushed::All) => Ok(()),
+            Ok(Flushed::Blocked) => {
+                self.driver.wake();
+                Ok(())
+            }
+            Err(error) => Err(self.end(self.stream_failed(&error))),
+        }
+    }
+}
+
+impl SendHalf for Shared {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        if let Err(waiting) = out.control.push(FrameKind::Control, message) {
+            drop(out);
+            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+        }
+        self.flush_or_wake(out)
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        let replaced = match &mut out.state {
+            StateOut::Stream { outbox, .. } => outbox.replace_state(message),
+            StateOut::Uni(uni) => {
+                let update = pooled(&mut uni.pool, message);
+                usize::from(uni.next.replace(update).is_some())
+            }
+            StateOut::Datagram(pool) => {
+                // quinn drops its oldest to make room. It does not say how many; at least one.
+                let replaced = usize::from(self.connection.datagram_send_buffer_space() < message.len());
+                let update = pooled(pool, message);
+                drop(out);
+                return match self.connection.send_datagram(update) {
+                    Ok(()) => Ok(replaced),
+                    Err(quinn::SendDatagramError::ConnectionLost(error)) => Err(self.end(self.reason(error))),
+                    Err(error) => Err(self.end(CloseReason::Transport(error.to_string()))),
+                };
+            }
+        };
+        self.flush_or_wake(out).map(|()| replaced)
+    }
+
+    fn close(&self, goodbye: Goodbye) {
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        let stats = self.connection.stats();
+        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).ok();
+        PathStats {
+            rtt_us: micros(stats.path.rtt),
+            min_rtt_us: micros(stats.path.min_rtt),
+            congestion_window_bytes: Some(stats.path.cwnd),
+            congestion: congestion_in_effect(&self.connection).map(str::to_owned),
+            lost_packets: Some(stats.path.lost_packets),
+            retransmitted_packets: None,
+            sent_packets: Some(stats.path.sent_packets),
+            received_packets: None,
+            sent_bytes: Some(stats.udp_tx.bytes),
+            received_bytes: Some(stats.udp_rx.bytes),
+            max_packet_bytes: Some(stats.path.current_mtu.into()),
+            tls: Some(SUITE_NAME.to_owned()),
+        }
+    }
+}
+
+/// Asked of the controller itself, not of the configuration.
+fn congestion_in_effect(connection: &quinn::Connection) -> Option<&'static str> {
+    let controller = connection.congestion_state().into_any();
+    let congestion = if controller.is::<Cubic>() {
+        Congestion::Cubic
+    } else if controller.is::<Bbr>() {
+        Congestion::Bbr
+    } else if controller.is::<NewReno>() {
+        Congestion::Reno
+    } else {
+        return None;
+    };
+    Some(congestion.name())
+}
+
+type Incoming<T> = ReusableBoxFuture<'static, Result<T, ConnectionError>>;
+
+async fn next_datagram(connection: quinn::Connection) -> Result<Bytes, ConnectionError> {
+    connection.read_datagram().await
+}
+
+async fn next_stream(connection: quinn::Connection) -> Result<RecvStream, ConnectionError> {
+    connection.accept_uni().await
+}
+
+async fn next_credit(connection: quinn::Connection) -> Result<SendStream, ConnectionError> {
+    connection.open_uni().await
+}
+
+/// Where state messages come from.
+enum StateIn {
+    /// One long stream, which the peer has not sent on yet.
+    Unopened(Incoming<RecvStream>),
+    Stream(Framed),
+    Uni {
+        accepting: Incoming<RecvStream>,
+        /// Begun and not ended, oldest first. QUIC's stream limit bounds it.
+        streams: Vec<UniIn>,
+        /// Armed while an update waits for a stream to leave by.
+        opening: Option<Incoming<SendStream>>,
+    },
+    Datagram(Incoming<Bytes>),
+}
+
+/// A stream of frames.
+struct Framed {
+    stream: RecvStream,
+    frames: FrameReader,
+}
+
+impl Framed {
+    fn poll_frame(
+        &mut self,
+        wanted: FrameKind,
+        cx: &mut Context<'_>,
+        shared: &Shared,
+    ) -> Poll<Result<Bytes, CloseReason>> {
+        loop {
+            while let Some((kind, payload)) = self.frames.next()? {
+                match kind {
+                    kind if kind == wanted => return Poll::Ready(Ok(payload)),
+                    FrameKind::KeepAlive => {}
+                    _ => {
+                        return Poll::Ready(
+                            Err(crate::FrameError::Misplaced("close or other lane's").into()),
+                        );
+                    }
+                }
+            }
+            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            match ready!(pin!(self.stream.read_chunk(READ_CHUNK_BYTES, true)).poll(cx)) {
+                Ok(Some(chunk)) => self.frames.buffer().extend_from_slice(&chunk.bytes),
+                Ok(None) => return Poll::Ready(Err(CloseReason::Vanished)),
+                Err(error) => return Poll::Ready(Err(shared.stream_failed(&error.into()))),
+            }
+        }
+    }
+}
+
+struct QuicReceiver {
+    shared: Arc<Shared>,
+    control: Framed,
+    state: StateIn,
+    /// A client's own socket, which goes with the connection.
+    endpoint: Option<Endpoint>,
+}
+
+impl QuicReceiver {
+    /// Writes what a sender could not, as quinn takes it.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        let shared = &self.shared;
+        loop {
+            let mut out = shared.out();
+            shared.flush(&mut out, cx).map_err(|error| shared.stream_failed(&error))?;
+            let (StateOut::Uni(uni), StateIn::Uni { opening, .. }) = (&mut out.state, &mut self.state) else {
+                return Ok(());
+            };
+            if uni.next.is_none() {
+                return Ok(());
+            }
+            let waiting =
+                opening.get_or_insert_with(|| ReusableBoxFuture::new(next_credit(shared.connection.clone())));
+            match waiting.poll(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(stream) => {
+                    *opening = None;
+                    uni.spare = Some(stream.map_err(|error| shared.reason(error))?);
+                }
+            }
+        }
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, CloseReason>> {
+        let shared = &self.shared;
+        match &mut self.state {
+            StateIn::Unopened(accepting) => {
+                let stream = ready!(accepting.poll(cx)).map_err(|error| shared.reason(error))?;
+                let frames = FrameReader::new(shared.options.read_deadline);
+                self.state = StateIn::Stream(Framed { stream, frames });
+                self.poll_state(cx)
+            }
+            StateIn::Stream(framed) => framed.poll_frame(FrameKind::State, cx, shared),
+            StateIn::Datagram(next) => {
+                let datagram = ready!(next.poll(cx)).map_err(|error| shared.reason(error));
+                next.set(next_datagram(shared.connection.clone()));
+                match datagram {
+                    Ok(bytes) if bytes.len() > MAX_STATE_BYTES => Poll::Ready(Err(too_long(bytes.len()))),
+                    other => Poll::Ready(other),
+                }
+            }
+            StateIn::Uni { accepting, streams, .. } => {
+                while let Poll::Ready(stream) = accepting.poll(cx) {
+                    accepting.set(next_stream(shared.connection.clone()));
+                    let stream = stream.map_err(|error| shared.reason(error))?;
+                    streams.push(UniIn { stream, data: BytesMut::new() });
+                }
+                poll_newest(streams, cx)
+            }
+        }
+    }
+}
+
+/// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
+fn poll_newest(streams: &mut Vec<UniIn>, cx: &mut Context<'_>) -> Poll<Result<Bytes, CloseReason>> {
+    for index in (0..streams.len()).rev() {
+        match streams[index].poll_update(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(Some(update))) => {
+                streams.drain(..=index);
+                return Poll::Ready(Ok(update));
+            }
+            Poll::Ready(Ok(None)) => drop(streams.remove(index)),
+            Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+        }
+    }
+    Poll::Pending
+}
+
+/// A stream that carries one update.
+struct UniIn {
+    stream: RecvStream,
+    data: BytesMut,
+}
+
+impl UniIn {
+    /// The whole update; `None` if the sender took it back.
+    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, CloseReason>> {
+        loop {
+            match ready!(pin!(self.stream.read_chunk(MAX_STATE_BYTES + 1, true)).poll(cx)) {
+                Ok(Some(chunk)) => {
+                    self.data.extend_from_slice(&chunk.bytes);
+                    if self.data.len() > MAX_STATE_BYTES {
+                        return Poll::Ready(Err(too_long(self.data.len())));
+                    }
+                }
+                Ok(None) => return Poll::Ready(Ok(Some(self.data.split().freeze()))),
+                Err(_) => return Poll::Ready(Ok(None)), // The connection's own end shows elsewhere.
+            }
+        }
+    }
+}
+
+fn too_long(size: usize) -> CloseReason {
+    crate::FrameError::TooLong { size, max: MAX_STATE_BYTES }.into()
+}
+
+impl RecvHalf for QuicReceiver {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        self.shared.driver.register(cx.waker());
+        self.shared.check_open()?;
+        let message = match self.poll_flush(cx) {
+            Err(reason) => Err(reason),
+            Ok(()) => match self.control.poll_frame(FrameKind::Control, cx, &self.shared) {
+                Poll::Ready(message) => message.map(|bytes| (Lane::Control, bytes)),
+                Poll::Pending => ready!(self.poll_state(cx)).map(|bytes| (Lane::State, bytes)),
+            },
+        };
+        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    }
+
+    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Some(endpoint) = &self.endpoint {
+                endpoint.wait_idle().await;
+            }
+        })
+    }
+}
+
+impl Drop for QuicReceiver {
+    fn drop(&mut self) {
+        self.shared
+            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
+    }
+}

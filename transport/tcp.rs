@@ -1,0 +1,506 @@
+//! TCP, plain or under TLS: both lanes in one ordered stream of frames.
+//!
+//! TCP gets its best shot at latest-wins. `TCP_NOTSENT_LOWAT` of one byte makes the kernel refuse a write while it
+//! still holds bytes it could not send, so that an update waits in our [`Outbox`], where the next one replaces it,
+//! and not in the kernel's queue. `MSG_EOR` keeps the kernel from appending to a segment that waits, which would
+//! slip past that limit. Nagle's algorithm is off unless asked for.
+//!
+//! After the handshake (tokio-rustls) the TLS session is driven directly: encrypting is a pure step between the
+//! outbox and the socket, so any task may send without waiting.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+    time::{Interval, MissedTickBehavior},
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::{
+    BoxFuture, Capabilities, CloseReason, ConnectError, Connection, Goodbye, Handshake, Identity, Lane,
+    Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    connection::{RecvHalf, SendHalf},
+    frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+    identity::SUITE_NAME,
+    outbox::{Flushed, Outbox},
+    tcp_info,
+};
+
+/// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
+const BACKLOG: u32 = 1024;
+/// See the module: one byte unsent is enough to refuse the next write.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+const NOTSENT_LOWAT_BYTES: u32 = 1;
+const ALPN: &str = "netduel-tls/1";
+
+pub(crate) const PLAIN: Tcp = Tcp { tls: false };
+pub(crate) const TLS: Tcp = Tcp { tls: true };
+
+pub(crate) struct Tcp {
+    tls: bool,
+}
+
+impl Tcp {
+    fn kind(&self) -> TransportKind {
+        TransportKind(if self.tls { &TLS } else { &PLAIN })
+    }
+}
+
+impl Transport for Tcp {
+    fn name(&self) -> &'static str {
+        if self.tls { "tls" } else { "tcp" }
+    }
+
+    fn summary(&self) -> &'static str {
+        if self.tls {
+            "TLS 1.3 over TCP, both lanes in one stream"
+        } else {
+            "plain TCP, both lanes in one stream"
+        }
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.tls { 4434 } else { 4433 }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { encrypted: self.tls, state_may_drop: false, max_state_bytes: MAX_STATE_BYTES }
+    }
+
+    fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+        let socket =
+            if addr.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        // A restarted server may take its port again at once. On Windows the flag would let two servers share it.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let socket = socket.listen(BACKLOG)?;
+        let acceptor =
+            if self.tls { Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN)?))) } else { None };
+        let addr = socket.local_addr()?;
+        Ok(Box::new(TcpListen { kind: self.kind(), socket, addr, acceptor, options: options.clone() }))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        to: &'a Target<'a>,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        Box::pin(async move {
+            let unreachable = |source| ConnectError::Unreachable { addr: to.addr, kind: to.kind, source };
+            let tls = match (self.tls, to.trust) {
+                (false, _) => None,
+                (true, None) => return Err(ConnectError::NoTrust(to.kind)),
+                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN)?),
+            };
+            let socket = TcpStream::connect(to.addr).await.map_err(unreachable)?;
+            tune(&socket, options).map_err(unreachable)?;
+            let Some((config, verifier)) = tls else {
+                return connection(to.kind, to.addr, socket, None, options).map_err(unreachable);
+            };
+            let name = rustls::pki_types::ServerName::try_from(to.name.to_owned())
+                .map_err(|error| ConnectError::Handshake { kind: to.kind, reason: error.to_string() })?;
+            let stream =
+                TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
+                    verifier.take_refusal().unwrap_or_else(|| handshake_error(to.kind, &error))
+                })?;
+            let (socket, tls) = stream.into_inner();
+            connection(to.kind, to.addr, socket, Some(tls.into()), options).map_err(unreachable)
+        })
+    }
+}
+
+fn handshake_error(kind: TransportKind, error: &io::Error) -> ConnectError {
+    ConnectError::Handshake { kind, reason: error.to_string() }
+}
+
+struct TcpListen {
+    kind: TransportKind,
+    socket: TcpListener,
+    addr: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    options: Options,
+}
+
+impl Listen for TcpListen {
+    fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+        Box::pin(async move {
+            let (socket, remote) = self.socket.accept().await?;
+            let (kind, acceptor, options) = (self.kind, self.acceptor.clone(), self.options.clone());
+            let handshake: Handshake = Box::pin(async move {
+                let failed = |error: io::Error| handshake_error(kind, &error);
+                tune(&socket, &options).map_err(failed)?;
+                let (socket, tls) = match acceptor {
+                    None => (socket, None),
+                    Some(acceptor) => {
+                        let (socket, tls) = acceptor.accept(socket).await.map_err(failed)?.into_inner();
+                        (socket, Some(tls.into()))
+                    }
+                };
+                connection(kind, remote, socket, tls, &options).map_err(failed)
+            });
+            Ok((remote, handshake))
+        })
+    }
+}
+
+fn tune(socket: &TcpStream, options: &Options) -> io::Result<()> {
+    socket.set_nodelay(options.nodelay)?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    SockRef::from(socket).set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES)?;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(socket).set_tcp_congestion(options.congestion.name().as_bytes()) {
+        // Not fatal, and not silent: what is in effect stands in `PathStats::congestion`.
+        tracing::warn!(
+            "TCP keeps the system's congestion control: {} was refused ({error}); see net.ipv4.tcp_allowed_congestion_control",
+            options.congestion
+        );
+    }
+    Ok(())
+}
+
+fn connection(
+    kind: TransportKind,
+    remote: SocketAddr,
+    socket: TcpStream,
+    tls: Option<rustls::Connection>,
+    options: &Options,
+) -> io::Result<Connection> {
+    let out = Out { outbox: Outbox::default(), tls, wrote: false, closing: false };
+    let shared = Arc::new(Shared {
+        socket,
+        out: Mutex::new(out),
+        driver: AtomicWaker::new(),
+        ending: OnceLock::new(),
+        encrypted: kind.capabilities().encrypted,
+    });
+    let mut heartbeat = tokio::time::interval(options.keep_alive);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset();
+    let receiver = TcpReceiver {
+        shared: shared.clone(),
+        frames: FrameReader::new(options.read_deadline),
+        heartbeat,
+        quiet_beats: 0,
+        leftovers: kind.capabilities().encrypted,
+        options: options.clone(),
+    };
+    Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
+}
+
+/// What both halves hold.
+struct Shared {
+    socket: TcpStream,
+    out: Mutex<Out>,
+    /// The task that polls the receiver, to be woken when a sender could not write everything.
+    driver: AtomicWaker,
+    ending: OnceLock<CloseReason>,
+    encrypted: bool,
+}
+
+struct Out {
+    outbox: Outbox,
+    tls: Option<rustls::Connection>,
+    /// Something went out since the last heartbeat, so no keep-alive is due.
+    wrote: bool,
+    /// A goodbye is queued: once it is out, the stream ends.
+    closing: bool,
+}
+
+impl Shared {
+    /// The lock is held for a few memory copies and a non-blocking system call, never across an await.
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), CloseReason> {
+        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    /// Ends the connection for `reason`, unless it has ended, and tells the peer where that makes sense.
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let reason = self.ending.get_or_init(|| reason).clone();
+        let mut out = self.out();
+        if let Some(goodbye) = reason.goodbye()
+            && !out.closing
+        {
+            out.closing = true;
+            // Full is fine: a peer that does not read would not read the goodbye either.
+            let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(&goodbye));
+            let _ = self.flush(&mut out);
+        }
+        drop(out);
+        self.driver.wake();
+        reason
+    }
+
+    /// Writes what the socket takes; never waits.
+    fn flush(&self, out: &mut Out) -> io::Result<Flushed> {
+        let Out { outbox, tls, wrote, .. } = out;
+        if outbox.is_empty() && tls.as_ref().is_none_or(|tls| !tls.wants_write()) {
+            return Ok(Flushed::All);
+        }
+        *wrote = true;
+        let flushed = match tls {
+            None => outbox.flush(|bytes| self.write(bytes))?,
+            Some(tls) => outbox
+                .flush(|bytes| {
+                    // At most one frame's ciphertext waits in the TLS session; the rest stays where it can be superseded.
+                    self.write_ciphertext(tls)?;
+                    io::Write::write(&mut tls.writer(), bytes)
+                })
+                .and_then(|flushed| match (flushed, self.write_ciphertext(tls)) {
+                    (Flushed::All, Ok(())) => Ok(Flushed::All),
+                    (_, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+                    _ => Ok(Flushed::Blocked),
+                })?,
+        };
+        if flushed == Flushed::All && out.closing {
+            if let Some(tls) = &mut out.tls {
+                tls.send_close_notify();
+                let _ = self.write_ciphertext(tls);
+            }
+            let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+        }
+        Ok(flushed)
+    }
+
+    fn write_ciphertext(&self, tls: &mut rustls::Connection) -> io::Result<()> {
+        while tls.wants_write() {
+            tls.write_tls(&mut Socket(self))?;
+        }
+        Ok(())
+    }
+
+    /// One non-blocking write of one record; see the module about the flag.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        return self.socket.try_io(Interest::WRITABLE, || {
+            SockRef::from(&self.socket).send_with_flags(bytes, libc::MSG_EOR | libc::MSG_NOSIGNAL)
+        });
+        #[cfg(not(target_os = "linux"))]
+        self.socket.try_write(bytes)
+    }
+
+    /// Sends what is queued, and leaves the rest to the receiver's task.
+    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<(), CloseReason> {
+        let flushed = self.flush(&mut out);
+        drop(out);
+        match flushed {
+            Ok(Flushed::All) => Ok(()),
+            Ok(Flushed::Blocked) => {
+                self.driver.wake();
+                Ok(())
+            }
+            Err(error) => Err(self.end(error.into())),
+        }
+    }
+}
+
+impl SendHalf for Shared {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        if let Err(waiting) = out.outbox.push(FrameKind::Control, message) {
+            drop(out);
+            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+        }
+        self.flush_or_wake(out)
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        let replaced = out.outbox.replace_state(message);
+        self.flush_or_wake(out).map(|()| replaced)
+    }
+
+    fn close(&self, goodbye: Goodbye) {
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        let tls = self.encrypted.then(|| SUITE_NAME.to_owned());
+        PathStats { tls, ..tcp_info::read(&self.socket) }
+    }
+}
+
+/// The socket as rustls wants it.
+struct Socket<'a>(&'a Shared);
+
+impl io::Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Socket<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.socket.try_read(bytes)
+    }
+}
+
+struct TcpReceiver {
+    shared: Arc<Shared>,
+    frames: FrameReader,
+    heartbeat: Interval,
+    /// Heartbeats since the peer was last heard: counting them spares the hot path a look at the clock.
+    quiet_beats: u32,
+    /// The TLS handshake may have read, and decrypted, messages that came right behind it.
+    leftovers: bool,
+    options: Options,
+}
+
+impl TcpReceiver {
+    /// Reads once into the frame buffer: the number of bytes, 0 at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            if !std::mem::take(&mut self.leftovers) {
+                ready!(self.shared.socket.poll_read_ready(cx))?;
+            }
+            let read = if self.shared.encrypted {
+                self.read_tls()
+            } else {
+                self.shared.socket.try_read_buf(self.frames.buffer())
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Decrypts what has arrived. `WouldBlock` if that was not yet a whole record.
+    fn read_tls(&mut self) -> io::Result<usize> {
+        let mut out = self.shared.out();
+        let Some(tls) = &mut out.tls else { return Err(io::ErrorKind::NotConnected.into()) };
+        if tls.wants_read() && tls.read_tls(&mut Socket(&self.shared))? == 0 {
+            return Ok(0);
+        }
+        let state = tls.process_new_packets().map_err(io::Error::other)?;
+        let plaintext = state.plaintext_bytes_to_read();
+        let buffer = self.frames.buffer();
+        let start = buffer.len();
+        buffer.resize(start + plaintext, 0);
+        io::Read::read_exact(&mut tls.reader(), &mut buffer[start..])?;
+        if tls.wants_write() {
+            let _ = self.shared.write_ciphertext(tls); // A key update's answer; the next flush tries again.
+        }
+        match plaintext {
+            0 if state.peer_has_closed() => Ok(0),
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+
+    /// Keep-alive and idle timeout, once per beat.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        while self.heartbeat.poll_tick(cx).is_ready() {
+            self.quiet_beats += 1;
+            if self.options.keep_alive * self.quiet_beats >= self.options.idle_timeout {
+                return Err(CloseReason::IdleTimeout(self.options.idle_timeout));
+            }
+            let mut out = self.shared.out();
+            if !std::mem::take(&mut out.wrote) {
+                // Full means that plenty is waiting to be written: no need to say that we live.
+                let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
+                self.shared.flush(&mut out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what a sender could not, as the socket takes it.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        loop {
+            if self.shared.flush(&mut self.shared.out())? == Flushed::All {
+                return Ok(());
+            }
+            match self.shared.socket.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        loop {
+            while let Some((kind, payload)) = self.frames.next()? {
+                match kind {
+                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
+                    FrameKind::State => return Poll::Ready(Ok((Lane::State, payload))),
+                    FrameKind::KeepAlive => {}
+                    FrameKind::Close => {
+                        return Poll::Ready(Err(CloseReason::Peer(frame::decode_goodbye(payload)?)));
+                    }
+                }
+            }
+            self.poll_flush(cx)?;
+            self.poll_heartbeat(cx)?;
+            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            match ready!(self.poll_read(cx))? {
+                0 => return Poll::Ready(Err(CloseReason::Vanished)),
+                _ => self.quiet_beats = 0,
+            }
+        }
+    }
+}
+
+impl RecvHalf for TcpReceiver {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        self.shared.driver.register(cx.waker());
+        self.shared.check_open()?;
+        let message = ready!(self.poll_message(cx));
+        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    }
+
+    /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
+    /// goodbye before the peer reads it.
+    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::poll_fn(move |cx| {
+            self.shared.driver.register(cx.waker());
+            loop {
+                if self.poll_flush(cx).is_err() {
+                    return Poll::Ready(());
+                }
+                let mut scratch = [0; READ_CHUNK_BYTES];
+                let mut scratch = tokio::io::ReadBuf::new(&mut scratch);
+                if ready!(self.shared.socket.poll_read_ready(cx)).is_err() {
+                    return Poll::Ready(());
+                }
+                match self.shared.socket.try_read_buf(&mut scratch) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(count) if count > 0 => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for TcpReceiver {
+    fn drop(&mut self) {
+        self.shared
+            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
+        let _ = SockRef::from(&self.shared.socket).shutdown(std::net::Shutdown::Both);
+    }
+}
