@@ -48,18 +48,31 @@ pub struct PathStats {
     pub lost_packets: Option<u64>,
     /// Packets (TCP: segments) sent again. QUIC sends frames again, never packets, and counts none.
     pub retransmitted_packets: Option<u64>,
-    /// Packets sent, acknowledgements included.
+    /// Packets (TCP segments, UDP datagrams) sent, acknowledgements and retransmissions included.
     pub sent_packets: Option<u64>,
     /// Packets received.
     pub received_packets: Option<u64>,
-    /// Bytes sent. TCP: payload with retransmissions; QUIC: UDP payload.
+    /// Bytes sent: what the stack counts as payload (TCP's with retransmissions, UDP's) and the IP and TCP or UDP
+    /// headers of [`Self::sent_packets`]. Link-layer headers are not in it.
     pub sent_bytes: Option<u64>,
-    /// Bytes received, counted as the sent ones.
+    /// Bytes received, counted like the sent ones; TCP does not count what arrived twice.
     pub received_bytes: Option<u64>,
     /// Largest packet payload: TCP's MSS, QUIC's current MTU.
     pub max_packet_bytes: Option<u64>,
     /// TLS version and cipher suite, such as `TLSv1.3 TLS13_AES_128_GCM_SHA256`; `None` if unencrypted.
     pub tls: Option<String>,
+}
+
+impl PathStats {
+    /// Adds the headers of the packets to the bytes counted as payload. `transport_header_bytes` is TCP's or UDP's.
+    pub(crate) fn with_headers(mut self, remote: SocketAddr, transport_header_bytes: u64) -> Self {
+        let ip_header_bytes = if remote.is_ipv4() { 20 } else { 40 };
+        let header_bytes = ip_header_bytes + transport_header_bytes;
+        let add = |bytes: Option<u64>, packets: Option<u64>| Some(bytes? + packets? * header_bytes);
+        self.sent_bytes = add(self.sent_bytes, self.sent_packets);
+        self.received_bytes = add(self.received_bytes, self.received_packets);
+        self
+    }
 }
 
 /// The sending half of a transport's connection. Every method returns at once.

@@ -49,6 +49,7 @@ const DATAGRAM_SEND_BUFFER_BYTES: usize = MAX_STATE_BYTES + 64;
 const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
 /// Control goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
+const UDP_HEADER_BYTES: u64 = 8;
 /// Code for a stream whose update was superseded. Nobody reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
@@ -490,13 +491,14 @@ impl SendHalf for Shared {
             congestion: congestion_in_effect(&self.connection).map(str::to_owned),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
-            sent_packets: Some(stats.path.sent_packets),
-            received_packets: None,
+            sent_packets: Some(stats.udp_tx.datagrams),
+            received_packets: Some(stats.udp_rx.datagrams),
             sent_bytes: Some(stats.udp_tx.bytes),
             received_bytes: Some(stats.udp_rx.bytes),
             max_packet_bytes: Some(stats.path.current_mtu.into()),
             tls: Some(SUITE_NAME.to_owned()),
         }
+        .with_headers(self.connection.remote_address(), UDP_HEADER_BYTES)
     }
 }
 

@@ -40,6 +40,8 @@ const BACKLOG: u32 = 1024;
 /// See the module: one byte unsent is enough to refuse the next write.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 const NOTSENT_LOWAT_BYTES: u32 = 1;
+/// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
+const TCP_HEADER_BYTES: u64 = 20 + 12;
 const ALPN: &str = "netduel-tls/1";
 
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
@@ -182,6 +184,7 @@ fn connection(
     let out = Out { outbox: Outbox::default(), tls, wrote: false, closing: false };
     let shared = Arc::new(Shared {
         socket,
+        remote,
         out: Mutex::new(out),
         driver: AtomicWaker::new(),
         ending: OnceLock::new(),
@@ -204,6 +207,7 @@ fn connection(
 /// What both halves hold.
 struct Shared {
     socket: TcpStream,
+    remote: SocketAddr,
     out: Mutex<Out>,
     /// The task that polls the receiver, to be woken when a sender could not write everything.
     driver: AtomicWaker,
@@ -334,7 +338,7 @@ impl SendHalf for Shared {
 
     fn path_stats(&self) -> PathStats {
         let tls = self.encrypted.then(|| SUITE_NAME.to_owned());
-        PathStats { tls, ..tcp_info::read(&self.socket) }
+        PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
     }
 }
 

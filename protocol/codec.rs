@@ -1,0 +1,136 @@
+//! Messages as bytes: bincode 2 with varints, in this file only.
+//!
+//! A decoder of network input must be bounded and strict: bincode's limit stops a length that lies before anything is
+//! allocated, trailing bytes are refused, and what decodes is checked for sense (text sizes, finite numbers). No
+//! message may hold a zero-sized element type or a recursive type: the limit does not bound those.
+
+use bincode::{
+    Decode, Encode,
+    config::{Configuration, Limit, LittleEndian, Varint},
+    error::{DecodeError, EncodeError},
+};
+
+use crate::{
+    ClientMessage, MAX_CODE_BYTES, MAX_NAME_BYTES, MAX_TRANSPORT_BYTES, Move, ServerMessage, Started,
+};
+
+/// No message is longer. The longest, a [`Started`] with both texts full, is half of it.
+pub const MAX_MESSAGE_BYTES: usize = 256;
+
+const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_MESSAGE_BYTES>> =
+    bincode::config::standard().with_limit::<MAX_MESSAGE_BYTES>();
+
+/// Bytes that are not a message, or a message that cannot be bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The bytes do not decode.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+    /// A message with more behind it.
+    #[error("{0} bytes follow the message")]
+    TrailingBytes(usize),
+    /// It decodes, but one of its values makes no sense.
+    #[error("bad value: {0}")]
+    BadValue(&'static str),
+}
+
+/// What can be checked of a message by itself.
+pub trait Message: Encode + Decode<()> {
+    /// The values make sense, whatever the state of the game.
+    ///
+    /// # Errors
+    /// Names the value that does not.
+    fn validate(&self) -> Result<(), CodecError>;
+}
+
+/// Encodes `message` into `buffer` and returns the part used. Allocates nothing.
+///
+/// # Errors
+/// A message whose texts are over their limits.
+pub fn encode<'a>(
+    message: &impl Message,
+    buffer: &'a mut [u8; MAX_MESSAGE_BYTES],
+) -> Result<&'a [u8], CodecError> {
+    let size = bincode::encode_into_slice(message, buffer, CONFIG).map_err(|error| match error {
+        EncodeError::UnexpectedEnd => CodecError::BadValue("the message is too long"),
+        other => CodecError::Malformed(other.to_string()),
+    })?;
+    Ok(&buffer[..size])
+}
+
+/// Decodes one message that fills `bytes` exactly.
+///
+/// # Errors
+/// Anything else.
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, CodecError> {
+    let (message, consumed) = bincode::decode_from_slice::<M, _>(bytes, CONFIG)
+        .map_err(|error: DecodeError| CodecError::Malformed(error.to_string()))?;
+    match bytes.len() - consumed {
+        0 => message.validate().map(|()| message),
+        trailing => Err(CodecError::TrailingBytes(trailing)),
+    }
+}
+
+impl Message for ClientMessage {
+    fn validate(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Join { name, code } => {
+                at_most(name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+                at_most(
+                    code.as_deref().unwrap_or_default(),
+                    MAX_CODE_BYTES,
+                    "the match code is longer than 32 bytes",
+                )
+            }
+            Self::Move(update) => update.validate(),
+            Self::Hello { .. } | Self::Leave | Self::Ping { .. } => Ok(()),
+        }
+    }
+}
+
+impl Message for ServerMessage {
+    fn validate(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Started(started) => started.validate(),
+            Self::Moved(update) => update.validate(),
+            Self::MovedBoth(updates) => updates.iter().try_for_each(Move::validate),
+            Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
+            Self::Welcome { .. }
+            | Self::Waiting
+            | Self::PeerLeft { .. }
+            | Self::Pong(_)
+            | Self::Draining { .. } => Ok(()),
+        }
+    }
+}
+
+impl Started {
+    fn validate(&self) -> Result<(), CodecError> {
+        at_most(&self.peer_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+        at_most(&self.peer_transport, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")?;
+        let [a, b] = self.positions;
+        finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
+        if self.player > 1 { Err(CodecError::BadValue("there are players 0 and 1")) } else { Ok(()) }
+    }
+}
+
+impl Move {
+    fn validate(&self) -> Result<(), CodecError> {
+        finite(&[self.position.x, self.position.y])
+    }
+}
+
+fn at_most(text: &str, max: usize, what: &'static str) -> Result<(), CodecError> {
+    if text.len() > max { Err(CodecError::BadValue(what)) } else { Ok(()) }
+}
+
+fn finite(numbers: &[f32]) -> Result<(), CodecError> {
+    if numbers.iter().all(|number| number.is_finite()) {
+        Ok(())
+    } else {
+        Err(CodecError::BadValue("a number is infinite or none"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Golden bytes for every message, a second codec as a witness, and hostile input.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Correction, LeaveReason, Pong, game::Position};
+
+fn a_move() -> Move {
+    Move {
+        game: 7,
+        seq: 300,
+        at_us: 5_000_000,
+        clock_error_us: 250,
+        corrections: 1,
+        position: Position { x: 1.5, y: -2.0 },
+    }
+}
+
+fn started() -> Started {
+    Started {
+        game: 7,
+        player: 1,
+        velocity: 5.0,
+        tick_rate_hz: 60,
+        positions: crate::game::START,
+        started_us: 1 << 40,
+        peer_name: "Ada".into(),
+        peer_transport: "quic-datagram".into(),
+    }
+}
+
+fn client_messages() -> Vec<(ClientMessage, &'static str)> {
+    vec![
+        (ClientMessage::Hello { version: 1 }, "0001"),
+        (ClientMessage::Join { name: "Ada".into(), code: None }, "010341646100"),
+        (ClientMessage::Join { name: "é".into(), code: Some("x1".into()) }, "0102c3a901027831"),
+        (ClientMessage::Leave, "02"),
+        (ClientMessage::Move(a_move()), "0307fb2c01fc404b4c00fa010000c03f000000c0"),
+        (ClientMessage::Ping { sent_us: 251 }, "04fbfb00"),
+    ]
+}
+
+fn server_messages() -> Vec<(ServerMessage, &'static str)> {
+    let pong = Pong { ping_sent_us: 1, received_us: 70_000, sent_us: 70_002 };
+    let correction = Correction { game: 7, corrections: 2, seq: 9, position: Position { x: 0.5, y: 550.0 } };
+    vec![
+        (ServerMessage::Welcome { version: 1, clock: 2 }, "000102"),
+        (ServerMessage::Waiting, "01"),
+        (
+            ServerMessage::Started(started()),
+            "0207010000a0403c00000000000000000000000000800944fd000000000001000003416461\
+             0d717569632d646174616772616d",
+        ),
+        (ServerMessage::Moved(a_move()), "0307fb2c01fc404b4c00fa010000c03f000000c0"),
+        (
+            ServerMessage::MovedBoth([a_move(), Move::default()]),
+            "0407fb2c01fc404b4c00fa010000c03f000000c000000000000000000000000000",
+        ),
+        (ServerMessage::Corrected(correction), "050702090000003f00800944"),
+        (ServerMessage::PeerLeft { game: 7, reason: LeaveReason::TimedOut }, "060702"),
+        (ServerMessage::Pong(pong), "0701fc70110100fc72110100"),
+        (ServerMessage::Draining { seconds: 10 }, "080a"),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check<M>(messages: Vec<(M, &'static str)>)
+where
+    M: Message
+        + PartialEq
+        + std::fmt::Debug
+        + wincode::SchemaWrite<Witness, Src = M>
+        + for<'de> wincode::SchemaRead<'de, Witness, Dst = M>,
+{
+    for (message, golden) in messages {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        assert_eq!(
+            hex(bytes),
+            golden,
+            "{message:?}: the bytes on the wire changed; raise VERSION if that is meant"
+        );
+        assert_eq!(decode::<M>(bytes).as_ref(), Ok(&message));
+        assert_eq!(wincode::config::serialize(&message, WITNESS).expect("serialises"), bytes, "{message:?}");
+        assert_eq!(wincode::config::deserialize::<M, _>(bytes, WITNESS).expect("deserialises"), message);
+
+        for cut in 0..bytes.len() {
+            assert!(decode::<M>(&bytes[..cut]).is_err(), "{message:?} cut to {cut} bytes");
+        }
+        let longer = [bytes, &[0]].concat();
+        assert_eq!(decode::<M>(&longer), Err(CodecError::TrailingBytes(1)));
+    }
+}
+
+type Witness = wincode::config::Configuration<
+    true,
+    { wincode::config::DEFAULT_PREALLOCATION_SIZE_LIMIT },
+    wincode::len::BincodeLen,
+    wincode::int_encoding::LittleEndian,
+    wincode::int_encoding::VarInt,
+>;
+const WITNESS: Witness = wincode::config::Configuration::default().with_varint_encoding();
+
+#[test]
+fn client_messages_have_their_golden_bytes() {
+    check(client_messages());
+}
+
+#[test]
+fn server_messages_have_their_golden_bytes() {
+    check(server_messages());
+}
+
+#[test]
+fn values_without_sense_are_refused() {
+    let bad = |message: &ClientMessage| {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        decode::<ClientMessage>(encode(message, &mut buffer).expect("encodes"))
+    };
+    for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let message = ClientMessage::Move(Move { position: Position { x: 0.0, y: number }, ..a_move() });
+        assert!(matches!(bad(&message), Err(CodecError::BadValue(_))));
+    }
+    let name = ClientMessage::Join { name: "x".repeat(MAX_NAME_BYTES + 1), code: None };
+    assert!(matches!(bad(&name), Err(CodecError::BadValue(_))));
+    let code = ClientMessage::Join { name: String::new(), code: Some("x".repeat(MAX_CODE_BYTES + 1)) };
+    assert!(matches!(bad(&code), Err(CodecError::BadValue(_))));
+    let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
+    assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());
+    // A length that lies: refused before memory is asked for.
+    assert!(decode::<ClientMessage>(&[1, 253, 255, 255, 255, 255, 255, 255, 255, 127]).is_err());
+}
+
+/// Every 1-bit flip of every message either fails or decodes to a message that means what its bytes say.
+#[test]
+fn bit_flips_never_panic_and_never_decode_to_two_meanings() {
+    let mut buffer = [0; MAX_MESSAGE_BYTES];
+    for (message, _) in client_messages() {
+        let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = decode::<ClientMessage>(&flipped) {
+                assert_ne!(other, message);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_are_an_error_or_a_message(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode::<ClientMessage>(&bytes);
+        if let Ok(message) = decode::<ServerMessage>(&bytes) {
+            prop_assert!(message.validate().is_ok());
+        }
+    }
+
+    #[test]
+    fn moves_round_trip_and_agree_with_the_witness(
+        game: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16, x in -1e6f32..1e6, y in -1e6f32..1e6,
+    ) {
+        let position = Position { x, y };
+        let message = ServerMessage::Moved(Move { game, seq, at_us, clock_error_us, corrections, position });
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        prop_assert_eq!(decode::<ServerMessage>(bytes), Ok(message.clone()));
+        prop_assert_eq!(wincode::config::serialize(&message, WITNESS).expect("serialises"), bytes);
+    }
+}

@@ -1,0 +1,221 @@
+//! What players and server say to each other over any transport. Depends on none.
+//!
+//! A client opens with [`ClientMessage::Hello`] and [`ClientMessage::Join`]; the server answers
+//! [`ServerMessage::Welcome`], then [`ServerMessage::Started`] once there are two. From then on moves flow on the state
+//! lane and everything else on the control lane. What ends a connection travels as its goodbye, see [`Ending`].
+//!
+//! Bytes are made and read in `codec.rs` only; the rules of the game are in [`game`]; timestamps are those of [`clock`].
+
+pub mod clock;
+mod codec;
+pub mod game;
+
+use bincode::{Decode, Encode};
+
+pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
+use game::Position;
+
+/// Raised with every change of the messages. [`ClientMessage::Hello`] keeps its shape for ever, so that any two
+/// versions can tell each other what they are.
+pub const VERSION: u16 = 1;
+
+/// Longest player name in bytes: what fits beside a score.
+pub const MAX_NAME_BYTES: usize = 32;
+/// Longest match code in bytes: what one reads out to a friend.
+pub const MAX_CODE_BYTES: usize = 32;
+/// Longest name of a transport kind in bytes.
+pub const MAX_TRANSPORT_BYTES: usize = 32;
+
+/// Numbers the matches of one server process, from 1.
+pub type GameId = u64;
+
+/// From a player to the server.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub enum ClientMessage {
+    /// First of all, on the control lane. Frozen: tag 0 and a `u16`.
+    Hello {
+        /// The [`VERSION`] spoken.
+        version: u16,
+    },
+    /// Queue for a match: once after the hello, and again after a match for the next one. Control lane.
+    Join {
+        /// What to show the opponent; at most [`MAX_NAME_BYTES`].
+        name: String,
+        /// Players with the same code meet each other and nobody else; at most [`MAX_CODE_BYTES`].
+        code: Option<String>,
+    },
+    /// Leave the queue or the match and stay connected. Control lane.
+    Leave,
+    /// Where this player is. State lane.
+    Move(Move),
+    /// Asks for a [`Pong`]. Control lane, ten a second at most.
+    Ping {
+        /// The client's clock at sending, in µs.
+        sent_us: u64,
+    },
+}
+
+/// From the server to a player.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub enum ServerMessage {
+    /// The hello was good. Control lane.
+    Welcome {
+        /// The server's [`VERSION`].
+        version: u16,
+        /// Which clock the server's timestamps are of, see [`clock::id`].
+        clock: u64,
+    },
+    /// In the queue; nobody to play with yet. Control lane.
+    Waiting,
+    /// A match begins. Control lane.
+    Started(Started),
+    /// The opponent moved. State lane.
+    Moved(Move),
+    /// Somebody moved, and these are both players' latest moves: the older relay policy, kept to be measured. State
+    /// lane.
+    MovedBoth([Move; 2]),
+    /// A move broke the rules: the player is where the server says. Control lane.
+    Corrected(Correction),
+    /// The match is over, since the opponent is gone. Control lane.
+    PeerLeft {
+        /// Which match.
+        game: GameId,
+        /// How.
+        reason: LeaveReason,
+    },
+    /// Answers a ping. Control lane.
+    Pong(Pong),
+    /// The server is going down: matches may end within this time, new ones do not begin. Control lane.
+    Draining {
+        /// Time left in seconds.
+        seconds: u32,
+    },
+}
+
+/// A match begins.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct Started {
+    /// Which match.
+    pub game: GameId,
+    /// The receiver's own number: 0 waited, 1 came.
+    pub player: u8,
+    /// Arena units per tick and axis that a player may move.
+    pub velocity: f32,
+    /// Ticks per second.
+    pub tick_rate_hz: u32,
+    /// Where both begin, by player number.
+    pub positions: [Position; 2],
+    /// The server's clock at the start in µs: what [`Move::at_us`] counts from.
+    pub started_us: u64,
+    /// The opponent's name.
+    pub peer_name: String,
+    /// The name of the opponent's transport.
+    pub peer_transport: String,
+}
+
+/// Where a player is: absolute, since a difference does not survive a lane that drops. Relayed as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct Move {
+    /// The match it belongs to. Guards against a late one from the match before; who moved, the connection says.
+    pub game: GameId,
+    /// From 1, one more with each move. What is not newer than the newest seen is stale.
+    pub seq: u32,
+    /// The *intended* send time in µs since the start of the match, by the server's clock as the mover knows it.
+    pub at_us: u64,
+    /// How far the mover's idea of the server's clock may be off, in µs; 0 where both share a clock.
+    pub clock_error_us: u32,
+    /// Corrections the mover has taken in. Moves from before the latest correction are dropped.
+    pub corrections: u16,
+    /// Where the player is.
+    pub position: Position,
+}
+
+/// The server's word on where a player is.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct Correction {
+    /// Which match.
+    pub game: GameId,
+    /// How many corrections this player has had in it, this one included.
+    pub corrections: u16,
+    /// The move that broke the rules.
+    pub seq: u32,
+    /// Where the player is.
+    pub position: Position,
+}
+
+/// The four timestamps of a round trip, but for the last, which the receiver takes. RTT is `(t4 − t1) − (t3 − t2)`
+/// and the clock's offset `((t2 − t1) + (t3 − t4)) / 2`, as in NTP (RFC 5905, 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct Pong {
+    /// t1: the client's clock when it sent the ping, in µs.
+    pub ping_sent_us: u64,
+    /// t2: the server's clock when it read the ping, in µs.
+    pub received_us: u64,
+    /// t3: the server's clock when it sent this, in µs.
+    pub sent_us: u64,
+}
+
+/// How an opponent left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub enum LeaveReason {
+    /// It said so.
+    Left,
+    /// Its connection broke.
+    Disconnected,
+    /// It was not heard for too long.
+    TimedOut,
+    /// The server closed its connection, for breaking the protocol or the rules.
+    Expelled,
+}
+
+/// Why a connection is closed on purpose: the codes of a goodbye on top of the transport's own (below 0x100).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ending {
+    /// The client is done.
+    Done = 0x100,
+    /// Client and server speak different versions.
+    VersionMismatch = 0x101,
+    /// The server has no room.
+    ServerFull = 0x102,
+    /// A message that does not decode.
+    Malformed = 0x103,
+    /// A message that may not come now: a move before pairing, a second hello.
+    Unexpected = 0x104,
+    /// No hello or no join in time.
+    JoinTimeout = 0x105,
+    /// Too many moves against the rules.
+    TooManyCorrections = 0x106,
+    /// The server is going down.
+    ShuttingDown = 0x107,
+}
+
+impl Ending {
+    const ALL: [Self; 8] = [
+        Self::Done,
+        Self::VersionMismatch,
+        Self::ServerFull,
+        Self::Malformed,
+        Self::Unexpected,
+        Self::JoinTimeout,
+        Self::TooManyCorrections,
+        Self::ShuttingDown,
+    ];
+
+    /// The code in the goodbye.
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// The opposite of [`Self::code`].
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|ending| ending.code() == code)
+    }
+}
