@@ -12,7 +12,7 @@ pub mod game;
 
 use bincode::{Decode, Encode};
 
-pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
+pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
 use game::Position;
 
 /// Raised with every change of the messages. [`ClientMessage::Hello`] keeps its shape for ever, so that any two
@@ -84,6 +84,8 @@ pub enum ServerMessage {
         game: GameId,
         /// How.
         reason: LeaveReason,
+        /// Where the server holds both players to be at the end, by player number.
+        positions: [Position; 2],
     },
     /// Answers a ping. Control lane.
     Pong(Pong),

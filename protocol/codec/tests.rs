@@ -57,7 +57,10 @@ fn server_messages() -> Vec<(ServerMessage, &'static str)> {
             "0407fb2c01fc404b4c00fa010000c03f000000c000000000000000000000000000",
         ),
         (ServerMessage::Corrected(correction), "050702090000003f00800944"),
-        (ServerMessage::PeerLeft { game: 7, reason: LeaveReason::TimedOut }, "060702"),
+        (
+            ServerMessage::PeerLeft { game: 7, reason: LeaveReason::TimedOut, positions: crate::game::START },
+            "06070200000000000000000000000000800944",
+        ),
         (ServerMessage::Pong(pong), "0701fc70110100fc72110100"),
         (ServerMessage::Draining { seconds: 10 }, "080a"),
     ]

@@ -1,0 +1,84 @@
+//! The flags with which every program of ours says whom to connect to, how, and what to trust.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use netduel_transport::{Congestion, Fingerprint, Options, TransportKind, Trust};
+
+use crate::PlayerConfig;
+
+/// Whom to connect to.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectArgs {
+    /// The server, as HOST or HOST:PORT; each transport has its own default port
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
+    server: String,
+
+    /// Transport: tcp, tls, quic-stream, quic-uni or quic-datagram
+    #[arg(long, default_value = "tcp")]
+    transport: TransportKind,
+
+    /// Trust the certificates in this PEM file (the server writes its own with --cert-out)
+    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
+    ca: Option<PathBuf>,
+
+    /// Trust exactly the certificate with this SHA-256 fingerprint (the server prints its own)
+    #[arg(long, value_name = "SHA256", value_parser = parse_pin)]
+    pin: Option<Fingerprint>,
+
+    /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
+    #[arg(long, default_value_t)]
+    congestion: Congestion,
+
+    /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
+    #[arg(long)]
+    nagle: bool,
+}
+
+fn parse_pin(text: &str) -> Result<Fingerprint, String> {
+    text.parse().map_err(|error: netduel_transport::IdentityError| error.to_string())
+}
+
+impl ConnectArgs {
+    /// What the flags mean; looks the host up.
+    ///
+    /// # Errors
+    /// An unknown host, a file without certificates, an encrypted transport without trust.
+    pub async fn config(&self, name: &str, period_us: u64) -> anyhow::Result<PlayerConfig> {
+        let (host, addr) = self.resolve().await?;
+        let trust = match (&self.ca, self.pin) {
+            (Some(path), _) => Some(Trust::from_file(path)?),
+            (None, Some(pin)) => Some(Trust::Pin(pin)),
+            (None, None) => None,
+        };
+        Ok(PlayerConfig {
+            addr,
+            server_name: host,
+            kind: self.transport,
+            trust,
+            options: Options { congestion: self.congestion, nodelay: !self.nagle, ..Options::default() },
+            name: name.to_owned(),
+            period_us,
+        })
+    }
+
+    async fn resolve(&self) -> anyhow::Result<(String, SocketAddr)> {
+        if let Ok(addr) = self.server.parse::<SocketAddr>() {
+            return Ok((addr.ip().to_string(), addr));
+        }
+        let (host, port) = match self.server.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => {
+                let port = port.parse().with_context(|| format!("'{port}' in --server is not a port"))?;
+                (host, port)
+            }
+            _ => (self.server.as_str(), self.transport.default_port()),
+        };
+        let addr = tokio::net::lookup_host((host, port))
+            .await
+            .with_context(|| format!("cannot find the host '{host}' of --server"))?
+            .next()
+            .with_context(|| format!("the host '{host}' of --server has no address"))?;
+        Ok((host.to_owned(), addr))
+    }
+}

@@ -1,0 +1,162 @@
+//! `netduel-bot`: a player without a window, which walks a scripted path and says what it sees of its opponent.
+
+use std::{io::IsTerminal, time::Duration};
+
+use anyhow::Context;
+use clap::Parser;
+use netduel_client::{Event, Player, args::ConnectArgs, course::Course, pace::Beat};
+use netduel_protocol::{clock, game::Position};
+use tokio::time::{Instant, sleep_until};
+
+/// Pings per second: enough to know the clock, too few to matter to what is measured.
+const PING_PERIOD: Duration = Duration::from_millis(100);
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Joins a match and walks a scripted path. Start two of them, and they meet.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples (the server runs with: netduel-server --cert-out cert.pem):
+  netduel-bot                                            over plain TCP, to this machine
+  netduel-bot --transport quic-datagram --ca cert.pem    over QUIC datagrams
+  netduel-bot --server play.example --transport tls --pin 5f0c…
+  netduel-bot --rate 120 --duration 30 --code friends    120 moves a second for 30 s, against that code only
+
+Exit code 0 after the match, 1 if there was none or it broke, 2 for a bad flag."
+)]
+struct Cli {
+    #[command(flatten)]
+    connect: ConnectArgs,
+
+    /// What the opponent sees
+    #[arg(long, default_value = "bot")]
+    name: String,
+
+    /// Meet only whoever gives the same code
+    #[arg(long)]
+    code: Option<String>,
+
+    /// Moves per second
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+
+    /// Seconds to play; without it until the opponent leaves
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<u64>,
+
+    /// Which path to walk
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(play(&cli))
+}
+
+async fn play(cli: &Cli) -> anyhow::Result<()> {
+    let period_us = 1_000_000 / u64::from(cli.rate);
+    let config = cli.connect.config(&cli.name, period_us).await?;
+    let mut player = Player::connect(&config).await?;
+    println!("connected to {} over {}", config.addr, config.kind);
+    player.join(cli.code.as_deref())?;
+    loop {
+        match player.next_event().await? {
+            Event::Waiting => println!("waiting for an opponent: start another netduel-bot"),
+            Event::Started(started) => {
+                println!(
+                    "game {}: player {} against {} (over {})",
+                    started.game, started.player, started.peer_name, started.peer_transport
+                );
+                break;
+            }
+            other => println!("{other:?}"),
+        }
+    }
+    let outcome = walk(cli, &mut player, period_us).await;
+    player.finish_stats();
+    summary(&player);
+    player.close().await;
+    println!("{}", outcome?);
+    Ok(())
+}
+
+/// Walks until the time is over or the match is; says which.
+async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
+    let course = Course::new(cli.seed);
+    let start_us = clock::now_us();
+    let mut beat = Beat::new(start_us + period_us, period_us).context("no timer")?;
+    let mut pings = tokio::time::interval(PING_PERIOD);
+    let mut statuses = tokio::time::interval(STATUS_PERIOD);
+    let end = Instant::now() + Duration::from_secs(cli.duration.unwrap_or(u32::MAX.into()));
+    loop {
+        tokio::select! {
+            event = player.next_event() => match event? {
+                Event::PeerLeft { reason, positions } => {
+                    return Ok(format!("the opponent left ({reason:?}); final positions: {}", pair(positions)));
+                }
+                Event::Draining { seconds } => println!("the server goes down in {seconds} s"),
+                Event::Corrected(correction) => println!("corrected to {}", at(correction.position)),
+                _ => {}
+            },
+            due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
+            _ = pings.tick() => player.ping()?,
+            _ = statuses.tick() => status(player),
+            () = sleep_until(end) => return Ok("time is over".into()),
+        }
+    }
+}
+
+/// One line that stays in place in a terminal; nothing in a log file.
+fn status(player: &Player) {
+    let Some(current) = player.current().filter(|_| std::io::stdout().is_terminal()) else { return };
+    let median = current.stats.one_way.quantile_us(0.5).map_or("–".into(), milliseconds);
+    print!("\r  me {}  opponent {}  one-way {median}   ", at(current.position), at(current.peer_position));
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+}
+
+fn summary(player: &Player) {
+    let Some(current) = player.current() else { return };
+    let stats = &current.stats;
+    let quantile = |samples: &netduel_client::stats::Samples, quantile: f64| {
+        samples.quantile_us(quantile).map_or("too few samples".to_owned(), milliseconds)
+    };
+    println!(
+        "\rsent      {} moves, {} of them superseded before they left",
+        current.sent, current.superseded
+    );
+    println!("received  {} fresh, {} late, {} missing", stats.fresh, stats.late, stats.missing);
+    println!(
+        "one-way   p50 {}, p99 {}, clock error at most {}",
+        quantile(&stats.one_way, 0.5),
+        quantile(&stats.one_way, 0.99),
+        milliseconds(stats.clock_error_us.into())
+    );
+    println!(
+        "age       mean {}, p99 {}",
+        stats.age.mean_us().map_or("–".into(), |mean| milliseconds(mean as u64)),
+        quantile(&stats.age, 0.99)
+    );
+    println!("jitter    {}, {} freezes", milliseconds(stats.jitter_us as u64), stats.freezes);
+    println!(
+        "round trip p50 {} (the transport itself says {})",
+        quantile(&player.clock().rtt, 0.5),
+        player.path_stats().rtt_us.map_or("nothing".into(), milliseconds)
+    );
+}
+
+fn milliseconds(value_us: u64) -> String {
+    format!("{:.2} ms", value_us as f64 / 1_000.0)
+}
+
+fn at(position: Position) -> String {
+    format!("({:.0}, {:.0})", position.x, position.y)
+}
+
+fn pair([first, second]: [Position; 2]) -> String {
+    format!("{} and {}", at(first), at(second))
+}

@@ -1,0 +1,389 @@
+//! A headless player: connect, join, send moves, receive events. The bots, the benches, the reports and the window are
+//! all made of it.
+//!
+//! [`Player::connect`] comes first, then [`Player::join`]; from then on [`Player::next_event`] is polled by one task, which
+//! also sends: [`Player::steer`] moves by the rules and predicts the own position, which a correction of the server puts
+//! right. Statistics are pure and live in [`stats`].
+
+pub mod args;
+pub mod course;
+pub mod pace;
+pub mod stats;
+
+use std::{net::SocketAddr, time::Duration};
+
+use netduel_protocol::{
+    ClientMessage, CodecError, Correction, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage,
+    Started, VERSION, clock,
+    game::{self, Heading, Position},
+};
+use netduel_transport::{
+    CloseReason, ConnectError, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
+};
+
+use stats::{ClockSync, Freshness, MoveStats};
+
+/// Where and how to connect, and as whom.
+#[derive(Clone, Debug)]
+pub struct PlayerConfig {
+    /// The server.
+    pub addr: SocketAddr,
+    /// The name its certificate must carry.
+    pub server_name: String,
+    /// Over which transport.
+    pub kind: TransportKind,
+    /// Which certificates are good; needed for encrypted kinds.
+    pub trust: Option<Trust>,
+    /// Settings of the connection.
+    pub options: Options,
+    /// What the opponent sees.
+    pub name: String,
+    /// The period in which the opponent is expected to send, in µs; it decides what counts as a freeze.
+    pub period_us: u64,
+}
+
+/// Why the game does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// No connection was made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server ended the connection, for this reason of the protocol.
+    #[error("the server ended the connection: {reason}")]
+    Refused {
+        /// Which one.
+        ending: Ending,
+        /// In the server's words.
+        reason: String,
+    },
+    /// The connection ended otherwise.
+    #[error("the connection to the server is over: {0}")]
+    Ended(CloseReason),
+    /// The server did not answer the hello in time.
+    #[error(
+        "the server accepted the connection but did not say hello within {0:?}: is it a netduel server, and this its port for this transport?"
+    )]
+    NoWelcome(Duration),
+    /// The server said something that does not decode or may not come now.
+    #[error("the server does not speak our protocol: {0}")]
+    BadServer(String),
+    /// A move without a match, or a name too long.
+    #[error("cannot send that: {0}")]
+    CannotSend(String),
+}
+
+impl From<CloseReason> for PlayError {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Peer(Goodbye { code, reason }) => match Ending::from_code(code) {
+                Some(ending) => Self::Refused { ending, reason },
+                None => Self::Ended(CloseReason::Peer(Goodbye { code, reason })),
+            },
+            other => Self::Ended(other),
+        }
+    }
+}
+
+impl From<SendError> for PlayError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Closed(reason) => reason.into(),
+            error @ SendError::TooLarge { .. } => Self::CannotSend(error.to_string()),
+        }
+    }
+}
+
+impl From<CodecError> for PlayError {
+    fn from(error: CodecError) -> Self {
+        Self::BadServer(error.to_string())
+    }
+}
+
+/// What happens to a player.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// In the queue.
+    Waiting,
+    /// A match begins.
+    Started(Started),
+    /// The opponent moved.
+    PeerMoved {
+        /// Where to, and when it was meant to be sent.
+        update: Move,
+        /// Whether it is newer than all before.
+        freshness: Freshness,
+    },
+    /// The server put this player back.
+    Corrected(Correction),
+    /// The match is over. [`Player::join`] asks for the next one.
+    PeerLeft {
+        /// How the opponent left.
+        reason: LeaveReason,
+        /// Where the server holds both to be.
+        positions: [Position; 2],
+    },
+    /// A ping came back after this many µs.
+    Pong {
+        /// Round trip in µs.
+        rtt_us: u64,
+    },
+    /// The server is going down within this time.
+    Draining {
+        /// Seconds left.
+        seconds: u32,
+    },
+}
+
+/// A match as this player sees it.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// How it began.
+    pub started: Started,
+    /// Where this player is, predicted.
+    pub position: Position,
+    /// Where the opponent is, by its newest move.
+    pub peer_position: Position,
+    /// Statistics of the opponent's moves.
+    pub stats: MoveStats,
+    /// Moves sent.
+    pub sent: u64,
+    /// Moves that replaced an unsent one on this side.
+    pub superseded: u64,
+    seq: u32,
+    corrections: u16,
+    /// Intended time of the last move sent, since the start.
+    last_at_us: u64,
+}
+
+/// A connected player.
+#[derive(Debug)]
+pub struct Player {
+    sender: Sender,
+    receiver: Receiver,
+    name: String,
+    period_us: u64,
+    clock: ClockSync,
+    current: Option<Match>,
+}
+
+impl Player {
+    /// Connects and exchanges hellos.
+    ///
+    /// # Errors
+    /// Connected or failed within the handshake deadline, twice at most: once for the transport, once for the hello.
+    pub async fn connect(config: &PlayerConfig) -> Result<Self, PlayError> {
+        let PlayerConfig { addr, server_name, kind, trust, options, .. } = config;
+        let connection = kind.connect(*addr, server_name, trust.as_ref(), options).await?;
+        let mut player = Self {
+            sender: connection.sender,
+            receiver: connection.receiver,
+            name: config.name.clone(),
+            period_us: config.period_us,
+            clock: ClockSync::default(),
+            current: None,
+        };
+        player.say(&ClientMessage::Hello { version: VERSION })?;
+        let welcome = tokio::time::timeout(options.handshake_timeout, player.receive());
+        match welcome.await.map_err(|_| PlayError::NoWelcome(options.handshake_timeout))?? {
+            ServerMessage::Welcome { clock: theirs, .. } => {
+                player.clock = ClockSync::new(theirs != 0 && theirs == clock::id());
+                Ok(player)
+            }
+            other => Err(PlayError::BadServer(format!("{other:?} before the welcome"))),
+        }
+    }
+
+    /// Queues for a match: with anybody, or with whoever gives the same code.
+    ///
+    /// # Errors
+    /// A name or code that is too long; a connection that is over.
+    pub fn join(&mut self, code: Option<&str>) -> Result<(), PlayError> {
+        self.say(&ClientMessage::Join { name: self.name.clone(), code: code.map(str::to_owned) })
+    }
+
+    /// Moves by `heading` since the last move, and tells the opponent. `intended_us` is when this was meant to be sent,
+    /// by this host's clock. Returns how many unsent moves it replaced.
+    ///
+    /// # Errors
+    /// There is no match, or the connection is over.
+    pub fn steer(&mut self, heading: Heading, intended_us: u64) -> Result<usize, PlayError> {
+        let at_us = self.match_us(intended_us);
+        let current = self.playing()?;
+        let elapsed_us = at_us.saturating_sub(current.last_at_us);
+        let position = game::advance(current.position, heading, elapsed_us);
+        self.send_move(position, intended_us)
+    }
+
+    /// Tells the opponent where this player is, whatever the rules say of it.
+    ///
+    /// # Errors
+    /// As [`Self::steer`].
+    pub fn send_move(&mut self, position: Position, intended_us: u64) -> Result<usize, PlayError> {
+        let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock.error_us());
+        let current = self.playing()?;
+        current.seq += 1;
+        current.position = position;
+        current.last_at_us = at_us;
+        let (game, seq, corrections) = (current.started.game, current.seq, current.corrections);
+        let update = Move { game, seq, at_us, clock_error_us, corrections, position };
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = netduel_protocol::encode(&ClientMessage::Move(update), &mut buffer)?;
+        let replaced = self.sender.send_state(bytes)?;
+        let current = self.playing()?;
+        current.sent += 1;
+        current.superseded += replaced as u64;
+        Ok(replaced)
+    }
+
+    /// Asks the server for its clock; the answer comes as [`Event::Pong`].
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn ping(&self) -> Result<(), PlayError> {
+        self.say(&ClientMessage::Ping { sent_us: clock::now_us() })
+    }
+
+    /// Leaves the queue or the match; the connection stays.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn leave(&mut self) -> Result<(), PlayError> {
+        self.current = None;
+        self.say(&ClientMessage::Leave)
+    }
+
+    /// Says goodbye and waits, for at most a second, until it is out.
+    pub async fn close(self) {
+        self.receiver.close(Goodbye::new(Ending::Done.code(), "the player is done")).await;
+    }
+
+    /// The next thing that happens. Cancel safe.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub async fn next_event(&mut self) -> Result<Event, PlayError> {
+        loop {
+            let message = self.receive().await?;
+            if let Some(event) = self.on_message(message, clock::now_us())? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The match being played, or the last one.
+    pub fn current(&self) -> Option<&Match> {
+        self.current.as_ref()
+    }
+
+    /// Starts a new window of measurement, see [`MoveStats::restart`].
+    pub fn restart_stats(&mut self) {
+        let now_us = self.match_us(clock::now_us());
+        if let Some(current) = &mut self.current {
+            current.stats.restart(now_us);
+            (current.sent, current.superseded) = (0, 0);
+        }
+    }
+
+    /// Closes the window of measurement, see [`MoveStats::finish`].
+    pub fn finish_stats(&mut self) {
+        let now_us = self.match_us(clock::now_us());
+        if let Some(current) = &mut self.current {
+            current.stats.finish(now_us);
+        }
+    }
+
+    /// What pings told of the server's clock.
+    pub fn clock(&self) -> &ClockSync {
+        &self.clock
+    }
+
+    /// What the transport knows of the path.
+    pub fn path_stats(&self) -> PathStats {
+        self.sender.path_stats()
+    }
+
+    /// The transport below.
+    pub fn kind(&self) -> TransportKind {
+        self.sender.kind()
+    }
+
+    fn playing(&mut self) -> Result<&mut Match, PlayError> {
+        self.current.as_mut().ok_or_else(|| PlayError::CannotSend("no match is being played".into()))
+    }
+
+    /// A time of this host as µs since the start of the match by the server's clock.
+    fn match_us(&self, local_us: u64) -> u64 {
+        let started_us = self.current.as_ref().map_or(0, |current| current.started.started_us);
+        self.clock.server_us(local_us).saturating_sub(started_us)
+    }
+
+    fn say(&self, message: &ClientMessage) -> Result<(), PlayError> {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = netduel_protocol::encode(message, &mut buffer)
+            .and_then(|bytes| netduel_protocol::Message::validate(message).map(|()| bytes))
+            .map_err(|error| PlayError::CannotSend(error.to_string()))?;
+        Ok(self.sender.send_control(bytes)?)
+    }
+
+    async fn receive(&mut self) -> Result<ServerMessage, PlayError> {
+        let (_lane, bytes) = self.receiver.recv().await?;
+        Ok(netduel_protocol::decode(&bytes)?)
+    }
+
+    fn on_message(&mut self, message: ServerMessage, now_us: u64) -> Result<Option<Event>, PlayError> {
+        Ok(Some(match message {
+            ServerMessage::Moved(update) => return Ok(self.on_peer_move(update, now_us)),
+            ServerMessage::MovedBoth(updates) => {
+                let peer = self.current.as_ref().map(|current| usize::from(1 - current.started.player));
+                return Ok(peer.and_then(|peer| self.on_peer_move(updates[peer], now_us)));
+            }
+            ServerMessage::Waiting => Event::Waiting,
+            ServerMessage::Started(started) => self.on_started(started),
+            ServerMessage::Corrected(correction) => match &mut self.current {
+                Some(current) if current.started.game == correction.game => {
+                    current.corrections = correction.corrections;
+                    current.position = correction.position;
+                    Event::Corrected(correction)
+                }
+                _ => return Ok(None),
+            },
+            ServerMessage::PeerLeft { game, reason, positions } => match &self.current {
+                Some(current) if current.started.game == game => Event::PeerLeft { reason, positions },
+                _ => return Ok(None),
+            },
+            ServerMessage::Pong(pong) => Event::Pong { rtt_us: self.clock.on_pong(now_us, &pong) },
+            ServerMessage::Draining { seconds } => Event::Draining { seconds },
+            ServerMessage::Welcome { .. } => return Err(PlayError::BadServer("a second welcome".into())),
+        }))
+    }
+
+    fn on_started(&mut self, started: Started) -> Event {
+        let me = usize::from(started.player);
+        self.current = Some(Match {
+            position: started.positions[me],
+            peer_position: started.positions[1 - me],
+            stats: MoveStats::new(self.period_us),
+            sent: 0,
+            superseded: 0,
+            seq: 0,
+            corrections: 0,
+            last_at_us: 0,
+            started: started.clone(),
+        });
+        Event::Started(started)
+    }
+
+    /// `None` for a move of another match, or for the echo of a player who has not moved yet.
+    fn on_peer_move(&mut self, update: Move, now_us: u64) -> Option<Event> {
+        let (now_us, clock_error_us) = (self.match_us(now_us), self.clock.error_us());
+        let current = self.current.as_mut().filter(|current| current.started.game == update.game)?;
+        if update.seq == 0 {
+            return None;
+        }
+        let freshness = current.stats.on_move(now_us, &update, clock_error_us);
+        if freshness == Freshness::Fresh {
+            current.peer_position = update.position;
+        }
+        Some(Event::PeerMoved { update, freshness })
+    }
+}

@@ -1,0 +1,403 @@
+//! Latency, jitter, age and loss of the opponent's moves. Pure: time is passed in, and nothing here reads a clock.
+//!
+//! [`Samples`] is the project's one home of histograms and percentiles. [`MoveStats`] is what a receiver of moves
+//! knows; [`ClockSync`] is what pings tell about the server's clock.
+
+use hdrhistogram::Histogram;
+use netduel_protocol::{Move, Pong};
+use serde::{Deserialize, Serialize};
+
+/// A quantile is shown only if this many samples lie beyond it; p99 needs 1,000 samples then, p99.9 needs 10,000.
+const SAMPLES_BEYOND: f64 = 10.0;
+/// Larger values count as this: an hour, in µs. Keeps a broken clock from asking for memory.
+const VALUE_MAX_US: u64 = 3_600_000_000;
+/// A gap of more than this many send periods is a freeze: two updates in a row were missing or late.
+const FREEZE_PERIODS: u64 = 3;
+
+/// A distribution of durations in µs, within 1 % of each value.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    histogram: Histogram<u64>,
+    /// How many observations the weights stand for; what decides whether a quantile may be shown.
+    observations: u64,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        #[allow(clippy::expect_used)] // Two digits are a constant that the library accepts.
+        let histogram = Histogram::new(2).expect("two significant digits are allowed");
+        Self { histogram, observations: 0 }
+    }
+}
+
+impl Samples {
+    /// Counts one duration.
+    pub fn record(&mut self, value_us: u64) {
+        self.add(value_us, 1);
+        self.observations += 1;
+    }
+
+    /// Counts a quantity that grew evenly from `from_us` to `to_us` in as many µs, weighted by time: one tooth of
+    /// the sawtooth of an age.
+    pub fn record_span(&mut self, from_us: u64, to_us: u64) {
+        let (mut at, end) = (from_us.min(VALUE_MAX_US), to_us.min(VALUE_MAX_US));
+        while at < end {
+            let next = self.histogram.next_non_equivalent(at).min(end);
+            self.add(at, next - at);
+            at = next;
+        }
+        self.observations += 1;
+    }
+
+    fn add(&mut self, value_us: u64, weight: u64) {
+        // Fails only for a histogram that may not grow; ours does, up to the largest value.
+        let _ = self.histogram.record_n(value_us.min(VALUE_MAX_US), weight);
+    }
+
+    /// Adds another distribution.
+    pub fn merge(&mut self, other: &Self) {
+        // Fails only for a histogram that may not grow; ours do.
+        let _ = self.histogram.add(&other.histogram);
+        self.observations += other.observations;
+    }
+
+    /// How many observations there are.
+    pub fn count(&self) -> u64 {
+        self.observations
+    }
+
+    /// The mean in µs.
+    pub fn mean_us(&self) -> Option<f64> {
+        (self.observations > 0).then(|| self.histogram.mean())
+    }
+
+    /// The largest value in µs.
+    pub fn max_us(&self) -> Option<u64> {
+        (self.observations > 0).then(|| self.histogram.max())
+    }
+
+    /// The value in µs that a share `quantile` (0 to 1) does not exceed; `None` without enough samples to tell.
+    pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
+        let beyond = self.observations as f64 * quantile.min(1.0 - quantile);
+        // A hair of slack, since 1 − 0.99 is not exactly 0.01.
+        (beyond + 1e-6 >= SAMPLES_BEYOND).then(|| self.histogram.value_at_quantile(quantile))
+    }
+
+    /// The share of the weight that lies over `value_us`, from 0 to 1.
+    pub fn share_over(&self, value_us: u64) -> Option<f64> {
+        let total = self.histogram.len();
+        (total > 0).then(|| self.histogram.count_between(value_us + 1, u64::MAX) as f64 / total as f64)
+    }
+}
+
+/// The form on disk: every bucket that holds something, as (value in µs, weight).
+#[derive(Serialize, Deserialize)]
+struct Buckets {
+    observations: u64,
+    buckets_us: Vec<(u64, u64)>,
+}
+
+impl Serialize for Samples {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let buckets_us =
+            self.histogram.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value())).collect();
+        Buckets { observations: self.observations, buckets_us }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Samples {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Buckets { observations, buckets_us } = Buckets::deserialize(deserializer)?;
+        let mut samples = Self { observations, ..Self::default() };
+        for (value_us, weight) in buckets_us {
+            samples.add(value_us, weight);
+        }
+        Ok(samples)
+    }
+}
+
+/// What an arrived move was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Newer than all before.
+    Fresh,
+    /// Overtaken on its way: reordered, late, or sent twice.
+    Late,
+}
+
+/// What a receiver knows of its opponent's moves. All times are µs since the start of the match.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct MoveStats {
+    /// One-way delay from the intended send time, of fresh moves.
+    pub one_way: Samples,
+    /// Age of Information: how old the newest known position is, weighted by time (Kaul et al., INFOCOM 2012).
+    pub age: Samples,
+    /// Interarrival jitter in µs: J += (|D| − J) / 16 (RFC 3550, 6.4.1).
+    pub jitter_us: f64,
+    /// Moves that were newer than all before them.
+    pub fresh: u64,
+    /// Moves that were not.
+    pub late: u64,
+    /// Moves that were skipped: superseded or lost before they came here, or still under way.
+    pub missing: u64,
+    /// Gaps between fresh moves of more than three send periods.
+    pub freezes: u64,
+    /// The longest gap between fresh moves in µs.
+    pub longest_gap_us: u64,
+    /// The largest error bound of the clocks that the delays were measured with, in µs.
+    pub clock_error_us: u32,
+    #[serde(skip)]
+    newest: Option<Arrival>,
+    /// Up to when the age has been accounted.
+    #[serde(skip)]
+    accounted_us: u64,
+    #[serde(skip)]
+    period_us: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    seq: u32,
+    sent_us: u64,
+    arrived_us: u64,
+}
+
+impl MoveStats {
+    /// Statistics of moves that are sent every `period_us`; it decides what counts as a freeze.
+    pub fn new(period_us: u64) -> Self {
+        Self { period_us, ..Self::default() }
+    }
+
+    /// Takes in a move that arrived at `now_us`, when this side's clock was known to within `clock_error_us`.
+    pub fn on_move(&mut self, now_us: u64, update: &Move, clock_error_us: u32) -> Freshness {
+        let arrival = Arrival { seq: update.seq, sent_us: update.at_us, arrived_us: now_us };
+        if let Some(newest) = self.newest {
+            if update.seq <= newest.seq {
+                self.late += 1;
+                return Freshness::Late;
+            }
+            self.account_age(now_us);
+            self.missing += u64::from(update.seq - newest.seq - 1);
+            self.on_gap(now_us.saturating_sub(newest.arrived_us));
+            let spacing = now_us.abs_diff(newest.arrived_us) as f64;
+            let sent_spacing = arrival.sent_us.abs_diff(newest.sent_us) as f64;
+            self.jitter_us += ((spacing - sent_spacing).abs() - self.jitter_us) / 16.0;
+        } else {
+            self.accounted_us = now_us;
+        }
+        self.fresh += 1;
+        self.one_way.record(now_us.saturating_sub(update.at_us));
+        self.clock_error_us = self.clock_error_us.max(clock_error_us.saturating_add(update.clock_error_us));
+        self.newest = Some(arrival);
+        Freshness::Fresh
+    }
+
+    /// How old the newest known position is, in µs; `None` before the first.
+    pub fn age_us(&self, now_us: u64) -> Option<u64> {
+        self.newest.map(|newest| now_us.saturating_sub(newest.sent_us))
+    }
+
+    /// Starts a new window of measurement: what was counted is forgotten, what is known is not.
+    pub fn restart(&mut self, now_us: u64) {
+        let fresh_start = Self::new(self.period_us);
+        *self = Self { newest: self.newest, accounted_us: now_us, jitter_us: self.jitter_us, ..fresh_start };
+    }
+
+    /// Closes the window at `now_us`: the age that ran since the last move counts, too.
+    pub fn finish(&mut self, now_us: u64) {
+        if let Some(newest) = self.newest {
+            self.account_age(now_us);
+            self.on_gap(now_us.saturating_sub(newest.arrived_us));
+        }
+    }
+
+    /// Adds another player's statistics of the same window.
+    pub fn merge(&mut self, other: &Self) {
+        self.one_way.merge(&other.one_way);
+        self.age.merge(&other.age);
+        self.jitter_us = self.jitter_us.max(other.jitter_us);
+        self.fresh += other.fresh;
+        self.late += other.late;
+        self.missing += other.missing;
+        self.freezes += other.freezes;
+        self.longest_gap_us = self.longest_gap_us.max(other.longest_gap_us);
+        self.clock_error_us = self.clock_error_us.max(other.clock_error_us);
+    }
+
+    fn account_age(&mut self, now_us: u64) {
+        if let Some(newest) = self.newest {
+            let from_us = self.accounted_us.saturating_sub(newest.sent_us);
+            self.age.record_span(from_us, now_us.saturating_sub(newest.sent_us));
+            self.accounted_us = now_us;
+        }
+    }
+
+    fn on_gap(&mut self, gap_us: u64) {
+        self.longest_gap_us = self.longest_gap_us.max(gap_us);
+        if self.period_us > 0 && gap_us > self.period_us * FREEZE_PERIODS {
+            self.freezes += 1;
+        }
+    }
+}
+
+/// How many round trips the offset is chosen from: at ten pings a second, the last 6.4 s.
+const CLOCK_WINDOW: usize = 64;
+
+/// The server's clock as seen from here: the offset of the round trip that was shortest, hence least distorted.
+#[derive(Clone, Debug, Default)]
+pub struct ClockSync {
+    /// Both ends read the same clock, so nothing needs to be estimated.
+    shared: bool,
+    /// (round trip in µs, offset in µs), the newest last.
+    recent: std::collections::VecDeque<(u64, i64)>,
+    /// Round trips of pings.
+    pub rtt: Samples,
+}
+
+impl ClockSync {
+    /// `shared`: both ends read the same clock.
+    pub fn new(shared: bool) -> Self {
+        Self { shared, ..Self::default() }
+    }
+
+    /// Takes in a pong that came at `now_us` by this side's clock; returns the round trip in µs.
+    pub fn on_pong(&mut self, now_us: u64, pong: &Pong) -> u64 {
+        let residence_us = pong.sent_us.saturating_sub(pong.received_us);
+        let rtt_us = now_us.saturating_sub(pong.ping_sent_us).saturating_sub(residence_us);
+        let there = pong.received_us as i64 - pong.ping_sent_us as i64;
+        let back = pong.sent_us as i64 - now_us as i64;
+        if self.recent.len() == CLOCK_WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((rtt_us, (there + back) / 2));
+        self.rtt.record(rtt_us);
+        rtt_us
+    }
+
+    /// The server's clock when this side's shows `now_us`.
+    pub fn server_us(&self, now_us: u64) -> u64 {
+        now_us.saturating_add_signed(self.best().map_or(0, |(_, offset_us)| offset_us))
+    }
+
+    /// How far [`Self::server_us`] may be off: half of the shortest round trip, since how it splits cannot be seen.
+    /// `u32::MAX` before the first pong.
+    pub fn error_us(&self) -> u32 {
+        match (self.shared, self.best()) {
+            (true, _) => 0,
+            (false, Some((rtt_us, _))) => u32::try_from(rtt_us.div_ceil(2)).unwrap_or(u32::MAX),
+            (false, None) => u32::MAX,
+        }
+    }
+
+    fn best(&self) -> Option<(u64, i64)> {
+        if self.shared { None } else { self.recent.iter().copied().min() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(seq: u32, at_us: u64) -> Move {
+        Move { seq, at_us, ..Move::default() }
+    }
+
+    /// Within the histogram's 1 %.
+    fn near(value: u64, wanted: u64) -> bool {
+        value.abs_diff(wanted) * 100 <= wanted
+    }
+
+    #[test]
+    fn delay_runs_from_the_intended_time_so_a_stalled_peer_shows() {
+        let mut stats = MoveStats::new(10_000);
+        for seq in 1..=100u32 {
+            // The sender meant to send every 10 ms and stalled from 50 to 350 ms; then all comes at once.
+            let at_us = u64::from(seq) * 10_000;
+            let arrives_us = if (50_000..350_000).contains(&at_us) { 350_000 } else { at_us + 1_000 };
+            stats.on_move(arrives_us, &sent(seq, at_us), 0);
+        }
+        assert_eq!(stats.fresh, 100);
+        assert!(
+            near(stats.one_way.max_us().expect("some"), 300_000),
+            "a ping-pong would show one slow answer"
+        );
+        assert_eq!(stats.freezes, 1);
+        assert_eq!(stats.longest_gap_us, 350_000 - 41_000);
+    }
+
+    #[test]
+    fn age_is_a_sawtooth_integrated_over_time() {
+        // Every 100 ms a move that took 20 ms: the age runs evenly from 20 to 120 ms.
+        let mut stats = MoveStats::new(100_000);
+        for seq in 1..=50u32 {
+            let at_us = u64::from(seq) * 100_000;
+            stats.on_move(at_us + 20_000, &sent(seq, at_us), 0);
+        }
+        let mean_us = stats.age.mean_us().expect("some");
+        assert!((mean_us - 70_000.0).abs() < 700.0, "{mean_us}");
+        assert!(near(stats.age.quantile_us(0.5).expect("enough"), 70_000));
+        assert_eq!(stats.age.quantile_us(0.99), None, "49 teeth cannot tell a p99");
+        assert!(near(stats.age.max_us().expect("some"), 120_000));
+        let over = stats.age.share_over(95_000).expect("some");
+        assert!((over - 0.25).abs() < 0.02, "a quarter of the time over 95 ms, not {over}");
+    }
+
+    #[test]
+    fn a_window_counts_the_age_within_it_and_nothing_else() {
+        let mut stats = MoveStats::new(10_000);
+        stats.on_move(5_000, &sent(1, 0), 0);
+        stats.restart(100_000);
+        stats.finish(150_000);
+        assert_eq!((stats.fresh, stats.freezes), (0, 1));
+        let mean_us = stats.age.mean_us().expect("some");
+        assert!((mean_us - 125_000.0).abs() < 1_300.0, "{mean_us}");
+    }
+
+    #[test]
+    fn late_missing_and_jitter_are_told_apart() {
+        let mut stats = MoveStats::new(10_000);
+        for (now_us, seq) in [(11_000, 1), (41_000, 4), (42_000, 2), (42_000, 4)] {
+            stats.on_move(now_us, &sent(seq, u64::from(seq) * 10_000), 7);
+        }
+        assert_eq!((stats.fresh, stats.late, stats.missing), (2, 2, 2));
+        assert_eq!(stats.jitter_us, 0.0, "sent and arrived 30 ms apart");
+        stats.on_move(67_000, &sent(5, 50_000), 7);
+        assert_eq!(stats.jitter_us, 1_000.0, "16 ms late, a sixteenth of which counts");
+        assert_eq!(stats.clock_error_us, 7);
+    }
+
+    #[test]
+    fn quantiles_need_samples_and_survive_disk() {
+        let mut samples = Samples::default();
+        (1..=999).for_each(|value| samples.record(value * 100));
+        assert_eq!(samples.quantile_us(0.99), None);
+        samples.record(100_000);
+        assert!(near(samples.quantile_us(0.99).expect("1,000 samples"), 99_000));
+        assert!(near(samples.quantile_us(0.5).expect("1,000 samples"), 50_000));
+        let json = serde_json::to_string(&samples).expect("serialises");
+        let again: Samples = serde_json::from_str(&json).expect("parses");
+        assert_eq!(serde_json::to_string(&again).expect("serialises"), json);
+        assert_eq!(again.quantile_us(0.99), samples.quantile_us(0.99));
+        assert_eq!(again.count(), 1_000);
+        let mut both = again;
+        both.merge(&samples);
+        assert_eq!(both.count(), 2_000);
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_shortest_round_trip() {
+        // The server's clock is 5 s ahead; one way takes 2 ms, the other 2 ms plus what queues.
+        let mut clock = ClockSync::new(false);
+        assert_eq!(clock.error_us(), u32::MAX);
+        for (sent_us, queue_us) in [(0, 30_000), (100_000, 0), (200_000, 9_000)] {
+            let received_us = 5_000_000 + sent_us + 2_000;
+            let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: received_us + 500 };
+            let rtt_us = clock.on_pong(sent_us + 2_000 + 500 + 2_000 + queue_us, &pong);
+            assert_eq!(rtt_us, 4_000 + queue_us);
+        }
+        assert_eq!(clock.server_us(1_000_000), 6_000_000);
+        assert_eq!(clock.error_us(), 2_000);
+        assert_eq!(ClockSync::new(true).server_us(77), 77);
+        assert_eq!(ClockSync::new(true).error_us(), 0);
+    }
+}

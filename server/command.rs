@@ -1,0 +1,187 @@
+//! The server's command line: flags, logging, signals. `main.rs` calls it, and so does the report generator, which
+//! runs itself again as the server.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, RelayPolicy};
+
+/// Flags of the server.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// Address to listen on. The default serves this machine only; 0.0.0.0 serves the network
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// Listen for one transport at one address, as KIND=ADDRESS; repeat it. Without it: every transport, each on its
+    /// default port of --host
+    #[arg(long, value_name = "KIND=ADDRESS", value_parser = parse_listen)]
+    listen: Vec<(TransportKind, SocketAddr)>,
+
+    /// Who is told of a move: the player that did not move, or both
+    #[arg(long, default_value_t, value_name = "other|both")]
+    relay: RelayPolicy,
+
+    /// Folder with cert.pem and key.pem; made if it is not there. Without it the certificate lives in memory only
+    #[arg(long, value_name = "DIR")]
+    identity: Option<PathBuf>,
+
+    /// Write the certificate to this file, for clients to load with --ca
+    #[arg(long, value_name = "FILE")]
+    cert_out: Option<PathBuf>,
+
+    /// Name or address that the certificate carries; repeat it
+    #[arg(long = "name", value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])]
+    names: Vec<String>,
+
+    /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
+    #[arg(long, default_value_t)]
+    congestion: Congestion,
+
+    /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
+    #[arg(long)]
+    nagle: bool,
+
+    /// Connected players at most
+    #[arg(long, default_value_t = Config::default().connections_max)]
+    max_connections: usize,
+
+    /// Seconds that matches may go on after SIGTERM or Ctrl-C
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    drain: u64,
+
+    /// How log lines on standard error look; RUST_LOG chooses which (RUST_LOG=debug shows every connection)
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+
+    /// At the end, print the counters as one line of JSON on standard output
+    #[arg(long)]
+    counters: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
+    let (kind, addr) = text.split_once('=').ok_or("give it as KIND=ADDRESS, such as tcp=127.0.0.1:4433")?;
+    let kind = kind.parse::<TransportKind>().map_err(|error| error.to_string())?;
+    let addr = addr
+        .parse()
+        .map_err(|_| format!("'{addr}' is not an address with a port, such as 127.0.0.1:4433"))?;
+    Ok((kind, addr))
+}
+
+/// Serves until it is told to end. Returns an error if it cannot start, or if a second signal cuts the drain short.
+///
+/// # Errors
+/// What is wrong and what to do about it.
+pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
+    init_logging(args.log_format);
+    // One thread: a relay's work is mostly waking up, and a pool that steals work adds wake-ups.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(args))
+}
+
+fn init_logging(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Set already if the caller logs, too; then that one is right.
+    let _ = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
+    let identity = identity(args)?;
+    let options = Options { congestion: args.congestion, nodelay: !args.nagle, ..Options::default() };
+    let addresses = if args.listen.is_empty() {
+        TransportKind::ALL.map(|kind| (kind, (args.host, kind.default_port()).into())).to_vec()
+    } else {
+        args.listen.clone()
+    };
+    let listeners = addresses
+        .into_iter()
+        .map(|(kind, addr)| kind.bind(addr, &identity, &options))
+        .collect::<Result<Vec<Listener>, _>>()?;
+
+    let mut stdout = std::io::stdout().lock();
+    for listener in &listeners {
+        writeln!(stdout, "listening {} {}", listener.kind(), listener.local_addr())?;
+    }
+    writeln!(stdout, "certificate sha256 {}", identity.fingerprint())?;
+    writeln!(stdout, "ready: players may connect; end with Ctrl-C")?;
+    stdout.flush()?;
+
+    let config = Config {
+        relay: args.relay,
+        connections_max: args.max_connections,
+        drain_timeout: Duration::from_secs(args.drain),
+        ..Config::default()
+    };
+    let shutdown = CancellationToken::new();
+    let serving = crate::run(listeners, config, shutdown.clone());
+    let counters = tokio::select! {
+        counters = serving => counters,
+        outcome = two_signals(&shutdown) => return outcome,
+    };
+    tracing::info!(?counters, "the end");
+    if args.counters {
+        writeln!(stdout, "{}", serde_json::to_string(&counters)?)?;
+    }
+    Ok(())
+}
+
+fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
+    let identity = match &args.identity {
+        None => Identity::generate(&args.names)?,
+        Some(folder) => {
+            let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+            if !key.exists() {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("cannot make {}", folder.display()))?;
+                Identity::generate(&args.names)?.save(&certificate, &key)?;
+            }
+            Identity::load(&certificate, &key)?
+        }
+    };
+    if let Some(path) = &args.cert_out {
+        identity.save_certificate(path)?;
+    }
+    Ok(identity)
+}
+
+/// The first signal drains; the second gives up on that.
+async fn two_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
+    signal().await?;
+    tracing::info!("draining: matches may finish; a second signal ends at once");
+    shutdown.cancel();
+    signal().await?;
+    anyhow::bail!("ended by a second signal, with matches still going on")
+}
+
+#[cfg(unix)]
+async fn signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> anyhow::Result<()> {
+    Ok(tokio::signal::ctrl_c().await?)
+}

@@ -1,0 +1,216 @@
+//! The players of a server: who is connected, who waits, who plays whom.
+//!
+//! Whoever completes a pair, leaves, or ends the server tells everybody concerned itself, since sending never waits. So no
+//! session needs to be woken, and all messages about one match leave in one order, under one lock.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use netduel_protocol::{Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage};
+use netduel_transport::{Goodbye, Sender};
+
+use crate::{
+    Config,
+    counters::Counters,
+    pairing::{Joined, Pairing, PlayerId},
+    relay::Match,
+};
+
+/// A connected player, as other players' tasks see it.
+pub(crate) struct Player {
+    id: PlayerId,
+    pub(crate) sender: Sender,
+    name: Mutex<String>,
+    playing: Mutex<Option<Playing>>,
+    /// The newest match it was in; 0 before the first.
+    latest_game: AtomicU64,
+}
+
+/// A seat in a match.
+struct Playing {
+    game: Arc<Match>,
+    number: usize,
+}
+
+impl Player {
+    pub(crate) fn name(&self) -> String {
+        lock(&self.name).clone()
+    }
+
+    /// Sends on the control lane. If the connection is over its own task finds out, so nobody needs to know here.
+    pub(crate) fn say(&self, message: &ServerMessage) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        match netduel_protocol::encode(message, &mut buffer) {
+            Ok(bytes) => drop(self.sender.send_control(bytes)),
+            Err(error) => tracing::error!("cannot encode {message:?}: {error}"),
+        }
+    }
+
+    /// The hot path: this player moved.
+    pub(crate) fn on_move(&self, update: Move, counters: &Counters) -> Result<(), Goodbye> {
+        counters.moves_received.increment();
+        match &*lock(&self.playing) {
+            Some(playing) if playing.game.game == update.game => {
+                playing.game.on_move(playing.number, update, counters)
+            }
+            _ if update.game != 0 && update.game <= self.latest_game.load(Relaxed) => {
+                counters.moves_stale.increment(); // It was under way when the match ended.
+                Ok(())
+            }
+            _ => Err(Goodbye::new(
+                Ending::Unexpected.code(),
+                "a move for a match you are not in: wait for the start",
+            )),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See the module. Locks are taken in this order: `state`, then a player's `playing`, then what a match holds.
+pub(crate) struct Lobby {
+    pub(crate) config: Config,
+    pub(crate) counters: Counters,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    pairing: Pairing,
+    players: HashMap<PlayerId, Arc<Player>>,
+    last_player: PlayerId,
+    last_game: GameId,
+    draining: bool,
+}
+
+impl Lobby {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, counters: Counters::default(), state: Mutex::default() }
+    }
+
+    /// A connection becomes a player, if there is room.
+    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Goodbye> {
+        let mut state = lock(&self.state);
+        if state.draining {
+            return Err(shutting_down());
+        }
+        if state.players.len() >= self.config.connections_max {
+            self.counters.refused_full.increment();
+            let reason = format!(
+                "the server is full: {} players are connected; try later",
+                self.config.connections_max
+            );
+            return Err(Goodbye::new(Ending::ServerFull.code(), reason));
+        }
+        state.last_player += 1;
+        let player = Arc::new(Player {
+            id: state.last_player,
+            sender,
+            name: Mutex::default(),
+            playing: Mutex::default(),
+            latest_game: AtomicU64::new(0),
+        });
+        state.players.insert(player.id, player.clone());
+        Ok(player)
+    }
+
+    /// A player wants a match.
+    pub(crate) fn join(
+        &self,
+        player: &Arc<Player>,
+        name: String,
+        code: Option<String>,
+    ) -> Result<(), Goodbye> {
+        let mut state = lock(&self.state);
+        if state.draining {
+            return Err(shutting_down());
+        }
+        let twice =
+            || Goodbye::new(Ending::Unexpected.code(), "joined while waiting or playing: leave first");
+        if lock(&player.playing).is_some() {
+            return Err(twice());
+        }
+        let partner = match state.pairing.join(player.id, code) {
+            Joined::Twice => return Err(twice()),
+            Joined::Waiting => None,
+            Joined::Paired(partner) => state.players.get(&partner).cloned(),
+        };
+        *lock(&player.name) = name;
+        match partner {
+            Some(partner) => self.start(&mut state, [partner, player.clone()]),
+            None => player.say(&ServerMessage::Waiting),
+        }
+        Ok(())
+    }
+
+    fn start(&self, state: &mut State, players: [Arc<Player>; 2]) {
+        state.last_game += 1;
+        let game = Arc::new(Match::new(state.last_game, players, self.config.relay));
+        self.counters.matches_started.increment();
+        tracing::info!(
+            game = game.game,
+            "{} ({}) meets {} ({})",
+            game.players[0].name(),
+            game.players[0].sender.kind(),
+            game.players[1].name(),
+            game.players[1].sender.kind(),
+        );
+        for (number, player) in game.players.iter().enumerate() {
+            player.latest_game.store(game.game, Relaxed);
+            *lock(&player.playing) = Some(Playing { game: game.clone(), number });
+            player.say(&game.started(number));
+        }
+    }
+
+    /// A player leaves the queue or its match, and may join again.
+    pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
+        let mut state = lock(&self.state);
+        state.pairing.leave(player.id);
+        let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
+        let peer = &game.players[1 - number];
+        lock(&peer.playing).take();
+        self.counters.matches_ended.increment();
+        tracing::info!(game = game.game, "{} left: {reason:?}", player.name());
+        peer.say(&ServerMessage::PeerLeft { game: game.game, reason, positions: game.positions() });
+        if state.draining {
+            peer.sender.close(shutting_down());
+        }
+    }
+
+    /// A player is gone for good.
+    pub(crate) fn remove(&self, player: &Player, reason: LeaveReason) {
+        self.leave(player, reason);
+        lock(&self.state).players.remove(&player.id);
+    }
+
+    /// From now on nobody enters or joins; who plays may finish within `time_left`.
+    pub(crate) fn drain(&self, time_left: Duration) {
+        let mut state = lock(&self.state);
+        state.draining = true;
+        let seconds = u32::try_from(time_left.as_secs()).unwrap_or(u32::MAX);
+        for player in state.players.values() {
+            if lock(&player.playing).is_some() {
+                player.say(&ServerMessage::Draining { seconds });
+            } else {
+                player.sender.close(shutting_down());
+            }
+        }
+    }
+
+    /// Everybody must go now.
+    pub(crate) fn close_all(&self) {
+        lock(&self.state).players.values().for_each(|player| player.sender.close(shutting_down()));
+    }
+}
+
+fn shutting_down() -> Goodbye {
+    Goodbye::new(Ending::ShuttingDown.code(), "the server is going down: connect again in a moment")
+}

@@ -1,0 +1,26 @@
+//! `netduel-server`: see `command.rs`.
+
+use clap::Parser;
+use netduel_server::command::{ServerArgs, run};
+
+/// Pairs players and relays their moves over TCP, TLS and QUIC at once.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  netduel-server                                  every transport, this machine only
+  netduel-server --host 0.0.0.0 --name my.host    for the network; clients pin the printed fingerprint
+  netduel-server --cert-out cert.pem              clients trust it with --ca cert.pem
+  netduel-server --listen tcp=127.0.0.1:7000 --listen quic-datagram=127.0.0.1:7000
+  netduel-server --relay both                     the older policy, to compare
+
+Exit code 0 after a clean drain, 1 if it cannot start or a second signal cut the drain short, 2 for a bad flag."
+)]
+struct Cli {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    run(&Cli::parse().server)
+}

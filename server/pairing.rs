@@ -1,0 +1,109 @@
+//! Who waits, and who meets whom. Pure state: no connection, no clock.
+//!
+//! A newcomer meets whoever has waited longest for the same match code, or for no code. Since two who fit are paired at
+//! once, at most one player waits for each code, and first come, first served needs no queue behind that.
+
+use std::collections::HashMap;
+
+/// Numbers the connections of one server process.
+pub(crate) type PlayerId = u64;
+
+/// Each player is in it at most once, and in it only while waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Pairing {
+    waiting: HashMap<Option<String>, PlayerId>,
+    codes: HashMap<PlayerId, Option<String>>,
+}
+
+/// What joining led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// Nobody fits yet.
+    Waiting,
+    /// This player waited and is out of the queue now.
+    Paired(PlayerId),
+    /// The player waits already; nothing changed.
+    Twice,
+}
+
+impl Pairing {
+    /// `player` wants a match, with anybody or with whoever gives the same code.
+    pub(crate) fn join(&mut self, player: PlayerId, code: Option<String>) -> Joined {
+        if self.codes.contains_key(&player) {
+            return Joined::Twice;
+        }
+        if let Some(partner) = self.waiting.remove(&code) {
+            self.codes.remove(&partner);
+            return Joined::Paired(partner);
+        }
+        self.codes.insert(player, code.clone());
+        self.waiting.insert(code, player);
+        Joined::Waiting
+    }
+
+    /// `player` does not wait any more; returns whether it did.
+    pub(crate) fn leave(&mut self, player: PlayerId) -> bool {
+        self.codes.remove(&player).is_some_and(|code| self.waiting.remove(&code).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn two_without_a_code_meet_and_codes_keep_apart() {
+        let mut pairing = Pairing::default();
+        let code = |text: &str| Some(text.to_owned());
+        assert_eq!(pairing.join(1, None), Joined::Waiting);
+        assert_eq!(pairing.join(2, code("a")), Joined::Waiting);
+        assert_eq!(pairing.join(1, code("a")), Joined::Twice);
+        assert_eq!(pairing.join(3, code("b")), Joined::Waiting);
+        assert_eq!(pairing.join(4, code("a")), Joined::Paired(2));
+        assert!(pairing.leave(1));
+        assert!(!pairing.leave(1));
+        assert_eq!(pairing.join(5, None), Joined::Waiting, "who left is not met");
+        assert_eq!(pairing.join(6, None), Joined::Paired(5));
+        assert_eq!(pairing.codes.len(), 1);
+    }
+
+    proptest! {
+        /// Against the obvious model: everybody is waiting, matched or gone, matched once, never with oneself, and with
+        /// the one who waited longest for the same code.
+        #[test]
+        fn agrees_with_a_plain_queue(steps in prop::collection::vec((0u64..12, 0u8..4, any::<bool>()), 0..300)) {
+            let mut pairing = Pairing::default();
+            let mut queue: Vec<(PlayerId, Option<String>)> = Vec::new();
+            let mut playing: HashSet<PlayerId> = HashSet::new();
+            for (player, code, joins) in steps {
+                let waits = queue.iter().any(|(id, _)| *id == player);
+                if !joins {
+                    queue.retain(|(id, _)| *id != player);
+                    playing.remove(&player);
+                    prop_assert_eq!(pairing.leave(player), waits);
+                } else if !playing.contains(&player) {
+                    let code = (code > 0).then(|| code.to_string());
+                    let fits = queue.iter().position(|(_, other)| *other == code);
+                    let wanted = match fits {
+                        _ if waits => Joined::Twice,
+                        Some(index) => Joined::Paired(queue.remove(index).0),
+                        None => {
+                            queue.push((player, code.clone()));
+                            Joined::Waiting
+                        }
+                    };
+                    prop_assert_eq!(pairing.join(player, code), wanted);
+                    if let Joined::Paired(partner) = wanted {
+                        prop_assert_ne!(partner, player);
+                        prop_assert!(playing.insert(player) && playing.insert(partner));
+                    }
+                }
+                prop_assert_eq!(pairing.codes.len(), queue.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The server as its players meet it: real sockets, every transport, mixed pairs.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use netduel_client::{Event, PlayError, Player, PlayerConfig, course::Course};
+use netduel_protocol::{
+    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, clock, encode,
+    game::{Heading, Position, START},
+};
+use netduel_server::{Config, RelayPolicy, Snapshot, run};
+use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind, Trust};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// No single wait in this suite needs nearly as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PERIOD_US: u64 = 16_667;
+
+struct Server {
+    addresses: HashMap<TransportKind, SocketAddr>,
+    trust: Trust,
+    shutdown: CancellationToken,
+    serving: JoinHandle<Snapshot>,
+}
+
+impl Server {
+    fn start(config: Config) -> Self {
+        let identity = Identity::generate(&["localhost".into()]).expect("identity");
+        let kinds = TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]);
+        let listeners: Vec<_> = kinds
+            .map(|kind| kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind"))
+            .collect();
+        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(run(listeners, config, shutdown.clone()));
+        Self { addresses, trust: identity.trust(), shutdown, serving }
+    }
+
+    fn player_config(&self, kind: TransportKind, name: &str) -> PlayerConfig {
+        PlayerConfig {
+            addr: self.addresses[&kind],
+            server_name: "localhost".into(),
+            kind,
+            trust: Some(self.trust.clone()),
+            options: Options::default(),
+            name: name.into(),
+            period_us: PERIOD_US,
+        }
+    }
+
+    async fn player(&self, kind: TransportKind, name: &str) -> Player {
+        Player::connect(&self.player_config(kind, name)).await.expect("connected")
+    }
+
+    /// Two players in a match, the first of them number 0.
+    async fn matched(&self, kinds: [TransportKind; 2], code: &str) -> [Player; 2] {
+        let mut players = [self.player(kinds[0], "Ada").await, self.player(kinds[1], "Grace").await];
+        for player in &mut players {
+            player.join(Some(code)).expect("open");
+            if let Event::Waiting = event(player).await {
+                continue;
+            }
+        }
+        assert!(matches!(event(&mut players[0]).await, Event::Started(_)));
+        for (number, player) in players.iter().enumerate() {
+            let started = &player.current().expect("a match").started;
+            assert_eq!(usize::from(started.player), number);
+            assert_eq!(started.positions, START);
+            assert_eq!(started.peer_name, ["Grace", "Ada"][number]);
+            assert_eq!(started.peer_transport, kinds[1 - number].name());
+        }
+        players
+    }
+
+    async fn raw(&self, kind: TransportKind) -> Connection {
+        let config = self.player_config(kind, "");
+        kind.connect(config.addr, "localhost", config.trust.as_ref(), &config.options)
+            .await
+            .expect("connected")
+    }
+
+    async fn stop(self) -> Snapshot {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
+    }
+}
+
+async fn event(player: &mut Player) -> Event {
+    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
+}
+
+fn every_pair() -> Vec<[TransportKind; 2]> {
+    let kinds: Vec<_> = TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]).collect();
+    // Each kind with itself, and with the one two further on: tcp with quic-stream, tls with quic-uni, …
+    (0..kinds.len()).flat_map(|n| [[kinds[n], kinds[n]], [kinds[n], kinds[(n + 2) % kinds.len()]]]).collect()
+}
+
+/// Plays `moves` scripted moves by both players, faster than real time, and compares what everybody holds at the end.
+async fn scripted_match(server: &Server, kinds: [TransportKind; 2], moves: u64) {
+    let [mut ada, mut grace] =
+        server.matched(kinds, &format!("{kinds:?}")[..32.min(format!("{kinds:?}").len())]).await;
+    let courses = [Course::new(1), Course::new(2)];
+    let start_us = ada.current().expect("a match").started.started_us;
+    for number in 1..=moves {
+        let at_us = number * PERIOD_US;
+        ada.steer(courses[0].heading(at_us), start_us + at_us).expect("open");
+        grace.steer(courses[1].heading(at_us), start_us + at_us).expect("open");
+        if number % 16 == 0 {
+            for player in [&mut ada, &mut grace] {
+                while let Ok(event) = timeout(Duration::ZERO, player.next_event()).await {
+                    assert!(
+                        matches!(event.expect("open"), Event::PeerMoved { .. }),
+                        "a legal move was corrected"
+                    );
+                }
+            }
+        }
+    }
+    // Both stand still and say so until the other knows, as any player does whose lane may drop.
+    let goals = [&ada, &grace].map(|player| player.current().expect("a match").position);
+    let mut at_us = start_us + moves * PERIOD_US;
+    let peer_at = |player: &Player| player.current().expect("a match").peer_position;
+    while peer_at(&ada) != goals[1] || peer_at(&grace) != goals[0] {
+        at_us += PERIOD_US;
+        for player in [&mut ada, &mut grace] {
+            player.steer(Heading::default(), at_us).expect("open");
+            while let Ok(event) = timeout(Duration::from_millis(5), player.next_event()).await {
+                event.expect("open");
+            }
+        }
+        assert!(at_us < start_us + (moves + 1_000) * PERIOD_US, "{kinds:?} never agree");
+    }
+    ada.leave().expect("open");
+    loop {
+        if let Event::PeerLeft { reason, positions } = event(&mut grace).await {
+            assert_eq!(reason, LeaveReason::Left);
+            assert_eq!(positions, goals, "the server holds what both players hold");
+            break;
+        }
+    }
+    tokio::join!(ada.close(), grace.close());
+}
+
+#[tokio::test]
+async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
+    let server = Server::start(Config::default());
+    for kinds in every_pair() {
+        scripted_match(&server, kinds, 10_000).await;
+    }
+    let counters = server.stop().await;
+    assert_eq!(counters.moves_illegal, 0);
+    assert_eq!(counters.matches_started, every_pair().len() as u64);
+    assert_eq!(counters.matches_ended, counters.matches_started);
+    assert_eq!(counters.expelled, 0);
+}
+
+#[tokio::test]
+async fn relay_both_sends_twice_the_updates_of_relay_other() {
+    const MOVES: u64 = 500;
+    for (relay, updates) in [(RelayPolicy::Other, 2 * MOVES), (RelayPolicy::Both, 4 * MOVES)] {
+        let server = Server::start(Config { relay, ..Config::default() });
+        let [mut ada, mut grace] =
+            server.matched([TransportKind::ALL[0], TransportKind::ALL[1]], "both").await;
+        let start_us = ada.current().expect("a match").started.started_us;
+        for number in 1..=MOVES {
+            for player in [&mut ada, &mut grace] {
+                player.steer(Heading { x: 1.0, y: 0.0 }, start_us + number * PERIOD_US).expect("open");
+            }
+            // In step, so that nothing is superseded and the counts are exact.
+            for player in [&mut ada, &mut grace] {
+                while player.current().expect("a match").stats.fresh < number {
+                    assert!(matches!(event(player).await, Event::PeerMoved { .. }));
+                }
+            }
+        }
+        tokio::join!(ada.close(), grace.close());
+        let counters = server.stop().await;
+        assert_eq!(counters.moves_received, 2 * MOVES);
+        assert_eq!(counters.updates_relayed, updates);
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_is_gone_and_who_is_left_plays_again() {
+    let server = Server::start(Config::default());
+    for kind in TransportKind::ALL {
+        // A waiter who leaves, or whose connection ends, is not paired.
+        let mut gone = server.player(kind, "gone").await;
+        gone.join(None).expect("open");
+        assert_eq!(event(&mut gone).await, Event::Waiting);
+        gone.leave().expect("open");
+        gone.join(None).expect("open");
+        assert_eq!(event(&mut gone).await, Event::Waiting);
+        gone.close().await;
+        // The server may not have seen it leave yet; then the next meets it, and is told.
+        let mut ada = server.player(kind, "Ada").await;
+        loop {
+            ada.join(None).expect("open");
+            match event(&mut ada).await {
+                Event::Waiting => break,
+                Event::Started(_) => drop(event(&mut ada).await),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut grace = server.player(kind, "Grace").await;
+        grace.join(None).expect("open");
+        assert!(matches!(event(&mut ada).await, Event::Started(_)));
+        assert!(matches!(event(&mut grace).await, Event::Started(_)));
+        // The survivor is told how, and queues again on the same connection.
+        drop(grace);
+        assert!(matches!(event(&mut ada).await, Event::PeerLeft { reason: LeaveReason::Disconnected, .. }));
+        ada.join(None).expect("open");
+        assert_eq!(event(&mut ada).await, Event::Waiting);
+        let mut next = server.player(kind, "next").await;
+        next.join(None).expect("open");
+        assert!(matches!(event(&mut ada).await, Event::Started(_)));
+        tokio::join!(ada.close(), next.close());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
+    let server = Server::start(Config::default());
+    for kind in TransportKind::ALL {
+        let [mut ada, mut grace] = server.matched([kind, kind], "correct").await;
+        let now_us = clock::now_us();
+        ada.send_move(Position { x: 300.0, y: 300.0 }, now_us).expect("open");
+        let Event::Corrected(correction) = event(&mut ada).await else { panic!("no correction over {kind}") };
+        assert_eq!((correction.corrections, correction.seq, correction.position), (1, 1, START[0]));
+        assert_eq!(ada.current().expect("a match").position, START[0], "the prediction is taken back");
+
+        ada.steer(Heading { x: 1.0, y: 1.0 }, now_us + PERIOD_US).expect("open");
+        let expected = ada.current().expect("a match").position;
+        match event(&mut grace).await {
+            Event::PeerMoved { update, .. } => {
+                assert_eq!((update.position, update.corrections), (expected, 1))
+            }
+            other => panic!("{other:?}"),
+        }
+        tokio::join!(ada.close(), grace.close());
+    }
+    let counters = server.stop().await;
+    assert_eq!(counters.moves_illegal, TransportKind::ALL.len() as u64);
+}
+
+/// Each entry: what a bad client says after connecting, and how the server ends it.
+fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
+    let bytes =
+        |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
+    let hello = bytes(&ClientMessage::Hello { version: VERSION });
+    let join = bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some("alone".into()) });
+    let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }));
+    vec![
+        ("garbage", vec![vec![0xff; 50]], Ending::Malformed),
+        ("trailing bytes", vec![[hello.clone(), vec![0]].concat()], Ending::Malformed),
+        (
+            "another version",
+            vec![bytes(&ClientMessage::Hello { version: VERSION + 1 })],
+            Ending::VersionMismatch,
+        ),
+        ("a join before the hello", vec![join.clone()], Ending::Unexpected),
+        ("a move before pairing", vec![hello.clone(), a_move(1)], Ending::Unexpected),
+        ("a second hello", vec![hello.clone(), join.clone(), hello.clone()], Ending::Unexpected),
+        ("a second join", vec![hello.clone(), join.clone(), join.clone()], Ending::Unexpected),
+        ("a move on the control lane", vec![hello, join, a_move(1)], Ending::Unexpected),
+    ]
+}
+
+#[tokio::test]
+async fn misdeeds_are_answered_with_a_typed_goodbye_and_harm_no_witness() {
+    let server = Server::start(Config::default());
+    for kind in TransportKind::ALL {
+        let [mut ada, mut grace] = server.matched([kind, kind], "witness").await;
+        let start_us = ada.current().expect("a match").started.started_us;
+        let mut at_us = start_us;
+        for (what, messages, ending) in misdeeds() {
+            let mut bad = server.raw(kind).await;
+            for message in messages {
+                // The server may have hung up in the middle of it.
+                let _ = bad.sender.send_control(&message);
+            }
+            let reason = loop {
+                match timeout(PATIENCE, bad.receiver.recv()).await.expect("an end in time") {
+                    Ok(_) => {}
+                    Err(reason) => break reason,
+                }
+            };
+            let CloseReason::Peer(Goodbye { code, reason }) = reason else {
+                panic!("{what} over {kind}: {reason}")
+            };
+            assert_eq!(Ending::from_code(code), Some(ending), "{what} over {kind}: {reason}");
+
+            at_us += PERIOD_US;
+            ada.steer(Heading { x: 1.0, y: 0.0 }, at_us).expect("open");
+            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }), "{what} over {kind}");
+        }
+        tokio::join!(ada.close(), grace.close());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_for_another_match_moves_nobody_else() {
+    let server = Server::start(Config::default());
+    let kind = TransportKind::ALL[0];
+    let [mut ada, mut grace] = server.matched([kind, kind], "first").await;
+    let [mallory, eve] = server.matched([kind, kind], "second").await;
+    let victim = ada.current().expect("a match").started.game;
+    drop((mallory, eve));
+
+    let mut bad = server.raw(kind).await;
+    let say =
+        |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
+    bad.sender.send_control(&say(&ClientMessage::Hello { version: VERSION })).expect("open");
+    bad.sender.send_control(&say(&ClientMessage::Join { name: "Mallory".into(), code: None })).expect("open");
+    for expected in [ServerMessage::Welcome { version: VERSION, clock: clock::id() }, ServerMessage::Waiting]
+    {
+        let (_, bytes) = bad.receiver.recv().await.expect("open");
+        assert_eq!(netduel_protocol::decode::<ServerMessage>(&bytes), Ok(expected));
+    }
+    let forged = ClientMessage::Move(Move { game: victim, seq: 1_000, ..Move::default() });
+    bad.sender.send_state(&say(&forged)).expect("open");
+    let reason = bad.receiver.recv().await.expect_err("expelled");
+    assert!(
+        matches!(reason, CloseReason::Peer(Goodbye { code, .. }) if code == Ending::Unexpected.code()),
+        "{reason}"
+    );
+
+    ada.steer(Heading::default(), clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::PeerMoved { update, .. } if update.seq == 1));
+    tokio::join!(ada.close(), grace.close());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_server_says_so_and_silence_is_not_waited_for() {
+    let config = Config { connections_max: 2, join_timeout: Duration::from_millis(200), ..Config::default() };
+    let server = Server::start(config);
+    for kind in TransportKind::ALL {
+        let silent = [server.raw(kind).await, server.raw(kind).await];
+        // Both seats are taken once the server has entered them; until then the third is welcome.
+        let refusal = loop {
+            match Player::connect(&server.player_config(kind, "third")).await {
+                Ok(player) => player.close().await,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refusal, PlayError::Refused { ending: Ending::ServerFull, .. }), "{refusal}");
+        for mut connection in silent {
+            let reason =
+                timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect_err("silent");
+            let CloseReason::Peer(goodbye) = reason else { panic!("{reason}") };
+            assert!(
+                [Ending::JoinTimeout.code(), Ending::ServerFull.code()].contains(&goodbye.code),
+                "{goodbye}"
+            );
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_lets_matches_finish_and_nobody_else_in() {
+    for (lets_finish, drain_timeout) in [(true, PATIENCE), (false, Duration::from_millis(100))] {
+        let server = Server::start(Config { drain_timeout, ..Config::default() });
+        let [kind, other] = [TransportKind::ALL[0], TransportKind::ALL[4]];
+        let [mut ada, mut grace] = server.matched([kind, other], "drained").await;
+        let mut waiting = server.player(kind, "waiting").await;
+        waiting.join(None).expect("open");
+        assert_eq!(event(&mut waiting).await, Event::Waiting);
+
+        server.shutdown.cancel();
+        let shutting_down =
+            |error: PlayError| matches!(error, PlayError::Refused { ending: Ending::ShuttingDown, .. });
+        assert!(shutting_down(waiting.next_event().await.expect_err("nobody waits any more")));
+        for player in [&mut ada, &mut grace] {
+            assert!(matches!(event(player).await, Event::Draining { .. }));
+        }
+        if lets_finish {
+            ada.steer(Heading::default(), clock::now_us()).expect("open");
+            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+            ada.close().await;
+        }
+        let ended = async {
+            loop {
+                if let Err(error) = grace.next_event().await {
+                    break error;
+                }
+            }
+        };
+        assert!(shutting_down(timeout(PATIENCE, ended).await.expect("in time")));
+        server.stop().await;
+    }
+}
