@@ -2,6 +2,7 @@
 //! runs itself again as the server.
 
 use std::{
+    convert::Infallible,
     io::Write,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -66,6 +67,10 @@ pub struct ServerArgs {
     /// At the end, print the counters as one line of JSON on standard output
     #[arg(long)]
     counters: bool,
+
+    /// Also end, after a drain, when standard input closes: for programs that start a server and may die
+    #[arg(long)]
+    supervised: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -89,6 +94,7 @@ fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
 /// What is wrong and what to do about it.
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     init_logging(args.log_format);
+    raise_descriptor_limit();
     // One thread: a relay's work is mostly waking up, and a pool that steals work adds wake-ups.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args))
@@ -102,6 +108,16 @@ fn init_logging(format: LogFormat) {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// Each connection takes a descriptor or two, and the usual soft limit is 1,024. Best effort: accept errors tell.
+pub fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
@@ -136,6 +152,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let counters = tokio::select! {
         counters = serving => counters,
         outcome = two_signals(&shutdown) => return outcome,
+        never = end_of_input(args.supervised, &shutdown) => match never {},
     };
     tracing::info!(?counters, "the end");
     if args.counters {
@@ -170,6 +187,15 @@ async fn two_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
     shutdown.cancel();
     signal().await?;
     anyhow::bail!("ended by a second signal, with matches still going on")
+}
+
+async fn end_of_input(supervised: bool, shutdown: &CancellationToken) -> Infallible {
+    if supervised {
+        // An error is an end, too.
+        let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+        shutdown.cancel();
+    }
+    std::future::pending().await
 }
 
 #[cfg(unix)]

@@ -23,7 +23,7 @@ use crate::{counters::Counters, lobby::Player};
 pub(crate) const CORRECTIONS_MAX: u16 = 1_000;
 
 /// Who is told of a move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayPolicy {
     /// The player that did not move.

@@ -1,0 +1,212 @@
+//! Carries out one run: a server in one process, its players in another, and a look at the server while the window is
+//! open.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use netduel_server::{RelayPolicy, Snapshot};
+use netduel_transport::{Options, TransportKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    load::{LoadEvent, LoadPlan, LoadResult},
+    process::{Process, Usage},
+    scenario::{RunKey, Scenario},
+};
+
+/// Until a server that was started listens.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// On top of the time that a load has planned for: pairing, settling, closing.
+const LOAD_SLACK: Duration = Duration::from_secs(40);
+
+/// What came out of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Which run.
+    pub key: RunKey,
+    /// What the players saw.
+    pub load: LoadResult,
+    /// What the server used within the window.
+    pub server: Usage,
+    /// What the players' process used within the window.
+    pub players: Usage,
+    /// What the server counted over the whole run, warm-up included.
+    pub counters: Snapshot,
+}
+
+/// Where the processes of a run live.
+pub(crate) trait Place {
+    /// Starts a server.
+    fn spawn_server(&self, command: Command) -> anyhow::Result<Child>;
+    /// Starts players.
+    fn spawn_players(&self, command: Command) -> anyhow::Result<Child>;
+    /// Where the server listens.
+    fn server_ip(&self) -> IpAddr;
+}
+
+/// This host, over its loopback.
+pub(crate) struct Loopback;
+
+impl Place for Loopback {
+    fn spawn_server(&self, mut command: Command) -> anyhow::Result<Child> {
+        Ok(command.spawn()?)
+    }
+
+    fn spawn_players(&self, mut command: Command) -> anyhow::Result<Child> {
+        Ok(command.spawn()?)
+    }
+
+    fn server_ip(&self) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+}
+
+/// One run of a scenario.
+pub(crate) fn run(scenario: &Scenario, key: &RunKey, place: &dyn Place) -> anyhow::Result<RunResult> {
+    let options = options(scenario);
+    let server = Server::start(place, &[key.transport], key.relay, &options)?;
+    let plan = LoadPlan {
+        addresses: server.addresses.clone(),
+        pin: server.pin.clone(),
+        pairs: vec![[key.transport; 2]; key.pairs as usize],
+        rate_hz: key.rate_hz,
+        warmup_ms: scenario.warmup_ms,
+        duration_ms: scenario.duration_ms,
+        pings_hz: 0,
+        // The same paths for every transport; others in every repeat.
+        seed: scenario.seed.wrapping_add(u64::from(key.repeat)),
+        options,
+    };
+    let outcome = play(place, &plan, &server, |_| {})?;
+    let counters = server.stop()?;
+    Ok(RunResult {
+        key: key.clone(),
+        load: outcome.load,
+        server: outcome.server,
+        players: outcome.players,
+        counters,
+    })
+}
+
+/// The settings that a scenario gives every connection.
+pub(crate) fn options(scenario: &Scenario) -> Options {
+    Options { congestion: scenario.congestion, nodelay: !scenario.nagle, ..Options::default() }
+}
+
+/// A server in a process of its own.
+pub(crate) struct Server {
+    process: Process,
+    addresses: HashMap<TransportKind, SocketAddr>,
+    pin: String,
+}
+
+impl Server {
+    /// Starts one that listens for `kinds`, and waits until it does.
+    pub(crate) fn start(
+        place: &dyn Place,
+        kinds: &[TransportKind],
+        relay: RelayPolicy,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        let mut command = ourselves("serve")?;
+        command.args(["--supervised", "--counters", "--drain", "5", "--max-connections", "10000"]);
+        command.args(["--relay", &relay.to_string(), "--congestion", options.congestion.name()]);
+        if !options.nodelay {
+            command.arg("--nagle");
+        }
+        for kind in kinds {
+            command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
+        }
+        // Its log would tear the progress bar; warnings are worth that.
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "warn");
+        }
+        let process = Process::start("server", command, |command| place.spawn_server(command))?;
+        let mut server = Self { process, addresses: HashMap::new(), pin: String::new() };
+        loop {
+            let line = server.process.line(READY_TIMEOUT)?.context("the server ended before it was ready")?;
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["listening", kind, addr] => drop(server.addresses.insert(kind.parse()?, addr.parse()?)),
+                ["certificate", "sha256", pin] => server.pin = pin.to_owned(),
+                ["ready:", ..] => return Ok(server),
+                _ => bail!("the server said '{line}' before it was ready"),
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> &HashMap<TransportKind, SocketAddr> {
+        &self.addresses
+    }
+
+    /// Fingerprint of its certificate.
+    pub(crate) fn pin(&self) -> &str {
+        &self.pin
+    }
+
+    /// Ends it and returns what it counted.
+    pub(crate) fn stop(mut self) -> anyhow::Result<Snapshot> {
+        self.process.close_stdin();
+        let line = self.process.line(READY_TIMEOUT)?.context("the server ended without its counters")?;
+        self.process.end()?;
+        serde_json::from_str(&line)
+            .with_context(|| format!("the server said '{line}' where its counters should be"))
+    }
+}
+
+/// What came out of a load, with what both sides used for it.
+pub(crate) struct Outcome {
+    pub(crate) load: LoadResult,
+    pub(crate) server: Usage,
+    pub(crate) players: Usage,
+}
+
+/// Lets players play against `server`. `watch` sees the server's usage about once a second while the window is open.
+pub(crate) fn play(
+    place: &dyn Place,
+    plan: &LoadPlan,
+    server: &Server,
+    mut watch: impl FnMut(Usage),
+) -> anyhow::Result<Outcome> {
+    let mut players =
+        Process::start("players", ourselves("players")?, |command| place.spawn_players(command))?;
+    players.tell(&serde_json::to_string(plan)?)?;
+    let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
+    let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
+        let line = players.line(timeout)?.context("the players gave up; their reason stands above")?;
+        Ok(serde_json::from_str(&line)?)
+    };
+
+    let (mut before, mut used) = (None, None);
+    loop {
+        if before.is_some() && used.is_none() {
+            watch(server.process.usage());
+        }
+        match next(&players, timeout)? {
+            LoadEvent::Paired => {}
+            LoadEvent::Tick => {}
+            LoadEvent::WindowOpen => before = Some([server.process.usage(), players.usage()]),
+            LoadEvent::WindowClosed => {
+                let before = before.context("the window closed before it opened")?;
+                used = Some([server.process.usage().since(&before[0]), players.usage().since(&before[1])]);
+            }
+            LoadEvent::Done(load) => {
+                players.end()?;
+                let [server, players] = used.context("the players ended before the window did")?;
+                return Ok(Outcome { load: *load, server, players });
+            }
+        }
+    }
+}
+
+/// This program again, as `subcommand`.
+fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command.arg(subcommand);
+    Ok(command)
+}

@@ -1,0 +1,351 @@
+//! The load: pairs of headless players on a beat, in a process of their own. Names no transport.
+//!
+//! The plan comes as JSON on standard input; what happens goes out as JSON lines, so that the harness can look at the
+//! server exactly while the window is open. An open loop: every move has the time it was meant for, and a stall sends
+//! what it delayed, late.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use netduel_client::{
+    Event, Player, PlayerConfig,
+    course::Course,
+    pace::Beat,
+    stats::{MoveStats, Samples},
+};
+use netduel_protocol::clock;
+use netduel_transport::{Options, PathStats, TransportKind, Trust};
+use serde::{Deserialize, Serialize};
+
+/// How long pairing may take in all. Hundreds of TLS handshakes on two cores take a second.
+const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for what is under way at the end of the window to arrive, and for the last pongs.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What the players are to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// Where the server listens.
+    pub addresses: HashMap<TransportKind, SocketAddr>,
+    /// Fingerprint of the server's certificate.
+    pub pin: String,
+    /// The transports of both players of each match.
+    pub pairs: Vec<[TransportKind; 2]>,
+    /// Moves per second and player.
+    pub rate_hz: u32,
+    /// Time before the window, in ms.
+    pub warmup_ms: u64,
+    /// The window, in ms.
+    pub duration_ms: u64,
+    /// Pings per second and player; each must be answered.
+    pub pings_hz: u32,
+    /// Which paths the players walk, and when in its period each sends.
+    pub seed: u64,
+    /// Settings of the connections.
+    pub options: Options,
+}
+
+/// What the players tell while they play.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadEvent {
+    /// Everybody is paired and connected; the warm-up begins.
+    Paired,
+    /// The window is open.
+    WindowOpen,
+    /// A second of the window is over.
+    Tick,
+    /// The window is closed.
+    WindowClosed,
+    /// The end.
+    Done(Box<LoadResult>),
+}
+
+/// What the players saw within the window, all of them together.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LoadResult {
+    /// Of the moves received.
+    pub stats: MoveStats,
+    /// Moves sent.
+    pub sent: u64,
+    /// Moves replaced by a newer one before they left the player.
+    pub superseded: u64,
+    /// Moves the server put back. The players keep to the rules, so there should be none.
+    pub corrected: u64,
+    /// How late after its intended time each move was handed to the transport.
+    pub lateness: Samples,
+    /// Bytes the players sent, headers included, by the transports' own count; `None` where they do not count.
+    pub sent_bytes: Option<u64>,
+    /// Bytes the players received.
+    pub received_bytes: Option<u64>,
+    /// Packets the players sent.
+    pub sent_packets: Option<u64>,
+    /// Packets the players received.
+    pub received_packets: Option<u64>,
+    /// Packets that the players' transports sent again or declared lost.
+    pub lost_packets: Option<u64>,
+    /// Pings sent over the whole run.
+    pub pings: u64,
+    /// Pings answered, in order.
+    pub pongs: u64,
+    /// What one player's transport says of itself at the end.
+    pub path: PathStats,
+}
+
+/// Reads a plan from standard input and carries it out.
+///
+/// # Errors
+/// Who could not connect, pair or play, and why.
+pub fn run() -> anyhow::Result<()> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let plan: LoadPlan = serde_json::from_str(&line).context("no plan on standard input")?;
+    netduel_server::command::raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(play(&plan))?;
+    tell(&LoadEvent::Done(Box::new(result)))
+}
+
+fn tell(event: &LoadEvent) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(event)?)?;
+    Ok(stdout.flush()?)
+}
+
+/// Carries out a plan, and tells of it on standard output.
+async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
+    let players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
+        .await
+        .with_context(|| format!("not everybody was paired within {PAIRING_TIMEOUT:?}"))??;
+    tell(&LoadEvent::Paired)?;
+
+    let start_us = clock::now_us();
+    let open_us = start_us + plan.warmup_ms * 1_000;
+    let close_us = open_us + plan.duration_ms * 1_000;
+    let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
+    let everybody = players.len() as u64;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, player) in players.into_iter().enumerate() {
+        let number = number as u64;
+        let duty = Duty {
+            course: Course::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
+            // Spread over the period, so that the load is even.
+            first_us: start_us + period_us * number / everybody,
+            start_us,
+            period_us,
+            open_us,
+            close_us,
+            ping_period: Duration::from_secs(1).checked_div(plan.pings_hz).unwrap_or_default(),
+        };
+        tasks.spawn(duty.carry_out(player));
+    }
+    let mut result = LoadResult::default();
+    announce(open_us, close_us, &mut tasks, &mut result).await?;
+    while let Some(ended) = tasks.join_next().await {
+        result.merge(ended??);
+    }
+    Ok(result)
+}
+
+/// Tells when the window opens, ticks and closes: by the clock, not by the players, who have better things to do.
+async fn announce(
+    open_us: u64,
+    close_us: u64,
+    tasks: &mut tokio::task::JoinSet<anyhow::Result<LoadResult>>,
+    result: &mut LoadResult,
+) -> anyhow::Result<()> {
+    const TICK_US: u64 = 1_000_000;
+    let mut due_us = open_us;
+    loop {
+        let wait = Duration::from_micros(due_us.saturating_sub(clock::now_us()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Some(ended) = tasks.join_next() => {
+                result.merge(ended??);
+                ensure!(clock::now_us() >= close_us, "a player ended before the window did");
+                continue;
+            }
+        }
+        match due_us {
+            _ if due_us == close_us => return tell(&LoadEvent::WindowClosed),
+            _ if due_us == open_us => tell(&LoadEvent::WindowOpen)?,
+            _ => tell(&LoadEvent::Tick)?,
+        }
+        due_us = (due_us + TICK_US).min(close_us);
+    }
+}
+
+async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
+    let trust = Trust::Pin(plan.pin.parse()?);
+    let mut players = Vec::with_capacity(plan.pairs.len() * 2);
+    for (number, kinds) in plan.pairs.iter().enumerate() {
+        for kind in *kinds {
+            let addr = *plan
+                .addresses
+                .get(&kind)
+                .with_context(|| format!("the server does not listen for {kind}"))?;
+            let config = PlayerConfig {
+                addr,
+                server_name: addr.ip().to_string(),
+                kind,
+                trust: Some(trust.clone()),
+                options: plan.options.clone(),
+                name: format!("load {number}"),
+                period_us: 1_000_000 / u64::from(plan.rate_hz.max(1)),
+            };
+            let mut player = Player::connect(&config).await?;
+            player.join(Some(&format!("load {number}")))?;
+            players.push(player);
+        }
+    }
+    for player in &mut players {
+        loop {
+            match player.next_event().await? {
+                Event::Started(_) => break,
+                Event::Waiting => {}
+                other => bail!("{other:?} before the start"),
+            }
+        }
+    }
+    Ok(players)
+}
+
+/// What one player does, by the clock.
+struct Duty {
+    course: Course,
+    first_us: u64,
+    start_us: u64,
+    period_us: u64,
+    open_us: u64,
+    close_us: u64,
+    /// Zero: none.
+    ping_period: Duration,
+}
+
+/// What one player counts besides its statistics.
+#[derive(Default)]
+struct Tally {
+    lateness: Samples,
+    corrected: u64,
+    pings: u64,
+    pongs: u64,
+}
+
+impl Duty {
+    async fn carry_out(self, mut player: Player) -> anyhow::Result<LoadResult> {
+        let mut beat = Beat::new(self.first_us, self.period_us)?;
+        let mut tally = Tally::default();
+        self.walk_until(self.open_us, &mut player, &mut beat, &mut tally).await?;
+        player.restart_stats();
+        tally.lateness = Samples::default();
+        let before = player.path_stats();
+        self.walk_until(self.close_us, &mut player, &mut beat, &mut tally).await?;
+        player.finish_stats();
+        let after = player.path_stats();
+        let current = player.current().context("the match is over")?.clone();
+        self.settle(&mut player, &mut tally).await?;
+        player.close().await;
+
+        let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
+        Ok(LoadResult {
+            stats: current.stats,
+            sent: current.sent,
+            superseded: current.superseded,
+            corrected: tally.corrected,
+            lateness: tally.lateness,
+            sent_bytes: grown(|path| path.sent_bytes),
+            received_bytes: grown(|path| path.received_bytes),
+            sent_packets: grown(|path| path.sent_packets),
+            received_packets: grown(|path| path.received_packets),
+            lost_packets: grown(|path| path.retransmitted_packets.or(path.lost_packets)),
+            pings: tally.pings,
+            pongs: tally.pongs,
+            path: after,
+        })
+    }
+
+    /// The one load loop.
+    async fn walk_until(
+        &self,
+        until_us: u64,
+        player: &mut Player,
+        beat: &mut Beat,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        // Neither needs to be exact, and a descriptor for each would be many.
+        let time_left = Duration::from_micros(until_us.saturating_sub(clock::now_us()));
+        let mut end = std::pin::pin!(tokio::time::sleep(time_left));
+        let mut ping = tokio::time::interval(self.ping_period.max(Duration::from_millis(1)));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return Ok(()),
+                due_us = beat.next() => {
+                    player.steer(self.course.heading(due_us - self.start_us), due_us)?;
+                    tally.lateness.record(clock::now_us() - due_us);
+                }
+                event = player.next_event() => tally.count(&event?)?,
+                _ = ping.tick(), if !self.ping_period.is_zero() => {
+                    player.ping()?;
+                    tally.pings += 1;
+                }
+            }
+        }
+    }
+
+    /// Takes in what is still under way, so that both ends of a match leave in peace.
+    async fn settle(&self, player: &mut Player, tally: &mut Tally) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + SETTLE;
+        while tally.pongs < tally.pings {
+            match tokio::time::timeout_at(deadline, player.next_event()).await {
+                Ok(Ok(Event::PeerLeft { .. })) => {}
+                Err(_) => break,
+                Ok(event) => tally.count(&event?)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn count(&mut self, event: &Event) -> anyhow::Result<()> {
+        match event {
+            Event::Corrected(_) => self.corrected += 1,
+            Event::Pong { .. } => self.pongs += 1,
+            Event::PeerMoved { .. } => {}
+            Event::PeerLeft { .. } | Event::Waiting | Event::Started(_) | Event::Draining { .. } => {
+                ensure!(false, "{event:?} in the middle of the match");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LoadResult {
+    fn merge(&mut self, other: Self) {
+        let add = |sum: &mut Option<u64>, count: Option<u64>, first: bool| {
+            *sum = if first { count } else { sum.zip(count).map(|(sum, count)| sum + count) };
+        };
+        let first = self.sent == 0;
+        self.stats.merge(&other.stats);
+        self.lateness.merge(&other.lateness);
+        self.sent += other.sent;
+        self.superseded += other.superseded;
+        self.corrected += other.corrected;
+        self.pings += other.pings;
+        self.pongs += other.pongs;
+        add(&mut self.sent_bytes, other.sent_bytes, first);
+        add(&mut self.received_bytes, other.received_bytes, first);
+        add(&mut self.sent_packets, other.sent_packets, first);
+        add(&mut self.received_packets, other.received_packets, first);
+        add(&mut self.lost_packets, other.lost_packets, first);
+        if first {
+            self.path = other.path;
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is kept of a comparison: every run's raw samples with the settings and the circumstances, as one JSON file.
+//! Rendering reads only this.
+
+use std::{
+    io::Write,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    harness::RunResult,
+    scenario::{RunKey, Scenario},
+};
+
+/// Raised with every change of the file's form.
+pub const SCHEMA: u32 = 1;
+
+/// A comparison, whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// The [`SCHEMA`] of the file.
+    pub schema: u32,
+    /// What was to be run.
+    pub scenario: Scenario,
+    /// Where and when it ran.
+    pub provenance: Provenance,
+    /// Every run that came to its end, in the order in which they ran.
+    pub runs: Vec<RunResult>,
+    /// Runs that did not.
+    pub failures: Vec<Failure>,
+}
+
+/// A run that did not come to its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which run.
+    pub key: RunKey,
+    /// Why.
+    pub reason: String,
+}
+
+/// The circumstances of a comparison.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Start, in seconds since 1970 (UTC).
+    pub started_unix_s: u64,
+    /// Version of this program.
+    pub version: String,
+    /// Commit of the source, with a + if it was changed; empty outside a checkout.
+    pub commit: String,
+    /// Operating system and architecture.
+    pub system: String,
+    /// Kernel version.
+    pub kernel: String,
+    /// Processor.
+    pub cpu: String,
+    /// Processors that this program may use.
+    pub cpus: usize,
+    /// Kernel settings that matter to TCP and UDP, by name.
+    pub sysctls: Vec<(String, String)>,
+    /// What was typed.
+    pub command: Vec<String>,
+}
+
+/// Settings of the kernel under which results differ.
+const SYSCTLS: &[&str] = &[
+    "net/ipv4/tcp_congestion_control",
+    "net/ipv4/tcp_rmem",
+    "net/ipv4/tcp_wmem",
+    "net/ipv4/tcp_slow_start_after_idle",
+    "net/core/rmem_max",
+    "net/core/wmem_max",
+    "net/core/default_qdisc",
+];
+
+impl Provenance {
+    /// Of this process, on this host, now.
+    pub fn collect() -> Self {
+        let read =
+            |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let cpu_info = read("/proc/cpuinfo");
+        let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        Self {
+            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: commit().unwrap_or_default(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            kernel: read("/proc/sys/kernel/osrelease"),
+            cpu: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
+            cpus: std::thread::available_parallelism().map_or(0, Into::into),
+            sysctls: SYSCTLS
+                .iter()
+                .map(|name| (name.replace('/', "."), read(&format!("/proc/sys/{name}"))))
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+            command: std::env::args().skip(1).collect(),
+        }
+    }
+}
+
+/// Of the checkout that this program was built from.
+fn commit() -> Option<String> {
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(env!("CARGO_MANIFEST_DIR"))
+            .args(args)
+            .output()
+            .ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let changed = if git(&["status", "--porcelain"])?.is_empty() { "" } else { "+" };
+    Some(git(&["rev-parse", "--short=12", "HEAD"])? + changed)
+}
+
+impl Results {
+    /// Reads a file that [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is missing, is none of ours, or is of another schema.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let Head { schema } = serde_json::from_str(&text)
+            .with_context(|| format!("{} holds no results of netduel-report", path.display()))?;
+        ensure!(
+            schema == SCHEMA,
+            "{} has schema {schema}, this program reads {SCHEMA}: run the comparison again, or use the version that wrote it",
+            path.display()
+        );
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        write_whole(path, &serde_json::to_string(self)?)
+    }
+}
+
+/// Writes to a temporary file beside `path` and renames it, so that no reader ever sees half of it.
+pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    file.write_all(text.as_bytes()).with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `netduel-report soak`: many matches on mixed transports for a while; no control message may be lost, and the server's
+//! memory may not grow.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+use netduel_server::RelayPolicy;
+use netduel_transport::{Options, TransportKind};
+
+use crate::{
+    harness::{Loopback, Server, play},
+    load::LoadPlan,
+};
+
+/// Memory is compared from here on: buffers and pools have grown to their size by then.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Growth that is not one: what an allocator returns late. A leak of one byte for each of 200 matches' moves at 60 Hz
+/// would be 1.2 MB in 50 s.
+const GROWTH_MAX_BYTES: u64 = 1 << 20;
+
+/// Flags of a soak.
+#[derive(Args, Clone, Debug)]
+pub struct SoakArgs {
+    /// Matches at once, on every combination of two transports in turn
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    matches: u32,
+
+    /// Moves per second and player
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+
+    /// How long
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Duration,
+}
+
+/// Plays, watches, and says what came of it.
+///
+/// # Errors
+/// A promise that was broken.
+pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
+    let options = Options::default();
+    let server = Server::start(&Loopback, &TransportKind::ALL, RelayPolicy::Other, &options)?;
+    let plan = LoadPlan {
+        addresses: server.addresses().clone(),
+        pin: server.pin().to_owned(),
+        pairs: mixed_pairs(args.matches as usize),
+        rate_hz: args.rate,
+        warmup_ms: 500,
+        duration_ms: args.duration.as_millis() as u64,
+        pings_hz: 1,
+        seed: 1,
+        options,
+    };
+    eprintln!("{} matches on mixed transports at {} Hz for {:?}", args.matches, args.rate, args.duration);
+    let mut memory = Vec::new();
+    let outcome = play(&Loopback, &plan, &server, |usage| memory.extend(usage.resident_bytes))?;
+    let counters = server.stop()?;
+    let load = &outcome.load;
+
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    println!("sent        {} moves, {} fresh, {} late", load.sent, load.stats.fresh, load.stats.late);
+    println!("superseded  {} at the players, {} at the relay", load.superseded, counters.updates_superseded);
+    println!("control     {} pings, {} answered; {} corrections", load.pings, load.pongs, load.corrected);
+    println!(
+        "matches     {} started, {} ended, {} players expelled",
+        counters.matches_started, counters.matches_ended, counters.expelled
+    );
+    let settled = memory.get(SETTLED.as_secs() as usize).or(memory.first()).copied();
+    let last = memory.last().copied();
+    if let Some((settled, last)) = settled.zip(last) {
+        println!(
+            "memory      {:.1} MB once settled, {:.1} MB at the end",
+            megabytes(settled),
+            megabytes(last)
+        );
+        let growth = last.saturating_sub(settled);
+        ensure!(growth <= GROWTH_MAX_BYTES, "the server's memory grew by {:.1} MB", megabytes(growth));
+    }
+    if let Some(cpu_us) = outcome.server.cpu_us {
+        println!("server CPU  {:.1} µs for each fresh move", cpu_us as f64 / load.stats.fresh.max(1) as f64);
+    }
+
+    ensure!(load.pongs == load.pings, "{} control messages were lost", load.pings - load.pongs);
+    ensure!(load.corrected == 0, "legal moves were corrected");
+    ensure!(counters.expelled == 0, "players were expelled who did nothing wrong");
+    ensure!(counters.matches_started == u64::from(args.matches), "not every match started");
+    ensure!(load.stats.fresh > 0, "no move arrived");
+    Ok(())
+}
+
+fn mixed_pairs(matches: usize) -> Vec<[TransportKind; 2]> {
+    let kinds = TransportKind::ALL;
+    (0..matches)
+        .map(|number| [kinds[number % kinds.len()], kinds[number / kinds.len() % kinds.len()]])
+        .collect()
+}
