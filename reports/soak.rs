@@ -60,7 +60,8 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     let load = &outcome.load;
 
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    println!("sent        {} moves, {} fresh, {} late", load.sent, load.stats.fresh, load.stats.late);
+    println!("moves       {} sent, {} fresh, {} late", load.sent, load.stats.fresh, load.stats.late);
+    println!("missing     {}: overtaken under way, or dropped where the wire may drop", load.stats.missing);
     println!("superseded  {} at the players, {} at the relay", load.superseded, counters.updates_superseded);
     println!("control     {} pings, {} answered; {} corrections", load.pings, load.pongs, load.corrected);
     println!(

@@ -1,1 +1,104 @@
-//! x
+//! The program as its users run it: a small comparison, a short soak, and wrong arguments.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use netduel_reports::{LOOPBACK, Results, markdown, terminal};
+use netduel_transport::TransportKind;
+
+fn report(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_netduel-report")).args(args).output().expect("started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn results_in(folder: &Path) -> (PathBuf, Results) {
+    let path = folder.join("results.json");
+    let results = Results::load(&path).expect("results");
+    (path, results)
+}
+
+#[test]
+fn a_small_comparison_ends_with_a_report_for_every_transport() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().to_str().expect("utf-8");
+    let flags =
+        ["--pairs", "4", "--rate", "120", "--repeat", "2", "--duration", "1500ms", "--warmup", "100ms"];
+    let output = report(&[&["run", "--out", out][..], &flags].concat());
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+
+    let (path, results) = results_in(folder.path());
+    assert_eq!(results.runs.len(), 2 * TransportKind::ALL.len());
+    for run in &results.runs {
+        let load = &run.load;
+        assert_eq!(run.key.link, LOOPBACK);
+        // 8 players × 120 Hz × 1.5 s, give or take the two edges of the window.
+        assert!((1_424..=1_456).contains(&load.sent), "{}: sent {}", run.key.transport, load.sent);
+        assert!(load.stats.fresh + load.stats.missing + 40 >= load.sent, "{}", run.key.transport);
+        assert_eq!(load.corrected, 0);
+        assert_eq!(load.lateness.count(), load.sent);
+        assert_eq!(run.counters.matches_started, 4);
+        assert_eq!(run.counters.matches_ended, 4);
+        assert_eq!(load.path.tls.is_some(), run.key.transport.capabilities().encrypted);
+        if cfg!(target_os = "linux") {
+            assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0));
+            assert!(load.sent_bytes.is_some_and(|bytes| bytes > load.sent * 40), "headers alone are more");
+        }
+    }
+
+    let written = std::fs::read_to_string(folder.path().join("report.md")).expect("report.md");
+    assert_eq!(written, markdown(&results), "the report is a function of the results file");
+    assert!(stdout.starts_with(&terminal(&results)));
+    assert!(stdout.contains(&path.display().to_string()));
+    for kind in TransportKind::ALL {
+        assert!(written.contains(&format!("| {kind} | ")), "{kind} has a row");
+    }
+
+    // Rendering again from the file alone gives the same bytes.
+    std::fs::remove_file(folder.path().join("report.md")).expect("removed");
+    assert!(report(&["render", path.to_str().expect("utf-8")]).status.success());
+    assert_eq!(std::fs::read_to_string(folder.path().join("report.md")).expect("report.md"), written);
+}
+
+#[test]
+fn a_short_soak_on_mixed_transports_loses_nothing() {
+    let output = report(&["soak", "--matches", "50", "--rate", "20", "--duration", "3s"]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&output.stdout).contains("50 started, 50 ended, 0 players expelled"));
+}
+
+#[test]
+fn wrong_arguments_and_files_are_answered_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.to_str().expect("utf-8").to_owned()
+    };
+    let (other, newer) = (file("other.json", "{}"), file("newer.json", "{\"schema\": 999}"));
+    let a_file = file("file", "");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (
+            &["run", "--transport", "carrier-pigeon"],
+            2,
+            "there are tcp, tls, quic-stream, quic-uni, quic-datagram",
+        ),
+        (&["run", "--rate", "0"], 2, "1..=10000"),
+        (&["run", "--congestion", "none"], 2, "there are cubic, bbr and reno"),
+        (&["run", "--out", &a_file], 1, "cannot write"),
+        (&["render", "no-such-file.json"], 1, "cannot read no-such-file.json"),
+        (&["render", &other], 1, "holds no results of netduel-report"),
+        (&["render", &newer], 1, "has schema 999"),
+    ];
+    for (args, code, words) in cases {
+        let output = report(args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+    }
+}
