@@ -27,7 +27,7 @@ use crate::{
     histogram::Histogram,
     inhabitants,
     namespace::NamespaceId,
-    pipe::{Fate, Pipe},
+    pipe::{Cause, Fate, Pipe},
     report::{DROPS_MAX, Direction, Drop, LinkReport, PathReport, Priority, Protocol},
     schedule::Nanos,
     spec::{LinkSpec, MTU_BYTES_MAX, SpecError},
@@ -144,7 +144,7 @@ impl Emulator {
         })
     }
 
-    /// Moves packets until the host says Finish or is gone.
+    /// Moves packets and answers until the host is gone.
     fn run(&mut self, control: &UnixStream, namespaces: &[NamespaceId; 2]) -> io::Result<()> {
         let mut buffer = vec![0; usize::from(MTU_BYTES_MAX)];
         loop {
@@ -163,7 +163,7 @@ impl Emulator {
                     self.schedule = Schedule::start(&self.spec, self.seed).map_err(io::Error::other)?;
                     control::send(control, &Reply::Ok(self.report(false)))?;
                 }
-                Ok(Request::Finish) => return control::send(control, &Reply::Ok(self.report(true))),
+                Ok(Request::Finish) => control::send(control, &Reply::Ok(self.report(true)))?,
                 Ok(Request::Start { .. }) => return Err(io::Error::other("started twice")),
                 Err(error) => {
                     inhabitants::kill(namespaces);
@@ -229,8 +229,8 @@ impl Emulator {
         match schedule.pipes[direction as usize].offer(now, packet.len()) {
             Fate::Drop { at, cause } => {
                 match cause {
-                    crate::Cause::Loss => counters.lost += 1,
-                    crate::Cause::Queue => counters.queue_dropped += 1,
+                    Cause::Loss => counters.lost += 1,
+                    Cause::Queue => counters.queue_dropped += 1,
                 }
                 let bytes = packet.len() as u16;
                 schedule.list_drop(Drop { at_ns: at, direction, protocol, bytes, cause });

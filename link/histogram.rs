@@ -1,20 +1,34 @@
 //! Times in µs, counted: [`Histogram`], an HDR histogram that can be written as JSON and subtracted.
 
+use std::fmt;
+
 use hdrhistogram::Histogram as Hdr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest time told apart, µs: a minute. What is longer counts as this.
 const VALUE_US_MAX: u64 = 60_000_000;
 /// Decimal digits kept of each value.
-const DIGITS: u8 = 2;
+const DIGITS: u8 = 3;
 
-/// Counts of times, µs, to two digits. As JSON it is a list of `[µs, count]`.
-#[derive(Clone, Debug, PartialEq)]
+/// Counts of times, µs, to three digits. As JSON it is a list of `[µs, count]`.
+#[derive(Clone, PartialEq)]
 pub struct Histogram(Hdr<u64>);
 
 impl Default for Histogram {
     fn default() -> Self {
         Self(Hdr::new_with_bounds(1, VALUE_US_MAX, DIGITS).expect("constant bounds, checked by every test"))
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99] = [0.5, 0.99].map(|quantile| self.quantile_ms(quantile));
+        write!(
+            f,
+            "Histogram {{ count: {}, p50: {p50} ms, p99: {p99} ms, max: {} ms }}",
+            self.count(),
+            self.max_ms()
+        )
     }
 }
 
@@ -37,6 +51,16 @@ impl Histogram {
     /// The longest time, ms.
     pub fn max_ms(&self) -> f64 {
         self.0.max() as f64 / 1e3
+    }
+
+    /// The mean, ms.
+    pub fn mean_ms(&self) -> f64 {
+        self.0.mean() / 1e3
+    }
+
+    /// The standard deviation, ms.
+    pub fn sd_ms(&self) -> f64 {
+        self.0.stdev() / 1e3
     }
 
     /// Share of counted times over a bound, 0 to 1.

@@ -30,7 +30,9 @@ use std::net::Ipv4Addr;
 
 mod error;
 mod histogram;
+mod parse;
 mod pipe;
+mod profiles;
 mod report;
 mod schedule;
 mod spec;
@@ -53,7 +55,9 @@ mod sys;
 
 pub use error::LinkError;
 pub use histogram::Histogram;
+pub use parse::ParseError;
 pub use pipe::Cause;
+pub use profiles::{PROFILES, Profile, ProfileError, profile};
 pub use report::{
     Counters, DROPS_MAX, Direction, Drop, Invalid, Limits, LinkReport, PathReport, Priority, Problem,
     Protocol,

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{LinkError, Side, sys};
 
 /// Name of the interface to the link, the same on both sides.
-pub const INTERFACE: &str = "link0";
+pub(crate) const INTERFACE: &str = "link0";
 /// Interface index of `lo`, which the kernel makes first in every namespace.
 const LOOPBACK_INDEX: u32 = 1;
 /// Both sides are in 198.18.0.0/15, which is for benchmarks (RFC 2544).
@@ -71,7 +71,7 @@ impl Namespace {
             calm_kernel();
             let device = open_tun()?;
             let route = Route::open().map_err(LinkError::system("open a netlink socket"))?;
-            configure(&route, &device, side, mtu_bytes)
+            configure(&route, side, mtu_bytes)
                 .map_err(LinkError::system("configure the interface of the link"))?;
             Ok((Self { handle: handle.into(), route }, device))
         })
@@ -132,7 +132,7 @@ fn calm_kernel() {
     let _ = fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
 }
 
-fn configure(route: &Route, _device: &OwnedFd, side: Side, mtu_bytes: u16) -> io::Result<()> {
+fn configure(route: &Route, side: Side, mtu_bytes: u16) -> io::Result<()> {
     let index = route.interface(INTERFACE)?.index;
     route.set_up(LOOPBACK_INDEX, vec![])?;
     route.add_address(index, side.ip())?;
