@@ -31,7 +31,7 @@ const DEVICES_FOLLOW: u8 = b'D';
 pub(crate) enum Request {
     /// Begin.
     Start {
-        spec: LinkSpec,
+        spec: Box<LinkSpec>,
         seed: u64,
         /// Whoever is in these when the host goes is killed.
         namespaces: [NamespaceId; 2],

@@ -72,7 +72,7 @@ fn serve() -> io::Result<()> {
     let priority = take_priority();
     // One nanosecond: wake at the time asked for, not up to 50 µs after it.
     set_current_timer_slack(std::num::NonZeroU64::new(1))?;
-    match Emulator::new(devices, spec, seed, priority) {
+    match Emulator::new(devices, *spec, seed, priority) {
         Ok(mut emulator) => {
             control::send(&control, &Reply::Ok(emulator.report(false)))?;
             emulator.run(&control, &namespaces)

@@ -27,50 +27,50 @@ pub enum LinkError {
         threads: usize,
     },
     /// Neither a network namespace nor a user namespace with one can be made.
-    #[error("cannot make a network namespace ({source}). {advice}")]
+    #[error("cannot make a network namespace ({cause}). {advice}")]
     NoNamespace {
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
         /// What to do on this system.
         advice: &'static str,
     },
     /// The TUN device cannot be opened.
-    #[error("cannot open /dev/net/tun ({source}). {advice}")]
+    #[error("cannot open /dev/net/tun ({cause}). {advice}")]
     NoTun {
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
         /// What to do.
         advice: &'static str,
     },
     /// The spec makes no sense.
-    #[error("the link makes no sense: {0}")]
+    #[error(transparent)]
     Spec(#[from] SpecError),
     /// The system refused a step that normally works.
-    #[error("cannot {step}: {source}")]
+    #[error("cannot {step}: {cause}")]
     System {
         /// What was being done.
         step: &'static str,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A command did not start.
     #[error(
-        "cannot start {program:?} behind the link: {source}. Give a program that is on the PATH, or its full path"
+        "cannot start {program:?} behind the link: {cause}. Give a program that is on the PATH, or its full path"
     )]
     Spawn {
         /// What was to be started.
         program: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The emulator's process is gone or does not answer.
     #[error(
-        "the emulator does not answer ({source}). If it never did, the program lacks netduel_link::init() as \
+        "the emulator does not answer ({cause}). If it never did, the program lacks netduel_link::init() as \
          the first line of main(); otherwise it was killed, and this run is lost"
     )]
     EmulatorGone {
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The emulator says that it failed.
     #[error("the emulator failed: {message}")]
@@ -84,6 +84,6 @@ impl LinkError {
     /// For `map_err`: the system refused `step`.
     #[cfg(target_os = "linux")]
     pub(crate) fn system<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::System { step, source: source.into() }
+        move |cause| Self::System { step, cause: cause.into() }
     }
 }

@@ -46,7 +46,7 @@ impl Lab {
 fn try_namespace() -> Result<(), LinkError> {
     let attempt = thread::spawn(|| {
         sys::unshare(UnshareFlags::NEWNET)
-            .map_err(|source| LinkError::NoNamespace { source, advice: advice() })?;
+            .map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
         namespace::open_tun().map(drop)
     });
     attempt.join().expect("the thread above does not panic")
@@ -66,7 +66,7 @@ fn enter_user_namespace() -> Result<Privilege, LinkError> {
         fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
         fs::write("/proc/self/gid_map", format!("0 {group} 1"))
     };
-    enter().map_err(|source| LinkError::NoNamespace { source, advice: advice() })?;
+    enter().map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
     Ok(Privilege::UserNamespace)
 }
 

@@ -32,6 +32,7 @@ mod error;
 mod histogram;
 mod parse;
 mod pipe;
+mod probe;
 mod profiles;
 mod report;
 mod schedule;
@@ -43,6 +44,8 @@ mod control;
 #[cfg(target_os = "linux")]
 mod emulator;
 #[cfg(target_os = "linux")]
+mod flow;
+#[cfg(target_os = "linux")]
 mod inhabitants;
 #[cfg(target_os = "linux")]
 mod lab;
@@ -51,12 +54,17 @@ mod link;
 #[cfg(target_os = "linux")]
 mod namespace;
 #[cfg(target_os = "linux")]
+mod selftest;
+#[cfg(target_os = "linux")]
+mod stream;
+#[cfg(target_os = "linux")]
 mod sys;
 
 pub use error::LinkError;
 pub use histogram::Histogram;
 pub use parse::ParseError;
 pub use pipe::Cause;
+pub use probe::{Asked, Mismatch, PathProbe, ProbePlan, ProbeReport};
 pub use profiles::{PROFILES, Profile, ProfileError, profile};
 pub use report::{
     Counters, DROPS_MAX, Direction, Drop, Invalid, Limits, LinkReport, PathReport, Priority, Problem,
@@ -67,7 +75,12 @@ pub use spec::{Jitter, LinkSpec, Loss, Outage, Path, Rate, Reorder, SpecError};
 pub use trace::{Trace, TraceError};
 
 #[cfg(target_os = "linux")]
-pub use {lab::Lab, link::Link, sys::tcp_retransmits};
+pub use {
+    lab::Lab,
+    link::Link,
+    selftest::{Finding, SELF_TESTS, SelfTest},
+    sys::tcp_retransmits,
+};
 
 /// An end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

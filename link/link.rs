@@ -30,6 +30,7 @@ pub struct Link {
     control: UnixStream,
     sides: [Namespace; 2],
     ids: [NamespaceId; 2],
+    spec: LinkSpec,
     /// What the devices had dropped when the schedule started; the server's, the client's.
     dropped_before: [u64; 2],
 }
@@ -53,11 +54,18 @@ impl Link {
             .set_read_timeout(Some(ANSWER_WITHIN))
             .map_err(LinkError::system("set a time limit on the emulator"))?;
         let emulator = start_emulator(theirs.into())?;
-        let mut link = Self { emulator, control, sides: [server, client], ids, dropped_before: [0; 2] };
+        let mut link = Self {
+            emulator,
+            control,
+            sides: [server, client],
+            ids,
+            spec: spec.clone(),
+            dropped_before: [0; 2],
+        };
         // The emulator alone holds the devices after this, so that they go when it goes.
         control::send_devices(&link.control, &[server_device, client_device])
-            .map_err(|source| LinkError::EmulatorGone { source })?;
-        link.ask(&Request::Start { spec: spec.clone(), seed, namespaces: ids })?;
+            .map_err(|cause| LinkError::EmulatorGone { cause })?;
+        link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, namespaces: ids })?;
         Ok(link)
     }
 
@@ -67,9 +75,9 @@ impl Link {
     pub fn spawn(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
         let namespace = self.side(side).handle().map_err(LinkError::system("hold a namespace"))?;
         crate::sys::start_inside(&mut command, namespace);
-        command.spawn().map_err(|source| LinkError::Spawn {
+        command.spawn().map_err(|cause| LinkError::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
-            source,
+            cause,
         })
     }
 
@@ -91,6 +99,11 @@ impl Link {
         self.ask(&Request::Rewind)
     }
 
+    /// What the link was asked to do.
+    pub fn spec(&self) -> &LinkSpec {
+        &self.spec
+    }
+
     /// Ends the link, kills what still runs behind it, and returns all that happened on it.
     pub fn finish(mut self) -> Result<LinkReport, LinkError> {
         self.ask(&Request::Finish)
@@ -101,7 +114,7 @@ impl Link {
     }
 
     fn ask(&mut self, request: &Request) -> Result<LinkReport, LinkError> {
-        let gone = |source| LinkError::EmulatorGone { source };
+        let gone = |cause| LinkError::EmulatorGone { cause };
         control::send(&self.control, request).map_err(gone)?;
         let reply: Reply = control::receive(&self.control).map_err(gone)?;
         let mut report = reply.map_err(|message| LinkError::Emulator { message })?;

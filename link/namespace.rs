@@ -107,8 +107,8 @@ impl Namespace {
 /// Opens /dev/net/tun and makes it the link's interface.
 pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|source| {
-        let advice = match source {
+    let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|cause| {
+        let advice = match cause {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => {
                 "Load it with `sudo modprobe tun`; in a container, add `--device /dev/net/tun`"
             }
@@ -118,7 +118,7 @@ pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
             }
             _ => "See docs/links.md",
         };
-        LinkError::NoTun { source: source.into(), advice }
+        LinkError::NoTun { cause: cause.into(), advice }
     })?;
     sys::make_tun(&device, INTERFACE).map_err(LinkError::system("make the TUN interface"))?;
     Ok(device)

@@ -35,31 +35,31 @@ pub enum ProfileError {
         nearest: Option<&'static str>,
     },
     /// The file cannot be read.
-    #[error("cannot read the profile {file}: {source}")]
+    #[error("cannot read the profile {file}: {cause}")]
     Read {
         /// Its name.
         file: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is not a profile.
-    #[error("{file} is not a profile: {source}")]
+    #[error("{file} is not a profile: {cause}")]
     Toml {
         /// Its name.
         file: String,
         /// Where and why.
-        source: toml::de::Error,
+        cause: toml::de::Error,
     },
     /// The line of text is not a spec.
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// It is a spec, but makes no sense.
-    #[error("the link {name:?} makes no sense: {source}")]
+    #[error("the link {name:?} makes no sense: {cause}")]
     Spec {
         /// Its name.
         name: String,
         /// Why.
-        source: SpecError,
+        cause: SpecError,
     },
 }
 
@@ -80,16 +80,16 @@ impl FromStr for LinkSpec {
         } else {
             profile(text)?.spec.clone()
         };
-        spec.validate().map_err(|source| ProfileError::Spec { name: spec.name.clone(), source })?;
+        spec.validate().map_err(|cause| ProfileError::Spec { name: spec.name.clone(), cause })?;
         Ok(spec)
     }
 }
 
 fn read_toml(file: &FilePath) -> Result<LinkSpec, ProfileError> {
     let name = || file.display().to_string();
-    let text = fs::read_to_string(file).map_err(|source| ProfileError::Read { file: name(), source })?;
+    let text = fs::read_to_string(file).map_err(|cause| ProfileError::Read { file: name(), cause })?;
     let mut spec: LinkSpec =
-        toml::from_str(&text).map_err(|source| ProfileError::Toml { file: name(), source })?;
+        toml::from_str(&text).map_err(|cause| ProfileError::Toml { file: name(), cause })?;
     // A trace is looked for beside the file that names it.
     for path in [&mut spec.up, &mut spec.down] {
         if let (Some(Rate::Trace(trace)), Some(folder)) = (&mut path.rate, file.parent()) {

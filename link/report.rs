@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{histogram::Histogram, pipe::Cause, spec::LinkSpec};
+use crate::{Side, histogram::Histogram, pipe::Cause, spec::LinkSpec};
 
 /// Most drops remembered one by one: an hour of 1 % of 2,700 packets a second. It bounds memory; the
 /// counters go on.
@@ -19,6 +19,25 @@ pub enum Direction {
     Up,
     /// From the server to the client.
     Down,
+}
+
+impl Direction {
+    /// From where, and to where.
+    pub const fn sides(self) -> (Side, Side) {
+        match self {
+            Self::Up => (Side::Client, Side::Server),
+            Self::Down => (Side::Server, Side::Client),
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
 }
 
 /// What an IP packet carries.

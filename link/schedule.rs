@@ -51,7 +51,7 @@ pub(crate) fn nanos(ms: f64) -> Nanos {
 pub fn bad_periods(loss: &Loss, seed: u64, direction: Direction) -> BadPeriods {
     let source = match loss {
         Loss::GilbertElliottTime { good_ms, bad_ms, .. } => Source::Chance {
-            rng: random(seed, direction, Stream::BadPeriods),
+            rng: Box::new(random(seed, direction, Stream::BadPeriods)),
             good_ns: good_ms * 1e6,
             bad_ns: bad_ms * 1e6,
         },
@@ -74,7 +74,7 @@ pub struct BadPeriods {
 
 #[derive(Debug)]
 enum Source {
-    Chance { rng: ChaCha8Rng, good_ns: f64, bad_ns: f64 },
+    Chance { rng: Box<ChaCha8Rng>, good_ns: f64, bad_ns: f64 },
     Set { at: Vec<Outage>, every: Option<Nanos>, next: usize },
 }
 
@@ -106,15 +106,20 @@ impl Iterator for BadPeriods {
 }
 
 /// Decides which packets are lost.
-pub(crate) enum LossProcess {
+pub(crate) struct LossProcess {
+    rng: ChaCha8Rng,
+    kind: Kind,
+}
+
+enum Kind {
     None,
-    Iid { rng: ChaCha8Rng, probability: f64 },
-    PerPacket { rng: ChaCha8Rng, chain: Chain },
-    InTime { rng: ChaCha8Rng, periods: Peekable<BadPeriods>, loss_good: f64, loss_bad: f64 },
+    Iid { probability: f64 },
+    PerPacket(Chain),
+    InTime { periods: Peekable<BadPeriods>, loss_good: f64, loss_bad: f64 },
 }
 
 /// The two-state chain of Gilbert and Elliott, one step a packet.
-pub(crate) struct Chain {
+struct Chain {
     bad: bool,
     good_to_bad: f64,
     bad_to_good: f64,
@@ -124,44 +129,45 @@ pub(crate) struct Chain {
 
 impl LossProcess {
     pub(crate) fn new(loss: &Loss, seed: u64, direction: Direction) -> Self {
-        let rng = random(seed, direction, Stream::Loss);
         let periods = bad_periods(loss, seed, direction).peekable();
-        match *loss {
-            Loss::None => Self::None,
-            Loss::Iid { probability } => Self::Iid { rng, probability },
-            Loss::GilbertElliott { good_to_bad, bad_to_good, loss_good, loss_bad } => Self::PerPacket {
-                rng,
-                chain: Chain { bad: false, good_to_bad, bad_to_good, loss_good, loss_bad },
-            },
-            Loss::GilbertElliottTime { loss_good, loss_bad, .. } => {
-                Self::InTime { rng, periods, loss_good, loss_bad }
+        let kind = match *loss {
+            Loss::None => Kind::None,
+            Loss::Iid { probability } => Kind::Iid { probability },
+            Loss::GilbertElliott { good_to_bad, bad_to_good, loss_good, loss_bad } => {
+                Kind::PerPacket(Chain { bad: false, good_to_bad, bad_to_good, loss_good, loss_bad })
             }
-            Loss::Outages { .. } => Self::InTime { rng, periods, loss_good: 0.0, loss_bad: 1.0 },
-        }
+            Loss::GilbertElliottTime { loss_good, loss_bad, .. } => {
+                Kind::InTime { periods, loss_good, loss_bad }
+            }
+            Loss::Outages { .. } => Kind::InTime { periods, loss_good: 0.0, loss_bad: 1.0 },
+        };
+        Self { rng: random(seed, direction, Stream::Loss), kind }
     }
 
     /// Is the next packet, at `at`, lost? Times must not go back.
     pub(crate) fn lost(&mut self, at: Nanos) -> bool {
-        match self {
-            Self::None => false,
-            Self::Iid { rng, probability } => rng.random::<f64>() < *probability,
-            Self::PerPacket { rng, chain } => chain.step(rng),
-            Self::InTime { rng, periods, loss_good, loss_bad } => {
+        let probability = match &mut self.kind {
+            Kind::None => return false,
+            Kind::Iid { probability } => *probability,
+            Kind::PerPacket(chain) => chain.step(&mut self.rng),
+            Kind::InTime { periods, loss_good, loss_bad } => {
                 while periods.next_if(|(_, end)| *end <= at).is_some() {}
                 let bad = periods.peek().is_some_and(|(start, _)| *start <= at);
-                rng.random::<f64>() < if bad { *loss_bad } else { *loss_good }
+                if bad { *loss_bad } else { *loss_good }
             }
-        }
+        };
+        self.rng.random::<f64>() < probability
     }
 }
 
 impl Chain {
-    fn step(&mut self, rng: &mut ChaCha8Rng) -> bool {
+    /// Moves on by one packet; returns its probability of loss.
+    fn step(&mut self, rng: &mut ChaCha8Rng) -> f64 {
         let turn = if self.bad { self.bad_to_good } else { self.good_to_bad };
         if rng.random::<f64>() < turn {
             self.bad = !self.bad;
         }
-        rng.random::<f64>() < if self.bad { self.loss_bad } else { self.loss_good }
+        if self.bad { self.loss_bad } else { self.loss_good }
     }
 }
 

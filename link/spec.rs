@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::trace::{Trace, TraceError};
+use crate::{
+    report::Direction,
+    trace::{Trace, TraceError},
+};
 
 /// Largest packet a link carries, bytes: a jumbo frame. It bounds the emulator's read buffer.
 pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
@@ -235,6 +238,14 @@ impl LinkSpec {
         Self { name: name.into(), mtu_bytes: default_mtu(), up: path.clone(), down: path }
     }
 
+    /// One direction.
+    pub fn path(&self, direction: Direction) -> &Path {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
     /// Checks that the spec can be emulated; reads the trace files it names.
     pub fn validate(&self) -> Result<(), SpecError> {
         in_range(
@@ -281,6 +292,16 @@ impl Path {
             return Err(SpecError::QueueBelowPacket { queue_bytes: self.queue_bytes, mtu_bytes });
         }
         Ok(())
+    }
+}
+
+impl Rate {
+    /// Mean of the rate, Mbit/s; reads the trace if it is one.
+    pub fn mean_mbit_per_s(&self) -> Result<f64, TraceError> {
+        match self {
+            Self::MbitPerS(rate) => Ok(*rate),
+            Self::Trace(file) => Ok(Trace::read(file)?.mean_mbit_per_s()),
+        }
     }
 }
 

@@ -23,12 +23,12 @@ pub struct Trace {
 #[derive(Debug, Error)]
 pub enum TraceError {
     /// The file cannot be read.
-    #[error("cannot read the trace {file}: {source}")]
+    #[error("cannot read the trace {file}: {cause}")]
     Read {
         /// Its name.
         file: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A line that is not a time.
     #[error("line {line} of the trace is {text:?}: each line must be a whole number of milliseconds")]
@@ -56,7 +56,7 @@ impl Trace {
     /// Reads and parses a file.
     pub fn read(file: &Path) -> Result<Self, TraceError> {
         let text = fs::read_to_string(file)
-            .map_err(|source| TraceError::Read { file: file.display().to_string(), source })?;
+            .map_err(|cause| TraceError::Read { file: file.display().to_string(), cause })?;
         Self::parse(&text)
     }
 
