@@ -19,7 +19,7 @@ const SD_99: f64 = 2.576;
 const SEGMENT_BYTES: usize = 1_448;
 /// TCP connections at a time over a lossy path. Alone, one can lose the same segment over and over in a bad
 /// period that goes by packets, and then waits for minutes.
-const STREAMS: usize = 4;
+const STREAMS: usize = 16;
 
 /// One comparison of what was asked with what was measured.
 #[derive(Clone, Debug)]
