@@ -60,6 +60,9 @@ mod stream;
 #[cfg(target_os = "linux")]
 mod sys;
 
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
 pub use error::LinkError;
 pub use histogram::Histogram;
 pub use parse::ParseError;
@@ -81,6 +84,9 @@ pub use {
     selftest::{Finding, SELF_TESTS, SelfTest},
     sys::tcp_retransmits,
 };
+
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{Finding, Lab, Link, SELF_TESTS, SelfTest};
 
 /// An end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,10 +1,12 @@
 //! The `netduel-link` command: list profiles, probe a link, put a pair of programs behind one, test itself.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
-use netduel_link::{Lab, Limits, LinkSpec, PROFILES, Path, Privilege, ProbePlan, Rate, SELF_TESTS, init};
+use netduel_link::{
+    Lab, Limits, LinkSpec, PROFILES, Path, Privilege, ProbePlan, ProbeReport, Rate, SELF_TESTS, init,
+};
 
 mod run;
 
@@ -151,47 +153,48 @@ fn probe(args: &LinkArgs, packets: u32, json: bool) -> Result<ExitCode> {
     if packets == 0 {
         bail!("--packets is 0: give at least 1");
     }
-    let lab = args.user.lab()?;
-    let mut link = lab.link(&args.profile, args.seed)?;
-    let before = link.snapshot()?;
-    let probe = link.probe(&ProbePlan { packets, ..ProbePlan::default() })?;
-    drop(before);
-    let report = link.finish()?;
+    let mut link = args.user.lab()?.link(&args.profile, args.seed)?;
+    let report = link.probe(&ProbePlan { packets, ..ProbePlan::default() })?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&probe)?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!(
-            "{:<6}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}",
-            "", "delay p50", "p99", "deviation", "loss", "reorder", "rate"
-        );
-        for (name, path) in [("up", &probe.up), ("down", &probe.down)] {
-            let percent = |share: f64| format!("{:.2} %", share * 100.0);
-            let ms = |ms: f64| format!("{ms:.2} ms");
-            let mbit = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1} Mbit/s"));
-            println!(
-                "{name:<6}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}",
-                ms(path.delay.quantile_ms(0.5)),
-                ms(path.delay.quantile_ms(0.99)),
-                ms(path.delay.sd_ms()),
-                percent(path.loss_share()),
-                percent(f64::from(path.reordered) / f64::from(path.sent)),
-                mbit(path.mbit_per_s)
-            );
-            let asked = &path.asked;
-            println!(
-                "{:<6}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}",
-                " asked",
-                ms(asked.delay_ms),
-                "",
-                ms(asked.jitter_sd_ms),
-                asked.loss_share.map_or("-".to_owned(), percent),
-                "",
-                mbit(asked.mbit_per_s)
-            );
-        }
+        print!("{}", probe_table(&report));
     }
-    let _ = report;
-    Ok(ExitCode::SUCCESS)
+    let mut exit = ExitCode::SUCCESS;
+    for mismatch in report.mismatches() {
+        eprintln!("netduel-link: {mismatch}");
+        exit = ExitCode::from(EXIT_INVALID);
+    }
+    if let Err(invalid) = report.link.valid(&Limits::default()) {
+        eprintln!("netduel-link: {invalid}");
+        exit = ExitCode::from(EXIT_INVALID);
+    }
+    Ok(exit)
+}
+
+fn probe_table(report: &ProbeReport) -> String {
+    let ms = |ms: f64| format!("{ms:.2} ms");
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let mbit = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1} Mbit/s"));
+    let row = |name: &str, cells: [String; 6]| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>15}")).collect();
+        format!("{name:<11}{cells}\n")
+    };
+    let heads = ["delay p50", "delay p99", "deviation", "loss", "reordered", "rate"];
+    let mut table = row("", heads.map(str::to_owned));
+    for (name, path) in [("up", &report.up), ("down", &report.down)] {
+        let [p50, p99] = [0.5, 0.99].map(|quantile| ms(path.delay.quantile_ms(quantile)));
+        let reordered = percent(f64::from(path.reordered) / f64::from(path.sent));
+        let deviation = ms(path.delay.sd_ms());
+        let measured = [p50, p99, deviation, percent(path.loss_share()), reordered, mbit(path.mbit_per_s)];
+        table += &row(name, measured);
+        let asked = &path.asked;
+        let loss = asked.loss_share.map_or("-".to_owned(), percent);
+        let deviation = ms(asked.jitter_sd_ms);
+        let asked = [ms(asked.delay_ms), "".into(), deviation, loss, "".into(), mbit(asked.mbit_per_s)];
+        table += &row("  asked", asked);
+    }
+    table
 }
 
 fn self_test(user: &UserArg, packets: u32, only: &str) -> Result<ExitCode> {
@@ -200,7 +203,7 @@ fn self_test(user: &UserArg, packets: u32, only: &str) -> Result<ExitCode> {
     for test in SELF_TESTS.iter().filter(|test| test.name.contains(only)) {
         for finding in (test.run)(&lab, packets)? {
             let verdict = if finding.ok { "ok" } else { "NOT" };
-            println!("{verdict:<4}{:<48}{:<42}{}", finding.what, finding.measured, finding.asked);
+            println!("{verdict:<4}{:<36}{:<50}asked: {}", finding.what, finding.measured, finding.asked);
             ok &= finding.ok;
         }
     }

@@ -1,14 +1,17 @@
 //! Calibration: what a link really does, measured by plain UDP, beside what was asked.
 
-use std::{fmt, thread, time::Duration};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, Histogram, LinkSpec, Loss};
+use crate::{Direction, Histogram, LinkReport};
+
+#[cfg(target_os = "linux")]
+use std::{thread, time::Duration};
 
 #[cfg(target_os = "linux")]
 use crate::{
-    Link, LinkError, SpecError,
+    Link, LinkError, LinkSpec, Loss, SpecError,
     flow::{self, Arrivals, Flow, HEADER_BYTES},
 };
 
@@ -54,6 +57,8 @@ pub struct ProbeReport {
     pub up: PathProbe,
     /// From the server to the client.
     pub down: PathProbe,
+    /// What the emulator did meanwhile: a probe of a late one says nothing.
+    pub link: LinkReport,
 }
 
 /// One direction of a [`ProbeReport`].
@@ -198,7 +203,7 @@ impl Link {
             let down = probe_path(self, Direction::Down, plan);
             (up.join().expect("the probe does not panic"), down)
         });
-        let report = ProbeReport { plan: *plan, up: up?, down: down? };
+        let report = ProbeReport { plan: *plan, up: up?, down: down?, link: self.snapshot()? };
         self.rewind()?;
         Ok(report)
     }

@@ -111,7 +111,7 @@ fn transfer<T: Send>(
             send(&mut sender)?;
             sender.shutdown(Shutdown::Write)?;
             // The far end closes when it has all, so its end of stream means that all was acknowledged.
-            sender.read(&mut [0])?;
+            io::copy(&mut sender, &mut io::sink())?;
             tcp_retransmits(&sender)
         });
         let retransmits = sending.join().expect("the sender does not panic").map_err(failed());
