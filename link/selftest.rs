@@ -19,8 +19,8 @@ const PACKETS_PER_S: f64 = 8_000.0;
 const SD_99: f64 = 2.576;
 /// Bytes of data in a full TCP segment at an MTU of 1500, timestamps on.
 const SEGMENT_BYTES: usize = 1_448;
-/// TCP connections at a time over a lossy path. Alone, one can lose the same segment over and over in a bad
-/// period that goes by packets, and then waits for minutes.
+/// TCP connections at a time over a lossy path: alone, one would lose the same segment over and over in a
+/// bad period that goes by packets, because nothing else moves it on.
 const STREAMS: usize = 16;
 
 /// One comparison of what was asked with what was measured.
@@ -278,9 +278,11 @@ fn over(lab: &Lab, up: Path, packets: u32) -> Result<(Arrivals, LinkReport), Lin
     let arrivals = flow::run(&link, Direction::Up, game_flow(packets))?;
     let each = packets as usize * SEGMENT_BYTES / STREAMS;
     thread::scope(|scope| {
-        let streams = [(); STREAMS].map(|()| scope.spawn(|| stream::bulk(&link, Direction::Up, each)));
-        streams.into_iter().try_for_each(|stream| stream.join().expect("a transfer does not panic").map(drop))
-    })?;
+        for _ in 0..STREAMS {
+            // The last of them is alone again, and may give up. What counts is what the link counted.
+            scope.spawn(|| stream::bulk(&link, Direction::Up, each).ok());
+        }
+    });
     Ok((arrivals, link.finish()?))
 }
 

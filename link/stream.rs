@@ -13,8 +13,9 @@ use crate::{Direction, Histogram, Link, LinkError, tcp_retransmits};
 
 /// The same everywhere, whatever the system's default is.
 const CONGESTION_CONTROL: &str = "cubic";
-/// Longest silence of a transfer: more than TCP waits after several losses of the same segment.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Longest silence of a transfer: what TCP waits when the same segment is lost four times (0.2 + 0.4 + 0.8
+/// + 1.6 s).
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// One write of a bulk transfer, bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// One small message, bytes; it begins with the time it was sent.
