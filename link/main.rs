@@ -203,7 +203,7 @@ fn self_test(user: &UserArg, packets: u32, only: &str) -> Result<ExitCode> {
     for test in SELF_TESTS.iter().filter(|test| test.name.contains(only)) {
         for finding in (test.run)(&lab, packets)? {
             let verdict = if finding.ok { "ok" } else { "NOT" };
-            println!("{verdict:<4}{:<36}{:<50}asked: {}", finding.what, finding.measured, finding.asked);
+            println!("{verdict:<4}{:<34}{:<60}asked: {}", finding.what, finding.measured, finding.asked);
             ok &= finding.ok;
         }
     }

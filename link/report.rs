@@ -160,8 +160,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 2 ms is a tenth of the shortest time between two moves at 50 a second, and a fifth of the least delay
-    /// of the Wi-Fi profiles' round trip; an emulator at real-time priority stays well below it.
+    /// 2 ms is a tenth of the time between two moves at 50 a second, and an eighth of a round trip over good
+    /// Wi-Fi; an emulator at real-time priority stays well below it.
     fn default() -> Self {
         Self { late_p99_ms_max: 2.0, heartbeat_p99_ms_max: 2.0, steal_share_max: 0.05 }
     }

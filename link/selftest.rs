@@ -78,7 +78,7 @@ fn delay(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
             what: "lateness of the emulator".to_owned(),
             asked: "at most 2 ms at p99".to_owned(),
             measured: format!(
-                "{:.2} ms at p50, {:.2} at p99, {:.1} once",
+                "{:.2} ms at p50, {:.2} at p99, {:.1} at worst",
                 lateness.quantile_ms(0.5),
                 lateness.quantile_ms(0.99),
                 lateness.max_ms()
