@@ -26,7 +26,6 @@ use crate::{
     control::{self, Reply, Request},
     histogram::Histogram,
     inhabitants,
-    namespace::NamespaceId,
     pipe::{Cause, Fate, Pipe},
     report::{DROPS_MAX, Direction, Drop, LinkReport, PathReport, Priority, Protocol},
     schedule::Nanos,
@@ -75,7 +74,10 @@ fn serve() -> io::Result<()> {
     match Emulator::new(devices, *spec, seed, priority) {
         Ok(mut emulator) => {
             control::send(&control, &Reply::Ok(emulator.report(false)))?;
-            emulator.run(&control, &namespaces)
+            let ended = emulator.run(&control);
+            // Whoever is left has no network any more, and, if the host died, nobody to end it.
+            inhabitants::kill(&namespaces);
+            ended
         }
         Err(error) => control::send(&control, &Reply::Err(error.to_string())),
     }
@@ -145,7 +147,7 @@ impl Emulator {
     }
 
     /// Moves packets and answers until the host is gone.
-    fn run(&mut self, control: &UnixStream, namespaces: &[NamespaceId; 2]) -> io::Result<()> {
+    fn run(&mut self, control: &UnixStream) -> io::Result<()> {
         let mut buffer = vec![0; usize::from(MTU_BYTES_MAX)];
         loop {
             let asked = self.wait(control)?;
@@ -165,10 +167,8 @@ impl Emulator {
                 }
                 Ok(Request::Finish) => control::send(control, &Reply::Ok(self.report(true)))?,
                 Ok(Request::Start { .. }) => return Err(io::Error::other("started twice")),
-                Err(error) => {
-                    inhabitants::kill(namespaces);
-                    return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
-                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -1,10 +1,10 @@
 //! `netduel-link run`: a server on one side of a link, a client on the other.
 
 use std::{
-    fs,
+    fs, io,
     path::PathBuf,
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -42,8 +42,8 @@ pub(crate) struct RunArgs {
 
 /// Who ended.
 enum Ended {
-    Server(std::io::Result<ExitStatus>),
-    Client(std::io::Result<ExitStatus>),
+    Server(io::Result<ExitStatus>),
+    Client(io::Result<ExitStatus>),
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
@@ -56,10 +56,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let client = link.spawn(Side::Client, client_command(args))?;
     watch(client, ended, Ended::Client);
 
-    let status = match end.recv().context("nobody watches the programs")? {
-        Ended::Client(status) => status.context("cannot wait for the client")?,
-        // The link's end, at our return, kills the client.
-        Ended::Server(status) => bail!("the server ended before the client, with {}", describe(status)),
+    let status = loop {
+        match end.recv().context("nobody watches the programs")? {
+            Ended::Client(status) => break status.context("cannot wait for the client")?,
+            // It served one client, and the client is not done with what it got.
+            Ended::Server(Ok(status)) if status.success() => {}
+            // The link's end, at our return, kills the client.
+            Ended::Server(status) => bail!("the server ended before the client, with {}", describe(status)),
+        }
     };
     let report = link.finish()?;
     eprint!("{}", summary(&report));
@@ -90,13 +94,13 @@ fn client_command(args: &RunArgs) -> Command {
 }
 
 /// Waits for a program on a thread of its own, and says when it ends.
-fn watch(mut child: Child, ended: SyncSender<Ended>, who: fn(std::io::Result<ExitStatus>) -> Ended) {
+fn watch(mut child: Child, ended: SyncSender<Ended>, who: fn(io::Result<ExitStatus>) -> Ended) {
     // There is room for both, and nobody listens any more once one has ended.
     thread::spawn(move || drop(ended.send(who(child.wait()))));
 }
 
 /// Waits until a socket is open on the server's side, where no other program runs.
-fn wait_until_listening(link: &Link, end: &std::sync::mpsc::Receiver<Ended>) -> Result<()> {
+fn wait_until_listening(link: &Link, end: &Receiver<Ended>) -> Result<()> {
     let deadline = Instant::now() + LISTENS_WITHIN;
     let mut before = 0;
     loop {
@@ -140,7 +144,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     }
 }
 
-fn describe(status: std::io::Result<ExitStatus>) -> String {
+fn describe(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 

@@ -19,9 +19,9 @@ use rustix::{
 /// Moves the calling thread (for a user namespace: the whole process, which must have one thread) into new
 /// namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    // SAFETY: unsafe because of CLONE_FILES alone, which makes other threads' descriptors differ; only
-    // namespace flags are passed.
-    debug_assert!((UnshareFlags::NEWNET | UnshareFlags::NEWUSER).contains(flags));
+    assert!((UnshareFlags::NEWNET | UnshareFlags::NEWUSER).contains(flags), "only namespaces are left");
+    // SAFETY: unsafe because of CLONE_FILES alone, after which threads' descriptors differ; the line above
+    // keeps it out.
     Ok(unsafe { unshare_unsafe(flags) }?)
 }
 

@@ -13,7 +13,7 @@ pub(crate) const OPPORTUNITY_BYTES: u64 = 1_500;
 /// Most opportunities of one trace: an hour at 40 Mbit/s. It bounds the emulator's memory.
 pub(crate) const OPPORTUNITIES_MAX: usize = 12_000_000;
 
-/// A recorded rate: times of opportunities to pass [`OPPORTUNITY_BYTES`].
+/// A recorded rate: times of opportunities to pass 1500 bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     opportunities_ms: Vec<u32>,
