@@ -4,7 +4,7 @@ use std::{fs, io, thread};
 
 use rustix::{
     process::{getegid, geteuid},
-    thread::UnshareFlags,
+    thread::{CapabilitySet, UnshareFlags, capabilities},
 };
 
 use crate::{Link, LinkError, LinkSpec, Privilege, namespace, sys};
@@ -18,13 +18,13 @@ pub struct Lab {
 impl Lab {
     /// Enters, once, at the start of `main()`, after [`init`](crate::init) and before any thread.
     ///
-    /// As root nothing changes for this process. As an ordinary user it moves into a user namespace of its
+    /// As root (by capabilities) nothing changes for this process. As an ordinary user it moves into a user namespace of its
     /// own, in which it is root over its own network namespaces and over nothing else.
     pub fn enter(privilege: Privilege) -> Result<Self, LinkError> {
         let privilege = match privilege {
             Privilege::Root => Privilege::Root,
             Privilege::UserNamespace => enter_user_namespace()?,
-            Privilege::Auto if geteuid().is_root() && try_namespace().is_ok() => Privilege::Root,
+            Privilege::Auto if may_make_namespaces() => Privilege::Root,
             Privilege::Auto => enter_user_namespace()?,
         };
         try_namespace()?;
@@ -40,6 +40,11 @@ impl Lab {
     pub fn link(&self, spec: &LinkSpec, seed: u64) -> Result<Link, LinkError> {
         Link::create(spec, seed)
     }
+}
+
+fn may_make_namespaces() -> bool {
+    let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
+    capabilities(None).is_ok_and(|own| own.effective.contains(needed))
 }
 
 /// Makes and drops a namespace with a TUN interface, to find out by trying whether it can be done.

@@ -38,7 +38,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 run on a link that was not what i
 enum Command {
     /// Show the profiles, what they do, and where their figures come from.
     List {
-        /// Print them as TOML, to start one of your own from.
+        /// Print this one as TOML, to start one of your own from.
         #[arg(long, value_name = "NAME")]
         toml: Option<String>,
     },

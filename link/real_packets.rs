@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         };
         trial(lab, &format!("self_test::{}", test.name.replace(' ', "_")), run)
     });
-    let others: [(&str, Check); 9] = [
+    let others: [(&str, Check); 10] = [
         ("links_are_independent", links_are_independent),
         ("a_rewind_repeats_the_schedule", a_rewind_repeats_the_schedule),
         ("a_trace_drives_the_rate", a_trace_drives_the_rate),
@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         ("what_is_left_at_the_end_is_killed", what_is_left_at_the_end_is_killed),
         ("a_pair_of_programs_meets_over_the_link", a_pair_of_programs_meets_over_the_link),
         ("mistakes_end_with_a_reason", mistakes_end_with_a_reason),
+        ("what_the_system_refuses_is_explained", what_the_system_refuses_is_explained),
         ("an_ordinary_user_can_make_links", an_ordinary_user_can_make_links),
     ];
     let trials = others.into_iter().map(|(name, check)| trial(lab, name, check)).chain(self_tests);
@@ -274,6 +275,30 @@ fn mistakes_end_with_a_reason(_: &Lab) -> Result<(), Failed> {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
         assert!(error.contains(reason), "{arguments:?}: {error}");
+    }
+    Ok(())
+}
+
+/// Each in a namespace of its own, where the system's refusal can be had without changing the system.
+fn what_the_system_refuses_is_explained(lab: &Lab) -> Result<(), Failed> {
+    if lab.privilege() != Privilege::Root || Command::new("unshare").arg("-V").output().is_err() {
+        eprintln!("skipped: refusals can be set up only by root with util-linux");
+        return Ok(());
+    }
+    let cases = [
+        (["-m", "mount -t tmpfs none /dev/net"], "", "modprobe tun"),
+        (
+            ["-Ur", "echo 0 > /proc/sys/user/max_user_namespaces"],
+            "--user-namespace",
+            "sysctl -w user.max_user_namespaces",
+        ),
+    ];
+    for ([new, refusal], option, advice) in cases {
+        let script = format!("{refusal} && '{COMMAND}' probe --profile lan {option}");
+        let output = Command::new("unshare").args([new, "sh", "-c", &script]).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(advice), "{error}");
     }
     Ok(())
 }

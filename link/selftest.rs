@@ -129,12 +129,14 @@ fn bursts_in_time(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let spec = LinkSpec { up, down, ..LinkSpec::symmetric("bursts in time", Path::default()) };
     // Slower than the others, to meet more bad periods with as many packets.
     let per_s = PACKETS_PER_S / 2.0;
-    let udp_link = lab.link(&spec, SEED)?;
-    let arrivals = flow::run(&udp_link, Direction::Up, Flow { packets_per_s: per_s, ..game_flow(packets) })?;
-    let udp = udp_link.finish()?;
-    let tcp_link = lab.link(&spec, SEED)?;
-    stream::messages(&tcp_link, Direction::Up, packets / 4, per_s / 4.0)?;
-    let tcp = tcp_link.finish()?;
+    let (udp_link, tcp_link) = (lab.link(&spec, SEED)?, lab.link(&spec, SEED)?);
+    let arrivals = thread::scope(|scope| {
+        let tcp = scope.spawn(|| stream::messages(&tcp_link, Direction::Up, packets / 4, per_s / 4.0));
+        let flow = Flow { packets_per_s: per_s, ..game_flow(packets) };
+        let arrivals = flow::run(&udp_link, Direction::Up, flow);
+        tcp.join().expect("the stream does not panic").and(arrivals)
+    })?;
+    let (udp, tcp) = (udp_link.finish()?, tcp_link.finish()?);
 
     let flow_ns = (f64::from(packets) / per_s * 1e9) as u64;
     let periods: Vec<(u64, u64)> = bad_periods(&loss, SEED, Direction::Up)
