@@ -1,6 +1,6 @@
 //! `netduel-report`: compares transports and writes reports. Runs itself again as the server and as the players.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use netduel_reports::{CompareArgs, SoakArgs};
@@ -43,7 +43,17 @@ enum Command {
     Players,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => netduel_reports::compare(&args),
         Command::Render { file } => netduel_reports::render_file(&file),

@@ -1,5 +1,7 @@
 //! `netduel-server`: see `command.rs`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use netduel_server::command::{ServerArgs, run};
 
@@ -21,6 +23,12 @@ struct Cli {
     server: ServerArgs,
 }
 
-fn main() -> anyhow::Result<()> {
-    run(&Cli::parse().server)
+fn main() -> ExitCode {
+    match run(&Cli::parse().server) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,4 +1,6 @@
 //! What can go wrong, as types: why a connection ended, why one could not be made, why a message was not taken.
+//!
+//! Each message is complete in itself: what the system said is part of it, not a cause behind it to be printed twice.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -129,7 +131,7 @@ pub enum SendError {
 pub enum ConnectError {
     /// Nobody listens there, or the network says no.
     #[error(
-        "cannot reach {addr} over {kind}: {source}. Is the server running there, with {kind} on that port?"
+        "cannot reach {addr} over {kind}: {error}. Is the server running there, with {kind} on that port?"
     )]
     Unreachable {
         /// Where to.
@@ -137,7 +139,7 @@ pub enum ConnectError {
         /// Over what.
         kind: TransportKind,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// No answer within the handshake deadline.
     #[error(
@@ -170,7 +172,7 @@ pub enum ConnectError {
     #[error("{0} checks the server's certificate: give its file with --ca, or its fingerprint with --pin")]
     NoTrust(TransportKind),
     /// The handshake failed: garbage, another protocol, or a peer that gave up.
-    #[error("the handshake over {kind} failed: {reason}")]
+    #[error("the handshake over {kind} failed: {reason}. Is it {kind} that the server speaks on that port?")]
     Handshake {
         /// Over what.
         kind: TransportKind,
@@ -181,21 +183,21 @@ pub enum ConnectError {
 
 /// Why a server could not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr} for {kind}: {source}{hint}")]
+#[error("cannot listen on {addr} for {kind}: {error}{hint}")]
 pub struct BindError {
     /// Where.
     pub addr: SocketAddr,
     /// For what.
     pub kind: TransportKind,
     /// What the system said.
-    pub source: io::Error,
+    pub error: io::Error,
     /// What to do about it, or nothing.
     pub hint: &'static str,
 }
 
 impl BindError {
-    pub(crate) fn new(kind: TransportKind, addr: SocketAddr, source: io::Error) -> Self {
-        let hint = match source.kind() {
+    pub(crate) fn new(kind: TransportKind, addr: SocketAddr, error: io::Error) -> Self {
+        let hint = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 ". The port is taken: stop what uses it, or choose another port (0 takes any free one)"
             }
@@ -203,7 +205,7 @@ impl BindError {
             io::ErrorKind::AddrNotAvailable => ". The address is not one of this machine's",
             _ => "",
         };
-        Self { addr, kind, source, hint }
+        Self { addr, kind, error, hint }
     }
 }
 
@@ -211,12 +213,12 @@ impl BindError {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     File {
         /// Which file.
         path: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The key can be read by others.
     #[error("{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`")]

@@ -98,7 +98,7 @@ impl Identity {
         options
             .open(key)
             .and_then(|mut file| file.write_all(pem.as_bytes()))
-            .map_err(|source| file_error(key, source))?;
+            .map_err(|error| file_error(key, error))?;
         self.save_certificate(certificate)
     }
 
@@ -110,7 +110,7 @@ impl Identity {
         let pem: String = self.certificates.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
         File::create(path)
             .and_then(|mut file| file.write_all(pem.as_bytes()))
-            .map_err(|source| file_error(path, source))
+            .map_err(|error| file_error(path, error))
     }
 
     /// SHA-256 of the certificate: what clients pin.
@@ -146,14 +146,14 @@ fn to_pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-fn file_error(path: &Path, source: io::Error) -> IdentityError {
-    IdentityError::File { path: path.display().to_string(), source }
+fn file_error(path: &Path, error: io::Error) -> IdentityError {
+    IdentityError::File { path: path.display().to_string(), error }
 }
 
 #[cfg(unix)]
 fn refuse_loose(key: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(key).map_err(|source| file_error(key, source))?.permissions().mode() & 0o777;
+    let mode = fs::metadata(key).map_err(|error| file_error(key, error))?.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         Ok(())
     } else {
@@ -172,7 +172,7 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identi
         what: "PEM certificate",
         reason,
     };
-    let bytes = fs::read(path).map_err(|source| file_error(path, source))?;
+    let bytes = fs::read(path).map_err(|error| file_error(path, error))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
         .map_err(|e| unusable(e.to_string()))?;

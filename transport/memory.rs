@@ -77,7 +77,7 @@ impl Transport for Memory {
             let refused = || ConnectError::Unreachable {
                 addr: to.addr,
                 kind: to.kind,
-                source: io::ErrorKind::ConnectionRefused.into(),
+                error: io::ErrorKind::ConnectionRefused.into(),
             };
             let knock = listeners().get(&to.addr.port()).cloned().ok_or_else(refused)?;
             let (ours, theirs) = pair(to.addr);

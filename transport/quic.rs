@@ -174,10 +174,10 @@ impl Transport for Quic {
             config.transport_config(Arc::new(self.transport_config(options)));
 
             let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-            let endpoint = endpoint(any, None).map_err(|source| ConnectError::Unreachable {
+            let endpoint = endpoint(any, None).map_err(|error| ConnectError::Unreachable {
                 addr: to.addr,
                 kind: to.kind,
-                source,
+                error,
             })?;
             let connecting =
                 endpoint.connect_with(config, to.addr, to.name).map_err(|error| failed(error.to_string()))?;

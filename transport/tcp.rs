@@ -98,7 +98,7 @@ impl Transport for Tcp {
         options: &'a Options,
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
-            let unreachable = |source| ConnectError::Unreachable { addr: to.addr, kind: to.kind, source };
+            let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
             let tls = match (self.tls, to.trust) {
                 (false, _) => None,
                 (true, None) => return Err(ConnectError::NoTrust(to.kind)),

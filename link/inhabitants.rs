@@ -1,0 +1,34 @@
+//! Ends every process that is still behind a link.
+
+use std::fs;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::namespace::NamespaceId;
+
+/// A process can start another between the look and the kill; so often is looked again.
+const ROUNDS_MAX: usize = 20;
+
+/// Kills all processes in these network namespaces, their children included.
+pub(crate) fn kill(namespaces: &[NamespaceId]) {
+    for _ in 0..ROUNDS_MAX {
+        let killed = processes().filter(|pid| kill_if_inside(*pid, namespaces)).count();
+        if killed == 0 {
+            return;
+        }
+    }
+}
+
+fn kill_if_inside(pid: i32, namespaces: &[NamespaceId]) -> bool {
+    // The handle comes first: once it is open the number cannot come to mean another process unnoticed.
+    let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return false;
+    };
+    NamespaceId::of_process(pid).is_some_and(|id| namespaces.contains(&id))
+        && pidfd_send_signal(&handle, Signal::KILL).is_ok()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}

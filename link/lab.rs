@@ -1,0 +1,94 @@
+//! The place where links can be made: [`Lab::enter`], by whatever right this process has.
+
+use std::{fs, io, thread};
+
+use rustix::{
+    process::{getegid, geteuid},
+    thread::{CapabilitySet, UnshareFlags, capabilities},
+};
+
+use crate::{Link, LinkError, LinkSpec, Privilege, namespace, sys};
+
+/// Proof that this process may make links.
+#[derive(Debug)]
+pub struct Lab {
+    privilege: Privilege,
+}
+
+impl Lab {
+    /// Enters, once, at the start of `main()`, after [`init`](crate::init) and before any thread.
+    ///
+    /// As root (by capabilities) nothing changes for this process. As an ordinary user it moves into a user namespace of its
+    /// own, in which it is root over its own network namespaces and over nothing else.
+    pub fn enter(privilege: Privilege) -> Result<Self, LinkError> {
+        let privilege = match privilege {
+            Privilege::Root => Privilege::Root,
+            Privilege::UserNamespace => enter_user_namespace()?,
+            Privilege::Auto if may_make_namespaces() => Privilege::Root,
+            Privilege::Auto => enter_user_namespace()?,
+        };
+        try_namespace()?;
+        Ok(Self { privilege })
+    }
+
+    /// By which right; never `Auto`.
+    pub fn privilege(&self) -> Privilege {
+        self.privilege
+    }
+
+    /// Makes a link. The same seed gives the same schedule of bad periods and jitter to whatever crosses it.
+    pub fn link(&self, spec: &LinkSpec, seed: u64) -> Result<Link, LinkError> {
+        Link::create(spec, seed)
+    }
+}
+
+fn may_make_namespaces() -> bool {
+    let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
+    capabilities(None).is_ok_and(|own| own.effective.contains(needed))
+}
+
+/// Makes and drops a namespace with a TUN interface, to find out by trying whether it can be done.
+fn try_namespace() -> Result<(), LinkError> {
+    let attempt = thread::spawn(|| {
+        sys::unshare(UnshareFlags::NEWNET)
+            .map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
+        namespace::open_tun().map(drop)
+    });
+    attempt.join().expect("the thread above does not panic")
+}
+
+fn enter_user_namespace() -> Result<Privilege, LinkError> {
+    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads > 1 {
+        return Err(LinkError::ThreadsRunning { threads });
+    }
+    // Asked before: inside, until the maps are written, every id reads as "nobody".
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    let enter = || -> io::Result<()> {
+        sys::unshare(UnshareFlags::NEWUSER)?;
+        // An ordinary user may map a group only after giving up setgroups (user_namespaces(7)).
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
+        fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+    };
+    enter().map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
+    Ok(Privilege::UserNamespace)
+}
+
+/// What to do on this system when namespaces are refused.
+fn advice() -> &'static str {
+    let reads = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
+    if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        "This system (Ubuntu 23.10 or later) keeps user namespaces from ordinary users: run with sudo, or \
+         allow them with `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
+    } else if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "This system keeps user namespaces from ordinary users: run with sudo, or allow them with \
+         `sudo sysctl -w kernel.unprivileged_userns_clone=1`"
+    } else if reads("/proc/sys/user/max_user_namespaces", "0") {
+        "This system allows no user namespaces: run with sudo, or allow them with \
+         `sudo sysctl -w user.max_user_namespaces=10000`"
+    } else {
+        "Run with sudo; in a container, add `--cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun`, \
+         and `--security-opt seccomp=unconfined` if that is not enough"
+    }
+}

@@ -1,0 +1,216 @@
+//! One side of a link: a network namespace with a TUN interface in it, held by file descriptor only.
+//!
+//! Nothing is named, so nothing stays: when the last descriptor and the last process in it are gone, the
+//! kernel takes the namespace and its interface down.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsFd, OwnedFd},
+    thread,
+};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{LinkAttribute, LinkFlags, LinkMessage},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{LinkError, Side, sys};
+
+/// Name of the interface to the link, the same on both sides.
+pub(crate) const INTERFACE: &str = "link0";
+/// Interface index of `lo`, which the kernel makes first in every namespace.
+const LOOPBACK_INDEX: u32 = 1;
+/// Both sides are in 198.18.0.0/15, which is for benchmarks (RFC 2544).
+const PREFIX_BITS: u8 = 24;
+/// Packets the kernel may hold for the emulator on each side. At 20,000 packets a second it is half a
+/// second, far above any wake-up; the default of 500 would be 25 ms.
+const DEVICE_QUEUE_PACKETS: u32 = 10_000;
+/// Room for one netlink answer, bytes: a link with its statistics is about 1,500.
+const NETLINK_BUFFER_BYTES: usize = 16 * 1024;
+
+/// A network namespace.
+pub(crate) struct Namespace {
+    handle: OwnedFd,
+    route: Route,
+}
+
+/// What tells one network namespace from another: its inode on nsfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamespaceId(u64);
+
+impl NamespaceId {
+    /// The namespace a process is in; `None` if the process is gone or not ours to ask.
+    pub(crate) fn of_process(pid: i32) -> Option<Self> {
+        let stat = rustix::fs::stat(format!("/proc/{pid}/ns/net")).ok()?;
+        Some(Self(stat.st_ino))
+    }
+}
+
+impl Namespace {
+    /// Makes a namespace, and in it the interface of `side`. Returns it with the device that packets are
+    /// read from and written to.
+    pub(crate) fn create(side: Side, mtu_bytes: u16) -> Result<(Self, OwnedFd), LinkError> {
+        // Only the thread that asks is moved, so a thread is all it takes.
+        thread::spawn(move || {
+            sys::unshare(UnshareFlags::NEWNET).map_err(LinkError::system("make a network namespace"))?;
+            let handle = File::open("/proc/thread-self/ns/net")
+                .map_err(LinkError::system("open the new network namespace"))?;
+            calm_kernel();
+            let device = open_tun()?;
+            let route = Route::open().map_err(LinkError::system("open a netlink socket"))?;
+            configure(&route, side, mtu_bytes)
+                .map_err(LinkError::system("configure the interface of the link"))?;
+            Ok((Self { handle: handle.into(), route }, device))
+        })
+        .join()
+        .expect("the thread above does not panic")
+    }
+
+    pub(crate) fn id(&self) -> io::Result<NamespaceId> {
+        Ok(NamespaceId(rustix::fs::fstat(&self.handle)?.st_ino))
+    }
+
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.handle.try_clone()
+    }
+
+    /// Runs `work` on a thread inside: sockets it makes stay inside.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(work())
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Packets that the kernel dropped because the emulator did not read them in time.
+    pub(crate) fn device_dropped(&self) -> io::Result<u64> {
+        Ok(self.route.interface(INTERFACE)?.dropped)
+    }
+}
+
+/// Opens /dev/net/tun and makes it the link's interface.
+pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|cause| {
+        let advice = match cause {
+            Errno::NOENT | Errno::NODEV | Errno::NXIO => {
+                "Load it with `sudo modprobe tun`; in a container, add `--device /dev/net/tun`"
+            }
+            Errno::ACCESS | Errno::PERM => {
+                "Let users open it with `sudo chmod 0666 /dev/net/tun`, as udev does, or run with sudo; in a \
+                 container, add `--device /dev/net/tun`"
+            }
+            _ => "See docs/links.md",
+        };
+        LinkError::NoTun { cause: cause.into(), advice }
+    })?;
+    sys::make_tun(&device, INTERFACE).map_err(LinkError::system("make the TUN interface"))?;
+    Ok(device)
+}
+
+/// Settings that make one run like the next. The link works without them too, so a read-only /proc/sys is
+/// no reason to stop.
+fn calm_kernel() {
+    let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    // Otherwise the second connection starts with what the first learnt of the path.
+    let _ = fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
+}
+
+fn configure(route: &Route, side: Side, mtu_bytes: u16) -> io::Result<()> {
+    let index = route.interface(INTERFACE)?.index;
+    route.set_up(LOOPBACK_INDEX, vec![])?;
+    route.add_address(index, side.ip())?;
+    route.set_up(
+        index,
+        vec![LinkAttribute::Mtu(u32::from(mtu_bytes)), LinkAttribute::TxQueueLen(DEVICE_QUEUE_PACKETS)],
+    )
+}
+
+/// A netlink socket, which stays in the namespace it was opened in.
+struct Route(Socket);
+
+struct Interface {
+    index: u32,
+    dropped: u64,
+}
+
+impl Route {
+    fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self(socket))
+    }
+
+    fn set_up(&self, index: u32, attributes: Vec<LinkAttribute>) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        message.attributes = attributes;
+        self.ask(RouteNetlinkMessage::SetLink(message), NLM_F_ACK).map(drop)
+    }
+
+    fn add_address(&self, index: u32, address: Ipv4Addr) -> io::Result<()> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.prefix_len = PREFIX_BITS;
+        message.header.index = index;
+        message.attributes = vec![
+            AddressAttribute::Local(IpAddr::V4(address)),
+            AddressAttribute::Address(IpAddr::V4(address)),
+        ];
+        self.ask(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    }
+
+    fn interface(&self, name: &str) -> io::Result<Interface> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        let Some(RouteNetlinkMessage::NewLink(link)) = self.ask(RouteNetlinkMessage::GetLink(message), 0)?
+        else {
+            return Err(io::Error::other("netlink did not answer with a link"));
+        };
+        let dropped = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Stats64(stats) => Some(stats.tx_dropped),
+            _ => None,
+        });
+        Ok(Interface { index: link.header.index, dropped: dropped.unwrap_or(0) })
+    }
+
+    /// Sends one request; returns the answer, or `None` when it is an acknowledgement.
+    fn ask(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Option<RouteNetlinkMessage>> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+        message.finalize();
+        let mut buffer = vec![0; message.buffer_len()];
+        message.serialize(&mut buffer);
+        self.0.send(&buffer, 0)?;
+
+        let mut answer = Vec::with_capacity(NETLINK_BUFFER_BYTES);
+        self.0.recv(&mut answer, 0)?;
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Links typed on a command line: `delay=20ms,loss=1%,up.rate=5mbit`.
+//!
+//! Each item is `field=value`; `up.` or `down.` before a field means one direction only, otherwise both.
+
+use thiserror::Error;
+
+use crate::spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder};
+
+/// Correlation time of jitter when none is given, ms.
+const CORRELATION_MS_DEFAULT: f64 = 50.0;
+/// How long a reordered packet is held back when nothing is given, ms.
+const HOLD_MS_DEFAULT: f64 = 5.0;
+
+/// Why a line of text is not a link.
+#[derive(Debug, Error)]
+pub enum ParseError {
+    /// An item without `=`.
+    #[error("{item:?} is not field=value, as in delay=20ms,loss=1%,rate=10mbit")]
+    NotAnItem {
+        /// The item.
+        item: String,
+    },
+    /// A field that is not known.
+    #[error(
+        "there is no field {field:?}: use delay, jitter, loss, reorder, duplicate, rate, queue (with up. or \
+         down. before it for one direction) or mtu"
+    )]
+    UnknownField {
+        /// The field.
+        field: String,
+    },
+    /// A value that cannot be read.
+    #[error("{field}={value} cannot be read: write it as {example}")]
+    BadValue {
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+        /// How to write it.
+        example: &'static str,
+    },
+}
+
+/// Parses a line; it still has to be validated.
+pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
+    let mut spec = LinkSpec::symmetric(text, Path::default());
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let (field, value) =
+            item.split_once('=').ok_or_else(|| ParseError::NotAnItem { item: item.to_owned() })?;
+        if field == "mtu" {
+            spec.mtu_bytes = value.parse().map_err(|_| bad(field, value, "mtu=1400"))?;
+        } else if let Some(field) = field.strip_prefix("up.") {
+            set(&mut spec.up, field, value)?;
+        } else if let Some(field) = field.strip_prefix("down.") {
+            set(&mut spec.down, field, value)?;
+        } else {
+            set(&mut spec.up, field, value)?;
+            set(&mut spec.down, field, value)?;
+        }
+    }
+    Ok(spec)
+}
+
+fn set(path: &mut Path, field: &str, value: &str) -> Result<(), ParseError> {
+    let or_bad = |example| move || bad(field, value, example);
+    match field {
+        "delay" => path.delay_ms = time_ms(value).ok_or_else(or_bad("delay=20ms"))?,
+        "jitter" => path.jitter = Some(jitter(value).ok_or_else(or_bad("jitter=2ms or jitter=2ms/50ms"))?),
+        "loss" => {
+            let example = "loss=1%, or bursts of loss=good/bad times as in loss=900ms/30ms or 900ms/30ms/50%";
+            path.loss = loss(value).ok_or_else(or_bad(example))?;
+        }
+        "reorder" => {
+            path.reorder = Some(reorder(value).ok_or_else(or_bad("reorder=1% or reorder=1%/5ms"))?);
+        }
+        "duplicate" => path.duplicate_share = share(value).ok_or_else(or_bad("duplicate=0.1%"))?,
+        "rate" => path.rate = Some(rate(value).ok_or_else(or_bad("rate=20mbit, or rate=FILE of a trace"))?),
+        "queue" => path.queue_bytes = bytes(value).ok_or_else(or_bad("queue=50kB"))?,
+        _ => return Err(ParseError::UnknownField { field: field.to_owned() }),
+    }
+    Ok(())
+}
+
+fn bad(field: &str, value: &str, example: &'static str) -> ParseError {
+    ParseError::BadValue { field: field.to_owned(), value: value.to_owned(), example }
+}
+
+fn jitter(value: &str) -> Option<Jitter> {
+    let (sd, correlation) = value.split_once('/').unwrap_or((value, ""));
+    let correlation_ms = if correlation.is_empty() { CORRELATION_MS_DEFAULT } else { time_ms(correlation)? };
+    Some(Jitter { sd_ms: time_ms(sd)?, correlation_ms })
+}
+
+fn loss(value: &str) -> Option<Loss> {
+    let parts: Vec<&str> = value.split('/').collect();
+    let (good, bad, loss_bad) = match parts[..] {
+        [probability] => return Some(Loss::Iid { probability: share(probability)? }),
+        [good, bad] => (good, bad, 1.0),
+        [good, bad, loss_bad] => (good, bad, share(loss_bad)?),
+        _ => return None,
+    };
+    Some(Loss::GilbertElliottTime {
+        good_ms: time_ms(good)?,
+        bad_ms: time_ms(bad)?,
+        loss_good: 0.0,
+        loss_bad,
+    })
+}
+
+fn reorder(value: &str) -> Option<Reorder> {
+    let (part, hold) = value.split_once('/').unwrap_or((value, ""));
+    let hold_ms = if hold.is_empty() { HOLD_MS_DEFAULT } else { time_ms(hold)? };
+    Some(Reorder { share: share(part)?, hold_ms })
+}
+
+fn rate(value: &str) -> Option<Rate> {
+    let constant = with_unit(value, &[("gbit", 1e3), ("mbit", 1.0), ("kbit", 1e-3)]);
+    match constant {
+        Some(mbit_per_s) => Some(Rate::MbitPerS(mbit_per_s)),
+        // A number with a wrong unit is a mistake; anything else is a file.
+        None if value.starts_with(|c: char| c.is_ascii_digit() || c == '-') => None,
+        None => Some(Rate::Trace(value.into())),
+    }
+}
+
+fn time_ms(value: &str) -> Option<f64> {
+    with_unit(value, &[("us", 1e-3), ("ms", 1.0), ("s", 1e3)])
+}
+
+fn share(value: &str) -> Option<f64> {
+    with_unit(value, &[("%", 0.01)])
+}
+
+fn bytes(value: &str) -> Option<u64> {
+    let bytes = with_unit(value, &[("kB", 1e3), ("MB", 1e6), ("B", 1.0)])?;
+    (bytes >= 0.0).then_some(bytes as u64)
+}
+
+/// A number and one of these units, which is required.
+fn with_unit(value: &str, units: &[(&str, f64)]) -> Option<f64> {
+    units.iter().find_map(|(unit, factor)| Some(value.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_becomes_a_spec() {
+        let spec = parse("delay=20ms, jitter=2ms/80ms,loss=1%,up.rate=5mbit,up.queue=50kB,down.loss=900ms/30ms/50%,mtu=1400,reorder=2%")
+            .expect("a good line");
+        assert_eq!(spec.mtu_bytes, 1_400);
+        assert_eq!((spec.up.delay_ms, spec.down.delay_ms), (20.0, 20.0));
+        assert_eq!(spec.up.jitter, Some(Jitter { sd_ms: 2.0, correlation_ms: 80.0 }));
+        assert_eq!(spec.up.loss, Loss::Iid { probability: 0.01 });
+        let bursts = Loss::GilbertElliottTime { good_ms: 900.0, bad_ms: 30.0, loss_good: 0.0, loss_bad: 0.5 };
+        assert_eq!(spec.down.loss, bursts);
+        assert_eq!((spec.up.rate, spec.up.queue_bytes), (Some(Rate::MbitPerS(5.0)), 50_000));
+        assert_eq!(spec.down.rate, None);
+        assert_eq!(spec.down.reorder, Some(Reorder { share: 0.02, hold_ms: 5.0 }));
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_how_to_write_it() {
+        for (line, expected) in [
+            ("delay=20", "delay=20ms"),
+            ("loss=0.01", "loss=1%"),
+            ("rate=5mb", "rate=20mbit"),
+            ("queue=-1kB", "queue=50kB"),
+            ("speed=1", "no field \"speed\""),
+            ("delay=1ms,fast", "not field=value"),
+        ] {
+            let error = parse(line).expect_err("a mistake").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(parse("delay=-1ms").expect("a negative time is read").validate().is_err());
+        assert!(parse("loss=120%").expect("a large share is read").validate().is_err());
+    }
+}

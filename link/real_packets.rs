@@ -1,0 +1,340 @@
+//! The emulator with real packets: the self-test's checks, what happens when something is killed, and what
+//! an ordinary user can do.
+//!
+//! Where the system lets no link be made the tests are skipped with the reason;
+//! `NETDUEL_LINK_REQUIRED=1` makes that a failure, so that CI cannot skip them unseen.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
+    process::{Command, ExitCode, Output, Stdio},
+    sync::mpsc::sync_channel,
+    thread,
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use netduel_link::{
+    Lab, LinkError, LinkSpec, Loss, Path, Privilege, ProbePlan, ProbeReport, Rate, SELF_TESTS, Side, init,
+};
+
+/// Packets of each protocol in each check; `netduel-link selftest` takes twice as many.
+const PACKETS: u32 = 20_000;
+/// So often is a check tried: a busy machine can spoil one measurement, but an untrue link fails them all,
+/// because the seed and so the chance in it are always the same.
+const ATTEMPTS: usize = 3;
+/// Longest wait for what should happen at once.
+const SOON: Duration = Duration::from_secs(20);
+/// An ordinary user: "nobody" on most systems.
+const NOBODY: u32 = 65_534;
+/// The command under test.
+const COMMAND: &str = env!("CARGO_BIN_EXE_netduel-link");
+/// Environment variable that makes this binary one of a pair of programs to run over a link.
+const ROLE: &str = "NETDUEL_LINK_TEST_ROLE";
+/// Where the pair meets; namespaces of their own, so that it is always free.
+const PORT: u16 = 7_000;
+const TUN: &str = "/dev/net/tun";
+
+type Check = fn(&Lab) -> Result<(), Failed>;
+
+fn main() -> ExitCode {
+    init();
+    if let Ok(role) = env::var(ROLE) {
+        return play(&role).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let mut arguments = Arguments::from_args();
+    // Links measured at the same time would disturb each other.
+    arguments.test_threads = Some(1);
+    let lab = Lab::enter(Privilege::Auto);
+    if let Err(reason) = &lab {
+        eprintln!("skipped, because no link can be made here: {reason}");
+        if env::var_os("NETDUEL_LINK_REQUIRED").is_some() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let lab: Option<&'static Lab> = lab.ok().map(|lab| &*Box::leak(Box::new(lab)));
+    let self_tests = SELF_TESTS.iter().map(|test| {
+        let run = move |lab: &Lab| {
+            let mut failures = Vec::new();
+            for _ in 0..ATTEMPTS {
+                let findings = (test.run)(lab, PACKETS)?;
+                let Some(finding) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
+                failures.push(finding);
+            }
+            Err(format!("{failures:#?}").into())
+        };
+        trial(lab, &format!("self_test::{}", test.name.replace(' ', "_")), run)
+    });
+    let others: [(&str, Check); 10] = [
+        ("links_are_independent", links_are_independent),
+        ("a_rewind_repeats_the_schedule", a_rewind_repeats_the_schedule),
+        ("a_trace_drives_the_rate", a_trace_drives_the_rate),
+        ("a_killed_emulator_is_an_error", a_killed_emulator_is_an_error),
+        ("a_killed_host_leaves_nothing", a_killed_host_leaves_nothing),
+        ("what_is_left_at_the_end_is_killed", what_is_left_at_the_end_is_killed),
+        ("a_pair_of_programs_meets_over_the_link", a_pair_of_programs_meets_over_the_link),
+        ("mistakes_end_with_a_reason", mistakes_end_with_a_reason),
+        ("what_the_system_refuses_is_explained", what_the_system_refuses_is_explained),
+        ("an_ordinary_user_can_make_links", an_ordinary_user_can_make_links),
+    ];
+    let trials = others.into_iter().map(|(name, check)| trial(lab, name, check)).chain(self_tests);
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// A test, to be skipped where there is no lab.
+fn trial(
+    lab: Option<&'static Lab>,
+    name: &str,
+    check: impl FnOnce(&Lab) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    match lab {
+        Some(lab) => Trial::test(name, move || check(lab)),
+        None => Trial::test(name, || Ok(())).with_ignored_flag(true),
+    }
+}
+
+fn symmetric(path: Path) -> LinkSpec {
+    LinkSpec::symmetric("test", path)
+}
+
+fn quick_probe() -> ProbePlan {
+    ProbePlan { packets: 200, fill_ms: 0.0, ..ProbePlan::default() }
+}
+
+fn links_are_independent(lab: &Lab) -> Result<(), Failed> {
+    let mut near = lab.link(&symmetric(Path { delay_ms: 5.0, ..Path::default() }), 1)?;
+    let mut far = lab.link(&symmetric(Path { delay_ms: 40.0, ..Path::default() }), 1)?;
+    for _ in 0..2 {
+        let p50_ms =
+            |probe: ProbeReport| (probe.up.delay.quantile_ms(0.5), probe.down.delay.quantile_ms(0.5));
+        let (up_ms, down_ms) = p50_ms(near.probe(&quick_probe())?);
+        assert!((5.0..10.0).contains(&up_ms) && (5.0..10.0).contains(&down_ms), "{up_ms} {down_ms}");
+        let (up_ms, down_ms) = p50_ms(far.probe(&quick_probe())?);
+        assert!((40.0..45.0).contains(&up_ms) && (40.0..45.0).contains(&down_ms), "{up_ms} {down_ms}");
+    }
+    near.finish()?;
+    // The end of one link is not the end of the other.
+    assert_eq!(far.probe(&quick_probe())?.up.lost, 0);
+    Ok(())
+}
+
+fn a_rewind_repeats_the_schedule(lab: &Lab) -> Result<(), Failed> {
+    let up = Path { loss: Loss::Iid { probability: 0.1 }, ..Path::default() };
+    let mut link = lab.link(&LinkSpec { up, ..symmetric(Path::default()) }, 7)?;
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        let probe = link.probe(&quick_probe())?;
+        assert_eq!(probe.up.lost as u64, probe.link.up.udp.lost, "the link counts what the far end misses");
+        assert_eq!(probe.link.up.udp.offered, 200);
+        lost.push(probe.up.lost);
+    }
+    assert!(lost[0] > 0 && lost[0] == lost[1], "{lost:?}");
+    let before = link.snapshot()?;
+    assert_eq!(before.up.udp.offered, 0, "a probe ends with a rewind");
+    let socket = link.inside(Side::Client, || UdpSocket::bind((Side::Client.ip(), 0)))??;
+    // As many as the emulator takes in at once before it answers.
+    for _ in 0..20 {
+        socket.send_to(&[0; 100], (Side::Server.ip(), 9))?;
+    }
+    let report = link.finish()?;
+    let window = report.since(&before);
+    assert_eq!(window.up.udp.offered, 20);
+    assert_eq!(window.up.udp.offered_bytes, 20 * 128);
+    assert_eq!(report.drops.len() as u64, report.up.udp.lost);
+    Ok(())
+}
+
+fn a_trace_drives_the_rate(lab: &Lab) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("12-mbit.mahimahi");
+    let lines: String = (1..=1_000).map(|ms| format!("{ms}\n")).collect();
+    fs::write(&file, lines)?;
+    let path = Path { rate: Some(Rate::Trace(file)), ..Path::default() };
+    let probe = lab.link(&symmetric(path), 1)?.probe(&ProbePlan { packets: 100, ..ProbePlan::default() })?;
+    let rate = probe.up.mbit_per_s.ok_or("the rate was not measured")?;
+    assert!((rate / 12.0 - 1.0).abs() < 0.1, "{rate} Mbit/s");
+    Ok(())
+}
+
+fn a_killed_emulator_is_an_error(lab: &Lab) -> Result<(), Failed> {
+    let mut link = lab.link(&symmetric(Path::default()), 1)?;
+    let emulator = children_named("netduel-link-emulator")?.pop().ok_or("the emulator was not found")?;
+    Command::new("kill").args(["-9", &emulator.to_string()]).status()?;
+    assert!(matches!(link.snapshot(), Err(LinkError::EmulatorGone { .. })));
+    Ok(())
+}
+
+/// Children of this process with this as their first argument.
+fn children_named(name: &str) -> Result<Vec<u32>, Failed> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        let (Ok(arguments), Ok(status)) =
+            (fs::read_to_string(path.join("cmdline")), fs::read_to_string(path.join("status")))
+        else {
+            continue;
+        };
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        if arguments.starts_with(name) && parent.is_some_and(|parent| parent.trim() == own) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Everything that a link started holds the error stream open; it ends when all of them are gone.
+fn a_killed_host_leaves_nothing(_: &Lab) -> Result<(), Failed> {
+    let mut host = Command::new(COMMAND)
+        .args([
+            "run",
+            "--profile",
+            "lan",
+            "--server",
+            "echo up; (setsid sleep 1000) & sleep 1000",
+            "--",
+            "true",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (Some(stdout), Some(mut stderr)) = (host.stdout.take(), host.stderr.take()) else {
+        return Err("the streams were asked for".into());
+    };
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    assert_eq!(line, "up\n");
+    host.kill()?;
+    assert_eq!(host.wait()?.signal(), Some(9));
+
+    let (ended, end) = sync_channel(1);
+    thread::spawn(move || ended.send(stderr.read_to_string(&mut String::new())));
+    end.recv_timeout(SOON).map_err(|_| "something lives on after its host was killed")??;
+    Ok(())
+}
+
+fn what_is_left_at_the_end_is_killed(lab: &Lab) -> Result<(), Failed> {
+    let link = lab.link(&symmetric(Path::default()), 1)?;
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    let mut left = link.spawn(Side::Client, command)?;
+    assert!(left.try_wait()?.is_none());
+    link.finish()?;
+    assert_eq!(left.wait()?.signal(), Some(9));
+    Ok(())
+}
+
+fn run_command(arguments: &[&str]) -> Result<Output, Failed> {
+    Ok(Command::new(COMMAND).args(arguments).output()?)
+}
+
+fn a_pair_of_programs_meets_over_the_link(_: &Lab) -> Result<(), Failed> {
+    let own = env::current_exe()?;
+    let server = format!("{ROLE}=server '{}'", own.display());
+    let client = format!("{ROLE}=client");
+    let output = Command::new(COMMAND)
+        .args(["run", "--profile", "delay=10ms", "--server", &server, "--", "env", &client])
+        .args([own.as_os_str(), "{server}".as_ref()])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("met at 198.18.0.2"), "{output:?}");
+    Ok(())
+}
+
+/// This test binary as one of the pair.
+fn play(role: &str) -> std::io::Result<()> {
+    if role == "server" {
+        let (mut connection, peer) = TcpListener::bind((Side::Server.ip(), PORT))?.accept()?;
+        return connection.write_all(format!("met at {}", peer.ip()).as_bytes());
+    }
+    let server = env::args().nth(1).ok_or_else(|| std::io::Error::other("no address was given"))?;
+    let mut text = String::new();
+    TcpStream::connect((server, PORT))?.read_to_string(&mut text)?;
+    println!("{text}");
+    Ok(())
+}
+
+fn mistakes_end_with_a_reason(_: &Lab) -> Result<(), Failed> {
+    let listens = &format!("{ROLE}=server '{}'", env::current_exe()?.display());
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["probe", "--profile", "wfi"], 2, "did you mean \"wifi\"?"),
+        (&["probe", "--profile", "loss=150%"], 2, "0 % to 100 %"),
+        (&["probe", "--profile", "rate=1mbit,queue=1kB"], 2, "below one packet"),
+        (&["probe", "--profile", "no-such.toml"], 2, "cannot read the profile"),
+        (&["run", "--profile", "lan", "--server", "exit 5", "--", "true"], 1, "exit status: 5"),
+        (&["run", "--profile", "lan", "--server", listens, "--", "no-such-program"], 1, "no-such-program"),
+    ];
+    for (arguments, code, reason) in cases {
+        let output = run_command(arguments)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(reason), "{arguments:?}: {error}");
+    }
+    Ok(())
+}
+
+/// Each in a namespace of its own, where the system's refusal can be had without changing the system.
+fn what_the_system_refuses_is_explained(lab: &Lab) -> Result<(), Failed> {
+    if lab.privilege() != Privilege::Root || Command::new("unshare").arg("-V").output().is_err() {
+        eprintln!("skipped: refusals can be set up only by root with util-linux");
+        return Ok(());
+    }
+    let cases = [
+        (["-m", "mount -t tmpfs none /dev/net"], "", "modprobe tun"),
+        (
+            ["-Ur", "echo 0 > /proc/sys/user/max_user_namespaces"],
+            "--user-namespace",
+            "sysctl -w user.max_user_namespaces",
+        ),
+    ];
+    for ([new, refusal], option, advice) in cases {
+        let script = format!("{refusal} && '{COMMAND}' probe --profile lan {option}");
+        let output = Command::new("unshare").args([new, "sh", "-c", &script]).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(advice), "{error}");
+    }
+    Ok(())
+}
+
+fn an_ordinary_user_can_make_links(lab: &Lab) -> Result<(), Failed> {
+    if lab.privilege() == Privilege::UserNamespace {
+        return Ok(()); // Then all other tests have shown it.
+    }
+    // The build's folder may be closed to others.
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    let command = folder.path().join("netduel-link");
+    fs::copy(COMMAND, &command)?;
+    let probe = || {
+        Command::new(&command)
+            .args(["probe", "--profile", "delay=20ms", "--packets", "200", "--json"])
+            .current_dir("/")
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+    };
+    let mode = fs::metadata(TUN)?.permissions();
+    if mode.mode() & 0o006 != 0o006 {
+        let refused = probe()?;
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && error.contains("chmod 0666 /dev/net/tun"), "{error}");
+    }
+    // As udev sets it on any desktop or server.
+    fs::set_permissions(TUN, fs::Permissions::from_mode(0o666))?;
+    let output = probe();
+    fs::set_permissions(TUN, mode)?;
+    let output = output?;
+    let report: ProbeReport = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let p50_ms = report.up.delay.quantile_ms(0.5);
+    assert!((20.0..40.0).contains(&p50_ms), "{p50_ms} ms at p50");
+    assert_eq!((report.up.lost, report.down.lost), (0, 0));
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! `netduel-link run`: a server on one side of a link, a client on the other.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use netduel_link::{Counters, Limits, Link, LinkReport, Side};
+
+use crate::{EXIT_INVALID, LinkArgs};
+
+/// Longest wait for the server to listen. A server that takes longer is started by hand in the client's
+/// command.
+const LISTENS_WITHIN: Duration = Duration::from_secs(10);
+/// How often is looked whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What stands for the server's address in the client's arguments.
+const SERVER_PLACE: &str = "{server}";
+/// Environment variable with the server's address, for both.
+const SERVER_VARIABLE: &str = "NETDUEL_SERVER_IP";
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    link: LinkArgs,
+    /// The server's command line; a shell runs it on the server's side.
+    #[arg(long, value_name = "COMMAND LINE")]
+    server: String,
+    /// Write what the link did to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// The client's command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// Who ended.
+enum Ended {
+    Server(io::Result<ExitStatus>),
+    Client(io::Result<ExitStatus>),
+}
+
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
+    let lab = args.link.user.lab()?;
+    let link = lab.link(&args.link.profile, args.link.seed)?;
+    let server = link.spawn(Side::Server, server_command(args))?;
+    let (ended, end) = sync_channel(2);
+    watch(server, ended.clone(), Ended::Server);
+    wait_until_listening(&link, &end)?;
+    let client = link.spawn(Side::Client, client_command(args))?;
+    watch(client, ended, Ended::Client);
+
+    let status = loop {
+        match end.recv().context("nobody watches the programs")? {
+            Ended::Client(status) => break status.context("cannot wait for the client")?,
+            // It served one client, and the client is not done with what it got.
+            Ended::Server(Ok(status)) if status.success() => {}
+            // The link's end, at our return, kills the client.
+            Ended::Server(status) => bail!("the server ended before the client, with {}", describe(status)),
+        }
+    };
+    let report = link.finish()?;
+    eprint!("{}", summary(&report));
+    if let Some(file) = &args.report {
+        fs::write(file, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Err(invalid) = report.valid(&Limits::default()) {
+        eprintln!("netduel-link: {invalid}");
+        return Ok(if status.success() { ExitCode::from(EXIT_INVALID) } else { exit_code(status) });
+    }
+    Ok(exit_code(status))
+}
+
+fn server_command(args: &RunArgs) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(&args.server).stdin(Stdio::null());
+    command.env(SERVER_VARIABLE, Side::Server.ip().to_string());
+    command
+}
+
+fn client_command(args: &RunArgs) -> Command {
+    let address = Side::Server.ip().to_string();
+    let mut words = args.command.iter().map(|word| word.replace(SERVER_PLACE, &address));
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).env(SERVER_VARIABLE, address);
+    command
+}
+
+/// Waits for a program on a thread of its own, and says when it ends.
+fn watch(mut child: Child, ended: SyncSender<Ended>, who: fn(io::Result<ExitStatus>) -> Ended) {
+    // There is room for both, and nobody listens any more once one has ended.
+    thread::spawn(move || drop(ended.send(who(child.wait()))));
+}
+
+/// Waits until a socket is open on the server's side, where no other program runs.
+fn wait_until_listening(link: &Link, end: &Receiver<Ended>) -> Result<()> {
+    let deadline = Instant::now() + LISTENS_WITHIN;
+    let mut before = 0;
+    loop {
+        // Twice the same number, because a server may open several.
+        let open = link.inside(Side::Server, open_sockets)?;
+        if open > 0 && open == before {
+            return Ok(());
+        }
+        before = open;
+        if let Ok(Ended::Server(status)) = end.recv_timeout(LOOK_EVERY) {
+            bail!("the server ended before it listened on any port, with {}", describe(status));
+        }
+        if Instant::now() > deadline {
+            bail!("the server does not listen on any port after {} s", LISTENS_WITHIN.as_secs());
+        }
+    }
+}
+
+/// Bound UDP and listening TCP sockets of this thread's network namespace.
+fn open_sockets() -> usize {
+    // Column 3 is the other end (all zero while listening), column 4 the state (0A: TCP listens; 07: UDP).
+    let is_open = |line: &&str| {
+        let mut columns = line.split_whitespace().skip(2);
+        let free = columns.next().is_some_and(|other| other.ends_with(":0000"));
+        free && columns.next().is_some_and(|state| state == "0A" || state == "07")
+    };
+    ["tcp", "tcp6", "udp", "udp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")).ok())
+        .map(|table| table.lines().filter(is_open).count())
+        .sum()
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    match status.code() {
+        Some(code) => ExitCode::from(code as u8),
+        None => {
+            eprintln!("netduel-link: the client ended with {status}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn describe(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// What the link did, in a few lines.
+fn summary(report: &LinkReport) -> String {
+    let path = |name: &str, counters: Counters| {
+        let Counters { offered, offered_bytes, lost, queue_dropped, .. } = counters;
+        format!(
+            "{name:<5} {offered} packets, {offered_bytes} bytes, {lost} lost, {queue_dropped} dropped by the queue\n"
+        )
+    };
+    format!(
+        "{} for {:.1} s\n{}{}late  {:.2} ms at p99; emulator at {:?} priority, {:.1} % of a CPU\n",
+        report.spec.name,
+        report.elapsed_ms / 1e3,
+        path("up", report.up.total()),
+        path("down", report.down.total()),
+        report.lateness.quantile_ms(0.99),
+        report.priority,
+        report.emulator_cpu_ms / report.elapsed_ms * 100.0
+    )
+}

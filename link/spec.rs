@@ -1,0 +1,453 @@
+//! What a link is asked to do: [`LinkSpec`], its two [`Path`]s, and the rules that make one sensible.
+//!
+//! Plain data. Every field names its unit, and everything is serde, so that the spec a run really used can
+//! be written beside its result.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    report::Direction,
+    trace::{Trace, TraceError},
+};
+
+/// Largest packet a link carries, bytes: a jumbo frame. It bounds the emulator's read buffer.
+pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
+/// Smallest packet size limit, bytes: what every IPv4 host must accept (RFC 791).
+pub(crate) const MTU_BYTES_MIN: u16 = 576;
+/// Longest delay of a path, ms. Ten seconds is beyond any path a player would stay on; it bounds how many
+/// packets can be in flight.
+pub(crate) const DELAY_MS_MAX: f64 = 10_000.0;
+/// Shortest correlation time of jitter, ms: each step of it costs work whether or not packets pass.
+pub(crate) const CORRELATION_MS_MIN: f64 = 1.0;
+/// Queue of a path that sets a rate and no queue, bytes: 100 full packets.
+pub(crate) const QUEUE_BYTES_DEFAULT: u64 = 150_000;
+
+/// Both directions of an emulated link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// What reports call it.
+    pub name: String,
+    /// Largest IP packet, bytes.
+    #[serde(default = "default_mtu")]
+    pub mtu_bytes: u16,
+    /// From the client to the server.
+    #[serde(default)]
+    pub up: Path,
+    /// From the server to the client.
+    #[serde(default)]
+    pub down: Path,
+}
+
+fn default_mtu() -> u16 {
+    1_500
+}
+
+/// One direction of a link. The default is a perfect wire.
+///
+/// A packet meets the parts in this order: queue and rate, loss, then delay, jitter, reordering and
+/// duplication, as on a real path, where the bottleneck's queue stands before the air or the long haul.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Path {
+    /// One-way delay, ms.
+    pub delay_ms: f64,
+    /// Slow change of the delay.
+    pub jitter: Option<Jitter>,
+    /// Which packets are lost.
+    pub loss: Loss,
+    /// Packets that arrive behind later ones.
+    pub reorder: Option<Reorder>,
+    /// Share of packets that arrive twice, 0 to 1.
+    pub duplicate_share: f64,
+    /// Capacity; `None` is unlimited.
+    pub rate: Option<Rate>,
+    /// Room before the bottleneck, bytes of IP packets; a packet that does not fit is dropped. Means
+    /// nothing without a rate.
+    pub queue_bytes: u64,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self {
+            delay_ms: 0.0,
+            jitter: None,
+            loss: Loss::None,
+            reorder: None,
+            duplicate_share: 0.0,
+            rate: None,
+            queue_bytes: QUEUE_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// Time-correlated jitter: the delay wanders as an Ornstein–Uhlenbeck process.
+///
+/// It is a function of time, not of packets, so a protocol that sends more packets does not meet more of
+/// it. Packets never overtake each other because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jitter {
+    /// Standard deviation around `delay_ms`, ms; the process is cut at three of them.
+    pub sd_ms: f64,
+    /// Time after which the correlation has fallen to 1/e, ms.
+    pub correlation_ms: f64,
+}
+
+/// How packets are lost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Loss {
+    /// None.
+    #[default]
+    None,
+    /// Each packet on its own.
+    Iid {
+        /// Probability that a packet is lost, 0 to 1.
+        probability: f64,
+    },
+    /// Gilbert–Elliott, one step of the chain per packet (Gilbert 1960, Elliott 1963). Mean loss is
+    /// `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r = `bad_to_good`. A protocol that
+    /// sends more packets gets through its bad periods sooner: to compare protocols use
+    /// [`GilbertElliottTime`](Self::GilbertElliottTime).
+    GilbertElliott {
+        /// Probability of going bad at a packet, 0 to 1.
+        good_to_bad: f64,
+        /// Probability of recovering at a packet, 0 to 1. A mean burst is `1 / bad_to_good` packets.
+        bad_to_good: f64,
+        /// Loss while good, 0 to 1.
+        #[serde(default)]
+        loss_good: f64,
+        /// Loss while bad, 0 to 1.
+        #[serde(default = "certain")]
+        loss_bad: f64,
+    },
+    /// Gilbert–Elliott in time: exponentially long good and bad periods. Every protocol under one seed
+    /// meets the same periods. Mean loss is `(bad·loss_bad + good·loss_good) / (good + bad)`.
+    GilbertElliottTime {
+        /// Mean length of a good period, ms.
+        good_ms: f64,
+        /// Mean length of a bad period, ms.
+        bad_ms: f64,
+        /// Loss while good, 0 to 1.
+        #[serde(default)]
+        loss_good: f64,
+        /// Loss while bad, 0 to 1.
+        #[serde(default = "certain")]
+        loss_bad: f64,
+    },
+    /// Everything is lost at set times.
+    Outages {
+        /// The outages, in order of time, not overlapping.
+        at: Vec<Outage>,
+        /// Start again after this time, ms; `None` plays them once.
+        #[serde(default)]
+        repeat_every_ms: Option<f64>,
+    },
+}
+
+fn certain() -> f64 {
+    1.0
+}
+
+/// A time in which nothing passes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// When it starts, ms after the schedule's start.
+    pub start_ms: f64,
+    /// How long it lasts, ms.
+    pub length_ms: f64,
+}
+
+/// Reordering: a share of packets is held back while later ones pass.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reorder {
+    /// Share of packets held back, 0 to 1.
+    pub share: f64,
+    /// For how long, ms. Only packets sent within this time overtake it.
+    pub hold_ms: f64,
+}
+
+/// Capacity of a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rate {
+    /// Constant, Mbit/s (10⁶ bits of IP packets a second).
+    MbitPerS(f64),
+    /// A recorded trace in mahimahi's format; see [`Trace`].
+    Trace(PathBuf),
+}
+
+/// Why a spec makes no sense.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// A probability or share outside 0 to 1.
+    #[error("{field} is {value}: it must be a share from 0 to 1 (0 % to 100 %)")]
+    NotAShare {
+        /// Which field.
+        field: &'static str,
+        /// What it was.
+        value: f64,
+    },
+    /// A time, rate or length that is negative, zero, not a number or too large.
+    #[error("{field} is {value}: it must be {rule}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// What it was.
+        value: f64,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// The queue holds less than one packet, so nothing would ever pass.
+    #[error("queue_bytes is {queue_bytes}: below one packet of {mtu_bytes} bytes, nothing would pass")]
+    QueueBelowPacket {
+        /// The queue, bytes.
+        queue_bytes: u64,
+        /// The largest packet, bytes.
+        mtu_bytes: u16,
+    },
+    /// Three standard deviations of jitter are more than the delay.
+    #[error(
+        "jitter sd_ms {sd_ms} needs a delay of at least {}: packets cannot arrive before they are sent",
+        3.0 * sd_ms
+    )]
+    JitterOverDelay {
+        /// The jitter's standard deviation, ms.
+        sd_ms: f64,
+    },
+    /// Outages that are not in order of time, overlap, or outlast their repetition.
+    #[error("outage {index} starts before the one before it ended, or ends after repeat_every_ms")]
+    OutagesOverlap {
+        /// Which, counted from 0.
+        index: usize,
+    },
+    /// The rate's trace cannot be used.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+}
+
+impl LinkSpec {
+    /// The same path in both directions.
+    pub fn symmetric(name: impl Into<String>, path: Path) -> Self {
+        Self { name: name.into(), mtu_bytes: default_mtu(), up: path.clone(), down: path }
+    }
+
+    /// One direction.
+    pub fn path(&self, direction: Direction) -> &Path {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    /// Checks that the spec can be emulated; reads the trace files it names.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        in_range(
+            "mtu_bytes",
+            f64::from(self.mtu_bytes),
+            f64::from(MTU_BYTES_MIN),
+            f64::from(MTU_BYTES_MAX),
+            "from 576 to 9000",
+        )?;
+        self.up.validate(self.mtu_bytes)?;
+        self.down.validate(self.mtu_bytes)
+    }
+}
+
+impl Path {
+    fn validate(&self, mtu_bytes: u16) -> Result<(), SpecError> {
+        in_range("delay_ms", self.delay_ms, 0.0, DELAY_MS_MAX, "from 0 to 10000 ms")?;
+        share("duplicate_share", self.duplicate_share)?;
+        if let Some(jitter) = self.jitter {
+            in_range("jitter.sd_ms", jitter.sd_ms, 0.0, DELAY_MS_MAX, "from 0 to 10000 ms")?;
+            in_range(
+                "jitter.correlation_ms",
+                jitter.correlation_ms,
+                CORRELATION_MS_MIN,
+                f64::MAX,
+                "1 ms or more",
+            )?;
+            // The small allowance is for decimal fractions: 3 × 0.3 is more than 0.9 in binary.
+            if 3.0 * jitter.sd_ms > self.delay_ms + 1e-9 {
+                return Err(SpecError::JitterOverDelay { sd_ms: jitter.sd_ms });
+            }
+        }
+        if let Some(reorder) = self.reorder {
+            share("reorder.share", reorder.share)?;
+            positive("reorder.hold_ms", reorder.hold_ms)?;
+        }
+        self.loss.validate()?;
+        match &self.rate {
+            None => return Ok(()),
+            Some(Rate::MbitPerS(rate)) => positive("rate.mbit_per_s", *rate)?,
+            Some(Rate::Trace(file)) => drop(Trace::read(file)?),
+        }
+        if self.queue_bytes < u64::from(mtu_bytes) {
+            return Err(SpecError::QueueBelowPacket { queue_bytes: self.queue_bytes, mtu_bytes });
+        }
+        Ok(())
+    }
+}
+
+impl Rate {
+    /// Mean of the rate, Mbit/s; reads the trace if it is one.
+    pub fn mean_mbit_per_s(&self) -> Result<f64, TraceError> {
+        match self {
+            Self::MbitPerS(rate) => Ok(*rate),
+            Self::Trace(file) => Ok(Trace::read(file)?.mean_mbit_per_s()),
+        }
+    }
+}
+
+impl Loss {
+    /// Long-run share of packets lost, 0 to 1, for packets at an even pace; `None` where it depends on when
+    /// they are sent (outages played once).
+    pub fn mean_share(&self) -> Option<f64> {
+        match *self {
+            Self::None => Some(0.0),
+            Self::Iid { probability } => Some(probability),
+            Self::GilbertElliott { good_to_bad: p, bad_to_good: r, loss_good, loss_bad } => {
+                Some((p * loss_bad + r * loss_good) / (p + r))
+            }
+            Self::GilbertElliottTime { good_ms, bad_ms, loss_good, loss_bad } => {
+                Some((bad_ms * loss_bad + good_ms * loss_good) / (good_ms + bad_ms))
+            }
+            Self::Outages { ref at, repeat_every_ms } => {
+                let out_ms: f64 = at.iter().map(|outage| outage.length_ms).sum();
+                repeat_every_ms.map(|every_ms| out_ms / every_ms)
+            }
+        }
+    }
+
+    fn validate(&self) -> Result<(), SpecError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Iid { probability } => share("loss.iid.probability", *probability),
+            Self::GilbertElliott { good_to_bad, bad_to_good, loss_good, loss_bad } => {
+                share("loss.gilbert_elliott.good_to_bad", *good_to_bad)?;
+                share("loss.gilbert_elliott.bad_to_good", *bad_to_good)?;
+                positive("loss.gilbert_elliott.bad_to_good", *bad_to_good)?;
+                share("loss.gilbert_elliott.loss_good", *loss_good)?;
+                share("loss.gilbert_elliott.loss_bad", *loss_bad)
+            }
+            Self::GilbertElliottTime { good_ms, bad_ms, loss_good, loss_bad } => {
+                in_range("loss.gilbert_elliott_time.good_ms", *good_ms, 1.0, f64::MAX, "1 ms or more")?;
+                in_range("loss.gilbert_elliott_time.bad_ms", *bad_ms, 1.0, f64::MAX, "1 ms or more")?;
+                share("loss.gilbert_elliott_time.loss_good", *loss_good)?;
+                share("loss.gilbert_elliott_time.loss_bad", *loss_bad)
+            }
+            Self::Outages { at, repeat_every_ms } => validate_outages(at, *repeat_every_ms),
+        }
+    }
+}
+
+fn validate_outages(at: &[Outage], repeat_every_ms: Option<f64>) -> Result<(), SpecError> {
+    if let Some(every_ms) = repeat_every_ms {
+        positive("loss.outages.repeat_every_ms", every_ms)?;
+    }
+    let mut free_from_ms = 0.0;
+    for (index, outage) in at.iter().enumerate() {
+        in_range("loss.outages.start_ms", outage.start_ms, 0.0, f64::MAX, "0 ms or more")?;
+        positive("loss.outages.length_ms", outage.length_ms)?;
+        let end_ms = outage.start_ms + outage.length_ms;
+        if outage.start_ms < free_from_ms || repeat_every_ms.is_some_and(|every_ms| end_ms > every_ms) {
+            return Err(SpecError::OutagesOverlap { index });
+        }
+        free_from_ms = end_ms;
+    }
+    Ok(())
+}
+
+fn share(field: &'static str, value: f64) -> Result<(), SpecError> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(SpecError::NotAShare { field, value }) }
+}
+
+fn positive(field: &'static str, value: f64) -> Result<(), SpecError> {
+    in_range(field, value, f64::MIN_POSITIVE, f64::MAX, "more than 0")
+}
+
+fn in_range(
+    field: &'static str,
+    value: f64,
+    min: f64,
+    max: f64,
+    rule: &'static str,
+) -> Result<(), SpecError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(SpecError::OutOfRange { field, value, rule }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(path: Path) -> String {
+        LinkSpec::symmetric("test", path).validate().expect_err("the spec makes no sense").to_string()
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_field_and_the_rule() {
+        let cases = [
+            (Path { loss: Loss::Iid { probability: 1.5 }, ..Path::default() }, "0 % to 100 %"),
+            (Path { delay_ms: -1.0, ..Path::default() }, "delay_ms is -1"),
+            (Path { delay_ms: f64::NAN, ..Path::default() }, "delay_ms is NaN"),
+            (Path { duplicate_share: 2.0, ..Path::default() }, "duplicate_share is 2"),
+            (Path { rate: Some(Rate::MbitPerS(0.0)), ..Path::default() }, "rate.mbit_per_s is 0"),
+            (
+                Path { rate: Some(Rate::MbitPerS(1.0)), queue_bytes: 1_000, ..Path::default() },
+                "below one packet of 1500 bytes",
+            ),
+            (
+                Path {
+                    delay_ms: 5.0,
+                    jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 50.0 }),
+                    ..Path::default()
+                },
+                "needs a delay of at least 6",
+            ),
+            (Path { rate: Some(Rate::Trace("no-such-file".into())), ..Path::default() }, "no-such-file"),
+        ];
+        for (path, expected) in cases {
+            let error = error_of(path);
+            assert!(error.contains(expected), "{error:?} should say {expected:?}");
+        }
+    }
+
+    #[test]
+    fn overlapping_outages_are_refused() {
+        let outage = |start_ms| Outage { start_ms, length_ms: 10.0 };
+        let loss = |at, repeat_every_ms| Loss::Outages { at, repeat_every_ms };
+        assert!(loss(vec![outage(0.0), outage(10.0)], Some(20.0)).validate().is_ok());
+        assert!(loss(vec![outage(0.0), outage(9.0)], None).validate().is_err());
+        assert!(loss(vec![outage(0.0), outage(10.0)], Some(19.0)).validate().is_err());
+    }
+
+    #[test]
+    fn a_spec_survives_json_and_toml() {
+        let spec = LinkSpec::symmetric(
+            "test",
+            Path {
+                delay_ms: 9.0,
+                jitter: Some(Jitter { sd_ms: 1.5, correlation_ms: 50.0 }),
+                loss: Loss::GilbertElliottTime {
+                    good_ms: 900.0,
+                    bad_ms: 30.0,
+                    loss_good: 0.0,
+                    loss_bad: 0.5,
+                },
+                reorder: Some(Reorder { share: 0.01, hold_ms: 3.0 }),
+                rate: Some(Rate::MbitPerS(20.0)),
+                ..Path::default()
+            },
+        );
+        let json = serde_json::to_string(&spec).expect("serialises");
+        assert_eq!(serde_json::from_str::<LinkSpec>(&json).expect("parses"), spec);
+        let toml = toml::to_string(&spec).expect("serialises");
+        assert_eq!(toml::from_str::<LinkSpec>(&toml).expect("parses"), spec);
+    }
+}

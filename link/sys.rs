@@ -1,0 +1,90 @@
+//! The few system calls that have no safe wrapper. All of the crate's unsafe code is here.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::c_void,
+    io, mem,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+use rustix::{
+    ioctl,
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
+};
+
+/// Moves the calling thread (for a user namespace: the whole process, which must have one thread) into new
+/// namespaces.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    assert!((UnshareFlags::NEWNET | UnshareFlags::NEWUSER).contains(flags), "only namespaces are left");
+    // SAFETY: unsafe because of CLONE_FILES alone, after which threads' descriptors differ; the line above
+    // keeps it out.
+    Ok(unsafe { unshare_unsafe(flags) }?)
+}
+
+/// Makes `command` start in the network namespace that `namespace` refers to.
+pub(crate) fn start_inside(command: &mut Command, namespace: OwnedFd) {
+    let enter = move || Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?);
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed; it
+    // makes one system call and allocates nothing.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Turns an open /dev/net/tun into the TUN interface `name` of the calling thread's network namespace: IP
+/// packets without a header before them. IFF_VNET_HDR stays off, so the kernel cuts large segments into
+/// packets of the MTU and fills in their checksums before it hands them over.
+pub(crate) fn make_tun(device: &OwnedFd, name: &str) -> io::Result<()> {
+    /// `struct ifreq` as TUNSETIFF reads it: name, flags, padding.
+    #[repr(C)]
+    struct Request {
+        name: [u8; libc::IFNAMSIZ],
+        flags: libc::c_short,
+        padding: [u8; 22],
+    }
+    const _: () = assert!(size_of::<Request>() == 40);
+    let mut request = Request {
+        name: [0; libc::IFNAMSIZ],
+        flags: (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short,
+        padding: [0; 22],
+    };
+    request.name[..name.len()].copy_from_slice(name.as_bytes());
+    // SAFETY: TUNSETIFF takes a pointer to a struct ifreq, 40 bytes on 64-bit Linux, which `Request` is; the
+    // kernel writes back into it, and it lives until the call returns.
+    unsafe {
+        let setter = ioctl::Updater::<{ libc::TUNSETIFF as ioctl::Opcode }, Request>::new(&mut request);
+        Ok(ioctl::ioctl(device, setter)?)
+    }
+}
+
+/// Puts the calling thread under SCHED_FIFO.
+pub(crate) fn go_real_time(priority: i32) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers, for which zero is valid.
+    let mut parameters: libc::sched_param = unsafe { mem::zeroed() };
+    parameters.sched_priority = priority;
+    // SAFETY: the pointer is to a live sched_param, which the call only reads.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Segments a TCP socket has sent again since it connected (`tcpi_total_retrans` of TCP_INFO).
+pub fn tcp_retransmits(socket: impl AsFd) -> io::Result<u32> {
+    // SAFETY: tcp_info is plain integers, for which zero is valid.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut bytes = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the pointers are to a live tcp_info and its size, of which the kernel fills at most so much.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast::<c_void>(),
+            &raw mut bytes,
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(info.tcpi_total_retrans) }
+}
