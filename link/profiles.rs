@@ -177,14 +177,14 @@ fn wifi() -> Profile {
     let base = Path {
         delay_ms: 8.0,
         jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 60.0 }),
-        loss: bursts(4_000.0, 40.0, 0.5),
+        loss: bursts(1_500.0, 40.0, 0.5),
         ..Path::default()
     };
     Profile {
         spec: LinkSpec::symmetric("wifi", with_rate(&base, 50.0, 250_000)),
         about: "good Wi-Fi at home, server in the same country",
         source: "Sui et al., MobiSys 2016: Wi-Fi hop 3 ms at p50, 20 ms at p90; the rest of the path, bursts \
-                 (0.5 % loss) and rate assumed",
+                 (1.3 % loss) and rate assumed",
     }
 }
 

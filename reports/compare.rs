@@ -8,18 +8,30 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use netduel_link::{Lab, Privilege, ProbePlan};
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
-    harness::{self, Loopback},
+    harness::{self, Place, RunResult},
     render,
-    results::{Failure, Provenance, Results, SCHEMA, write_whole},
-    scenario::{LOOPBACK, Scenario},
+    results::{Calibration, Failure, Provenance, Results, SCHEMA, write_whole},
+    scenario::{Network, Scenario},
 };
 
 /// Starting two processes, pairing, settling and ending: what a run takes on top of its window, for the estimate.
 const RUN_OVERHEAD: Duration = Duration::from_millis(300);
+
+/// What a short comparison looks at beside loopback.
+const DEFAULT_LINKS: [&str; 2] = ["wifi", "lte"];
+/// A look at each link before it is used: long enough for its delay and rate, too short for rare losses.
+const PROBE: ProbePlan = ProbePlan { packets: 400, packets_per_s: 500.0, payload_bytes: 64, fill_ms: 300.0 };
+/// What that takes, for the estimate.
+const PROBE_TIME: Duration = Duration::from_millis(1_800);
+
+/// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
+/// would fail, too.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// Flags of a comparison.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +39,11 @@ pub struct CompareArgs {
     /// Transports to compare; all of them without it
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     transport: Vec<TransportKind>,
+
+    /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list), as a .toml
+    /// file, or as a spec such as delay=20ms,loss=1%; repeat it. Without it: loopback, wifi and lte
+    #[arg(long, value_name = "LINK", value_parser = parse_network)]
+    link: Vec<Network>,
 
     /// Moves per second and player
     #[arg(long, value_delimiter = ',', default_values_t = [60], value_name = "HZ,…", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -45,11 +62,11 @@ pub struct CompareArgs {
     repeat: u32,
 
     /// Measured window of each run
-    #[arg(long, default_value = "2500ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1200ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Duration,
 
     /// Time before each window, for things to settle
-    #[arg(long, default_value = "500ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "250ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     warmup: Duration,
 
     /// Decides the order of the runs and the players' paths
@@ -69,7 +86,20 @@ pub struct CompareArgs {
     out: Option<PathBuf>,
 }
 
+fn parse_network(text: &str) -> Result<Network, String> {
+    text.parse::<Network>().map_err(|error| error.to_string())
+}
+
 impl CompareArgs {
+    fn networks(&self) -> Vec<Network> {
+        if self.link.is_empty() {
+            let emulated = DEFAULT_LINKS.iter().filter_map(|name| name.parse().ok());
+            std::iter::once(Network::Loopback).chain(emulated).collect()
+        } else {
+            self.link.clone()
+        }
+    }
+
     fn scenario(&self) -> anyhow::Result<Scenario> {
         ensure!(!self.duration.is_zero(), "--duration must be more than nothing");
         let transports =
@@ -80,7 +110,7 @@ impl CompareArgs {
         );
         Ok(Scenario {
             transports,
-            links: vec![LOOPBACK.into()],
+            links: self.networks(),
             rates_hz: self.rate.clone(),
             pairs: self.pairs.clone(),
             relays: self.relay.clone(),
@@ -97,18 +127,28 @@ impl CompareArgs {
 /// Runs a comparison, prints it, and writes it down.
 ///
 /// # Errors
-/// Flags without sense, a disk that takes nothing, or no run at all that came to its end. Single runs that fail are a
-/// warning in the report, and an error at the end.
+/// Flags without sense, a disk that takes nothing, links that were asked for and cannot be had; at the end, a combination
+/// of which no run succeeded. A single run that failed is a warning in the report.
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
-    let scenario = args.scenario()?;
+    let mut scenario = args.scenario()?;
+    // Before anything that starts a thread: a user namespace is entered by the whole process or not at all.
+    let (lab, no_links) = enter_lab(&mut scenario, !args.link.is_empty())?;
     let provenance = Provenance::collect();
     let folder = args.out.clone().unwrap_or_else(|| default_folder(provenance.started_unix_s));
     // Before the work, not after it: a folder that cannot be written is known now.
     write_whole(&folder.join("results.json"), "{}")?;
 
-    let mut results =
-        Results { schema: SCHEMA, scenario, provenance, runs: Vec::new(), failures: Vec::new() };
-    run_all(&mut results);
+    let mut results = Results {
+        schema: SCHEMA,
+        scenario,
+        provenance,
+        runs: Vec::new(),
+        failures: Vec::new(),
+        rejected: Vec::new(),
+        calibrations: Vec::new(),
+        no_links,
+    };
+    run_all(&mut results, lab.as_ref())?;
     results.save(&folder.join("results.json"))?;
     write_whole(&folder.join("report.md"), &render::markdown(&results))?;
     print!("{}", render::terminal(&results));
@@ -123,25 +163,68 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_all(results: &mut Results) {
+/// The right to make links, if any are to be made. Where they cannot be had, only those asked for are an error.
+fn enter_lab(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Lab>, Option<String>)> {
+    if scenario.links.iter().all(|link| *link == Network::Loopback) {
+        return Ok((None, None));
+    }
+    match Lab::enter(Privilege::Auto) {
+        Ok(lab) => Ok((Some(lab), None)),
+        Err(error) if asked_for => Err(error.into()),
+        Err(error) => {
+            eprintln!("no emulated links here, only loopback: {error}");
+            scenario.links.retain(|link| *link == Network::Loopback);
+            Ok((None, Some(error.to_string())))
+        }
+    }
+}
+
+fn run_all(results: &mut Results, lab: Option<&Lab>) -> anyhow::Result<()> {
     let runs = results.scenario.runs();
+    let links = results.scenario.links.clone();
+    let emulated = links.iter().filter(|link| **link != Network::Loopback).count() as u32;
     let run_time = RUN_OVERHEAD + Duration::from_millis(results.scenario.run_ms());
-    eprintln!("{} runs, about {} s", runs.len(), (run_time * runs.len() as u32).as_secs().max(1));
+    let whole = run_time * runs.len() as u32 + PROBE_TIME * emulated;
+    eprintln!("{} runs, about {} s", runs.len(), whole.as_secs().max(1));
     let progress = ProgressBar::new(runs.len() as u64);
     // Fails only for a template that does not parse, which is a constant here.
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)") {
         progress.set_style(style);
     }
     progress.enable_steady_tick(Duration::from_millis(200));
+    for link in &links {
+        if let (Network::Emulated(spec), Some(lab)) = (link, lab) {
+            progress.set_message(format!("measuring {}", spec.name));
+            let probe = lab.link(spec, results.scenario.seed)?.probe(&PROBE)?;
+            results.calibrations.push(Calibration { link: spec.name.clone(), probe });
+        }
+    }
     for key in runs {
         progress.set_message(format!("{} on {}, repeat {}", key.transport, key.link, key.repeat + 1));
-        match harness::run(&results.scenario, &key, &Loopback) {
-            Ok(run) => results.runs.push(run),
-            Err(error) => results.failures.push(Failure { key, reason: format!("{error:#}") }),
+        let attempt = || -> anyhow::Result<RunResult> {
+            let place = match (links.iter().find(|link| link.name() == key.link), lab) {
+                (Some(Network::Emulated(spec)), Some(lab)) => {
+                    Place::Link(Box::new(lab.link(spec, results.scenario.seed_of(key.repeat))?))
+                }
+                _ => Place::Loopback,
+            };
+            harness::run(&results.scenario, &key, place)
+        };
+        let failure = |error: anyhow::Error| Failure { key: key.clone(), reason: format!("{error:#}") };
+        for attempt_number in 1..=ATTEMPTS_MAX {
+            match attempt() {
+                Ok(run) => {
+                    results.runs.push(run);
+                    break;
+                }
+                Err(error) if attempt_number < ATTEMPTS_MAX => results.rejected.push(failure(error)),
+                Err(error) => results.failures.push(failure(error)),
+            }
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
+    Ok(())
 }
 
 fn default_folder(started_unix_s: u64) -> PathBuf {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use netduel_link::{Limits, Link, LinkReport, Side};
 use netduel_server::{RelayPolicy, Snapshot};
 use netduel_transport::{Options, TransportKind};
 use serde::{Deserialize, Serialize};
@@ -37,39 +38,54 @@ pub struct RunResult {
     pub players: Usage,
     /// What the server counted over the whole run, warm-up included.
     pub counters: Snapshot,
+    /// What the emulated link did within the window; none on loopback.
+    pub link: Option<LinkReport>,
 }
 
-/// Where the processes of a run live.
-pub(crate) trait Place {
-    /// Starts a server.
-    fn spawn_server(&self, command: Command) -> anyhow::Result<Child>;
-    /// Starts players.
-    fn spawn_players(&self, command: Command) -> anyhow::Result<Child>;
-    /// Where the server listens.
-    fn server_ip(&self) -> IpAddr;
+/// Where the processes of a run live, and what lies between them.
+pub(crate) enum Place {
+    /// This host, over its loopback.
+    Loopback,
+    /// Either side of an emulated link.
+    Link(Box<Link>),
 }
 
-/// This host, over its loopback.
-pub(crate) struct Loopback;
-
-impl Place for Loopback {
-    fn spawn_server(&self, mut command: Command) -> anyhow::Result<Child> {
-        Ok(command.spawn()?)
-    }
-
-    fn spawn_players(&self, mut command: Command) -> anyhow::Result<Child> {
-        Ok(command.spawn()?)
+impl Place {
+    fn spawn(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
+        match self {
+            Self::Loopback => Ok(command.spawn()?),
+            Self::Link(link) => Ok(link.spawn(side, command)?),
+        }
     }
 
     fn server_ip(&self) -> IpAddr {
-        Ipv4Addr::LOCALHOST.into()
+        match self {
+            Self::Loopback => Ipv4Addr::LOCALHOST.into(),
+            Self::Link(_) => Side::Server.ip().into(),
+        }
+    }
+
+    /// The window opens: the link's schedule begins, so that every run's window meets the same bad periods.
+    fn open_window(&mut self) -> anyhow::Result<()> {
+        if let Self::Link(link) = self {
+            link.rewind()?;
+        }
+        Ok(())
+    }
+
+    /// The window closes: what the link did in it.
+    fn close_window(&mut self) -> anyhow::Result<Option<LinkReport>> {
+        match self {
+            Self::Loopback => Ok(None),
+            Self::Link(link) => Ok(Some(link.snapshot()?)),
+        }
     }
 }
 
 /// One run of a scenario.
-pub(crate) fn run(scenario: &Scenario, key: &RunKey, place: &dyn Place) -> anyhow::Result<RunResult> {
+pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let options = options(scenario);
-    let server = Server::start(place, &[key.transport], key.relay, &options)?;
+    let server = Server::start(&place, &[key.transport], key.relay, &options)?;
     let plan = LoadPlan {
         addresses: server.addresses.clone(),
         pin: server.pin.clone(),
@@ -79,18 +95,15 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, place: &dyn Place) -> anyho
         duration_ms: scenario.duration_ms,
         pings_hz: 0,
         // The same paths for every transport; others in every repeat.
-        seed: scenario.seed.wrapping_add(u64::from(key.repeat)),
+        seed: scenario.seed_of(key.repeat),
         options,
     };
-    let outcome = play(place, &plan, &server, |_| {})?;
+    let Outcome { load, server: server_usage, players, link } = play(&mut place, &plan, &server, |_| {})?;
     let counters = server.stop()?;
-    Ok(RunResult {
-        key: key.clone(),
-        load: outcome.load,
-        server: outcome.server,
-        players: outcome.players,
-        counters,
-    })
+    if let Some(report) = &link {
+        report.valid(&Limits::default())?;
+    }
+    Ok(RunResult { key: key.clone(), load, server: server_usage, players, counters, link })
 }
 
 /// The settings that a scenario gives every connection.
@@ -108,7 +121,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one that listens for `kinds`, and waits until it does.
     pub(crate) fn start(
-        place: &dyn Place,
+        place: &Place,
         kinds: &[TransportKind],
         relay: RelayPolicy,
         options: &Options,
@@ -126,7 +139,7 @@ impl Server {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");
         }
-        let process = Process::start("server", command, |command| place.spawn_server(command))?;
+        let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
         let mut server = Self { process, addresses: HashMap::new(), pin: String::new() };
         loop {
             let line = server.process.line(READY_TIMEOUT)?.context("the server ended before it was ready")?;
@@ -164,17 +177,18 @@ pub(crate) struct Outcome {
     pub(crate) load: LoadResult,
     pub(crate) server: Usage,
     pub(crate) players: Usage,
+    pub(crate) link: Option<LinkReport>,
 }
 
 /// Lets players play against `server`. `watch` sees the server's usage about once a second while the window is open.
 pub(crate) fn play(
-    place: &dyn Place,
+    place: &mut Place,
     plan: &LoadPlan,
     server: &Server,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<Outcome> {
     let mut players =
-        Process::start("players", ourselves("players")?, |command| place.spawn_players(command))?;
+        Process::start("players", ourselves("players")?, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
@@ -182,7 +196,7 @@ pub(crate) fn play(
         Ok(serde_json::from_str(&line)?)
     };
 
-    let (mut before, mut used) = (None, None);
+    let (mut before, mut used, mut link) = (None, None, None);
     loop {
         if before.is_some() && used.is_none() {
             watch(server.process.usage());
@@ -190,15 +204,19 @@ pub(crate) fn play(
         match next(&players, timeout)? {
             LoadEvent::Paired => {}
             LoadEvent::Tick => {}
-            LoadEvent::WindowOpen => before = Some([server.process.usage(), players.usage()]),
+            LoadEvent::WindowOpen => {
+                place.open_window()?;
+                before = Some([server.process.usage(), players.usage()]);
+            }
             LoadEvent::WindowClosed => {
                 let before = before.context("the window closed before it opened")?;
                 used = Some([server.process.usage().since(&before[0]), players.usage().since(&before[1])]);
+                link = place.close_window()?;
             }
             LoadEvent::Done(load) => {
                 players.end()?;
                 let [server, players] = used.context("the players ended before the window did")?;
-                return Ok(Outcome { load: *load, server, players });
+                return Ok(Outcome { load: *load, server, players, link });
             }
         }
     }

@@ -180,16 +180,17 @@ async fn announce(
     }
 }
 
+/// Everybody connects at once: one after another, the handshakes of a link with a long round trip would take minutes.
 async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     let trust = Trust::Pin(plan.pin.parse()?);
-    let mut players = Vec::with_capacity(plan.pairs.len() * 2);
+    let mut joining = tokio::task::JoinSet::new();
     for (number, kinds) in plan.pairs.iter().enumerate() {
         for kind in *kinds {
             let addr = *plan
                 .addresses
                 .get(&kind)
                 .with_context(|| format!("the server does not listen for {kind}"))?;
-            let config = PlayerConfig {
+            joining.spawn(join_match(PlayerConfig {
                 addr,
                 server_name: addr.ip().to_string(),
                 kind,
@@ -197,22 +198,30 @@ async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
                 options: plan.options.clone(),
                 name: format!("load {number}"),
                 period_us: 1_000_000 / u64::from(plan.rate_hz.max(1)),
-            };
-            let mut player = Player::connect(&config).await?;
-            player.join(Some(&format!("load {number}")))?;
-            players.push(player);
+            }));
         }
     }
-    for player in &mut players {
-        loop {
-            match player.next_event().await? {
-                Event::Started(_) => break,
-                Event::Waiting => {}
-                other => bail!("{other:?} before the start"),
-            }
-        }
+    let mut players = Vec::with_capacity(joining.len());
+    while let Some(player) = joining.join_next().await {
+        players.push(player??);
     }
+    // In the order of their matches, not of their luck.
+    players
+        .sort_by_key(|player| player.current().map(|current| (current.started.game, current.started.player)));
     Ok(players)
+}
+
+/// Connects, and meets the other player of the same name.
+async fn join_match(config: PlayerConfig) -> anyhow::Result<Player> {
+    let mut player = Player::connect(&config).await?;
+    player.join(Some(&config.name))?;
+    loop {
+        match player.next_event().await? {
+            Event::Started(_) => return Ok(player),
+            Event::Waiting => {}
+            other => bail!("{other:?} before the start"),
+        }
+    }
 }
 
 /// What one player does, by the clock.

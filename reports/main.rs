@@ -1,4 +1,5 @@
-//! `netduel-report`: compares transports and writes reports. Runs itself again as the server and as the players.
+//! `netduel-report`: compares transports and writes reports. Runs itself again as the server, the players and the
+//! emulator of a link.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,8 +12,9 @@ use netduel_server::command::ServerArgs;
 #[command(
     version,
     after_help = "Examples:
-  netduel-report run                                         every transport at 60 Hz, in under a minute
+  netduel-report run                                         every transport on loopback, wifi and lte, at 60 Hz
   netduel-report run --transport tcp,quic-datagram --rate 20,60,128
+  netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
   netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
   netduel-report render results/2026-11-22T140000Z/results.json
   netduel-report soak --matches 200 --duration 60s
@@ -44,6 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    netduel_link::init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

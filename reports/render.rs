@@ -5,7 +5,7 @@ use std::fmt::Write;
 use netduel_transport::TransportKind;
 
 use crate::{
-    results::{Provenance, Results},
+    results::{Calibration, Provenance, Results},
     summary::{Figure, Row, Summary},
 };
 
@@ -70,7 +70,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         heading: "B in",
-        meaning: "bytes the server received for each fresh move: IP, TCP or UDP headers and acknowledgements included, by the stacks' own counts",
+        meaning: "bytes the server received for each fresh move, headers and acknowledgements included: whole IP packets counted on the emulated link, or on loopback by the stacks' own counts",
         cell: |row| number(row.bytes_in, 1.0, 0),
     },
     Column {
@@ -82,16 +82,16 @@ const COLUMNS: &[Column] = &[
 
 fn milliseconds(figure: Option<Figure>) -> String {
     figure.map_or("–".into(), |it| {
-        format!("{:.*}", if it.median < 10_000.0 { 2 } else { 1 }, it.median / 1_000.0)
+        format!("{:.*}", if it.value < 10_000.0 { 2 } else { 1 }, it.value / 1_000.0)
     })
 }
 
 fn percent(figure: Option<Figure>) -> String {
-    number(figure.map(|it| Figure { median: it.median * 100.0, ..it }), 1.0, 1)
+    number(figure.map(|it| Figure { value: it.value * 100.0, ..it }), 1.0, 1)
 }
 
 fn number(figure: Option<Figure>, unit: f64, digits: usize) -> String {
-    figure.map_or("–".into(), |it| format!("{:.digits$}", it.median / unit))
+    figure.map_or("–".into(), |it| format!("{:.digits$}", it.value / unit))
 }
 
 /// The rows that are compared with each other: one link, rate, number of pairs and relay policy.
@@ -138,7 +138,7 @@ pub fn terminal(results: &Results) -> String {
     }
     let _ = writeln!(
         out,
-        "\nMedians of {} repeats of {} ms each.",
+        "\n{} repeats of {} ms each, taken together.",
         results.scenario.repeats, results.scenario.duration_ms
     );
     for warning in &summary.warnings {
@@ -154,8 +154,9 @@ pub fn markdown(results: &Results) -> String {
     let scenario = &results.scenario;
     let _ = writeln!(
         out,
-        "Two players, a relay between them, small moves of which only the newest counts. Each figure is the median of {} \
-         repeats of {:.1} s, interleaved in a seeded random order; server and players were processes of their own.",
+        "Two players, a relay between them, small moves of which only the newest counts. Each figure is of {} repeats of \
+         {:.1} s taken together; they were interleaved in a seeded random order, and server and players were processes of \
+         their own.",
         scenario.repeats,
         scenario.duration_ms as f64 / 1_000.0
     );
@@ -169,6 +170,7 @@ pub fn markdown(results: &Results) -> String {
         }
         spread(&mut out, &rows);
     }
+    links(&mut out, results);
     warnings(&mut out, &summary);
     parity(&mut out, results, &summary);
     let _ = writeln!(out, "\n## What the columns mean\n");
@@ -185,20 +187,61 @@ fn spread(out: &mut String, rows: &[&Row]) {
         figure.map_or("–".into(), |it| format!("{:.2}–{:.2}", it.min / 1_000.0, it.max / 1_000.0))
     };
     let _ = writeln!(out, "\nSmallest and largest of the repeats; differences within these are none:\n");
-    let _ = writeln!(out, "| transport | repeats | p50 ms | p99 ms | age ms | CPU µs | sent late p99 ms |");
-    let _ = writeln!(out, "|---|---:|---:|---:|---:|---:|---:|");
+    let _ = writeln!(
+        out,
+        "| transport | repeats | p50 ms | p99 ms | age ms | CPU µs | sent late p99 ms | link lost % |"
+    );
+    let _ = writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|");
     for row in rows {
         let cpu = row.server_cpu_us.map_or("–".into(), |it| format!("{:.1}–{:.1}", it.min, it.max));
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {cpu} | {} |",
+            "| {} | {} | {} | {} | {} | {cpu} | {} | {} |",
             row.key.transport,
             row.repeats,
             range(row.one_way_p50_us),
             range(row.one_way_p99_us),
             range(row.age_mean_us),
             range(row.lateness_p99_us),
+            row.link_lost_share.map_or("–".into(), |it| format!(
+                "{:.2}–{:.2}",
+                it.min * 100.0,
+                it.max * 100.0
+            )),
         );
+    }
+}
+
+/// What was asked of each emulated link, and what plain UDP found.
+fn links(out: &mut String, results: &Results) {
+    if results.calibrations.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n## The links, asked for and measured\n");
+    let _ = writeln!(
+        out,
+        "Measured by plain UDP before the first run; loss depends on when the bad periods come.\n"
+    );
+    let _ = writeln!(
+        out,
+        "| link | way | delay asked ms | p50 ms | p99 ms | loss asked % | lost % | rate asked Mbit/s | measured |"
+    );
+    let _ = writeln!(out, "|---|---|---:|---:|---:|---:|---:|---:|---:|");
+    let rate = |rate: Option<f64>| rate.map_or("–".into(), |rate| format!("{rate:.1}"));
+    for Calibration { link, probe } in &results.calibrations {
+        for (way, path) in [("up", &probe.up), ("down", &probe.down)] {
+            let _ = writeln!(
+                out,
+                "| {link} | {way} | {:.2} | {:.2} | {:.2} | {} | {:.2} | {} | {} |",
+                path.asked.delay_ms,
+                path.delay.quantile_ms(0.5),
+                path.delay.quantile_ms(0.99),
+                path.asked.loss_share.map_or("by time".into(), |share| format!("{:.2}", share * 100.0)),
+                f64::from(path.lost) * 100.0 / f64::from(path.sent.max(1)),
+                rate(path.asked.mbit_per_s),
+                rate(path.mbit_per_s),
+            );
+        }
     }
 }
 

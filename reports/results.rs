@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use netduel_link::ProbeReport;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,8 +30,23 @@ pub struct Results {
     pub provenance: Provenance,
     /// Every run that came to its end, in the order in which they ran.
     pub runs: Vec<RunResult>,
-    /// Runs that did not.
+    /// Runs that did not, or whose link was not what it should have been, even when run again.
     pub failures: Vec<Failure>,
+    /// Runs that were thrown away and run again.
+    pub rejected: Vec<Failure>,
+    /// What plain UDP found each emulated link to be before its first run.
+    pub calibrations: Vec<Calibration>,
+    /// Why there are no emulated links, where they were wanted by default and could not be had.
+    pub no_links: Option<String>,
+}
+
+/// A link, measured before it was used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The name of the link.
+    pub link: String,
+    /// What was asked for and what was found.
+    pub probe: ProbeReport,
 }
 
 /// A run that did not come to its end.
@@ -136,6 +152,20 @@ impl Results {
             path.display()
         );
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The combinations of which no run came to its end.
+    pub fn without_result(&self) -> Vec<String> {
+        let any = |key: &RunKey| {
+            self.runs
+                .iter()
+                .any(|run| RunKey { repeat: 0, ..run.key.clone() } == RunKey { repeat: 0, ..key.clone() })
+        };
+        let first_repeats = self.scenario.runs().into_iter().filter(|key| key.repeat == 0);
+        first_repeats
+            .filter(|key| !any(key))
+            .map(|key| format!("{} on {}", key.transport, key.link))
+            .collect()
     }
 
     /// Writes the file whole or not at all.

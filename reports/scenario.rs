@@ -1,19 +1,51 @@
 //! What is run: transports × links × rates × pairs × relay policies × repeats, in an order that a seed shuffles.
 
+use std::str::FromStr;
+
+use netduel_link::LinkSpec;
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
 
-/// The name of no emulated link at all.
-pub const LOOPBACK: &str = "loopback";
+/// What lies between players and server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// This host's own loopback: no emulation.
+    Loopback,
+    /// An emulated link.
+    Emulated(Box<LinkSpec>),
+}
+
+impl Network {
+    /// The name in flags and reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Emulated(spec) => &spec.name,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = netduel_link::ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == Self::Loopback.name() {
+            Ok(Self::Loopback)
+        } else {
+            text.parse().map(|spec| Self::Emulated(Box::new(spec)))
+        }
+    }
+}
 
 /// Everything a comparison varies and everything it holds fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
     /// Transports to compare.
     pub transports: Vec<TransportKind>,
-    /// Network paths between players and server; [`LOOPBACK`] is none.
-    pub links: Vec<String>,
+    /// What lies between players and server.
+    pub links: Vec<Network>,
     /// Moves per second and player.
     pub rates_hz: Vec<u32>,
     /// Matches at once.
@@ -39,7 +71,7 @@ pub struct Scenario {
 pub struct RunKey {
     /// The transport of all players.
     pub transport: TransportKind,
-    /// The network path.
+    /// The name of the network between.
     pub link: String,
     /// Moves per second and player.
     pub rate_hz: u32,
@@ -70,6 +102,11 @@ impl Scenario {
         runs
     }
 
+    /// What decides everything random in a repeat, for every transport alike.
+    pub fn seed_of(&self, repeat: u32) -> u64 {
+        self.seed.wrapping_add(u64::from(repeat))
+    }
+
     /// How long a run takes at least, in ms.
     pub fn run_ms(&self) -> u64 {
         self.warmup_ms + self.duration_ms
@@ -84,7 +121,7 @@ impl Scenario {
                         for &transport in &self.transports {
                             block.push(RunKey {
                                 transport,
-                                link: link.clone(),
+                                link: link.name().to_owned(),
                                 rate_hz,
                                 pairs,
                                 relay,
@@ -109,7 +146,7 @@ mod tests {
     fn every_combination_runs_in_every_repeat_and_the_seed_decides_the_order() {
         let scenario = |seed| Scenario {
             transports: TransportKind::ALL.to_vec(),
-            links: vec![LOOPBACK.into(), "lte".into()],
+            links: ["loopback", "lte"].map(|name| name.parse().expect("a network")).to_vec(),
             rates_hz: vec![20, 60],
             pairs: vec![1],
             relays: vec![RelayPolicy::Other],

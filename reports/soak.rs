@@ -9,7 +9,7 @@ use netduel_server::RelayPolicy;
 use netduel_transport::{Options, TransportKind};
 
 use crate::{
-    harness::{Loopback, Server, play},
+    harness::{Place, Server, play},
     load::LoadPlan,
 };
 
@@ -41,7 +41,7 @@ pub struct SoakArgs {
 /// A promise that was broken.
 pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     let options = Options::default();
-    let server = Server::start(&Loopback, &TransportKind::ALL, RelayPolicy::Other, &options)?;
+    let server = Server::start(&Place::Loopback, &TransportKind::ALL, RelayPolicy::Other, &options)?;
     let plan = LoadPlan {
         addresses: server.addresses().clone(),
         pin: server.pin().to_owned(),
@@ -55,7 +55,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     };
     eprintln!("{} matches on mixed transports at {} Hz for {:?}", args.matches, args.rate, args.duration);
     let mut memory = Vec::new();
-    let outcome = play(&Loopback, &plan, &server, |usage| memory.extend(usage.resident_bytes))?;
+    let outcome = play(&mut Place::Loopback, &plan, &server, |usage| memory.extend(usage.resident_bytes))?;
     let counters = server.stop()?;
     let load = &outcome.load;
 

@@ -2,38 +2,41 @@
 //! Pure.
 
 use netduel_client::stats::Samples;
+use netduel_link::LinkReport;
 use serde::Serialize;
 
-use crate::{harness::RunResult, results::Results, scenario::RunKey};
+use crate::{
+    harness::RunResult,
+    results::{Failure, Results},
+    scenario::RunKey,
+};
 
 /// Moves handed to the transport later than this at p99 make small delays doubtful.
 const LATENESS_P99_MAX_US: u64 = 1_000;
 /// A server that computes for more than this share of the window queues moves inside itself.
 const SERVER_CPU_SHARE_MAX: f64 = 0.8;
 
-/// A figure over the repeats of a run: the median, and how far the repeats lay apart.
+/// A figure over the repeats of a run: of all of them together, and how far they lay apart.
+///
+/// Together, and not the median of them: what is rare on a link (a burst of losses) falls into some repeats and not into
+/// others, and a median would leave it out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// The median of the repeats; of an even number, the mean of the middle two.
-    pub median: f64,
-    /// The smallest.
+    /// Of all repeats together.
+    pub value: f64,
+    /// The smallest of the single repeats.
     pub min: f64,
     /// The largest.
     pub max: f64,
 }
 
 impl Figure {
-    /// Of the values that are known; `None` if any is missing, since a median of the rest would mean something else.
-    fn of(values: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect::<Option<_>>()?;
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            *values.get(middle)?
-        } else {
-            (values.get(middle.checked_sub(1)?)? + values[middle]) / 2.0
-        };
-        Some(Self { median, min: values[0], max: values[values.len() - 1] })
+    /// `None` if it is not known of all together; where single repeats do not say, the spread is that of the rest.
+    fn of(value: Option<f64>, repeats: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
+        let value = value?;
+        let (min, max) =
+            repeats.into_iter().flatten().fold((value, value), |(min, max), it| (min.min(it), max.max(it)));
+        Some(Self { value, min, max })
     }
 }
 
@@ -50,7 +53,7 @@ pub struct Row {
     pub one_way_p90_us: Option<Figure>,
     /// The same at p99.
     pub one_way_p99_us: Option<Figure>,
-    /// The largest delay of each repeat, in µs.
+    /// The largest, in µs.
     pub one_way_max_us: Option<Figure>,
     /// Age of information, mean over time, in µs.
     pub age_mean_us: Option<Figure>,
@@ -64,10 +67,13 @@ pub struct Row {
     pub server_cpu_us: Option<Figure>,
     /// Server's resident memory in bytes.
     pub server_resident_bytes: Option<Figure>,
-    /// Bytes that the server received per fresh move.
+    /// Bytes that the server received per fresh move: whole IP packets, counted on the link where there is one, else by
+    /// the players' transports.
     pub bytes_in: Option<Figure>,
-    /// Bytes that the server sent per fresh move.
+    /// Bytes that the server sent per fresh move, counted likewise.
     pub bytes_out: Option<Figure>,
+    /// Share of the packets that the emulated link lost or dropped, both ways, from 0 to 1.
+    pub link_lost_share: Option<Figure>,
     /// Lateness of sending at p99, in µs: the harness's own part in the delays.
     pub lateness_p99_us: Option<Figure>,
     /// Congestion control in effect.
@@ -80,17 +86,27 @@ pub struct Row {
 
 impl Row {
     fn of(runs: &[&RunResult]) -> Self {
-        let figure = |read: &dyn Fn(&RunResult) -> Option<f64>| Figure::of(runs.iter().map(|run| read(run)));
-        let quantile = |pick: fn(&RunResult) -> &Samples, quantile: f64| {
-            figure(&|run| pick(run).quantile_us(quantile).map(|us| us as f64))
+        let samples = |pick: fn(&RunResult) -> &Samples, read: &dyn Fn(&Samples) -> Option<f64>| {
+            let mut all = Samples::default();
+            runs.iter().for_each(|run| all.merge(pick(run)));
+            Figure::of(read(&all), runs.iter().map(|run| read(pick(run))))
+        };
+        let quantile =
+            |pick, quantile: f64| samples(pick, &|it| it.quantile_us(quantile).map(|us| us as f64));
+        let ratio = |part: &dyn Fn(&RunResult) -> Option<u64>, whole: &dyn Fn(&RunResult) -> Option<u64>| {
+            let sum = |pick: &dyn Fn(&RunResult) -> Option<u64>| {
+                runs.iter().map(|run| pick(run)).sum::<Option<u64>>()
+            };
+            let of = |part: Option<u64>, whole: Option<u64>| {
+                Some(part? as f64 / whole.filter(|&it| it > 0)? as f64)
+            };
+            Figure::of(of(sum(part), sum(whole)), runs.iter().map(|run| of(part(run), whole(run))))
         };
         let one_way: fn(&RunResult) -> &Samples = |run| &run.load.stats.one_way;
-        let per_fresh = |pick: &dyn Fn(&RunResult) -> Option<u64>| {
-            figure(&|run| Some(pick(run)? as f64 / positive(run.load.stats.fresh)?))
-        };
-        let of_sent = |pick: &dyn Fn(&RunResult) -> u64| {
-            figure(&|run| Some(pick(run) as f64 / positive(run.load.sent)?))
-        };
+        let age: fn(&RunResult) -> &Samples = |run| &run.load.stats.age;
+        let fresh = |run: &RunResult| Some(run.load.stats.fresh);
+        let sent = |run: &RunResult| Some(run.load.sent);
+        let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
         Self {
             key: RunKey { repeat: 0, ..runs[0].key.clone() },
@@ -98,15 +114,21 @@ impl Row {
             one_way_p50_us: quantile(one_way, 0.5),
             one_way_p90_us: quantile(one_way, 0.9),
             one_way_p99_us: quantile(one_way, 0.99),
-            one_way_max_us: figure(&|run| one_way(run).max_us().map(|us| us as f64)),
-            age_mean_us: figure(&|run| run.load.stats.age.mean_us()),
-            age_p99_us: quantile(|run| &run.load.stats.age, 0.99),
-            fresh_share: of_sent(&|run| run.load.stats.fresh),
-            superseded_share: figure(&superseded_share),
-            server_cpu_us: per_fresh(&|run| run.server.cpu_us),
-            server_resident_bytes: figure(&|run| run.server.resident_bytes.map(|bytes| bytes as f64)),
-            bytes_in: per_fresh(&|run| run.load.sent_bytes),
-            bytes_out: per_fresh(&|run| run.load.received_bytes),
+            one_way_max_us: samples(one_way, &|it| it.max_us().map(|us| us as f64)),
+            age_mean_us: samples(age, &Samples::mean_us),
+            age_p99_us: quantile(age, 0.99),
+            fresh_share: ratio(&fresh, &sent),
+            superseded_share: ratio(&superseded, &sent),
+            server_cpu_us: ratio(&|run| run.server.cpu_us, &fresh),
+            server_resident_bytes: Figure::of(
+                resident.map(|bytes| bytes as f64),
+                runs.iter().map(|run| run.server.resident_bytes.map(|bytes| bytes as f64)),
+            ),
+            bytes_in: ratio(&bytes_in, &fresh),
+            bytes_out: ratio(&bytes_out, &fresh),
+            link_lost_share: ratio(&|run| Some(dropped(run.link.as_ref()?)), &|run| {
+                Some(offered(run.link.as_ref()?))
+            }),
             lateness_p99_us: quantile(|run| &run.load.lateness, 0.99),
             congestion: path.congestion.clone(),
             tls: path.tls.clone(),
@@ -115,15 +137,27 @@ impl Row {
     }
 }
 
-/// The players' part is counted within the window, the relay's over the whole run, each against its own total.
-fn superseded_share(run: &RunResult) -> Option<f64> {
-    let by_players = run.load.superseded as f64 / positive(run.load.sent)?;
-    let by_relay = run.counters.updates_superseded as f64 / positive(run.counters.updates_relayed)?;
-    Some(by_players + by_relay)
+fn bytes_in(run: &RunResult) -> Option<u64> {
+    run.link.as_ref().map_or(run.load.sent_bytes, |link| Some(link.up.total().delivered_bytes))
 }
 
-fn positive(count: u64) -> Option<f64> {
-    (count > 0).then_some(count as f64)
+fn bytes_out(run: &RunResult) -> Option<u64> {
+    run.link.as_ref().map_or(run.load.received_bytes, |link| Some(link.down.total().offered_bytes))
+}
+
+fn dropped(link: &LinkReport) -> u64 {
+    [link.up.total(), link.down.total()].iter().map(|path| path.lost + path.queue_dropped).sum()
+}
+
+fn offered(link: &LinkReport) -> u64 {
+    link.up.total().offered + link.down.total().offered
+}
+
+/// The players' part is counted within the window, the relay's over the whole run: scaled to the window.
+fn superseded(run: &RunResult) -> Option<u64> {
+    let relayed = run.counters.updates_relayed.max(1) as f64;
+    let by_relay = run.counters.updates_superseded as f64 * run.load.sent as f64 / relayed;
+    Some(run.load.superseded + by_relay.round() as u64)
 }
 
 /// Why a figure is not to be trusted.
@@ -140,6 +174,29 @@ pub enum Warning {
         repeat: u32,
         /// Why.
         reason: String,
+    },
+    /// A run was thrown away, and run again.
+    #[error("{transport} on {link}, repeat {repeat}, was thrown away and run again: {reason}")]
+    Rejected {
+        /// Over which transport.
+        transport: String,
+        /// On which link.
+        link: String,
+        /// Which repeat.
+        repeat: u32,
+        /// Why.
+        reason: String,
+    },
+    /// No links where they were wanted.
+    #[error("no emulated links: {0}")]
+    NoLinks(String),
+    /// A link was measured to be other than it was asked to be.
+    #[error("the link {link} was not what was asked for: {mismatch}")]
+    LinkMismatch {
+        /// Which link.
+        link: String,
+        /// In what.
+        mismatch: String,
     },
     /// The harness sent too late for its small delays to mean anything.
     #[error(
@@ -213,14 +270,7 @@ impl Summary {
         keys.retain(|key| key.repeat == 0);
         keys.sort_by_key(|key| position_in(results, key));
         let mut summary = Self { rows: Vec::new(), warnings: Vec::new() };
-        for failure in &results.failures {
-            summary.warnings.push(Warning::Failed {
-                transport: failure.key.transport.to_string(),
-                link: failure.key.link.clone(),
-                repeat: failure.key.repeat,
-                reason: failure.reason.clone(),
-            });
-        }
+        summary.warn_of_circumstances(results);
         for key in keys {
             let same = |run: &&RunResult| RunKey { repeat: 0, ..run.key.clone() } == key;
             let runs: Vec<&RunResult> = results.runs.iter().filter(same).collect();
@@ -233,11 +283,29 @@ impl Summary {
         summary
     }
 
+    fn warn_of_circumstances(&mut self, results: &Results) {
+        self.warnings.extend(results.no_links.clone().map(Warning::NoLinks));
+        for calibration in &results.calibrations {
+            for mismatch in calibration.probe.mismatches() {
+                let (link, mismatch) = (calibration.link.clone(), mismatch.to_string());
+                self.warnings.push(Warning::LinkMismatch { link, mismatch });
+            }
+        }
+        for Failure { key, reason } in &results.failures {
+            let (transport, link, reason) = (key.transport.to_string(), key.link.clone(), reason.clone());
+            self.warnings.push(Warning::Failed { transport, link, repeat: key.repeat, reason });
+        }
+        for Failure { key, reason } in &results.rejected {
+            let (transport, link, reason) = (key.transport.to_string(), key.link.clone(), reason.clone());
+            self.warnings.push(Warning::Rejected { transport, link, repeat: key.repeat, reason });
+        }
+    }
+
     fn warn(&mut self, results: &Results, row: &Row, runs: &[&RunResult]) {
         let (transport, link) = (row.key.transport.to_string(), row.key.link.clone());
         let window_us = results.scenario.duration_ms as f64 * 1_000.0;
-        if let Some(lateness) = row.lateness_p99_us.filter(|it| it.median > LATENESS_P99_MAX_US as f64) {
-            let lateness_us = lateness.median as u64;
+        if let Some(lateness) = row.lateness_p99_us.filter(|it| it.value > LATENESS_P99_MAX_US as f64) {
+            let lateness_us = lateness.value as u64;
             self.warnings.push(Warning::SentLate {
                 transport: transport.clone(),
                 link: link.clone(),
@@ -276,7 +344,7 @@ impl Summary {
 fn position_in(results: &Results, key: &RunKey) -> impl Ord + use<> {
     let scenario = &results.scenario;
     (
-        scenario.links.iter().position(|link| *link == key.link),
+        scenario.links.iter().position(|link| link.name() == key.link),
         scenario.rates_hz.iter().position(|rate| *rate == key.rate_hz),
         scenario.pairs.iter().position(|pairs| *pairs == key.pairs),
         scenario.relays.iter().position(|relay| *relay == key.relay),
@@ -289,11 +357,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_the_median_with_its_spread_or_nothing() {
-        let of = |values: &[f64]| Figure::of(values.iter().copied().map(Some));
-        assert_eq!(of(&[3.0, 1.0, 2.0]), Some(Figure { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(of(&[4.0, 1.0]), Some(Figure { median: 2.5, min: 1.0, max: 4.0 }));
-        assert_eq!(of(&[]), None);
-        assert_eq!(Figure::of([Some(1.0), None]), None);
+    fn a_figure_is_of_all_repeats_together_with_their_spread() {
+        let repeats = [Some(1.0), None, Some(3.0)];
+        assert_eq!(Figure::of(Some(2.5), repeats), Some(Figure { value: 2.5, min: 1.0, max: 3.0 }));
+        assert_eq!(Figure::of(Some(4.0), repeats), Some(Figure { value: 4.0, min: 1.0, max: 4.0 }));
+        assert_eq!(Figure::of(None, repeats), None);
     }
 }

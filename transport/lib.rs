@@ -134,7 +134,7 @@ impl TransportKind {
         options: &Options,
     ) -> Result<Listener, BindError> {
         let inner =
-            self.0.bind(addr, identity, options).map_err(|source| BindError::new(self, addr, error))?;
+            self.0.bind(addr, identity, options).map_err(|error| BindError::new(self, addr, error))?;
         Ok(Listener { kind: self, inner, options: options.clone() })
     }
 

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use netduel_reports::{LOOPBACK, Results, markdown, terminal};
+use netduel_reports::{Results, Summary, markdown, terminal};
 use netduel_transport::TransportKind;
 
 fn report(args: &[&str]) -> Output {
@@ -26,8 +26,20 @@ fn results_in(folder: &Path) -> (PathBuf, Results) {
 fn a_small_comparison_ends_with_a_report_for_every_transport() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
-    let flags =
-        ["--pairs", "4", "--rate", "120", "--repeat", "2", "--duration", "1500ms", "--warmup", "100ms"];
+    let flags = [
+        "--link",
+        "loopback",
+        "--pairs",
+        "4",
+        "--rate",
+        "120",
+        "--repeat",
+        "2",
+        "--duration",
+        "1500ms",
+        "--warmup",
+        "100ms",
+    ];
     let output = report(&[&["run", "--out", out][..], &flags].concat());
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
@@ -36,7 +48,7 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
     assert_eq!(results.runs.len(), 2 * TransportKind::ALL.len());
     for run in &results.runs {
         let load = &run.load;
-        assert_eq!(run.key.link, LOOPBACK);
+        assert_eq!(run.key.link, "loopback");
         // 8 players × 120 Hz × 1.5 s, give or take the two edges of the window.
         assert!((1_424..=1_456).contains(&load.sent), "{}: sent {}", run.key.transport, load.sent);
         assert!(load.stats.fresh + load.stats.missing + 40 >= load.sent, "{}", run.key.transport);
@@ -66,6 +78,45 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
 }
 
 #[test]
+fn on_a_lossy_link_datagrams_stay_younger_than_a_tcp_stream() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().to_str().expect("utf-8");
+    let link = "delay=20ms,loss=200ms/30ms/80%";
+    let flags = ["--link", link, "--transport", "tcp,quic-datagram", "--repeat", "2", "--duration", "3s"];
+    let output = report(&[&["run", "--out", out][..], &flags].concat());
+    let stderr = text(&output.stderr);
+    if !output.status.success()
+        && stderr.contains("namespace")
+        && std::env::var_os("NETDUEL_LINK_REQUIRED").is_none()
+    {
+        println!("skipped: {stderr}");
+        return;
+    }
+    if !output.status.success() && stderr.contains("no result for") {
+        println!("skipped: the machine is too busy for an honest link: {stderr}");
+        return;
+    }
+    assert!(output.status.success(), "{}{stderr}", text(&output.stdout));
+    let (_, results) = results_in(folder.path());
+    let age_p99_us = |name: &str| {
+        let row = Summary::of(&results)
+            .rows
+            .into_iter()
+            .find(|row| row.key.transport.name() == name)
+            .expect("a row");
+        assert!(row.link_lost_share.expect("a link").value > 0.02, "{name} met no losses");
+        row.age_p99_us.expect("enough samples").value
+    };
+    // Both met the same bad periods; TCP waits for its retransmissions (200 ms at least), datagrams do not.
+    let (tcp, datagram) = (age_p99_us("tcp"), age_p99_us("quic-datagram"));
+    assert!(tcp > 1.3 * datagram, "age p99: tcp {tcp} µs, quic-datagram {datagram} µs");
+    assert_eq!(results.calibrations.len(), 1);
+    assert!(
+        results.runs.iter().all(|run| run.link.as_ref().is_some_and(|link| link.up.total().delivered > 0))
+    );
+}
+
+#[test]
 fn a_short_soak_on_mixed_transports_loses_nothing() {
     let output = report(&["soak", "--matches", "50", "--rate", "20", "--duration", "3s"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -82,7 +133,8 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
     };
     let (other, newer) = (file("other.json", "{}"), file("newer.json", "{\"schema\": 999}"));
     let a_file = file("file", "");
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["run", "--link", "wfi"], 2, "did you mean \"wifi\"?"),
         (
             &["run", "--transport", "carrier-pigeon"],
             2,
