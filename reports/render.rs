@@ -50,7 +50,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         heading: "fresh %",
-        meaning: "moves that arrived as news, of those sent",
+        meaning: "moves that arrived as news within the window, of those sent within it; what was under way at its edges can make it a little more than 100",
         cell: |row| percent(row.fresh_share),
     },
     Column {

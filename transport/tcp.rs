@@ -11,7 +11,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -166,10 +166,14 @@ fn tune(socket: &TcpStream, options: &Options) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(socket).set_tcp_congestion(options.congestion.name().as_bytes()) {
         // Not fatal, and not silent: what is in effect stands in `PathStats::congestion`.
-        tracing::warn!(
-            "TCP keeps the system's congestion control: {} was refused ({error}); see net.ipv4.tcp_allowed_congestion_control",
-            options.congestion
-        );
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            tracing::warn!(
+                "TCP keeps the system's congestion control: {} was refused ({error}); see \
+                 net.ipv4.tcp_allowed_congestion_control",
+                options.congestion
+            );
+        });
     }
     Ok(())
 }
