@@ -384,3 +384,71 @@ impl ServerCertVerifier for Verifier {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generate() -> Identity {
+        Identity::generate(&["localhost".into()]).expect("generated")
+    }
+
+    #[test]
+    fn an_identity_survives_disk_and_its_key_is_the_owners_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let identity = generate();
+        identity.save(&certificate, &key).expect("saved");
+        assert_eq!(Identity::load(&certificate, &key).expect("loaded").fingerprint(), identity.fingerprint());
+        assert!(
+            matches!(generate().save(&certificate, &key), Err(IdentityError::File { .. })),
+            "not overwritten"
+        );
+        assert!(matches!(
+            Identity::load(&key, &key),
+            Err(IdentityError::Unusable { what: "PEM certificate", .. })
+        ));
+        assert!(matches!(Trust::from_file(&folder.path().join("none")), Err(IdentityError::File { .. })));
+
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+            assert_eq!(mode(&key), 0o600);
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("set");
+            let error = Identity::load(&certificate, &key).expect_err("loose");
+            assert!(matches!(error, IdentityError::LooseKey { mode: 0o644, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_read_as_they_are_printed_and_nothing_else_is() {
+        let fingerprint = generate().fingerprint();
+        let text = fingerprint.to_string();
+        assert_eq!(text.parse::<Fingerprint>().expect("parsed"), fingerprint);
+        assert_eq!(text.to_uppercase().parse::<Fingerprint>().expect("parsed"), fingerprint);
+        for bad in ["", "ab", &text[1..], &format!("{text}00"), &text.replace(&text[..1], "g")] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
+
+    /// A pin replaces the name and the chain, not the dates.
+    #[test]
+    fn dates_hold_for_chains_and_for_pins() {
+        let identity = generate();
+        let certificate = &identity.certificates[0];
+        let name = ServerName::try_from("localhost").expect("a name");
+        let verdict = |trust: &Trust, days: u64| {
+            let verifier = Verifier::new(trust).expect("a verifier");
+            let now = std::time::SystemTime::now() + std::time::Duration::from_secs(days * 86_400);
+            let now =
+                UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).expect("after 1970"));
+            let verdict = verifier.verify_server_cert(certificate, &[], &name, &[], now);
+            (verdict.is_ok(), matches!(verifier.take_refusal(), Some(ConnectError::Untrusted(_))))
+        };
+        for trust in [identity.trust(), Trust::Pin(identity.fingerprint())] {
+            assert_eq!(verdict(&trust, 0), (true, false), "{trust:?}");
+            assert_eq!(verdict(&trust, VALID_DAYS as u64 + 1), (false, true), "{trust:?}");
+        }
+    }
+}

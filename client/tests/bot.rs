@@ -1,0 +1,128 @@
+//! `netduel-bot` as a program: two of them meet, one dies, the other is told.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
+};
+
+use netduel_server::{Config, Snapshot};
+use netduel_transport::{Fingerprint, Identity, Options, TransportKind};
+use tokio_util::sync::CancellationToken;
+
+/// A server in this process, on a thread of its own.
+struct Server {
+    addresses: Vec<(TransportKind, SocketAddr)>,
+    pin: Fingerprint,
+    shutdown: CancellationToken,
+    thread: JoinHandle<Snapshot>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let identity = Identity::generate(&["localhost".into()]).expect("identity");
+        let (pin, shutdown) = (identity.fingerprint(), CancellationToken::new());
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let stop = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            runtime.block_on(async {
+                let bind = |kind: TransportKind| {
+                    kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
+                };
+                let listeners: Vec<_> = TransportKind::ALL.into_iter().map(bind).collect();
+                let addresses = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
+                tell.send(addresses).expect("somebody waits");
+                netduel_server::run(listeners, Config::default(), stop).await
+            })
+        });
+        Self { addresses: told.recv().expect("addresses"), pin, shutdown, thread }
+    }
+
+    fn bot(&self, number: usize, more: &[&str]) -> Child {
+        let (kind, addr) = self.addresses[number];
+        Command::new(env!("CARGO_BIN_EXE_netduel-bot"))
+            .args(["--server", &addr.to_string(), "--transport", kind.name(), "--pin", &self.pin.to_string()])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started")
+    }
+}
+
+#[test]
+fn two_bots_meet_on_any_transport_and_who_is_left_is_told() {
+    let server = Server::start();
+    let kinds = server.addresses.len();
+    // Side by side, since a silent peer is waited for until the idle timeout.
+    std::thread::scope(|scope| {
+        for number in 0..kinds {
+            let server = &server;
+            scope.spawn(move || one_dies(server, number, (number + 1) % kinds));
+        }
+    });
+    server.shutdown.cancel();
+    let counters = server.thread.join().expect("no panic");
+    assert_eq!(counters.matches_ended, kinds as u64);
+}
+
+fn one_dies(server: &Server, survivor: usize, victim: usize) {
+    let code = format!("match {survivor}");
+    let kind = server.addresses[survivor].0;
+    let mut survivor = server.bot(survivor, &["--code", &code]);
+    let mut victim = server.bot(victim, &["--code", &code, "--rate", "120"]);
+    // Both play: each says so once it has begun.
+    for child in [&mut survivor, &mut victim] {
+        let stdout = BufReader::new(child.stdout.as_mut().expect("piped"));
+        assert!(
+            stdout.lines().map_while(Result::ok).any(|line| line.starts_with("game ")),
+            "{kind}: no game"
+        );
+    }
+    victim.kill().expect("killed with -9");
+    victim.wait().expect("ended");
+    let mut output = String::new();
+    survivor.stdout.take().expect("piped").read_to_string(&mut output).expect("read");
+    assert!(survivor.wait().expect("ended").success(), "{output}");
+    // TCP's peer is reset at once, QUIC's is silent until the idle timeout.
+    assert!(output.contains("the opponent left (Disconnected)") || output.contains("(TimedOut)"), "{output}");
+    assert!(output.contains("final positions"), "{output}");
+}
+
+#[test]
+fn what_cannot_be_played_says_why_and_what_to_do() {
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_netduel-bot")).args(args).output().expect("started");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    let nobody = nobody.to_string();
+    let wrong_pin = "ab".repeat(32);
+    for (args, code, words) in [
+        (&["--server", &nobody][..], 1, "Is the server running there"),
+        (&["--transport", "tls"], 1, "give its file with --ca"),
+        (&["--transport", "quic-stream", "--ca", "no-such-file.pem"], 1, "no-such-file.pem"),
+        (&["--transport", "pigeon"], 2, "there are tcp, tls,"),
+        (&["--pin", "abc"], 2, "64 hexadecimal digits"),
+        (&["--pin", &wrong_pin, "--ca", "x"], 2, "cannot be used with"),
+        (&["--server", "127.0.0.1:port"], 1, "is not a port"),
+        (&["--rate", "0"], 2, "1..=1000"),
+    ] {
+        let (status, stderr) = run(args);
+        assert_eq!(status, Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+    }
+    let server = Server::start();
+    let tls = server.addresses[1].1.to_string();
+    let (status, stderr) = run(&["--server", &tls, "--transport", "tls", "--pin", &wrong_pin]);
+    assert_eq!(status, Some(1));
+    assert!(stderr.contains(&format!("not the pinned {wrong_pin}")), "{stderr}");
+    let (status, stderr) = run(&["--server", &tls, "--transport", "tcp"]);
+    assert_eq!(status, Some(1), "plain TCP to the TLS port: {stderr}");
+    server.shutdown.cancel();
+    server.thread.join().expect("no panic");
+}

@@ -1,0 +1,180 @@
+//! `netduel-server` as a program: its flags, its output, its signals.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::Duration,
+};
+
+use netduel_client::{Event, PlayError, Player, PlayerConfig};
+use netduel_protocol::{Ending, clock, game::Heading};
+use netduel_transport::{Options, TransportKind, Trust};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-server"));
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    command
+}
+
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command(args).output().expect("started");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// A running server, and what it said of itself. Killed when dropped.
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    addresses: Vec<(TransportKind, SocketAddr)>,
+    trust: Trust,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command(args).spawn().expect("started");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (mut addresses, mut pin) = (Vec::new(), None);
+        loop {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).expect("read") > 0, "the server ended before it was ready");
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["listening", kind, addr] => {
+                    addresses.push((kind.parse().expect("a kind"), addr.parse().expect("an address")));
+                }
+                ["certificate", "sha256", text] => pin = Some(text.parse().expect("a fingerprint")),
+                ["ready:", ..] => break,
+                _ => panic!("{line}"),
+            }
+        }
+        Self { child, stdout, addresses, trust: Trust::Pin(pin.expect("a fingerprint")) }
+    }
+
+    async fn player(&self, number: usize) -> Player {
+        let (kind, addr) = self.addresses[number];
+        let config = PlayerConfig {
+            addr,
+            server_name: "localhost".into(),
+            kind,
+            trust: Some(self.trust.clone()),
+            options: Options::default(),
+            name: "tester".into(),
+            period_us: 16_667,
+        };
+        let mut player = Player::connect(&config).await.expect("connected");
+        player.join(None).expect("open");
+        player
+    }
+
+    async fn matched(&self) -> [Player; 2] {
+        let mut players = [self.player(0).await, self.player(1).await];
+        for player in &mut players {
+            while !matches!(event(player).await, Event::Started(_)) {}
+        }
+        players
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// The exit code and the rest of its standard output.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("read");
+        (self.child.wait().expect("ended").code(), rest)
+    }
+}
+
+async fn event(player: &mut Player) -> Event {
+    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
+}
+
+const TWO: [&str; 4] = ["--listen", "tcp=127.0.0.1:0", "--listen", "quic-datagram=127.0.0.1:0"];
+
+#[tokio::test]
+async fn a_match_across_transports_survives_sigterm_until_it_is_over() {
+    let server = Program::start(&[&TWO[..], &["--counters"]].concat());
+    let [mut ada, mut grace] = server.matched().await;
+    server.signal("-TERM");
+    for player in [&mut ada, &mut grace] {
+        assert_eq!(event(player).await, Event::Draining { seconds: 10 });
+    }
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    ada.close().await;
+    let error = loop {
+        match timeout(PATIENCE, grace.next_event()).await.expect("an end in time") {
+            Ok(event) => assert!(matches!(event, Event::PeerLeft { .. }), "{event:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, PlayError::Refused { ending: Ending::ShuttingDown, .. }), "{error}");
+    let (code, rest) = server.end();
+    assert_eq!(code, Some(0));
+    let counters: netduel_server::Snapshot = serde_json::from_str(&rest).expect("counters");
+    assert_eq!((counters.matches_started, counters.matches_ended, counters.updates_relayed), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let server = Program::start(&TWO);
+    let mut players = server.matched().await;
+    server.signal("-TERM");
+    for player in &mut players {
+        assert!(matches!(event(player).await, Event::Draining { .. }));
+    }
+    server.signal("-INT");
+    assert_eq!(server.end().0, Some(1));
+}
+
+#[test]
+fn what_cannot_start_says_why_and_what_to_do() {
+    let running = Program::start(&["--listen", "tcp=127.0.0.1:0"]);
+    let taken = format!("tcp={}", running.addresses[0].1);
+    let folder = tempfile::tempdir().expect("folder");
+    let identity = folder.path().join("identity");
+    let (identity_text, key) = (identity.to_str().expect("utf-8"), identity.join("key.pem"));
+    assert_eq!(refused(&["--listen", &taken, "--identity", identity_text]).0, Some(1));
+    loosen(&key);
+
+    for (args, code, words) in [
+        (&["--listen", &taken][..], 1, "The port is taken"),
+        (&["--listen", "tcp"], 2, "KIND=ADDRESS"),
+        (&["--listen", "pigeon=127.0.0.1:1"], 2, "there are tcp, tls,"),
+        (&["--listen", "tcp=nowhere"], 2, "is not an address with a port"),
+        (&["--relay", "nobody"], 2, "there are other and both"),
+        (&["--identity", identity_text], 1, "chmod 600"),
+    ] {
+        if words == "chmod 600" && !cfg!(unix) {
+            continue;
+        }
+        let (status, stderr) = refused(args);
+        assert_eq!(status, Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+    }
+}
+
+#[cfg(unix)]
+fn loosen(key: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(key).expect("made").permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644)).expect("set");
+}
+
+#[cfg(not(unix))]
+fn loosen(key: &Path) {
+    assert!(key.exists());
+}
