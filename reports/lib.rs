@@ -10,6 +10,7 @@ mod process;
 mod render;
 mod results;
 mod scenario;
+mod search;
 mod soak;
 mod summary;
 
@@ -20,5 +21,6 @@ pub use process::Usage;
 pub use render::{markdown, terminal};
 pub use results::{Calibration, Failure, Provenance, Results, SCHEMA};
 pub use scenario::{Network, RunKey, Scenario};
+pub use search::{Criterion, RATE_MAX_HZ, RATE_MIN_HZ, Search};
 pub use soak::{SoakArgs, soak};
 pub use summary::{Figure, Row, Summary, Warning};
