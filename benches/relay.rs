@@ -41,7 +41,8 @@ impl Server {
                 let listener =
                     kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind");
                 tell.send(listener.local_addr()).expect("somebody waits");
-                netduel_server::run(vec![listener], Config::default(), stop).await
+                let config = Config { messages_per_s_max: u32::MAX, ..Config::default() };
+                netduel_server::run(vec![listener], config, stop).await
             })
         });
         Self { addr: addr.recv().expect("an address"), trust, shutdown, thread }

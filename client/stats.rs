@@ -264,12 +264,13 @@ impl ClockSync {
     pub fn on_pong(&mut self, now_us: u64, pong: &Pong) -> u64 {
         let residence_us = pong.sent_us.saturating_sub(pong.received_us);
         let rtt_us = now_us.saturating_sub(pong.ping_sent_us).saturating_sub(residence_us);
-        let there = pong.received_us as i64 - pong.ping_sent_us as i64;
-        let back = pong.sent_us as i64 - now_us as i64;
+        // Wide enough for whatever a server claims.
+        let there = i128::from(pong.received_us) - i128::from(pong.ping_sent_us);
+        let back = i128::from(pong.sent_us) - i128::from(now_us);
         if self.recent.len() == CLOCK_WINDOW {
             self.recent.pop_front();
         }
-        self.recent.push_back((rtt_us, (there + back) / 2));
+        self.recent.push_back((rtt_us, i64::try_from((there + back) / 2).unwrap_or(0)));
         self.rtt.record(rtt_us);
         rtt_us
     }
@@ -397,6 +398,8 @@ mod tests {
         }
         assert_eq!(clock.server_us(1_000_000), 6_000_000);
         assert_eq!(clock.error_us(), 2_000);
+        let hostile = Pong { ping_sent_us: 0, received_us: u64::MAX, sent_us: u64::MAX };
+        ClockSync::new(false).on_pong(u64::MAX, &hostile);
         assert_eq!(ClockSync::new(true).server_us(77), 77);
         assert_eq!(ClockSync::new(true).error_us(), 0);
     }

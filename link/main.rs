@@ -27,7 +27,7 @@ A LINK is the name of a profile (netduel-link list), a .toml file, or a spec:
 Examples:
   netduel-link list
   netduel-link probe --profile wifi
-  netduel-link run --profile lte --server 'netduel-server' -- netduel-bot {server}:4433
+  netduel-link run --profile lte --server 'netduel-server --host 198.18.0.1' -- netduel-bot --server {server}
   netduel-link run --profile delay=50ms,loss=2% --server 'iperf3 -s' -- iperf3 -c {server}
   netduel-link selftest
 

@@ -1,7 +1,7 @@
 //! Messages as bytes: bincode 2 with varints, in this file only.
 //!
 //! A decoder of network input must be bounded and strict: bincode's limit stops a length that lies before anything is
-//! allocated, trailing bytes are refused, and what decodes is checked for sense (text sizes, finite numbers). No
+//! allocated, trailing bytes are refused, and what decodes is checked for sense (texts, finite numbers). No
 //! message may hold a zero-sized element type or a recursive type: the limit does not bound those.
 
 use bincode::{
@@ -75,8 +75,8 @@ impl Message for ClientMessage {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Join { name, code } => {
-                at_most(name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
-                at_most(
+                shown(name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+                shown(
                     code.as_deref().unwrap_or_default(),
                     MAX_CODE_BYTES,
                     "the match code is longer than 32 bytes",
@@ -95,19 +95,16 @@ impl Message for ServerMessage {
             Self::Moved(update) => update.validate(),
             Self::MovedBoth(updates) => updates.iter().try_for_each(Move::validate),
             Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
-            Self::Welcome { .. }
-            | Self::Waiting
-            | Self::PeerLeft { .. }
-            | Self::Pong(_)
-            | Self::Draining { .. } => Ok(()),
+            Self::PeerLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
+            Self::Welcome { .. } | Self::Waiting | Self::Pong(_) | Self::Draining { .. } => Ok(()),
         }
     }
 }
 
 impl Started {
     fn validate(&self) -> Result<(), CodecError> {
-        at_most(&self.peer_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
-        at_most(&self.peer_transport, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")?;
+        shown(&self.peer_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+        shown(&self.peer_transport, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")?;
         let [a, b] = self.positions;
         finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
         if self.player > 1 { Err(CodecError::BadValue("there are players 0 and 1")) } else { Ok(()) }
@@ -120,8 +117,15 @@ impl Move {
     }
 }
 
-fn at_most(text: &str, max: usize, what: &'static str) -> Result<(), CodecError> {
-    if text.len() > max { Err(CodecError::BadValue(what)) } else { Ok(()) }
+/// A text that people see: not too long, and nothing in it that moves a terminal's cursor or forges a line of a log.
+fn shown(text: &str, max: usize, too_long: &'static str) -> Result<(), CodecError> {
+    if text.len() > max {
+        Err(CodecError::BadValue(too_long))
+    } else if text.contains(char::is_control) {
+        Err(CodecError::BadValue("a control character in a name or code"))
+    } else {
+        Ok(())
+    }
 }
 
 fn finite(numbers: &[f32]) -> Result<(), CodecError> {

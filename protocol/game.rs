@@ -15,9 +15,9 @@ pub const VELOCITY: f32 = 5.0;
 /// Where players 0 and 1 begin: the top and the bottom of the left side.
 pub const START: [Position; 2] = [Position { x: 0.0, y: 0.0 }, Position { x: 0.0, y: ARENA - PLAYER }];
 
-/// Time between two accepted moves that counts, at most: a player who was cut off may have walked on for two
-/// seconds, but cannot save up the right to jump further.
-const CATCH_UP_MAX_US: u64 = 2_000_000;
+/// Time between two accepted moves that counts, at most: a player who was cut off may have walked on for a second,
+/// half of the arena, but cannot save up the right to jump further.
+const CATCH_UP_MAX_US: u64 = 1_000_000;
 /// What the sum of many small steps may be off by, in units: a hundredth of a pixel on any screen.
 const ROUNDING: f32 = 0.01;
 
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn the_walls_hold_and_a_long_silence_earns_two_seconds() {
+    fn the_walls_hold_and_a_long_silence_earns_one_second() {
         let edge = ARENA - PLAYER;
         assert_eq!(check(&at(edge, 0.0, 0), &at(edge, 5.0, 20_000)), Ok(()));
         for (x, y) in [(-0.1, 0.0), (edge + 0.1, 0.0), (0.0, -1.0), (0.0, edge + 1.0)] {
             assert!(matches!(check(&at(0.0, 0.0, 0), &at(x, y, 1_000_000)), Err(Illegal::OutsideArena(_))));
         }
-        assert_eq!(reach(3_600_000_000), 2.0 * 60.0 * 5.0);
+        assert_eq!(reach(3_600_000_000), 60.0 * 5.0);
     }
 
     proptest! {

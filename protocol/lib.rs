@@ -49,7 +49,7 @@ pub enum ClientMessage {
     Leave,
     /// Where this player is. State lane.
     Move(Move),
-    /// Asks for a [`Pong`]. Control lane, ten a second at most.
+    /// Asks for a [`Pong`]. Control lane; ten a second are plenty.
     Ping {
         /// The client's clock at sending, in µs.
         sent_us: u64,
@@ -197,10 +197,12 @@ pub enum Ending {
     TooManyCorrections = 0x106,
     /// The server is going down.
     ShuttingDown = 0x107,
+    /// More messages a second than the server takes.
+    TooManyMessages = 0x108,
 }
 
 impl Ending {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Done,
         Self::VersionMismatch,
         Self::ServerFull,
@@ -209,6 +211,7 @@ impl Ending {
         Self::JoinTimeout,
         Self::TooManyCorrections,
         Self::ShuttingDown,
+        Self::TooManyMessages,
     ];
 
     /// The code in the goodbye.

@@ -127,7 +127,16 @@ impl Server {
         options: &Options,
     ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
-        command.args(["--supervised", "--counters", "--drain", "5", "--max-connections", "10000"]);
+        command.args([
+            "--supervised",
+            "--counters",
+            "--drain",
+            "5",
+            "--max-connections",
+            "10000",
+            "--max-messages",
+            "1000000",
+        ]);
         command.args(["--relay", &relay.to_string(), "--congestion", options.congestion.name()]);
         if !options.nodelay {
             command.arg("--nagle");

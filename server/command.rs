@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    io::Write,
+    io::{IsTerminal, Write},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -56,6 +56,10 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
+    /// Messages a second that a player may send, all kinds together
+    #[arg(long, default_value_t = Config::default().messages_per_s_max)]
+    max_messages: u32,
+
     /// Seconds that matches may go on after SIGTERM or Ctrl-C
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     drain: u64,
@@ -102,7 +106,10 @@ pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
 
 fn init_logging(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // Set already if the caller logs, too; then that one is right.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -144,6 +151,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let config = Config {
         relay: args.relay,
         connections_max: args.max_connections,
+        messages_per_s_max: args.max_messages,
         drain_timeout: Duration::from_secs(args.drain),
         ..Config::default()
     };

@@ -33,6 +33,9 @@ pub struct Config {
     pub connections_max: usize,
     /// From the connection to the first join. Ours takes a round trip; ten seconds is a very bad link's.
     pub join_timeout: Duration,
+    /// Messages that a player may send a second, all kinds together. Sixteen times what the fastest client of ours sends
+    /// (240 moves); a flood above it would take the server's one thread from everybody else.
+    pub messages_per_s_max: u32,
     /// How long matches may go on after the server was told to end.
     pub drain_timeout: Duration,
 }
@@ -43,6 +46,7 @@ impl Default for Config {
             relay: RelayPolicy::Other,
             connections_max: 1_000,
             join_timeout: Duration::from_secs(10),
+            messages_per_s_max: 4_000,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -53,8 +57,9 @@ impl Default for Config {
 pub async fn run(listeners: Vec<Listener>, config: Config, shutdown: CancellationToken) -> Snapshot {
     let lobby = Arc::new(Lobby::new(config));
     let sessions = TaskTracker::new();
-    for listener in listeners {
-        tokio::spawn(accept_all(listener, lobby.clone(), sessions.clone(), shutdown.clone()));
+    let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
+    for listener in &listeners {
+        tokio::spawn(accept_all(listener.clone(), lobby.clone(), sessions.clone(), shutdown.clone()));
     }
     shutdown.cancelled().await;
 
@@ -67,11 +72,18 @@ pub async fn run(listeners: Vec<Listener>, config: Config, shutdown: Cancellatio
             tracing::warn!("{} sessions did not end in time", sessions.len());
         }
     }
+    // A goodbye over QUIC is the listener's to send, and to send again if it is lost.
+    let goodbyes = async {
+        for listener in &listeners {
+            listener.flush_goodbyes().await;
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbyes).await;
     lobby.counters.snapshot()
 }
 
 async fn accept_all(
-    listener: Listener,
+    listener: Arc<Listener>,
     lobby: Arc<Lobby>,
     sessions: TaskTracker,
     shutdown: CancellationToken,

@@ -182,6 +182,7 @@ impl Lobby {
         peer.say(&ServerMessage::PeerLeft { game: game.game, reason, positions: game.positions() });
         if state.draining {
             peer.sender.close(shutting_down());
+            player.sender.close(shutting_down());
         }
     }
 

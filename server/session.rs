@@ -51,10 +51,13 @@ pub(crate) async fn run(accepting: Accepting, lobby: Arc<Lobby>) {
         Err(refusal) => refusal,
         Ok(player) => {
             let over = play(&lobby, &player, &mut receiver).await;
-            lobby.remove(&player, leave_reason(&over));
+            let reason = leave_reason(&over);
+            lobby.remove(&player, reason);
+            if reason == LeaveReason::Expelled {
+                lobby.counters.expelled.increment();
+            }
             match over {
                 Over::Expelled(goodbye) => {
-                    lobby.counters.expelled.increment();
                     tracing::info!(%remote, "expelled: {goodbye}");
                     goodbye
                 }
@@ -77,14 +80,47 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
     if let Err(over) = begun {
         return over;
     }
+    let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     loop {
         let step = match receiver.recv().await {
-            Ok((lane, bytes)) => on_message(lobby, player, lane, &bytes),
+            Ok((lane, bytes)) => {
+                allowance.take().map_err(Over::from).and_then(|()| on_message(lobby, player, lane, &bytes))
+            }
             Err(reason) => Err(reason.into()),
         };
         if let Err(over) = step {
             return over;
         }
+        // Many messages can wait in one buffer; other sessions get their turn between them.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// A token bucket that holds a second's messages: a burst after a stall passes, a flood does not.
+struct Allowance {
+    per_s: u32,
+    left: u32,
+    refilled_us: u64,
+}
+
+impl Allowance {
+    fn new(per_s: u32) -> Self {
+        Self { per_s, left: per_s, refilled_us: clock::now_us() }
+    }
+
+    /// Looks at the clock only when the bucket is empty.
+    fn take(&mut self) -> Result<(), Goodbye> {
+        if self.left == 0 {
+            let now_us = clock::now_us();
+            let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
+            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(self.per_s);
+            self.refilled_us = now_us;
+        }
+        self.left = self.left.checked_sub(1).ok_or_else(|| {
+            let reason = format!("more than {} messages a second: send less often", self.per_s);
+            Goodbye::new(Ending::TooManyMessages.code(), reason)
+        })?;
+        Ok(())
     }
 }
 
@@ -138,6 +174,9 @@ fn unexpected(what: &str) -> Goodbye {
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
         Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == Ending::Done.code() => LeaveReason::Left,
+        Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == Ending::ShuttingDown.code() => {
+            LeaveReason::Left
+        }
         Over::Closed(CloseReason::IdleTimeout(_)) => LeaveReason::TimedOut,
         Over::Closed(CloseReason::Peer(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
             LeaveReason::Disconnected

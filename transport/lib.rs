@@ -78,6 +78,10 @@ trait Listen: Send + Sync {
     fn local_addr(&self) -> SocketAddr;
     /// The next peer that knocks; cancel safe. The handshake is the returned future's.
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>>;
+    /// Returns once the goodbyes of connections that ended are out, where that is the listener's to do.
+    fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 type Handshake = BoxFuture<'static, Result<Connection, ConnectError>>;
@@ -238,6 +242,11 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Accepting> {
         let (remote_addr, handshake) = self.inner.accept().await?;
         Ok(Accepting { kind: self.kind, remote_addr, handshake, options: self.options.clone() })
+    }
+
+    /// Waits until the goodbyes of its connections are out; put a time limit around it. For the end of a program.
+    pub async fn flush_goodbyes(&self) {
+        self.inner.flush_goodbyes().await;
     }
 }
 

@@ -42,6 +42,8 @@ const BACKLOG: u32 = 1024;
 const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
+/// How finely the idle timeout is kept: a connection is declared dead at most a quarter of a keep-alive late.
+const BEATS_PER_KEEP_ALIVE: u32 = 4;
 const ALPN: &str = "netduel-tls/1";
 
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
@@ -194,7 +196,7 @@ fn connection(
         ending: OnceLock::new(),
         encrypted: kind.capabilities().encrypted,
     });
-    let mut heartbeat = tokio::time::interval(options.keep_alive);
+    let mut heartbeat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
     let receiver = TcpReceiver {
@@ -202,6 +204,7 @@ fn connection(
         frames: FrameReader::new(options.read_deadline),
         heartbeat,
         quiet_beats: 0,
+        unwritten_beats: 0,
         leftovers: kind.capabilities().encrypted,
         options: options.clone(),
     };
@@ -371,6 +374,8 @@ struct TcpReceiver {
     heartbeat: Interval,
     /// Heartbeats since the peer was last heard: counting them spares the hot path a look at the clock.
     quiet_beats: u32,
+    /// Heartbeats since this side last wrote.
+    unwritten_beats: u32,
     /// The TLS handshake may have read, and decrypted, messages that came right behind it.
     leftovers: bool,
     options: Options,
@@ -421,15 +426,17 @@ impl TcpReceiver {
     /// Keep-alive and idle timeout, once per beat.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         while self.heartbeat.poll_tick(cx).is_ready() {
-            self.quiet_beats += 1;
-            if self.options.keep_alive * self.quiet_beats >= self.options.idle_timeout {
+            // The first beat comes anywhere within a period after a message, so it is not counted.
+            if self.heartbeat.period() * self.quiet_beats >= self.options.idle_timeout {
                 return Err(CloseReason::IdleTimeout(self.options.idle_timeout));
             }
+            self.quiet_beats += 1;
             let mut out = self.shared.out();
-            if !std::mem::take(&mut out.wrote) {
+            self.unwritten_beats = if std::mem::take(&mut out.wrote) { 0 } else { self.unwritten_beats + 1 };
+            if self.unwritten_beats == BEATS_PER_KEEP_ALIVE {
+                self.unwritten_beats = 0;
                 // Full means that plenty is waiting to be written: no need to say that we live.
                 let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
-                self.shared.flush(&mut out)?;
             }
         }
         Ok(())
@@ -460,8 +467,8 @@ impl TcpReceiver {
                     }
                 }
             }
-            self.poll_flush(cx)?;
             self.poll_heartbeat(cx)?;
+            self.poll_flush(cx)?;
             if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
                 return Poll::Ready(Err(reason));
             }

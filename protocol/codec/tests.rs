@@ -131,6 +131,12 @@ fn values_without_sense_are_refused() {
     assert!(matches!(bad(&name), Err(CodecError::BadValue(_))));
     let code = ClientMessage::Join { name: String::new(), code: Some("x".repeat(MAX_CODE_BYTES + 1)) };
     assert!(matches!(bad(&code), Err(CodecError::BadValue(_))));
+    for name in ["\u{1b}[2J", "a\nb", "\u{9b}x"] {
+        assert!(matches!(
+            bad(&ClientMessage::Join { name: name.into(), code: None }),
+            Err(CodecError::BadValue(_))
+        ));
+    }
     let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
     assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());
     // A length that lies: refused before memory is asked for.

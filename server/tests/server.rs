@@ -24,6 +24,11 @@ struct Server {
 }
 
 impl Server {
+    /// Scripts run faster than real time, so the limit on messages is out of their way.
+    fn for_scripts() -> Self {
+        Self::start(Config { messages_per_s_max: u32::MAX, ..Config::default() })
+    }
+
     fn start(config: Config) -> Self {
         let identity = Identity::generate(&["localhost".into()]).expect("identity");
         let kinds = TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]);
@@ -143,7 +148,7 @@ async fn scripted_match(server: &Server, kinds: [TransportKind; 2], moves: u64) 
 
 #[tokio::test]
 async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
-    let server = Server::start(Config::default());
+    let server = Server::for_scripts();
     for kinds in every_pair() {
         scripted_match(&server, kinds, 10_000).await;
     }
@@ -297,6 +302,56 @@ async fn misdeeds_are_answered_with_a_typed_goodbye_and_harm_no_witness() {
         }
         tokio::join!(ada.close(), grace.close());
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
+    let server = Server::start(Config { messages_per_s_max: 500, ..Config::default() });
+    for kind in TransportKind::ALL {
+        let [mut ada, mut grace] = server.matched([kind, kind], "witness").await;
+        let [flooder, mut victim] = server.matched([kind, kind], "flooded").await;
+        let flood = async {
+            let mut flooder = flooder;
+            loop {
+                // Over a lane that must arrive, and in step with its answers, so that nothing is lost on the way.
+                if let Err(error) = flooder.ping() {
+                    break error;
+                }
+                if let Err(error) = flooder.next_event().await {
+                    break error;
+                }
+            }
+        };
+        let error = timeout(PATIENCE, flood).await.expect("an end in time");
+        assert!(
+            matches!(error, PlayError::Refused { ending: Ending::TooManyMessages, .. }),
+            "{kind}: {error}"
+        );
+        assert!(matches!(event(&mut victim).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+        victim.close().await;
+
+        ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+        assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }), "{kind}");
+        tokio::join!(ada.close(), grace.close());
+    }
+    let counters = server.stop().await;
+    assert_eq!(counters.expelled, TransportKind::ALL.len() as u64);
+
+    let server = Server::for_scripts();
+    let kind = TransportKind::ALL[0];
+    let [mut cheat, mut victim] = server.matched([kind, kind], "cheat").await;
+    let error = loop {
+        // Takes every correction in and jumps again.
+        if let Err(error) = cheat.send_move(Position { x: 500.0, y: 500.0 }, 0) {
+            break error;
+        }
+        if let Err(error) = cheat.next_event().await {
+            break error;
+        }
+    };
+    assert!(matches!(error, PlayError::Refused { ending: Ending::TooManyCorrections, .. }), "{error}");
+    assert!(matches!(event(&mut victim).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
     server.stop().await;
 }
 

@@ -36,6 +36,7 @@ cases![
     a_dropped_connection_says_goodbye,
     a_full_control_lane_ends_the_connection,
     quiet_connections_stay_alive,
+    a_silent_peer_is_given_up_after_the_idle_timeout,
     messages_right_behind_the_handshake_arrive,
     nobody_there_is_a_typed_error,
     only_trusted_certificates_are_accepted,
@@ -301,6 +302,28 @@ async fn quiet_connections_stay_alive(kind: TransportKind) {
     let quiet = async { tokio::join!(client.receiver.recv(), server.receiver.recv()) };
     assert!(timeout(options.idle_timeout * 3, quiet).await.is_err(), "nothing is said, and nobody hangs up");
     echo_works(&mut client, &mut server).await;
+}
+
+async fn a_silent_peer_is_given_up_after_the_idle_timeout(kind: TransportKind) {
+    if kind == TransportKind::MEMORY {
+        return; // Its peer cannot fall silent: it is here.
+    }
+    // The server sends keep-alives far too seldom for what the client waits, and says nothing else.
+    let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
+    let idle_timeout = Duration::from_millis(400);
+    let impatient = Options { keep_alive: idle_timeout / 2, idle_timeout, ..Options::default() };
+    let server = serve(kind, &seldom);
+    let (client, accepted) = tokio::join!(server.connect(&impatient), server.accept());
+    let mut receiver = client.receiver;
+    if kind.capabilities().state_may_drop || raw_tcp(server.listener.local_addr()).await.is_none() {
+        // Over QUIC a keep-alive is answered by the stack, whatever its user does: only a dead peer is silent.
+        drop((accepted, receiver));
+        return;
+    }
+    let start = std::time::Instant::now();
+    assert_eq!(recv(&mut receiver).await, Err(CloseReason::IdleTimeout(idle_timeout)));
+    assert!(start.elapsed() >= idle_timeout, "not before its time");
+    drop(accepted);
 }
 
 async fn messages_right_behind_the_handshake_arrive(kind: TransportKind) {
