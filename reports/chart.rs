@@ -70,9 +70,14 @@ pub(crate) fn tails(
         return chart(title, "Too few samples.", &[], &Markup::default());
     };
     let x = Axis { log: true, from, to: to * 1.05, name: "ms", format: plain, unit: "ms" };
-    let bottom = 10f64.powf(least.log10().floor());
-    let y =
-        Axis { log: true, from: bottom, to: 1.0, name: "share beyond", format: share_text, unit: "beyond" };
+    let y = Axis {
+        log: true,
+        from: least * 0.8,
+        to: 1.0,
+        name: "share beyond",
+        format: share_text,
+        unit: "beyond",
+    };
     let mut key: Vec<(TransportKind, Option<u64>)> =
         samples.iter().map(|(kind, samples)| (*kind, samples.quantile_us(0.99))).collect();
     key.sort_by_key(|(_, p99_us)| p99_us.unwrap_or(u64::MAX));
@@ -116,8 +121,8 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
         .flat_map(|row| summary::repeats_of(results, &row.key))
         .filter(|run| run.key.repeat == repeat)
         .collect();
-    let strips: Vec<Strip> = runs.iter().map(|run| strip(run)).collect();
     let window_s = results.scenario.duration_ms as f64 / 1e3;
+    let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
     let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
     if highest <= 0.0 {
         return chart(title, "None was recorded.", &[], &Markup::default());
@@ -131,7 +136,7 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
         unit: "s",
     };
     let y =
-        Axis { log: false, from: 0.0, to: plot::nice(highest), name: "age, ms", format: plain, unit: "ms" };
+        Axis { log: false, from: 0.0, to: plot::end_of(highest), name: "age, ms", format: plain, unit: "ms" };
     let shades =
         runs.iter().find_map(|run| run.link.as_ref()).map(|link| bad(link, window_s)).unwrap_or_default();
     let mut note = format!("Repeat {}: mean of all players, and above it the oldest of them.", repeat + 1);
@@ -144,7 +149,7 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
     chart(title, &note, &[], &plot::strips(title, x, y, &shades, &strips))
 }
 
-fn strip(run: &RunResult) -> Strip {
+fn strip(run: &RunResult, window_s: f64) -> Strip {
     let series = &run.load.stats.age_over_time;
     let middle_s = |index: usize| (index as f64 + 0.5) * series.slot_us as f64 / 1e6;
     let point = |(index, slot): (usize, &AgeSlot)| {
@@ -154,7 +159,8 @@ fn strip(run: &RunResult) -> Strip {
     Strip {
         class: class_of(run.key.transport),
         name: run.key.transport.to_string(),
-        points: series.slots.iter().enumerate().filter_map(point).collect(),
+        // The window's end may reach a hair into a slot of its own.
+        points: series.slots.iter().enumerate().filter_map(point).filter(|at| at.0 < window_s).collect(),
         events: drops.map(|drop| drop.at_ns as f64 / 1e9).collect(),
     }
 }
@@ -214,7 +220,7 @@ pub(crate) fn over_rate(rows: &[&Row], title: &str, column: &Column, unit: f64) 
     let y = Axis {
         log: false,
         from: 0.0,
-        to: plot::nice(highest),
+        to: plot::end_of(highest),
         name: column.heading,
         format: plain,
         unit: "",

@@ -8,7 +8,7 @@ use crate::{
     chart, checks,
     results::Results,
     summary::{Row, Summary},
-    tables::{self, AGE_P99, COST, COST_DETAIL, CPU, Column, FIGURES, FRESH, Group, Table},
+    tables::{self, AGE_P99, COST, COST_DETAIL, CPU, Cell, Column, FIGURES, FRESH, Group, Heading, Table},
     win_map::Verdict,
 };
 
@@ -17,6 +17,8 @@ const SCRIPT: &str = include_str!("html/script.js");
 
 /// Groups shown at once; where there are more, only the first of each link is open.
 const GROUPS_OPEN_MAX: usize = 4;
+/// Cells with more characters than this wrap.
+const LONG_TEXT: usize = 24;
 
 /// The whole page.
 pub fn html(results: &Results, verdict: &Verdict) -> String {
@@ -33,7 +35,7 @@ pub fn html(results: &Results, verdict: &Verdict) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (intro(results))
+                (intro(results, &groups, verdict))
                 main {
                     (verdict_section(verdict))
                     (links_section(results, &groups))
@@ -54,7 +56,7 @@ pub fn html(results: &Results, verdict: &Verdict) -> String {
     page.into_string()
 }
 
-fn intro(results: &Results) -> Markup {
+fn intro(results: &Results, groups: &[Group<'_>], verdict: &Verdict) -> Markup {
     let scenario = &results.scenario;
     let list = |items: &[u32]| items.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let facts = [
@@ -70,9 +72,11 @@ fn intro(results: &Results) -> Markup {
             h1 { "Transports compared" }
             p class="lead" {
                 "Two players send each other small moves through a relay, and only the newest move counts: which transport "
-                "keeps what each sees of the other youngest, and what does that cost the server? "
-                "Read the age first, since it is what a player sees and counts what was lost as well as what was late; a "
-                "figure is of all repeats together, and a difference within their spread (point at a figure) is none."
+                "keeps what each sees of the other youngest, and what does that cost the server?"
+            }
+            p {
+                "Read the age first: it is what a player sees, and it counts what was lost as well as what was late. Every "
+                "figure is of all repeats together; a difference within their spread is none."
             }
             ul class="facts" { @for fact in &facts { li { (fact) } } }
             ul class="kinds" {
@@ -80,12 +84,28 @@ fn intro(results: &Results) -> Markup {
                     li class=(chart::class_of(*kind)) { (chart::swatch()) b { (kind) } span { (kind.summary()) } }
                 }
             }
+            (contents(groups, verdict))
+        }
+    }
+}
+
+fn contents(groups: &[Group<'_>], verdict: &Verdict) -> Markup {
+    let mut links: Vec<&str> = groups.iter().map(|group| group.rows[0].key.link.as_str()).collect();
+    links.dedup();
+    html! {
+        nav {
+            @if !verdict.is_empty() { a href="#verdict" { "Verdict" } }
+            @for link in links { a href=(format!("#link-{link}")) { "On " (link) } }
+            a href="#cost" { "Cost" }
+            a href="#settings" { "Settings" }
+            a href="#trust" { "May this be believed?" }
+            a href="#provenance" { "Run it again" }
         }
     }
 }
 
 fn verdict_section(verdict: &Verdict) -> Markup {
-    if verdict.paragraphs.is_empty() && verdict.win_map.is_none() {
+    if verdict.is_empty() {
         return Markup::default();
     }
     html! {
@@ -122,6 +142,7 @@ fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
             section id=(format!("link-{}", link_of(&of_link[0]))) {
                 h2 { "On " (link_of(&of_link[0])) }
                 @if of_link.len() == 1 {
+                    p class="scope" { (of_link[0].title) }
                     (group_part(results, &of_link[0]))
                 } @else {
                     (rate_part(of_link))
@@ -139,8 +160,11 @@ fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
 
 fn group_part(results: &Results, group: &Group<'_>) -> Markup {
     html! {
-        p class="scope" { (group.title) }
         (table(&tables::figures(&group.rows, FIGURES)))
+        details class="meanings" {
+            summary { "How far the repeats lay apart" }
+            (table(&tables::spread(&group.rows)))
+        }
         div class="charts" {
             (chart::tails(results, &group.rows, "Age tail.",
                 "How much of the time a position is older than this; further left is better. With the age at p99:",
@@ -211,7 +235,7 @@ fn trust_section(results: &Results, summary: &Summary) -> Markup {
             h2 { "May this be believed?" }
             p {
                 @if failed == 0 { "All " (checks.len()) " self-checks passed." }
-                @else { (failed) " of " (checks.len()) " self-checks did not pass; the warnings say what that touches." }
+                @else { (failed) " of " (checks.len()) " self-checks did not pass: see those marked ✗." }
             }
             (table(&checks::table(&checks)))
             @if !summary.warnings.is_empty() {
@@ -265,7 +289,7 @@ fn table(table: &Table) -> Markup {
                             @for (cell, heading) in row.iter().zip(&table.headings) {
                                 @match cell.text.parse::<TransportKind>() {
                                     Ok(kind) => (kind_cell(kind)),
-                                    Err(_) => td class=[heading.number.then_some("number")] title=[&cell.note] { (cell.text) },
+                                    Err(_) => td class=[class_of(cell, heading)] title=[&cell.note] { (cell.text) },
                                 }
                             }
                         }
@@ -274,6 +298,12 @@ fn table(table: &Table) -> Markup {
             }
         }
     }
+}
+
+/// Numbers stand to the right, and long texts may wrap.
+fn class_of(cell: &Cell, heading: &Heading) -> Option<&'static str> {
+    let long = cell.text.chars().count() > LONG_TEXT;
+    if heading.number { Some("number") } else { long.then_some("long") }
 }
 
 /// The name of a transport, at the head of a row, with its line.

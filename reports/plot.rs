@@ -8,14 +8,13 @@ const WIDTH: f64 = 400.0;
 /// Where the plotted area lies.
 const LEFT: f64 = 44.0;
 const RIGHT: f64 = WIDTH - 10.0;
-const TOP: f64 = 10.0;
-/// Height of the area of a plot of lines.
+const TOP: f64 = 20.0;
+/// Height of the area.
 const AREA_HEIGHT: f64 = 240.0;
 /// Below the area: numbers and the axis' name.
 const FOOT: f64 = 36.0;
-/// Height of a strip, and the gap below it for its losses.
-const STRIP_HEIGHT: f64 = 42.0;
-const STRIP_GAP: f64 = 12.0;
+/// Below each strip, for its events.
+const STRIP_GAP: f64 = 13.0;
 /// Points nearer to the last drawn one than this in both directions, in pixels, are left out.
 const POINT_DISTANCE: f64 = 0.7;
 /// A wider range of a logarithmic axis is marked at powers of ten alone.
@@ -61,14 +60,19 @@ impl Axis {
     }
 }
 
-/// The next larger of 1, 2, 5, 10 and so on.
-pub(crate) fn nice(value: f64) -> f64 {
+/// The next larger of 1, 2, 5, 10 and so on: a distance between marks.
+fn nice(value: f64) -> f64 {
+    rounded_up(value, &[1.0, 2.0, 5.0])
+}
+
+/// The next larger value of two digits: an end of an axis.
+pub(crate) fn end_of(value: f64) -> f64 {
+    rounded_up(value, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0])
+}
+
+fn rounded_up(value: f64, steps: &[f64]) -> f64 {
     let power = 10f64.powf(value.max(1e-9).log10().floor());
-    [1.0, 2.0, 5.0]
-        .map(|step| step * power)
-        .into_iter()
-        .find(|it| *it >= value * 0.999)
-        .unwrap_or(10.0 * power)
+    steps.iter().map(|step| step * power).find(|it| *it >= value * 0.999).unwrap_or(10.0 * power)
 }
 
 /// An axis on its place.
@@ -127,7 +131,7 @@ impl Pick {
     }
 }
 
-/// Lines over two axes.
+/// Lines over two axes; the first is drawn over all others.
 pub(crate) fn lines(label: &str, x: Axis, y: Axis, pick: Pick, lines: &[Line]) -> Markup {
     let bottom = TOP + AREA_HEIGHT;
     let (x, y) = (x.at(LEFT, RIGHT), y.at(bottom, TOP));
@@ -136,8 +140,8 @@ pub(crate) fn lines(label: &str, x: Axis, y: Axis, pick: Pick, lines: &[Line]) -
             data-pick=(pick.name()) data-x=(x.data()) data-y=(y.data()) {
             (grid_x(x, bottom))
             (grid_y(y))
-            text class="name" x="2" y=(px(TOP - 1.0)) { (y.axis.name) }
-            @for line in lines {
+            text class="name" x="2" y=(px(TOP - 9.0)) { (y.axis.name) }
+            @for line in lines.iter().rev() {
                 g class=(line.class) {
                     @for (at, low, high) in &line.ranges {
                         path class="range" d=(format!("M{0} {1}V{2}", px(x.px(*at)), px(y.px(*low)), px(y.px(*high)))) {}
@@ -208,7 +212,8 @@ pub(crate) struct Strip {
 /// Strips under each other, over the same time and with the same height for the same value; `shades` are times, from
 /// and to, in which something lay over all of them.
 pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strips: &[Strip]) -> Markup {
-    let bottom = TOP + strips.len() as f64 * (STRIP_HEIGHT + STRIP_GAP);
+    let bottom = TOP + AREA_HEIGHT;
+    let height = AREA_HEIGHT / strips.len().max(1) as f64;
     let x = x.at(LEFT, RIGHT);
     html! {
         svg class="plot strips" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
@@ -220,16 +225,16 @@ pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strip
                 }
             }
             (grid_x(x, bottom))
-            text class="name" x="2" y=(px(TOP - 1.0)) { (y.name) }
+            text class="name" x="2" y=(px(TOP - 9.0)) { (y.name) }
             @for (index, strip) in strips.iter().enumerate() {
-                (one_strip(strip, x, y, TOP + index as f64 * (STRIP_HEIGHT + STRIP_GAP)))
+                (one_strip(strip, x, y, TOP + index as f64 * height, height - STRIP_GAP))
             }
         }
     }
 }
 
-fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64) -> Markup {
-    let floor = top + STRIP_HEIGHT;
+fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup {
+    let floor = top + height;
     let scale = y.at(floor, top + 2.0);
     let means: Vec<(f64, f64)> = strip.points.iter().map(|(at, mean, _)| (*at, *mean)).collect();
     let tops: Vec<(f64, f64)> = strip.points.iter().map(|(at, _, top)| (*at, *top)).collect();
@@ -267,6 +272,7 @@ mod tests {
         assert_eq!(axis(true, 0.001, 1.0).ticks().len(), 4);
         assert_eq!(axis(true, 55.0, 90.0).ticks(), [60.0, 70.0, 80.0, 90.0]);
         assert_eq!([0.3, 1.0, 2.1, 70.0].map(nice), [0.5, 1.0, 5.0, 100.0]);
+        assert_eq!([383.0, 1.0, 85.0].map(end_of), [400.0, 1.0, 100.0]);
     }
 
     #[test]

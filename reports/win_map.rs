@@ -12,6 +12,13 @@ pub struct Verdict {
     pub win_map: Option<WinMap>,
 }
 
+impl Verdict {
+    /// Nobody judged.
+    pub fn is_empty(&self) -> bool {
+        self.paragraphs.is_empty() && self.win_map.is_none()
+    }
+}
+
 /// Who wins where.
 #[derive(Clone, Debug)]
 pub struct WinMap {

@@ -50,8 +50,9 @@ for (const plot of document.querySelectorAll("svg.plot")) {
     axisY: axis(path.dataset.y || plot.dataset.y),
     points: path.getAttribute("d").slice(1).split("L").map(point => point.split(" ").map(Number)),
   })).filter(line => line.points[0].length === 2);
-  const cursor = plot.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+  const cursor = plot.appendChild(plot.querySelector("path").cloneNode());
   cursor.setAttribute("class", "cursor");
+  cursor.removeAttribute("d");
 
   const hide = () => { tip.hidden = true; cursor.removeAttribute("d"); };
   const show = event => {
@@ -63,7 +64,7 @@ for (const plot of document.querySelectorAll("svg.plot")) {
     if (!best || distance(best.point) > 40) return hide();
     const fixed = best.point[pick];
     const { height } = plot.viewBox.baseVal;
-    cursor.setAttribute("d", pick ? `M${axisX.start} ${fixed}H${axisX.end}` : `M${fixed} 10V${height - 36}`);
+    cursor.setAttribute("d", pick ? `M${axisX.start} ${fixed}H${axisX.end}` : `M${fixed} 20V${height - 36}`);
     const row = (name, text, group) => {
       const div = document.createElement("div");
       const label = document.createElement("span");
