@@ -66,10 +66,10 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
         below(results, "Moves handed to the transport late, p99", LATENESS_P99_MAX_US as f64, ms, |run| {
             run.load.lateness.quantile_us(0.99).map(|us| us as f64)
         }),
-        below(results, "CPU of one the server has", SERVER_CPU_SHARE_MAX, percent, |run| {
+        below(results, "Server's CPU time, of one processor", SERVER_CPU_SHARE_MAX, percent, |run| {
             share(run.server.cpu_us)
         }),
-        below(results, "CPU of one the players have", PLAYERS_CPU_SHARE_MAX, percent, |run| {
+        below(results, "Players' CPU time, of one processor", PLAYERS_CPU_SHARE_MAX, percent, |run| {
             share(run.players.cpu_us)
         }),
         below(

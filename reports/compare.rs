@@ -251,7 +251,7 @@ fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
         ("report.md", render::markdown(results)),
         ("report.csv", csv(results)),
     ];
-    print!("{}\n", render::terminal(results));
+    println!("{}", render::terminal(results));
     for (name, text) in reports {
         write_whole(&folder.join(name), &text)?;
         println!("report   {}", folder.join(name).display());

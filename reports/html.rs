@@ -42,7 +42,7 @@ pub fn html(results: &Results, verdict: &Verdict) -> String {
                     (cost_section(&groups))
                     section id="settings" {
                         h2 { "Settings in effect" }
-                        p { "Read back from both stacks, not copied from what was asked. " (tables::parity_note(results)) }
+                        p { "Congestion control, TLS and packet size are read back from the players' stacks at the end of a run. " (tables::parity_note(results)) }
                         (table(&tables::parity(&summary)))
                     }
                     (calibration_section(results))

@@ -322,28 +322,53 @@ pub(crate) fn parity(summary: &Summary) -> Table {
         ("lanes", false),
         ("congestion control", false),
         ("TLS", false),
-        ("largest packet B", true),
+        ("largest packet B", false),
         ("may the wire drop a move", false),
     ]);
-    let mut seen: Vec<TransportKind> = Vec::new();
+    let mut kinds: Vec<TransportKind> = Vec::new();
     for row in &summary.rows {
-        let kind = row.key.transport;
-        if seen.contains(&kind) {
-            continue;
+        if !kinds.contains(&row.key.transport) {
+            kinds.push(row.key.transport);
         }
-        seen.push(kind);
-        let known = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.into());
+    }
+    for kind in kinds {
+        let read = |value: fn(&Row) -> String| {
+            let rows = summary.rows.iter().filter(|row| row.key.transport == kind);
+            by_link(rows.map(|row| (row.key.link.as_str(), value(row))))
+        };
         let drops = kind.capabilities().state_may_drop;
         table.push([
             kind.to_string(),
             kind.summary().into(),
-            known(&row.congestion, "unknown"),
-            known(&row.tls, "none"),
-            row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string()),
+            read(|row| row.congestion.clone().unwrap_or_else(|| "unknown".into())),
+            read(|row| row.tls.clone().unwrap_or_else(|| "none".into())),
+            read(|row| row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string())),
             if drops { "yes" } else { "no: loss shows as delay" }.into(),
         ]);
     }
     table
+}
+
+/// A value, if it is the same on all links; else each with its links.
+fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
+    let mut known: Vec<(String, Vec<&str>)> = Vec::new();
+    for (link, value) in values {
+        let at = known.iter().position(|it| it.0 == value).unwrap_or_else(|| {
+            known.push((value, Vec::new()));
+            known.len() - 1
+        });
+        if !known[at].1.contains(&link) {
+            known[at].1.push(link);
+        }
+    }
+    match &known[..] {
+        [(value, _)] => value.clone(),
+        many => many
+            .iter()
+            .map(|(value, links)| format!("{value} on {}", links.join(", ")))
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
 }
 
 /// Settings that hold for all of them, beside [`parity`].
