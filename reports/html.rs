@@ -90,12 +90,13 @@ fn intro(results: &Results, groups: &[Group<'_>], verdict: &Verdict) -> Markup {
 }
 
 fn contents(groups: &[Group<'_>], verdict: &Verdict) -> Markup {
-    let mut links: Vec<&str> = groups.iter().map(|group| group.rows[0].key.link.as_str()).collect();
-    links.dedup();
+    let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
             @if !verdict.is_empty() { a href="#verdict" { "Verdict" } }
-            @for link in links { a href=(format!("#link-{link}")) { "On " (link) } }
+            @for (number, of_link) in of_links {
+                a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.link) }
+            }
             a href="#cost" { "Cost" }
             a href="#settings" { "Settings" }
             a href="#trust" { "May this be believed?" }
@@ -135,19 +136,18 @@ fn verdict_section(verdict: &Verdict) -> Markup {
 
 /// Everything of each link: a part for each rate, number of pairs and policy, and then the curves over the rate.
 fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
-    let link_of = |group: &Group<'_>| group.rows[0].key.link.clone();
     html! {
         (meanings(FIGURES))
-        @for of_link in groups.chunk_by(|a, b| link_of(a) == link_of(b)) {
-            section id=(format!("link-{}", link_of(&of_link[0]))) {
-                h2 { "On " (link_of(&of_link[0])) }
+        @for (number, of_link) in groups.chunk_by(same_link).enumerate() {
+            section id=(format!("link-{number}")) {
+                h2 { "On " (of_link[0].rows[0].key.link) }
                 @if of_link.len() == 1 {
                     p class="scope" { (of_link[0].title) }
                     (group_part(results, &of_link[0]))
                 } @else {
                     (rate_part(of_link))
-                    @for (number, group) in of_link.iter().enumerate() {
-                        details open[number == 0 || groups.len() <= GROUPS_OPEN_MAX] {
+                    @for (place, group) in of_link.iter().enumerate() {
+                        details open[place == 0 || groups.len() <= GROUPS_OPEN_MAX] {
                             summary { h3 { (group.title) } }
                             (group_part(results, group))
                         }
@@ -156,6 +156,10 @@ fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
             }
         }
     }
+}
+
+fn same_link(a: &Group<'_>, b: &Group<'_>) -> bool {
+    a.rows[0].key.link == b.rows[0].key.link
 }
 
 fn group_part(results: &Results, group: &Group<'_>) -> Markup {

@@ -51,7 +51,7 @@ fn the_page_is_whole_by_itself() {
         assert!(texts(&page, element).is_empty(), "{element}");
     }
     assert!(!text.contains("url(") && !text.contains("@import"));
-    let rows = texts(&page, "#link-wifi-busy table tbody th");
+    let rows = texts(&page, "#link-0 table tbody th");
     for kind in &results().scenario.transports {
         assert!(rows.contains(&kind.to_string()), "{kind} has a row");
     }
