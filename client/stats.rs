@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 const SAMPLES_BEYOND: f64 = 10.0;
 /// Larger values count as this: an hour, in µs. Keeps a broken clock from asking for memory.
 const VALUE_MAX_US: u64 = 3_600_000_000;
+/// Width of a slot of an [`AgeSeries`] at first, in µs: a few moves at common rates, and well below a retransmission.
+const SLOT_US: u64 = 100_000;
+/// Slots in an [`AgeSeries`] at most, a minute of the narrowest: more than a chart has pixels to show, and at about 25
+/// bytes each in a file they stay below the histograms in size.
+const SLOTS_MAX: usize = 600;
 /// A gap of more than this many send periods is a freeze: two updates in a row were missing or late.
 const FREEZE_PERIODS: u64 = 3;
 
@@ -83,6 +88,21 @@ impl Samples {
         (beyond + 1e-6 >= SAMPLES_BEYOND).then(|| self.histogram.value_at_quantile(quantile))
     }
 
+    /// The complementary distribution: values in µs, rising, each with the share of the weight (0 to 1) that lies over
+    /// it. It ends where [`Self::quantile_us`] would have too few samples to tell.
+    pub fn tail(&self) -> impl Iterator<Item = (u64, f64)> {
+        let total = self.histogram.len();
+        let share_min = SAMPLES_BEYOND / self.observations.max(1) as f64;
+        let mut over = total;
+        self.histogram
+            .iter_recorded()
+            .map(move |it| {
+                over -= it.count_at_value();
+                (it.value_iterated_to(), over as f64 / total as f64)
+            })
+            .take_while(move |(_, share)| *share >= share_min)
+    }
+
     /// The share of the weight that lies over `value_us`, from 0 to 1.
     pub fn share_over(&self, value_us: u64) -> Option<f64> {
         let total = self.histogram.len();
@@ -116,6 +136,112 @@ impl<'de> Deserialize<'de> for Samples {
     }
 }
 
+/// Age over the time of a window, in slots. When the window outlasts the slots, they become twice as wide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgeSeries {
+    /// Width of a slot in µs.
+    pub slot_us: u64,
+    /// One after another since the window opened.
+    pub slots: Vec<AgeSlot>,
+}
+
+/// The age within one slot of an [`AgeSeries`], over all players: in a file `[known_us, area_us2, max_us]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, u64)", into = "(u64, u64, u64)")]
+pub struct AgeSlot {
+    /// How long an age was known in it, in µs; with many players more than the slot's width.
+    pub known_us: u64,
+    /// The age summed over that time, in µs².
+    pub area_us2: u64,
+    /// The oldest it became, in µs.
+    pub max_us: u64,
+}
+
+impl From<(u64, u64, u64)> for AgeSlot {
+    fn from((known_us, area_us2, max_us): (u64, u64, u64)) -> Self {
+        Self { known_us, area_us2, max_us }
+    }
+}
+
+impl From<AgeSlot> for (u64, u64, u64) {
+    fn from(slot: AgeSlot) -> Self {
+        (slot.known_us, slot.area_us2, slot.max_us)
+    }
+}
+
+impl AgeSlot {
+    /// The mean over time and players in µs; `None` where no age was known.
+    pub fn mean_us(&self) -> Option<f64> {
+        (self.known_us > 0).then(|| self.area_us2 as f64 / self.known_us as f64)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.known_us = self.known_us.saturating_add(other.known_us);
+        self.area_us2 = self.area_us2.saturating_add(other.area_us2);
+        self.max_us = self.max_us.max(other.max_us);
+    }
+}
+
+impl Default for AgeSeries {
+    fn default() -> Self {
+        Self { slot_us: SLOT_US, slots: Vec::new() }
+    }
+}
+
+impl AgeSeries {
+    /// Takes in an age that grew evenly from `age_us` on, between two times in µs since the window opened.
+    fn record(&mut self, from_us: u64, to_us: u64, age_us: u64) {
+        let mut at_us = from_us;
+        while at_us < to_us {
+            while at_us / self.slot_us >= SLOTS_MAX as u64 {
+                self.widen();
+            }
+            let index = (at_us / self.slot_us) as usize;
+            let until_us = to_us.min((index as u64 + 1) * self.slot_us);
+            let known_us = until_us - at_us;
+            let begin_us = age_us.saturating_add(at_us - from_us).min(VALUE_MAX_US);
+            let part = AgeSlot {
+                known_us,
+                area_us2: begin_us.saturating_add(known_us / 2).saturating_mul(known_us),
+                max_us: begin_us + known_us,
+            };
+            self.slot(index).merge(&part);
+            at_us = until_us;
+        }
+    }
+
+    /// Adds another player's series of the same window.
+    fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        while self.slot_us < other.slot_us {
+            self.widen();
+        }
+        while other.slot_us < self.slot_us {
+            other.widen();
+        }
+        for (index, slot) in other.slots.iter().enumerate() {
+            self.slot(index).merge(slot);
+        }
+    }
+
+    fn slot(&mut self, index: usize) -> &mut AgeSlot {
+        if self.slots.len() <= index {
+            self.slots.resize(index + 1, AgeSlot::default());
+        }
+        &mut self.slots[index]
+    }
+
+    fn widen(&mut self) {
+        self.slot_us *= 2;
+        let pairs = self.slots.chunks(2).map(|pair| {
+            let mut both = pair[0];
+            pair[1..].iter().for_each(|slot| both.merge(slot));
+            both
+        });
+        self.slots = pairs.collect();
+    }
+}
+
 /// What an arrived move was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -132,6 +258,8 @@ pub struct MoveStats {
     pub one_way: Samples,
     /// Age of Information: how old the newest known position is, weighted by time (Kaul et al., INFOCOM 2012).
     pub age: Samples,
+    /// The same age over the time of the window.
+    pub age_over_time: AgeSeries,
     /// Interarrival jitter in µs: J += (|D| − J) / 16 (RFC 3550, 6.4.1).
     pub jitter_us: f64,
     /// Moves that were newer than all before them.
@@ -151,6 +279,8 @@ pub struct MoveStats {
     /// Up to when the age has been accounted.
     #[serde(skip)]
     accounted_us: u64,
+    #[serde(skip)]
+    opened_us: u64,
     #[serde(skip)]
     period_us: u64,
 }
@@ -199,8 +329,13 @@ impl MoveStats {
 
     /// Starts a new window of measurement: what was counted is forgotten, what is known is not.
     pub fn restart(&mut self, now_us: u64) {
-        let fresh_start = Self::new(self.period_us);
-        *self = Self { newest: self.newest, accounted_us: now_us, jitter_us: self.jitter_us, ..fresh_start };
+        *self = Self {
+            newest: self.newest,
+            accounted_us: now_us,
+            opened_us: now_us,
+            jitter_us: self.jitter_us,
+            ..Self::new(self.period_us)
+        };
     }
 
     /// Closes the window at `now_us`: the age that ran since the last move counts, too.
@@ -215,6 +350,7 @@ impl MoveStats {
     pub fn merge(&mut self, other: &Self) {
         self.one_way.merge(&other.one_way);
         self.age.merge(&other.age);
+        self.age_over_time.merge(&other.age_over_time);
         self.jitter_us = self.jitter_us.max(other.jitter_us);
         self.fresh += other.fresh;
         self.late += other.late;
@@ -228,6 +364,9 @@ impl MoveStats {
         if let Some(newest) = self.newest {
             let from_us = self.accounted_us.saturating_sub(newest.sent_us);
             self.age.record_span(from_us, now_us.saturating_sub(newest.sent_us));
+            let since_opening = |at_us: u64| at_us.saturating_sub(self.opened_us);
+            let (from, to) = (since_opening(self.accounted_us), since_opening(now_us));
+            self.age_over_time.record(from, to, from_us);
             self.accounted_us = now_us;
         }
     }
@@ -365,6 +504,40 @@ mod tests {
         stats.on_move(67_000, &sent(5, 50_000), 7);
         assert_eq!(stats.jitter_us, 1_000.0, "16 ms late, a sixteenth of which counts");
         assert_eq!(stats.clock_error_us, 7);
+    }
+
+    #[test]
+    fn age_over_time_has_the_areas_under_the_sawtooth_and_stays_bounded() {
+        let mut stats = MoveStats::new(50_000);
+        stats.on_move(20_000, &sent(1, 0), 0);
+        stats.restart(50_000);
+        stats.on_move(250_000, &sent(2, 240_000), 0);
+        stats.finish(260_000);
+        // From 50 to 150, then to 250 ms in its two slots; then 10 to 20 ms in the third.
+        let slots = &stats.age_over_time.slots;
+        let means: Vec<f64> = slots.iter().filter_map(AgeSlot::mean_us).collect();
+        assert_eq!(means, [100_000.0, 200_000.0, 15_000.0]);
+        assert_eq!(slots.iter().map(|slot| slot.max_us).collect::<Vec<_>>(), [150_000, 250_000, 20_000]);
+
+        let mut hour = AgeSeries::default();
+        (0..36_000).for_each(|slot| hour.record(slot * 100_000, (slot + 1) * 100_000, 0));
+        assert!(hour.slots.len() <= SLOTS_MAX);
+        assert_eq!(hour.slots.iter().map(|slot| slot.known_us).sum::<u64>(), 3_600_000_000);
+        let mut both = stats.age_over_time.clone();
+        both.merge(&hour);
+        assert_eq!((both.slot_us, both.slots.len()), (hour.slot_us, hour.slots.len()));
+        assert_eq!(both.slots[0].known_us, hour.slots[0].known_us + 210_000);
+    }
+
+    #[test]
+    fn a_tail_falls_to_what_the_samples_can_tell() {
+        let mut samples = Samples::default();
+        (1..=1_000).for_each(|value| samples.record(value * 100));
+        let tail: Vec<(u64, f64)> = samples.tail().collect();
+        assert!(tail.is_sorted_by(|a, b| a.0 < b.0 && a.1 > b.1));
+        let (value_us, share) = *tail.last().expect("points");
+        assert!(near(value_us, 99_000) && (0.01..0.016).contains(&share), "{value_us} {share}");
+        assert_eq!(Samples::default().tail().count(), 0);
     }
 
     #[test]

@@ -13,10 +13,13 @@ use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
+    csv::csv,
     harness::{self, Place, RunResult},
+    html::html,
     render,
     results::{Calibration, Failure, Provenance, Results, SCHEMA, write_whole},
     scenario::{Network, Scenario},
+    win_map::Verdict,
 };
 
 /// Starting two processes, pairing, settling and ending: what a run takes on top of its window, for the estimate.
@@ -81,7 +84,7 @@ pub struct CompareArgs {
     #[arg(long)]
     nagle: bool,
 
-    /// Folder for results.json and report.md; a new one below results/ without it
+    /// Folder for results.json and the reports; a new one below results/ without it
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -150,9 +153,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     };
     run_all(&mut results, lab.as_ref())?;
     results.save(&folder.join("results.json"))?;
-    write_whole(&folder.join("report.md"), &render::markdown(&results))?;
-    print!("{}", render::terminal(&results));
-    println!("\nreport   {}", folder.join("report.md").display());
+    write_reports(&folder, &results)?;
     println!("results  {}", folder.join("results.json").display());
     let failed = results.failures.len();
     ensure!(
@@ -240,9 +241,20 @@ fn default_folder(started_unix_s: u64) -> PathBuf {
 /// A file that is missing, damaged or of another schema.
 pub fn render_file(path: &Path) -> anyhow::Result<()> {
     let results = Results::load(path)?;
-    let report = path.with_file_name("report.md");
-    write_whole(&report, &render::markdown(&results)).context("the results were read, but")?;
-    print!("{}", render::terminal(&results));
-    println!("\nreport   {}", report.display());
+    write_reports(path.parent().unwrap_or(Path::new("")), &results).context("the results were read, but")
+}
+
+/// Prints the results, writes them in every format into `folder`, and says where.
+fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
+    let reports = [
+        ("report.html", html(results, &Verdict::default())),
+        ("report.md", render::markdown(results)),
+        ("report.csv", csv(results)),
+    ];
+    println!("{}", render::terminal(results));
+    for (name, text) in reports {
+        write_whole(&folder.join(name), &text)?;
+        println!("report   {}", folder.join(name).display());
+    }
     Ok(())
 }

@@ -22,6 +22,9 @@ use crate::{
 
 /// Until a server that was started listens.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Drops listed for each run: more than a chart can tell apart, and with about 90 bytes each they would outgrow all else
+/// in the file. The counters count them all.
+const DROPS_LISTED_MAX: usize = 1_000;
 /// On top of the time that a load has planned for: pairing, settling, closing.
 const LOAD_SLACK: Duration = Duration::from_secs(40);
 
@@ -80,6 +83,17 @@ impl Place {
             Self::Link(link) => Ok(Some(link.snapshot()?)),
         }
     }
+
+    /// Ends the link and adds the single drops of the window to what it did there: only its last report has them.
+    fn end(self, window: Option<LinkReport>) -> anyhow::Result<Option<LinkReport>> {
+        let (Self::Link(link), Some(mut window)) = (self, window) else { return Ok(None) };
+        let end_ns = (window.elapsed_ms * 1e6) as u64;
+        let whole = link.finish()?;
+        window.drops = whole.drops.into_iter().take_while(|drop| drop.at_ns < end_ns).collect();
+        window.drops_unlisted += window.drops.len().saturating_sub(DROPS_LISTED_MAX) as u64;
+        window.drops.truncate(DROPS_LISTED_MAX);
+        Ok(Some(window))
+    }
 }
 
 /// One run of a scenario.
@@ -100,6 +114,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
     };
     let Outcome { load, server: server_usage, players, link } = play(&mut place, &plan, &server, |_| {})?;
     let counters = server.stop()?;
+    let link = place.end(link)?;
     if let Some(report) = &link {
         report.valid(&Limits::default())?;
     }

@@ -90,6 +90,10 @@ impl Drop for Process {
 pub struct Usage {
     /// CPU time of all its threads that live, in µs.
     pub cpu_us: Option<u64>,
+    /// Part of it outside the kernel, in µs, counted in ticks of 10 ms: good for a share of many, not for a few.
+    pub user_us: Option<u64>,
+    /// Part of it in the kernel, counted likewise.
+    pub system_us: Option<u64>,
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
     /// Times it was put off the CPU, by its own wish or not.
@@ -102,11 +106,17 @@ impl Usage {
         let grown = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
         Self {
             cpu_us: grown(self.cpu_us, earlier.cpu_us),
+            user_us: grown(self.user_us, earlier.user_us),
+            system_us: grown(self.system_us, earlier.system_us),
             resident_bytes: self.resident_bytes,
             context_switches: grown(self.context_switches, earlier.context_switches),
         }
     }
 }
+
+/// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
+#[cfg(target_os = "linux")]
+const TICK_US: u64 = 10_000;
 
 /// From `/proc`: scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a run.
 #[cfg(target_os = "linux")]
@@ -130,8 +140,15 @@ fn usage(pid: u32) -> Usage {
             .sum()
     });
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold anything: field 14 (utime) and 15 (stime) of proc_pid_stat(5), that is 11 and 12.
+    let after_name: Vec<&str> =
+        stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+    let ticks = |field: usize| Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US);
     Usage {
         cpu_us: cpu_ns.map(|ns| ns / 1_000),
+        user_us: ticks(11),
+        system_us: ticks(12),
         resident_bytes: field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
         context_switches: switches,
     }
@@ -159,6 +176,6 @@ mod tests {
         // At least a good part of it, on a machine that others use, too.
         assert!(used.cpu_us.is_some_and(|cpu_us| cpu_us > 5_000), "{used:?}");
         assert!(used.resident_bytes.is_some_and(|bytes| bytes > 100_000), "{used:?}");
-        assert!(used.context_switches.is_some());
+        assert!(used.context_switches.is_some() && used.user_us.is_some() && used.system_us.is_some());
     }
 }

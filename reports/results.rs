@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Raised with every change of the file's form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A comparison, whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]

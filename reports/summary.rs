@@ -12,9 +12,12 @@ use crate::{
 };
 
 /// Moves handed to the transport later than this at p99 make small delays doubtful.
-const LATENESS_P99_MAX_US: u64 = 1_000;
+pub(crate) const LATENESS_P99_MAX_US: u64 = 1_000;
 /// A server that computes for more than this share of the window queues moves inside itself.
-const SERVER_CPU_SHARE_MAX: f64 = 0.8;
+pub(crate) const SERVER_CPU_SHARE_MAX: f64 = 0.8;
+
+/// A split of CPU time into user and system is shown from this many ticks of 10 ms on: one tick is 5 % of it then.
+const SPLIT_US_MIN: u64 = 20 * 10_000;
 
 /// A figure over the repeats of a run: of all of them together, and how far they lay apart.
 ///
@@ -65,6 +68,12 @@ pub struct Row {
     pub superseded_share: Option<Figure>,
     /// Server CPU per fresh move in µs.
     pub server_cpu_us: Option<Figure>,
+    /// Part of it outside the kernel in µs, by the share of the ticks.
+    pub server_user_us: Option<Figure>,
+    /// Part of it in the kernel in µs, likewise.
+    pub server_system_us: Option<Figure>,
+    /// Times the server was put off the CPU per fresh move.
+    pub server_switches: Option<Figure>,
     /// Server's resident memory in bytes.
     pub server_resident_bytes: Option<Figure>,
     /// Bytes that the server received per fresh move: whole IP packets, counted on the link where there is one, else by
@@ -72,6 +81,10 @@ pub struct Row {
     pub bytes_in: Option<Figure>,
     /// Bytes that the server sent per fresh move, counted likewise.
     pub bytes_out: Option<Figure>,
+    /// Packets that the server received per fresh move, counted where the bytes are.
+    pub packets_in: Option<Figure>,
+    /// Packets that it sent per fresh move, counted likewise.
+    pub packets_out: Option<Figure>,
     /// Share of the packets that the emulated link lost or dropped, both ways, from 0 to 1.
     pub link_lost_share: Option<Figure>,
     /// Lateness of sending at p99, in µs: the harness's own part in the delays.
@@ -85,11 +98,10 @@ pub struct Row {
 }
 
 impl Row {
-    fn of(runs: &[&RunResult]) -> Self {
+    /// Of the repeats of one combination, at least one.
+    pub(crate) fn of(runs: &[&RunResult]) -> Self {
         let samples = |pick: fn(&RunResult) -> &Samples, read: &dyn Fn(&Samples) -> Option<f64>| {
-            let mut all = Samples::default();
-            runs.iter().for_each(|run| all.merge(pick(run)));
-            Figure::of(read(&all), runs.iter().map(|run| read(pick(run))))
+            Figure::of(read(&together(runs, pick)), runs.iter().map(|run| read(pick(run))))
         };
         let quantile =
             |pick, quantile: f64| samples(pick, &|it| it.quantile_us(quantile).map(|us| us as f64));
@@ -106,6 +118,12 @@ impl Row {
         let age: fn(&RunResult) -> &Samples = |run| &run.load.stats.age;
         let fresh = |run: &RunResult| Some(run.load.stats.fresh);
         let sent = |run: &RunResult| Some(run.load.sent);
+        let split = |part: fn(&RunResult) -> Option<u64>| {
+            let ticks = |run: &RunResult| Some(run.server.user_us? + run.server.system_us?);
+            let enough = runs.iter().filter_map(|run| ticks(run)).sum::<u64>() >= SPLIT_US_MIN;
+            let scaled = |run: &RunResult| Some(run.server.cpu_us? * part(run)? / ticks(run)?.max(1));
+            ratio(&scaled, &fresh).filter(|_| enough)
+        };
         let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
         Self {
@@ -120,12 +138,17 @@ impl Row {
             fresh_share: ratio(&fresh, &sent),
             superseded_share: ratio(&superseded, &sent),
             server_cpu_us: ratio(&|run| run.server.cpu_us, &fresh),
+            server_user_us: split(|run| run.server.user_us),
+            server_system_us: split(|run| run.server.system_us),
+            server_switches: ratio(&|run| run.server.context_switches, &fresh),
             server_resident_bytes: Figure::of(
                 resident.map(|bytes| bytes as f64),
                 runs.iter().map(|run| run.server.resident_bytes.map(|bytes| bytes as f64)),
             ),
             bytes_in: ratio(&bytes_in, &fresh),
             bytes_out: ratio(&bytes_out, &fresh),
+            packets_in: ratio(&packets_in, &fresh),
+            packets_out: ratio(&packets_out, &fresh),
             link_lost_share: ratio(&|run| Some(dropped(run.link.as_ref()?)), &|run| {
                 Some(offered(run.link.as_ref()?))
             }),
@@ -137,6 +160,19 @@ impl Row {
     }
 }
 
+/// The samples of several runs in one distribution.
+pub(crate) fn together(runs: &[&RunResult], pick: fn(&RunResult) -> &Samples) -> Samples {
+    let mut all = Samples::default();
+    runs.iter().for_each(|run| all.merge(pick(run)));
+    all
+}
+
+/// The repeats of one combination.
+pub(crate) fn repeats_of<'a>(results: &'a Results, key: &RunKey) -> Vec<&'a RunResult> {
+    let first = |key: &RunKey| RunKey { repeat: 0, ..key.clone() };
+    results.runs.iter().filter(|run| first(&run.key) == first(key)).collect()
+}
+
 fn bytes_in(run: &RunResult) -> Option<u64> {
     run.link.as_ref().map_or(run.load.sent_bytes, |link| Some(link.up.total().delivered_bytes))
 }
@@ -145,7 +181,15 @@ fn bytes_out(run: &RunResult) -> Option<u64> {
     run.link.as_ref().map_or(run.load.received_bytes, |link| Some(link.down.total().offered_bytes))
 }
 
-fn dropped(link: &LinkReport) -> u64 {
+fn packets_in(run: &RunResult) -> Option<u64> {
+    run.link.as_ref().map_or(run.load.sent_packets, |link| Some(link.up.total().delivered))
+}
+
+fn packets_out(run: &RunResult) -> Option<u64> {
+    run.link.as_ref().map_or(run.load.received_packets, |link| Some(link.down.total().offered))
+}
+
+pub(crate) fn dropped(link: &LinkReport) -> u64 {
     [link.up.total(), link.down.total()].iter().map(|path| path.lost + path.queue_dropped).sum()
 }
 
@@ -272,8 +316,7 @@ impl Summary {
         let mut summary = Self { rows: Vec::new(), warnings: Vec::new() };
         summary.warn_of_circumstances(results);
         for key in keys {
-            let same = |run: &&RunResult| RunKey { repeat: 0, ..run.key.clone() } == key;
-            let runs: Vec<&RunResult> = results.runs.iter().filter(same).collect();
+            let runs = repeats_of(results, &key);
             if !runs.is_empty() {
                 let row = Row::of(&runs);
                 summary.warn(results, &row, &runs);

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use netduel_reports::{Results, Summary, markdown, terminal};
+use netduel_reports::{Results, Summary, Verdict, csv, html, markdown, terminal};
 use netduel_transport::TransportKind;
 
 fn report(args: &[&str]) -> Output {
@@ -63,18 +63,28 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
         }
     }
 
-    let written = std::fs::read_to_string(folder.path().join("report.md")).expect("report.md");
-    assert_eq!(written, markdown(&results), "the report is a function of the results file");
+    let reports = || {
+        ["report.html", "report.md", "report.csv"]
+            .map(|name| std::fs::read_to_string(folder.path().join(name)).expect(name))
+    };
+    let drawn = [html(&results, &Verdict::default()), markdown(&results), csv(&results)];
+    assert!(reports() == drawn, "every report is a function of the results file");
     assert!(stdout.starts_with(&terminal(&results)));
+    let said = stdout.lines().filter_map(|line| line.strip_prefix("report   ")).collect::<Vec<_>>();
+    assert_eq!(said.len(), 3);
+    assert!(said[0].ends_with("report.html"), "the page comes first");
     assert!(stdout.contains(&path.display().to_string()));
     for kind in TransportKind::ALL {
-        assert!(written.contains(&format!("| {kind} | ")), "{kind} has a row");
+        assert!(drawn[1].contains(&format!("| {kind} | ")), "{kind} has a row");
+        assert!(drawn[0].contains(&format!("{kind}</th>")), "{kind} has a row");
     }
 
     // Rendering again from the file alone gives the same bytes.
-    std::fs::remove_file(folder.path().join("report.md")).expect("removed");
+    for path in said {
+        std::fs::remove_file(path).expect("removed");
+    }
     assert!(report(&["render", path.to_str().expect("utf-8")]).status.success());
-    assert_eq!(std::fs::read_to_string(folder.path().join("report.md")).expect("report.md"), written);
+    assert!(reports() == drawn);
 }
 
 #[test]

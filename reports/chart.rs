@@ -1,0 +1,249 @@
+//! What is plotted: tails, age over time, curves over the rate. From results to the shapes of `plot.rs`. Pure.
+
+use maud::{Markup, html};
+use netduel_client::stats::{AgeSlot, Samples};
+use netduel_link::{Direction, LinkReport, bad_periods};
+use netduel_transport::TransportKind;
+
+use crate::{
+    harness::RunResult,
+    plot::{self, Axis, Line, Pick, Strip},
+    results::Results,
+    summary::{self, Row},
+    tables::{Column, milliseconds},
+};
+
+/// A tail is drawn from where this share of the weight is still beyond: before it, all curves are one.
+const TAIL_FROM: f64 = 0.9;
+/// Quantiles that get a dot on a tail.
+const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// The style sheet's class of a transport: the same colour and dashes everywhere.
+pub(crate) fn class_of(kind: TransportKind) -> String {
+    let number = TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len());
+    format!("t{number}")
+}
+
+/// A chart with its title, what to see in it, and what its lines are.
+fn chart(title: &str, note: &str, key: &[(TransportKind, String)], plot: &Markup) -> Markup {
+    html! {
+        figure class="chart" {
+            figcaption { strong { (title) } " " (note) }
+            @if !key.is_empty() {
+                ul class="key" {
+                    @for (kind, value) in key {
+                        li class=(class_of(*kind)) { (swatch()) (kind) " " b { (value) } }
+                    }
+                }
+            }
+            (plot)
+        }
+    }
+}
+
+/// A piece of a transport's line.
+pub(crate) fn swatch() -> Markup {
+    html! {
+        svg class="swatch" viewBox="0 0 26 10" aria-hidden="true" { path class="line" d="M1 5H25" {} }
+    }
+}
+
+/// How likely a distribution is to exceed each value, for each row of a group.
+pub(crate) fn tails(
+    results: &Results,
+    rows: &[&Row],
+    title: &str,
+    note: &str,
+    pick: fn(&RunResult) -> &Samples,
+) -> Markup {
+    let samples: Vec<(TransportKind, Samples)> = rows
+        .iter()
+        .map(|row| (row.key.transport, summary::together(&summary::repeats_of(results, &row.key), pick)))
+        .collect();
+    let lines: Vec<Line> = samples.iter().map(|(kind, samples)| tail(*kind, samples)).collect();
+    let points = || lines.iter().flat_map(|line| line.points.iter());
+    let (Some(from), Some(to), Some(least)) = (
+        points().map(|(ms, _)| *ms).reduce(f64::min),
+        points().map(|(ms, _)| *ms).reduce(f64::max),
+        points().map(|(_, share)| *share).reduce(f64::min),
+    ) else {
+        return chart(title, "Too few samples.", &[], &Markup::default());
+    };
+    let x = Axis { log: true, from, to: to * 1.05, name: "ms", format: plain, unit: "ms" };
+    let y = Axis {
+        log: true,
+        from: least * 0.8,
+        to: 1.0,
+        name: "share beyond",
+        format: share_text,
+        unit: "beyond",
+    };
+    let mut key: Vec<(TransportKind, Option<u64>)> =
+        samples.iter().map(|(kind, samples)| (*kind, samples.quantile_us(0.99))).collect();
+    key.sort_by_key(|(_, p99_us)| p99_us.unwrap_or(u64::MAX));
+    let key: Vec<(TransportKind, String)> = key
+        .into_iter()
+        .map(|(kind, p99_us)| {
+            (kind, p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64))))
+        })
+        .collect();
+    chart(title, note, &key, &plot::lines(title, x, y, Pick::Y, &lines))
+}
+
+fn tail(kind: TransportKind, samples: &Samples) -> Line {
+    let points: Vec<(f64, f64)> = samples
+        .tail()
+        .filter(|(_, share)| *share <= TAIL_FROM)
+        .map(|(us, share)| (us as f64 / 1e3, share))
+        .collect();
+    let dot = |(quantile, name): (f64, &str)| {
+        let us = samples.quantile_us(quantile)? as f64;
+        Some((us / 1e3, 1.0 - quantile, format!("{kind}: {name} {} ms", milliseconds(us))))
+    };
+    let dots = DOTS.into_iter().filter_map(dot).collect();
+    Line { class: class_of(kind), name: kind.to_string(), points, dots, ranges: Vec::new() }
+}
+
+/// Age over the time of one repeat, a strip for each row of a group: all of them met the same bad periods.
+pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
+    let title = "Age over time.";
+    let lost = |repeat: u32| -> u64 {
+        let runs = rows.iter().flat_map(|row| summary::repeats_of(results, &row.key));
+        runs.filter(|run| run.key.repeat == repeat)
+            .filter_map(|run| run.link.as_ref())
+            .map(summary::dropped)
+            .sum()
+    };
+    // The repeat with the most to see; the first of equals.
+    let repeat = (0..results.scenario.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
+    let runs: Vec<&RunResult> = rows
+        .iter()
+        .flat_map(|row| summary::repeats_of(results, &row.key))
+        .filter(|run| run.key.repeat == repeat)
+        .collect();
+    let window_s = results.scenario.duration_ms as f64 / 1e3;
+    let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
+    let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
+    if highest <= 0.0 {
+        return chart(title, "None was recorded.", &[], &Markup::default());
+    }
+    let x = Axis {
+        log: false,
+        from: 0.0,
+        to: window_s,
+        name: "seconds since the window opened",
+        format: plain,
+        unit: "s",
+    };
+    let y =
+        Axis { log: false, from: 0.0, to: plot::end_of(highest), name: "age, ms", format: plain, unit: "ms" };
+    let shades =
+        runs.iter().find_map(|run| run.link.as_ref()).map(|link| bad(link, window_s)).unwrap_or_default();
+    let mut note = format!("Repeat {}: mean of all players, and above it the oldest of them.", repeat + 1);
+    if lost(repeat) > 0 {
+        note += " Ticks below: packets that the link lost.";
+    }
+    if !shades.is_empty() {
+        note += " Shaded: when the link was bad, for all alike.";
+    }
+    chart(title, &note, &[], &plot::strips(title, x, y, &shades, &strips))
+}
+
+fn strip(run: &RunResult, window_s: f64) -> Strip {
+    let series = &run.load.stats.age_over_time;
+    let middle_s = |index: usize| (index as f64 + 0.5) * series.slot_us as f64 / 1e6;
+    let point = |(index, slot): (usize, &AgeSlot)| {
+        Some((middle_s(index), slot.mean_us()? / 1e3, slot.max_us as f64 / 1e3))
+    };
+    let drops = run.link.iter().flat_map(|link| &link.drops);
+    Strip {
+        class: class_of(run.key.transport),
+        name: run.key.transport.to_string(),
+        // The window's end may reach a hair into a slot of its own.
+        points: series.slots.iter().enumerate().filter_map(point).filter(|at| at.0 < window_s).collect(),
+        events: drops.map(|drop| drop.at_ns as f64 / 1e9).collect(),
+    }
+}
+
+/// When the link was bad either way, in seconds since the window opened.
+fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    [Direction::Up, Direction::Down]
+        .into_iter()
+        .flat_map(|direction| {
+            bad_periods(&link.spec.path(direction).loss, link.seed, direction)
+                .map(|(from_ns, to_ns)| (seconds(from_ns), seconds(to_ns)))
+                .take_while(|(from_s, _)| *from_s < window_s)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A figure over the rate, a line for each transport; `rows` differ in these two alone.
+pub(crate) fn over_rate(rows: &[&Row], title: &str, column: &Column, unit: f64) -> Markup {
+    let point = |row: &&&Row| Some((f64::from(row.key.rate_hz), (column.figure)(row)?));
+    let line = |kind: TransportKind| {
+        let points: Vec<_> =
+            rows.iter().filter(|row| row.key.transport == kind).filter_map(|row| point(&row)).collect();
+        Line {
+            class: class_of(kind),
+            name: kind.to_string(),
+            points: points.iter().map(|(hz, figure)| (*hz, figure.value / unit)).collect(),
+            dots: points
+                .iter()
+                .map(|(hz, figure)| {
+                    (
+                        *hz,
+                        figure.value / unit,
+                        format!("{kind} at {hz} Hz: {}", (column.format)(figure.value)),
+                    )
+                })
+                .collect(),
+            ranges: points.iter().map(|(hz, figure)| (*hz, figure.min / unit, figure.max / unit)).collect(),
+        }
+    };
+    let lines: Vec<Line> =
+        TransportKind::ALL.into_iter().map(line).filter(|it| !it.points.is_empty()).collect();
+    let rates = || rows.iter().map(|row| f64::from(row.key.rate_hz));
+    let highest = lines.iter().flat_map(|line| &line.ranges).map(|range| range.2).fold(0.0, f64::max);
+    let (Some(slowest), Some(fastest)) = (rates().reduce(f64::min), rates().reduce(f64::max)) else {
+        return Markup::default();
+    };
+    let x = Axis {
+        log: true,
+        from: slowest * 0.9,
+        to: fastest * 1.1,
+        name: "moves per second and player",
+        format: plain,
+        unit: "Hz",
+    };
+    let y = Axis {
+        log: false,
+        from: 0.0,
+        to: plot::end_of(highest),
+        name: column.heading,
+        format: plain,
+        unit: "",
+    };
+    let key: Vec<(TransportKind, String)> = TransportKind::ALL
+        .into_iter()
+        .filter(|kind| rows.iter().any(|row| row.key.transport == *kind))
+        .map(|kind| (kind, String::new()))
+        .collect();
+    chart(
+        title,
+        "Bars: smallest and largest of the repeats.",
+        &key,
+        &plot::lines(title, x, y, Pick::X, &lines),
+    )
+}
+
+/// A number without digits that say nothing.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn share_text(share: f64) -> String {
+    format!("{} %", plain(share * 100.0))
+}

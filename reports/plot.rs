@@ -1,0 +1,286 @@
+//! Plots as inline SVG: axes, lines, strips. Colours and dashes are the style sheet's, by class, so that a dark page
+//! recolours them; the script reads values back from the lines themselves. Knows nothing of transports. Pure.
+
+use maud::{Markup, html};
+
+/// Width of every plot in CSS pixels: it fits a phone as it is, and three fit side by side on a desk.
+const WIDTH: f64 = 400.0;
+/// Where the plotted area lies.
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = WIDTH - 10.0;
+const TOP: f64 = 20.0;
+/// Height of the area.
+const AREA_HEIGHT: f64 = 240.0;
+/// Below the area: numbers and the axis' name.
+const FOOT: f64 = 36.0;
+/// Below each strip, for its events.
+const STRIP_GAP: f64 = 13.0;
+/// Points nearer to the last drawn one than this in both directions, in pixels, are left out.
+const POINT_DISTANCE: f64 = 0.7;
+/// A wider range of a logarithmic axis is marked at powers of ten alone.
+const DECADES_FINE: f64 = 2.5;
+
+/// From values to pixels.
+#[derive(Clone, Copy)]
+pub(crate) struct Axis {
+    pub(crate) log: bool,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// What is written beside it, with its unit.
+    pub(crate) name: &'static str,
+    /// How its values are written.
+    pub(crate) format: fn(f64) -> String,
+    /// Written behind values that a pointer shows.
+    pub(crate) unit: &'static str,
+}
+
+impl Axis {
+    fn at(self, start: f64, end: f64) -> Scale {
+        Scale { axis: self, start, end }
+    }
+
+    /// Values worth a line and a number.
+    fn ticks(self) -> Vec<f64> {
+        let within = |value: &f64| (self.from * 0.999..=self.to * 1.001).contains(value);
+        if self.log {
+            let decades = (self.to / self.from).log10();
+            let steps: &[f64] = if decades > DECADES_FINE { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            let powers = self.from.log10().floor() as i32..=self.to.log10().ceil() as i32;
+            let ticks: Vec<f64> = powers
+                .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))
+                .filter(within)
+                .collect();
+            if ticks.len() >= 3 {
+                return ticks;
+            }
+        }
+        let step = nice((self.to - self.from) / 5.0);
+        let first = (self.from / step).ceil() as i64;
+        (first..first + 10).map(|number| number as f64 * step).filter(within).collect()
+    }
+}
+
+/// The next larger of 1, 2, 5, 10 and so on: a distance between marks.
+fn nice(value: f64) -> f64 {
+    rounded_up(value, &[1.0, 2.0, 5.0])
+}
+
+/// The next larger value of two digits: an end of an axis.
+pub(crate) fn end_of(value: f64) -> f64 {
+    rounded_up(value, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0])
+}
+
+fn rounded_up(value: f64, steps: &[f64]) -> f64 {
+    let power = 10f64.powf(value.max(1e-9).log10().floor());
+    steps.iter().map(|step| step * power).find(|it| *it >= value * 0.999).unwrap_or(10.0 * power)
+}
+
+/// An axis on its place.
+#[derive(Clone, Copy)]
+struct Scale {
+    axis: Axis,
+    start: f64,
+    end: f64,
+}
+
+impl Scale {
+    fn px(self, value: f64) -> f64 {
+        let Axis { log, from, to, .. } = self.axis;
+        let share = if log { (value / from).ln() / (to / from).ln() } else { (value - from) / (to - from) };
+        self.start + share.clamp(0.0, 1.0) * (self.end - self.start)
+    }
+
+    /// For the script, which turns pixels into values again.
+    fn data(self) -> String {
+        let Axis { log, from, to, unit, .. } = self.axis;
+        format!("{} {from} {to} {} {} {unit}", if log { "log" } else { "linear" }, self.start, self.end)
+    }
+}
+
+/// A pixel, to a tenth.
+fn px(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+/// One thing measured.
+pub(crate) struct Line {
+    /// Decides colour and dashes.
+    pub(crate) class: String,
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+    /// Points with a dot, and what it says.
+    pub(crate) dots: Vec<(f64, f64, String)>,
+    /// (x, lowest, highest): how far a point is uncertain.
+    pub(crate) ranges: Vec<(f64, f64, f64)>,
+}
+
+/// Which coordinate of the pointer picks the points whose values are shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Pick {
+    X,
+    Y,
+}
+
+impl Pick {
+    fn name(self) -> &'static str {
+        match self {
+            Self::X => "x",
+            Self::Y => "y",
+        }
+    }
+}
+
+/// Lines over two axes; the first is drawn over all others.
+pub(crate) fn lines(label: &str, x: Axis, y: Axis, pick: Pick, lines: &[Line]) -> Markup {
+    let bottom = TOP + AREA_HEIGHT;
+    let (x, y) = (x.at(LEFT, RIGHT), y.at(bottom, TOP));
+    html! {
+        svg class="plot" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
+            data-pick=(pick.name()) data-x=(x.data()) data-y=(y.data()) {
+            (grid_x(x, bottom))
+            (grid_y(y))
+            text class="name" x="2" y=(px(TOP - 9.0)) { (y.axis.name) }
+            @for line in lines.iter().rev() {
+                g class=(line.class) {
+                    @for (at, low, high) in &line.ranges {
+                        path class="range" d=(format!("M{0} {1}V{2}", px(x.px(*at)), px(y.px(*low)), px(y.px(*high)))) {}
+                    }
+                    path class="line" data-name=(line.name) d=(path(&line.points, x, y)) {}
+                    @for (at, value, tip) in &line.dots {
+                        circle cx=(px(x.px(*at))) cy=(px(y.px(*value))) r="3" { title { (tip) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn grid_x(x: Scale, bottom: f64) -> Markup {
+    html! {
+        g class="grid" {
+            @for tick in x.axis.ticks() {
+                path d=(format!("M{} {TOP}V{bottom}", px(x.px(tick)))) {}
+                text x=(px(x.px(tick))) y=(px(bottom + 14.0)) text-anchor="middle" { ((x.axis.format)(tick)) }
+            }
+            text class="name" x=(px(f64::midpoint(LEFT, RIGHT))) y=(px(bottom + 30.0)) text-anchor="middle" {
+                (x.axis.name)
+            }
+        }
+    }
+}
+
+fn grid_y(y: Scale) -> Markup {
+    html! {
+        g class="grid" {
+            @for tick in y.axis.ticks() {
+                path d=(format!("M{LEFT} {}H{RIGHT}", px(y.px(tick)))) {}
+                text x=(px(LEFT - 5.0)) y=(px(y.px(tick) + 3.5)) text-anchor="end" { ((y.axis.format)(tick)) }
+            }
+        }
+    }
+}
+
+fn path(points: &[(f64, f64)], x: Scale, y: Scale) -> String {
+    let mut out = String::new();
+    let mut last: Option<(f64, f64)> = None;
+    let end = points.len().saturating_sub(1);
+    for (index, (at, value)) in points.iter().enumerate() {
+        let here = (x.px(*at), y.px(*value));
+        let near = |last: (f64, f64)| {
+            (here.0 - last.0).abs() < POINT_DISTANCE && (here.1 - last.1).abs() < POINT_DISTANCE
+        };
+        if index != end && last.is_some_and(near) {
+            continue;
+        }
+        out.push_str(&format!("{}{} {}", if last.is_none() { 'M' } else { 'L' }, px(here.0), px(here.1)));
+        last = Some(here);
+    }
+    out
+}
+
+/// A strip: what one thing was over time.
+pub(crate) struct Strip {
+    pub(crate) class: String,
+    pub(crate) name: String,
+    /// (time, mean, largest).
+    pub(crate) points: Vec<(f64, f64, f64)>,
+    /// Times of single events, drawn below.
+    pub(crate) events: Vec<f64>,
+}
+
+/// Strips under each other, over the same time and with the same height for the same value; `shades` are times, from
+/// and to, in which something lay over all of them.
+pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strips: &[Strip]) -> Markup {
+    let bottom = TOP + AREA_HEIGHT;
+    let height = AREA_HEIGHT / strips.len().max(1) as f64;
+    let x = x.at(LEFT, RIGHT);
+    html! {
+        svg class="plot strips" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
+            data-pick="x" data-x=(x.data()) {
+            g class="shade" {
+                @for (from, to) in shades {
+                    rect x=(px(x.px(*from))) y=(TOP) height=(bottom - TOP)
+                        width=(px((x.px(*to) - x.px(*from)).max(1.0))) {}
+                }
+            }
+            (grid_x(x, bottom))
+            text class="name" x="2" y=(px(TOP - 9.0)) { (y.name) }
+            @for (index, strip) in strips.iter().enumerate() {
+                (one_strip(strip, x, y, TOP + index as f64 * height, height - STRIP_GAP))
+            }
+        }
+    }
+}
+
+fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup {
+    let floor = top + height;
+    let scale = y.at(floor, top + 2.0);
+    let means: Vec<(f64, f64)> = strip.points.iter().map(|(at, mean, _)| (*at, *mean)).collect();
+    let tops: Vec<(f64, f64)> = strip.points.iter().map(|(at, _, top)| (*at, *top)).collect();
+    let outline: Vec<(f64, f64)> = tops.iter().chain(means.iter().rev()).copied().collect();
+    let events: String =
+        strip.events.iter().map(|at| format!("M{} {}v7", px(x.px(*at)), px(floor + 2.0))).collect();
+    html! {
+        g class="grid" {
+            path class="floor" d=(format!("M{LEFT} {floor}H{RIGHT}")) {}
+            text x=(px(LEFT - 5.0)) y=(px(floor + 1.0)) text-anchor="end" { ((y.format)(y.from)) }
+            text x=(px(LEFT - 5.0)) y=(px(top + 9.0)) text-anchor="end" { ((y.format)(y.to)) }
+        }
+        g class=(strip.class) {
+            path class="band" d=(format!("{}Z", path(&outline, x, scale))) {}
+            path class="peak" data-name=(format!("{} oldest", strip.name)) data-y=(scale.data()) d=(path(&tops, x, scale)) {}
+            path class="line" data-name=(format!("{} mean", strip.name)) data-y=(scale.data()) d=(path(&means, x, scale)) {}
+            path class="event" d=(events) {}
+            text class="label" x=(px(RIGHT - 3.0)) y=(px(top + 10.0)) text-anchor="end" { (strip.name) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(log: bool, from: f64, to: f64) -> Axis {
+        Axis { log, from, to, name: "", format: |value| value.to_string(), unit: "" }
+    }
+
+    #[test]
+    fn ticks_are_round_and_neither_few_nor_many() {
+        assert_eq!(axis(false, 0.0, 3.0).ticks(), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(axis(true, 1.0, 60.0).ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
+        assert_eq!(axis(true, 0.001, 1.0).ticks().len(), 4);
+        assert_eq!(axis(true, 55.0, 90.0).ticks(), [60.0, 70.0, 80.0, 90.0]);
+        assert_eq!([0.3, 1.0, 2.1, 70.0].map(nice), [0.5, 1.0, 5.0, 100.0]);
+        assert_eq!([383.0, 1.0, 85.0].map(end_of), [400.0, 1.0, 100.0]);
+    }
+
+    #[test]
+    fn a_scale_puts_equal_ratios_at_equal_distances_and_clips() {
+        let scale = axis(true, 1.0, 100.0).at(0.0, 200.0);
+        assert_eq!(
+            [0.5, 1.0, 10.0, 100.0, 999.0].map(|value| scale.px(value).round()),
+            [0.0, 0.0, 100.0, 200.0, 200.0]
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! Every format of a small fixed result against what it was when somebody last looked. After a change that is meant:
+//! `cargo run -p netduel-reports -- render reports/tests/sample/results.json`, look at the page, commit. After a change of
+//! the schema: run the command at the foot of the page again.
+
+use std::path::PathBuf;
+
+use netduel_reports::{Outcome, Results, Verdict, WinCell, WinMap, csv, html, markdown};
+use netduel_transport::TransportKind;
+use scraper::{Html, Selector};
+
+fn sample(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "sample", name].iter().collect()
+}
+
+fn results() -> Results {
+    Results::load(&sample("results.json")).expect("the sample")
+}
+
+fn page(verdict: &Verdict) -> (String, Html) {
+    let text = html(&results(), verdict);
+    let parsed = Html::parse_document(&text);
+    (text, parsed)
+}
+
+fn texts(page: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).expect("a selector");
+    page.select(&selector).map(|element| element.text().collect::<String>().trim().to_owned()).collect()
+}
+
+#[test]
+fn every_format_is_what_it_was() {
+    let results = results();
+    let formats = [
+        ("report.html", html(&results, &Verdict::default())),
+        ("report.md", markdown(&results)),
+        ("report.csv", csv(&results)),
+    ];
+    for (name, text) in formats {
+        let committed = std::fs::read_to_string(sample(name)).expect("committed");
+        // Not assert_eq: nobody wants to read two pages of HTML on a terminal.
+        assert!(text == committed, "{name} has changed: see the head of this file");
+    }
+}
+
+#[test]
+fn the_page_is_whole_by_itself() {
+    let (text, page) = page(&Verdict::default());
+    assert!(page.errors.is_empty(), "{:?}", page.errors);
+    assert!(!text.contains("http"), "nothing from elsewhere");
+    for element in ["link", "img", "iframe", "[src]", "[href^='//']"] {
+        assert!(texts(&page, element).is_empty(), "{element}");
+    }
+    assert!(!text.contains("url(") && !text.contains("@import"));
+    let rows = texts(&page, "#link-0 table tbody th");
+    for kind in &results().scenario.transports {
+        assert!(rows.contains(&kind.to_string()), "{kind} has a row");
+    }
+    // Three curves over the rate; two tails and a series for each of two rates.
+    assert_eq!(texts(&page, "figure.chart svg.plot").len(), 3 + 2 * 3);
+    assert!(texts(&page, ".shade rect").len() > 1, "bad periods are shaded");
+    assert!(texts(&page, "#trust td").iter().any(|text| text.contains("passed")));
+    let command = texts(&page, "#provenance pre").join("");
+    assert!(command.starts_with("netduel-report run --transport tcp,quic-datagram"), "{command}");
+}
+
+#[test]
+fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
+    let mut results = results();
+    for run in &mut results.runs {
+        run.key.link = "<script>alert(1)</script>".into();
+    }
+    results.no_links = Some("<b>because</b>".into());
+    let text = html(&results, &Verdict::default());
+    assert!(!text.contains("<script>alert") && !text.contains("<b>because"));
+    let (_, page) = page(&Verdict::default());
+    let anchors = Selector::parse("a[href]").expect("a selector");
+    for anchor in page.select(&anchors) {
+        let target = anchor.attr("href").expect("an address");
+        assert_eq!(texts(&page, target).len(), 1, "{target}");
+    }
+}
+
+#[test]
+fn a_verdict_and_its_map_come_first() {
+    let map = WinMap {
+        columns: vec!["wifi-busy".into()],
+        rows: vec![(TransportKind::ALL[0], vec![WinCell { outcome: Outcome::Lose, text: "+170 ms".into() }])],
+    };
+    let verdict = Verdict { paragraphs: vec!["Datagrams stay younger.".into()], win_map: Some(map) };
+    let (_, page) = page(&verdict);
+    assert_eq!(texts(&page, "main > section h2")[0], "Verdict");
+    assert_eq!(texts(&page, "#verdict p"), ["Datagrams stay younger."]);
+    assert_eq!(texts(&page, "#verdict td.lose"), ["lose +170 ms"]);
+}
+
+#[test]
+fn the_csv_has_a_line_for_each_run_and_units_in_its_header() {
+    let results = results();
+    let text = csv(&results);
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    for name in ["transport", "link", "rate_hz", "repeat", "age_p99_us", "bytes_in", "server_cpu_us"] {
+        assert!(header.contains(&name), "{name}");
+    }
+    assert_eq!(lines.clone().count(), results.runs.len());
+    assert!(lines.all(|line| line.contains("wifi-busy")));
+}

@@ -1,0 +1,89 @@
+//! `docs/results.md` against a real file: every field is documented with its type, and nothing else is.
+
+use std::collections::{BTreeSet, HashMap};
+
+use netduel_reports::{Failure, Network, Results, SCHEMA};
+use serde_json::Value;
+
+const DOCUMENT: &str = include_str!("../../docs/results.md");
+
+/// A section: whether a value has one of its fields or all of them, and their types.
+#[derive(Default)]
+struct Section {
+    one_of: bool,
+    fields: HashMap<String, String>,
+}
+
+fn sections() -> HashMap<String, Section> {
+    let mut sections: HashMap<String, Section> = HashMap::new();
+    let mut current = String::new();
+    for line in DOCUMENT.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            current = heading.split_whitespace().next().expect("a name").to_owned();
+            sections.entry(current.clone()).or_default().one_of = heading.ends_with("(one of)");
+        } else if let Some((field, rest)) = line.strip_prefix("| `").and_then(|row| row.split_once("` | ")) {
+            let kind = rest.split(" |").next().expect("a type").to_owned();
+            sections.get_mut(&current).expect("a section").fields.insert(field.to_owned(), kind);
+        }
+    }
+    sections
+}
+
+fn check(sections: &HashMap<String, Section>, kind: &str, value: &Value, place: &str) {
+    if let Some(kind) = kind.strip_suffix('?') {
+        return if value.is_null() {
+        } else {
+            check(sections, kind, value, place)
+        };
+    }
+    if let Some(kind) = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')) {
+        let list = value.as_array().unwrap_or_else(|| panic!("{place} is no list: {value}"));
+        return list.iter().for_each(|value| check(sections, kind, value, &format!("{place}[]")));
+    }
+    let fits = match kind {
+        "any" => true,
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        "text" => value.is_string(),
+        "flag" => value.is_boolean(),
+        "Histogram" => value.is_array(),
+        _ => return check_section(sections, kind, value, place),
+    };
+    assert!(fits, "{place} is no {kind}: {value}");
+}
+
+fn check_section(sections: &HashMap<String, Section>, kind: &str, value: &Value, place: &str) {
+    let section = sections.get(kind).unwrap_or_else(|| panic!("{place}: no section {kind}"));
+    if let (true, Some(name)) = (section.one_of, value.as_str()) {
+        assert_eq!(section.fields.get(name).map(String::as_str), Some("nothing"), "{place} is {name}");
+        return;
+    }
+    let object = value.as_object().unwrap_or_else(|| panic!("{place} is no object: {value}"));
+    let has: BTreeSet<&String> = object.keys().collect();
+    let documented: BTreeSet<&String> = section.fields.keys().collect();
+    if section.one_of {
+        assert!(
+            has.len() == 1 && has.is_subset(&documented),
+            "{place}: {has:?} is not one of {documented:?}"
+        );
+    } else {
+        assert_eq!(has, documented, "{place} has other fields than the section {kind} of docs/results.md");
+    }
+    for (field, value) in object {
+        check(sections, &section.fields[field], value, &format!("{place}.{field}"));
+    }
+}
+
+#[test]
+fn every_field_of_a_results_file_is_documented_with_its_type() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/results.json");
+    let mut results = Results::load(sample.as_ref()).expect("the sample is of this schema");
+    // What the sample has none of.
+    results.scenario.links.push(Network::Loopback);
+    results.failures.push(Failure { key: results.runs[0].key.clone(), reason: "because".into() });
+    results.runs[0].link = None;
+    assert!(results.runs.iter().any(|run| run.link.as_ref().is_some_and(|link| !link.drops.is_empty())));
+    let value = serde_json::to_value(&results).expect("serialises");
+    check(&sections(), "Results", &value, "results");
+    assert!(DOCUMENT.contains(&format!("This is schema **{SCHEMA}**")), "docs/results.md names the schema");
+}
