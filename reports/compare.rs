@@ -61,8 +61,12 @@ pub struct CompareArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
 
+    /// How many times more the reference runs in every repeat, as if it were another transport: the noise floor
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
+    controls: u8,
+
     /// Measured window of each run
-    #[arg(long, default_value = "1200ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Duration,
 
     /// Time before each window, for things to settle
@@ -115,11 +119,13 @@ impl CompareArgs {
             pairs: self.pairs.clone(),
             relays: self.relay.clone(),
             repeats: self.repeat,
+            controls: self.controls,
             warmup_ms: self.warmup.as_millis() as u64,
             duration_ms: self.duration.as_millis() as u64,
             seed: self.seed,
             congestion: self.congestion,
             nagle: self.nagle,
+            server_burn_us_per_s: 0,
         })
     }
 }
@@ -200,7 +206,7 @@ fn run_all(results: &mut Results, lab: Option<&Lab>) -> anyhow::Result<()> {
         }
     }
     for key in runs {
-        progress.set_message(format!("{} on {}, repeat {}", key.transport, key.link, key.repeat + 1));
+        progress.set_message(format!("{key} on {}, repeat {}", key.link, key.repeat + 1));
         let attempt = || -> anyhow::Result<RunResult> {
             let place = match (links.iter().find(|link| link.name() == key.link), lab) {
                 (Some(Network::Emulated(spec)), Some(lab)) => {

@@ -6,19 +6,30 @@
 mod compare;
 mod harness;
 mod load;
+mod metrics;
 mod process;
 mod render;
+mod render_verdict;
 mod results;
 mod scenario;
 mod soak;
+mod statistics;
 mod summary;
+mod verdict;
+mod words;
 
 pub use compare::{CompareArgs, compare, render_file};
 pub use harness::RunResult;
 pub use load::{LoadEvent, LoadPlan, LoadResult, run as run_players};
+pub use metrics::Metric;
 pub use process::Usage;
 pub use render::{markdown, terminal};
 pub use results::{Calibration, Failure, Provenance, Results, SCHEMA};
-pub use scenario::{Network, RunKey, Scenario};
+pub use scenario::{Group, Network, RunKey, Scenario};
 pub use soak::{SoakArgs, soak};
+pub use statistics::Interval;
 pub use summary::{Figure, Row, Summary, Warning};
+pub use verdict::{
+    Comparison, Effect, Evidence, GroupVerdict, INDICATION_FLOORS, Outcome, REPEATS_MIN, Verdict,
+};
+pub use words::paragraphs;

@@ -5,8 +5,11 @@ use std::fmt::Write;
 use netduel_transport::TransportKind;
 
 use crate::{
+    render_verdict,
     results::{Calibration, Provenance, Results},
+    scenario::Group,
     summary::{Figure, Row, Summary},
+    verdict::Verdict,
 };
 
 /// A column: its heading, what it means, and its cell.
@@ -94,17 +97,14 @@ fn number(figure: Option<Figure>, unit: f64, digits: usize) -> String {
     figure.map_or("–".into(), |it| format!("{:.digits$}", it.value / unit))
 }
 
-/// The rows that are compared with each other: one link, rate, number of pairs and relay policy.
-fn groups(summary: &Summary) -> Vec<(String, Vec<&Row>)> {
-    let mut groups: Vec<(String, Vec<&Row>)> = Vec::new();
+/// The rows that are compared with each other.
+fn groups(summary: &Summary) -> Vec<(Group, Vec<&Row>)> {
+    let mut groups: Vec<(Group, Vec<&Row>)> = Vec::new();
     for row in &summary.rows {
-        let key = &row.key;
-        let matches = if key.pairs == 1 { "match" } else { "matches" };
-        let title =
-            format!("{}, {} Hz, {} {matches}, relay to {}", key.link, key.rate_hz, key.pairs, key.relay);
+        let group = row.key.group();
         match groups.last_mut() {
-            Some((last, rows)) if *last == title => rows.push(row),
-            _ => groups.push((title, vec![row])),
+            Some((last, rows)) if *last == group => rows.push(row),
+            _ => groups.push((group, vec![row])),
         }
     }
     groups
@@ -114,10 +114,13 @@ fn cells(rows: &[&Row]) -> Vec<Vec<String>> {
     rows.iter().map(|row| COLUMNS.iter().map(|column| (column.cell)(row)).collect()).collect()
 }
 
-/// The tables and warnings, for a terminal of 120 columns.
+/// The verdict, the tables and warnings, for a terminal of 120 columns.
 pub fn terminal(results: &Results) -> String {
     let summary = Summary::of(results);
     let mut out = String::new();
+    if let Some(verdict) = Verdict::of(results) {
+        render_verdict::terminal(&mut out, results, &verdict);
+    }
     for (title, rows) in groups(&summary) {
         let _ = writeln!(out, "\n{title}");
         let cells = cells(&rows);
@@ -160,8 +163,12 @@ pub fn markdown(results: &Results) -> String {
         scenario.repeats,
         scenario.duration_ms as f64 / 1_000.0
     );
-    for (title, rows) in groups(&summary) {
-        let _ = writeln!(out, "\n## {title}\n");
+    let verdict = Verdict::of(results);
+    if let Some(verdict) = &verdict {
+        render_verdict::markdown(&mut out, results, verdict);
+    }
+    for (group, rows) in groups(&summary) {
+        let _ = writeln!(out, "\n## {group}\n");
         let headings: Vec<&str> = COLUMNS.iter().map(|column| column.heading).collect();
         let _ = writeln!(out, "| {} |", headings.join(" | "));
         let _ = writeln!(out, "|---{}|", "|---:".repeat(COLUMNS.len() - 1));
@@ -169,6 +176,13 @@ pub fn markdown(results: &Results) -> String {
             let _ = writeln!(out, "| {} |", row.join(" | "));
         }
         spread(&mut out, &rows);
+        if let Some(verdict) = &verdict {
+            verdict
+                .groups
+                .iter()
+                .filter(|it| it.group == group)
+                .for_each(|it| render_verdict::comparisons(&mut out, it, verdict.reference));
+        }
     }
     links(&mut out, results);
     warnings(&mut out, &summary);
@@ -181,12 +195,12 @@ pub fn markdown(results: &Results) -> String {
     out
 }
 
-/// How far the repeats lay apart: a difference smaller than this is none.
+/// How far the repeats lay apart.
 fn spread(out: &mut String, rows: &[&Row]) {
     let range = |figure: Option<Figure>| {
         figure.map_or("–".into(), |it| format!("{:.2}–{:.2}", it.min / 1_000.0, it.max / 1_000.0))
     };
-    let _ = writeln!(out, "\nSmallest and largest of the repeats; differences within these are none:\n");
+    let _ = writeln!(out, "\nSmallest and largest of the repeats:\n");
     let _ = writeln!(
         out,
         "| transport | repeats | p50 ms | p99 ms | age ms | CPU µs | sent late p99 ms | link lost % |"
