@@ -136,25 +136,12 @@ impl CompareArgs {
 /// Flags without sense, a disk that takes nothing, links that were asked for and cannot be had; at the end, a combination
 /// of which no run succeeded. A single run that failed is a warning in the report.
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
-    let mut scenario = args.scenario()?;
-    // Before anything that starts a thread: a user namespace is entered by the whole process or not at all.
-    let (lab, no_links) = enter_lab(&mut scenario, !args.link.is_empty())?;
+    let scenario = args.scenario()?;
     let provenance = Provenance::collect();
     let folder = args.out.clone().unwrap_or_else(|| default_folder(provenance.started_unix_s));
     // Before the work, not after it: a folder that cannot be written is known now.
     write_whole(&folder.join("results.json"), "{}")?;
-
-    let mut results = Results {
-        schema: SCHEMA,
-        scenario,
-        provenance,
-        runs: Vec::new(),
-        failures: Vec::new(),
-        rejected: Vec::new(),
-        calibrations: Vec::new(),
-        no_links,
-    };
-    run_all(&mut results, lab.as_ref())?;
+    let results = measure(scenario, provenance, !args.link.is_empty())?;
     results.save(&folder.join("results.json"))?;
     write_whole(&folder.join("report.md"), &render::markdown(&results))?;
     print!("{}", render::terminal(&results));
@@ -167,6 +154,28 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         failed + results.runs.len()
     );
     Ok(())
+}
+
+/// Carries out all runs of a scenario. `links_asked_for`: to have none is an error, and not a comparison without them.
+pub(crate) fn measure(
+    mut scenario: Scenario,
+    provenance: Provenance,
+    links_asked_for: bool,
+) -> anyhow::Result<Results> {
+    // Before anything that starts a thread: a user namespace is entered by the whole process or not at all.
+    let (lab, no_links) = enter_lab(&mut scenario, links_asked_for)?;
+    let mut results = Results {
+        schema: SCHEMA,
+        scenario,
+        provenance,
+        runs: Vec::new(),
+        failures: Vec::new(),
+        rejected: Vec::new(),
+        calibrations: Vec::new(),
+        no_links,
+    };
+    run_all(&mut results, lab.as_ref())?;
+    Ok(results)
 }
 
 /// The right to make links, if any are to be made. Where they cannot be had, only those asked for are an error.

@@ -110,13 +110,20 @@ fn freshness(group: &GroupVerdict, reference: TransportKind) -> String {
             text
         }
         None if all.iter().all(|(it, _)| it.outcome == Outcome::NoDetectableDifference) => {
-            format!("there is no detectable difference in age from {reference} (p99 {age}). ")
+            format!("there is no detectable difference in age p99 from {reference} ({age}). ")
         }
         None => format!("nothing is detectably fresher than {reference} (age p99 {age}). "),
     };
     let worse = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Worse(_)));
     for (it, effect) in worse {
         text += &format!("{} is staler ({}). ", it.subject, in_brackets(metric, effect, it.outcome));
+    }
+    let unknown: Vec<TransportKind> = to_reference(group, metric)
+        .filter(|it| it.outcome == Outcome::NotEnoughData)
+        .map(|it| it.subject)
+        .collect();
+    if !unknown.is_empty() {
+        text += &format!("Not enough data of {}. ", list(&unknown, "and"));
     }
     text
 }
@@ -166,9 +173,10 @@ fn choice(group: &GroupVerdict) -> String {
 /// "−22.7 ms, 95 % interval −34.0 to −0.1; indication: 2 of 3 repeats, 3.2 × the floor".
 fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     format!(
-        "{} {}, 95 % interval {} to {}; {}",
+        "{} {}, {} {} to {}; {}",
         metric.signed(effect.difference),
         metric.unit(),
+        if effect.repeats > REPEATS_MIN { "95 % interval" } else { "range of the repeats" },
         metric.signed(effect.interval.low),
         metric.signed(effect.interval.high),
         why(effect, outcome)
