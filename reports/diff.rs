@@ -81,7 +81,10 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<bool> {
          the old one again here, or give --insist"
     );
     let diff = Diff::of(&old, &new);
-    ensure!(!diff.changes.is_empty(), "these results have no combination in common");
+    ensure!(
+        !diff.changes.is_empty(),
+        "these results have nothing in common: no transport ran on the same link at the same rate in both"
+    );
     print!("{}", diff.text());
     Ok(diff.got_worse())
 }

@@ -115,18 +115,22 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, reference: Tra
     if !noise.is_empty() {
         let _ = writeln!(out, "\nNoise of {reference} against itself: {}.", noise.join(", "));
     }
-    let different = |it: &&Comparison| matches!(it.outcome, Outcome::Better(_) | Outcome::Worse(_));
-    let others: Vec<String> = group.to_each_other.iter().filter(different).map(sentence).collect();
-    if !others.is_empty() {
-        let _ = writeln!(out, "\nOf the others: {}.", others.join("; "));
+    for metric in MAPPED {
+        let different = |it: &&Comparison| {
+            it.metric == metric && matches!(it.outcome, Outcome::Better(_) | Outcome::Worse(_))
+        };
+        let others: Vec<String> = group.to_each_other.iter().filter(different).map(clause).collect();
+        if !others.is_empty() {
+            let _ = writeln!(out, "\nOf the others, in {}: {}.", metric.name(), others.join("; "));
+        }
     }
 }
 
-fn sentence(comparison: &Comparison) -> String {
+fn clause(comparison: &Comparison) -> String {
     let Comparison { metric, subject, against, effect, outcome } = comparison;
     let size = effect
         .map_or(String::new(), |effect| format!(" ({} {})", metric.signed(effect.difference), metric.unit()));
-    format!("{subject} {} than {against} in {}{size}", in_a_word(*outcome), metric.name())
+    format!("{subject} {} than {against}{size}", in_a_word(*outcome))
 }
 
 /// An outcome, short.

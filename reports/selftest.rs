@@ -55,7 +55,7 @@ pub enum SelfTest {
     /// Burn 10 % more CPU in the server's process; fails unless that is found
     Cpu {
         /// Repeats with and without
-        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(3..=100))]
+        #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(3..=100))]
         repeat: u32,
         /// Which transport
         #[arg(long, default_value_t = TransportKind::ALL[0])]
@@ -198,7 +198,7 @@ fn delay(repeat: u32) -> anyhow::Result<()> {
 
 /// The same transport three times in each repeat: as it is, as its control, and with the burden.
 fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let plain = Scenario { pairs: vec![20], duration_ms: 1_500, ..scenario(vec![transport], repeat, 2) };
+    let plain = Scenario { pairs: vec![20], duration_ms: 1_000, ..scenario(vec![transport], repeat, 2) };
     let runs = plain.runs();
     let first = runs.first().context("there is nothing to run")?;
     let pilot = harness::run(&plain, first, Place::Loopback)?;

@@ -151,9 +151,9 @@ fn cost(group: &GroupVerdict, reference: TransportKind) -> String {
         all.iter().filter(|(it, _)| !is(it.outcome)).map(|(it, _)| it.subject).collect();
     match (told.is_empty(), alike.is_empty()) {
         (true, _) => format!("Server CPU per fresh move: no detectable difference from {reference}. "),
-        (false, true) => format!("Server CPU per fresh move, of {reference}'s: {}. ", told.join(", ")),
+        (false, true) => format!("Server CPU per fresh move, against {reference}: {}. ", told.join(", ")),
         (false, false) => format!(
-            "Server CPU per fresh move, of {reference}'s: {}; no detectable difference: {}. ",
+            "Server CPU per fresh move, against {reference}: {}; no detectable difference: {}. ",
             told.join(", "),
             list(&alike, "and")
         ),

@@ -45,7 +45,9 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
     assert!(output.status.success(), "{stdout}{stderr}");
 
     let (path, results) = results_in(folder.path());
-    assert_eq!(results.runs.len(), 2 * TransportKind::ALL.len());
+    // The reference runs twice in each repeat, as the A/A control.
+    assert_eq!(results.runs.len(), 2 * (TransportKind::ALL.len() + 1));
+    assert_eq!(results.runs.iter().filter(|run| run.key.arm == 1).count(), 2);
     for run in &results.runs {
         let load = &run.load;
         assert_eq!(run.key.link, "loopback");
@@ -65,6 +67,7 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
 
     let written = std::fs::read_to_string(folder.path().join("report.md")).expect("report.md");
     assert_eq!(written, markdown(&results), "the report is a function of the results file");
+    assert!(written.contains("## Verdict"));
     assert!(stdout.starts_with(&terminal(&results)));
     assert!(stdout.contains(&path.display().to_string()));
     for kind in TransportKind::ALL {
