@@ -27,7 +27,7 @@ const PATTERNS_DRAWN: u32 = 1 << EXACT_MAX;
 /// Sums of the same numbers in another order differ by rounding; by less than this share they are the same.
 const ROUNDING: f64 = 1e-9;
 
-/// A range that holds the truth with [`CONFIDENCE`], in the unit of what it is of.
+/// A range that holds the truth in 95 of 100 cases, in the unit of what it is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Its lower end.
