@@ -102,12 +102,6 @@ impl Samples {
             })
             .take_while(move |(_, share)| *share >= share_min)
     }
-
-    /// The share of the weight that lies over `value_us`, from 0 to 1.
-    pub fn share_over(&self, value_us: u64) -> Option<f64> {
-        let total = self.histogram.len();
-        (total > 0).then(|| self.histogram.count_between(value_us + 1, u64::MAX) as f64 / total as f64)
-    }
 }
 
 /// The form on disk: every bucket that holds something, as (value in µs, weight).
@@ -322,11 +316,6 @@ impl MoveStats {
         Freshness::Fresh
     }
 
-    /// How old the newest known position is, in µs; `None` before the first.
-    pub fn age_us(&self, now_us: u64) -> Option<u64> {
-        self.newest.map(|newest| now_us.saturating_sub(newest.sent_us))
-    }
-
     /// Starts a new window of measurement: what was counted is forgotten, what is known is not.
     pub fn restart(&mut self, now_us: u64) {
         *self = Self {
@@ -478,8 +467,6 @@ mod tests {
         assert!(near(stats.age.quantile_us(0.5).expect("enough"), 70_000));
         assert_eq!(stats.age.quantile_us(0.99), None, "49 teeth cannot tell a p99");
         assert!(near(stats.age.max_us().expect("some"), 120_000));
-        let over = stats.age.share_over(95_000).expect("some");
-        assert!((over - 0.25).abs() < 0.02, "a quarter of the time over 95 ms, not {over}");
     }
 
     #[test]

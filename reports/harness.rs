@@ -99,7 +99,7 @@ impl Place {
 /// One run of a scenario.
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let options = options(scenario);
-    let server = Server::start(&place, &[key.transport], key.relay, &options)?;
+    let server = Server::start(&place, &[key.transport], key.relay, &options, scenario.server_burn_us_per_s)?;
     let plan = LoadPlan {
         addresses: server.addresses.clone(),
         pin: server.pin.clone(),
@@ -140,6 +140,7 @@ impl Server {
         kinds: &[TransportKind],
         relay: RelayPolicy,
         options: &Options,
+        burn_us_per_s: u32,
     ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
         command.args([
@@ -155,6 +156,9 @@ impl Server {
         command.args(["--relay", &relay.to_string(), "--congestion", options.congestion.name()]);
         if !options.nodelay {
             command.arg("--nagle");
+        }
+        if burn_us_per_s > 0 {
+            command.args(["--burn-us-per-s", &burn_us_per_s.to_string()]);
         }
         for kind in kinds {
             command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);

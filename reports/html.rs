@@ -6,10 +6,13 @@ use netduel_transport::TransportKind;
 
 use crate::{
     chart, checks,
+    metrics::Metric,
+    render_verdict::{MAPPED, map_cell},
     results::Results,
     summary::{Row, Summary},
     tables::{self, AGE_P99, COST, COST_DETAIL, CPU, Cell, Column, FIGURES, FRESH, Group, Heading, Table},
-    win_map::Verdict,
+    verdict::{Outcome, Verdict},
+    words,
 };
 
 const STYLE: &str = include_str!("html/style.css");
@@ -21,7 +24,8 @@ const GROUPS_OPEN_MAX: usize = 4;
 const LONG_TEXT: usize = 24;
 
 /// The whole page.
-pub fn html(results: &Results, verdict: &Verdict) -> String {
+pub fn html(results: &Results) -> String {
+    let verdict = Verdict::of(results);
     let summary = Summary::of(results);
     let groups = tables::groups(&summary);
     let page = html! {
@@ -35,9 +39,9 @@ pub fn html(results: &Results, verdict: &Verdict) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (intro(results, &groups, verdict))
+                (intro(results, &groups, verdict.is_some()))
                 main {
-                    (verdict_section(verdict))
+                    @if let Some(verdict) = &verdict { (verdict_section(results, verdict)) }
                     (links_section(results, &groups))
                     (cost_section(&groups))
                     section id="settings" {
@@ -56,7 +60,7 @@ pub fn html(results: &Results, verdict: &Verdict) -> String {
     page.into_string()
 }
 
-fn intro(results: &Results, groups: &[Group<'_>], verdict: &Verdict) -> Markup {
+fn intro(results: &Results, groups: &[Group<'_>], judged: bool) -> Markup {
     let scenario = &results.scenario;
     let list = |items: &[u32]| items.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let facts = [
@@ -84,16 +88,16 @@ fn intro(results: &Results, groups: &[Group<'_>], verdict: &Verdict) -> Markup {
                     li class=(chart::class_of(*kind)) { (chart::swatch()) b { (kind) } span { (kind.summary()) } }
                 }
             }
-            (contents(groups, verdict))
+            (contents(groups, judged))
         }
     }
 }
 
-fn contents(groups: &[Group<'_>], verdict: &Verdict) -> Markup {
+fn contents(groups: &[Group<'_>], judged: bool) -> Markup {
     let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
-            @if !verdict.is_empty() { a href="#verdict" { "Verdict" } }
+            @if judged { a href="#verdict" { "Verdict" } }
             @for (number, of_link) in of_links {
                 a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.link) }
             }
@@ -105,32 +109,56 @@ fn contents(groups: &[Group<'_>], verdict: &Verdict) -> Markup {
     }
 }
 
-fn verdict_section(verdict: &Verdict) -> Markup {
-    if verdict.is_empty() {
-        return Markup::default();
-    }
+fn verdict_section(results: &Results, verdict: &Verdict) -> Markup {
+    let mut paragraphs = words::paragraphs(results, verdict).into_iter();
+    let how_sure = paragraphs.next();
     html! {
         section id="verdict" {
             h2 { "Verdict" }
-            @for paragraph in &verdict.paragraphs { p { (paragraph) } }
-            @if let Some(map) = &verdict.win_map {
-                div class="scroll" {
-                    table class="map" {
-                        thead { tr { th scope="col" { "transport" } @for column in &map.columns { th scope="col" { (column) } } } }
-                        tbody {
-                            @for (kind, cells) in &map.rows {
-                                tr {
-                                    (kind_cell(*kind))
-                                    @for cell in cells {
-                                        td class=(cell.outcome.name()) { b { (cell.outcome.name()) } " " (cell.text) }
-                                    }
-                                }
+            @for paragraph in paragraphs { p { (paragraph) } }
+            @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
+            @if verdict.transports.len() > 1 {
+                @for metric in MAPPED {
+                    h3 { "Who wins where, against " (verdict.reference) ": " (metric.name()) }
+                    (win_map(verdict, metric))
+                }
+            }
+        }
+    }
+}
+
+/// Transports by groups.
+fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
+    html! {
+        div class="scroll" {
+            table class="map" {
+                thead { tr {
+                    th scope="col" { "transport" }
+                    @for group in &verdict.groups { th scope="col" { (group.group) } }
+                } }
+                tbody {
+                    @for (kind, cells) in verdict.map(metric) {
+                        tr {
+                            (kind_cell(kind))
+                            @for cell in cells {
+                                @let outcome = cell.map_or(Outcome::NotEnoughData, |it| it.outcome);
+                                td class=(outcome_class(outcome)) { (map_cell(cell)) }
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Its class in the style sheet.
+fn outcome_class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Better(_) => "win",
+        Outcome::Worse(_) => "lose",
+        Outcome::NoDetectableDifference => "tie",
+        Outcome::NotEnoughData => "unknown",
     }
 }
 

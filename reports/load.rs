@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     io::{BufRead, Write},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -129,6 +130,7 @@ async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
     let close_us = open_us + plan.duration_ms * 1_000;
     let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
     let everybody = players.len() as u64;
+    let all_done = Arc::new(tokio::sync::Barrier::new(players.len()));
     let mut tasks = tokio::task::JoinSet::new();
     for (number, player) in players.into_iter().enumerate() {
         let number = number as u64;
@@ -140,16 +142,17 @@ async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
             period_us,
             open_us,
             close_us,
+            all_done: all_done.clone(),
             ping_period: Duration::from_secs(1).checked_div(plan.pings_hz).unwrap_or_default(),
         };
         tasks.spawn(duty.carry_out(player));
     }
-    let mut result = LoadResult::default();
-    announce(open_us, close_us, &mut tasks, &mut result).await?;
+    let mut results = Vec::new();
+    announce(open_us, close_us, &mut tasks, &mut results).await?;
     while let Some(ended) = tasks.join_next().await {
-        result.merge(ended??);
+        results.push(ended??);
     }
-    Ok(result)
+    results.into_iter().reduce(LoadResult::merge).context("nobody played")
 }
 
 /// Tells when the window opens, ticks and closes: by the clock, not by the players, who have better things to do.
@@ -157,7 +160,7 @@ async fn announce(
     open_us: u64,
     close_us: u64,
     tasks: &mut tokio::task::JoinSet<anyhow::Result<LoadResult>>,
-    result: &mut LoadResult,
+    results: &mut Vec<LoadResult>,
 ) -> anyhow::Result<()> {
     const TICK_US: u64 = 1_000_000;
     let mut due_us = open_us;
@@ -166,7 +169,7 @@ async fn announce(
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             Some(ended) = tasks.join_next() => {
-                result.merge(ended??);
+                results.push(ended??);
                 ensure!(clock::now_us() >= close_us, "a player ended before the window did");
                 continue;
             }
@@ -234,6 +237,8 @@ struct Duty {
     close_us: u64,
     /// Zero: none.
     ping_period: Duration,
+    /// Nobody leaves before everybody's window is closed.
+    all_done: Arc<tokio::sync::Barrier>,
 }
 
 /// What one player counts besides its statistics.
@@ -258,6 +263,7 @@ impl Duty {
         let after = player.path_stats();
         let current = player.current().context("the match is over")?.clone();
         self.settle(&mut player, &mut tally).await?;
+        self.all_done.wait().await;
         player.close().await;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
@@ -336,11 +342,9 @@ impl Tally {
 }
 
 impl LoadResult {
-    fn merge(&mut self, other: Self) {
-        let add = |sum: &mut Option<u64>, count: Option<u64>, first: bool| {
-            *sum = if first { count } else { sum.zip(count).map(|(sum, count)| sum + count) };
-        };
-        let first = self.sent == 0;
+    fn merge(mut self, other: Self) -> Self {
+        let add =
+            |sum: &mut Option<u64>, count: Option<u64>| *sum = sum.zip(count).map(|(sum, count)| sum + count);
         self.stats.merge(&other.stats);
         self.lateness.merge(&other.lateness);
         self.sent += other.sent;
@@ -348,13 +352,11 @@ impl LoadResult {
         self.corrected += other.corrected;
         self.pings += other.pings;
         self.pongs += other.pongs;
-        add(&mut self.sent_bytes, other.sent_bytes, first);
-        add(&mut self.received_bytes, other.received_bytes, first);
-        add(&mut self.sent_packets, other.sent_packets, first);
-        add(&mut self.received_packets, other.received_packets, first);
-        add(&mut self.lost_packets, other.lost_packets, first);
-        if first {
-            self.path = other.path;
-        }
+        add(&mut self.sent_bytes, other.sent_bytes);
+        add(&mut self.received_bytes, other.received_bytes);
+        add(&mut self.sent_packets, other.sent_packets);
+        add(&mut self.received_packets, other.received_packets);
+        add(&mut self.lost_packets, other.lost_packets);
+        self
     }
 }

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use netduel_reports::{CompareArgs, SoakArgs};
+use netduel_reports::{CompareArgs, DiffArgs, EXIT_WORSE, SelfTest, SoakArgs};
 use netduel_server::command::ServerArgs;
 
 /// Compares transports for small, frequent, latest-wins updates, over real sockets.
@@ -17,9 +17,11 @@ use netduel_server::command::ServerArgs;
   netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
   netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
   netduel-report render results/2026-11-22T140000Z/results.json
+  netduel-report compare OLD/results.json NEW/results.json   what changed beyond noise; exit code 3 if for the worse
+  netduel-report selftest aa                                 does it find a difference where there is none?
   netduel-report soak --matches 200 --duration 60s
 
-Exit code 0 if all went well, 1 if a run failed or a promise was broken, 2 for a bad flag."
+Exit code 0 if all went well, 1 if a run failed or a promise was broken, 2 for a bad flag, 3 if\ncompare found something worse."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -35,11 +37,22 @@ enum Command {
         /// A results.json
         file: PathBuf,
     },
+    /// Say what changed between two results beyond noise; exit code 3 if something got worse
+    Compare(DiffArgs),
+    /// Check the measuring itself: no difference where there is none, and the one that was put there
+    #[command(subcommand)]
+    Selftest(SelfTest),
     /// Play many matches on mixed transports; fails if a control message is lost or memory grows
     Soak(SoakArgs),
     /// The server of a run
     #[command(hide = true)]
-    Serve(ServerArgs),
+    Serve {
+        #[command(flatten)]
+        args: ServerArgs,
+        /// CPU time to burn beside the server's work, in µs per second, for the self-test
+        #[arg(long, default_value_t = 0)]
+        burn_us_per_s: u32,
+    },
     /// The players of a run; their plan comes on standard input
     #[command(hide = true)]
     Players,
@@ -47,21 +60,28 @@ enum Command {
 
 fn main() -> ExitCode {
     netduel_link::init();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn run() -> anyhow::Result<()> {
+fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Run(args) => netduel_reports::compare(&args),
-        Command::Render { file } => netduel_reports::render_file(&file),
-        Command::Soak(args) => netduel_reports::soak(&args),
-        Command::Serve(args) => netduel_server::command::run(&args),
-        Command::Players => netduel_reports::run_players(),
+        Command::Run(args) => netduel_reports::compare(&args)?,
+        Command::Render { file } => netduel_reports::render_file(&file)?,
+        Command::Compare(args) => {
+            if netduel_reports::diff(&args)? {
+                return Ok(EXIT_WORSE.into());
+            }
+        }
+        Command::Selftest(test) => netduel_reports::self_test(&test)?,
+        Command::Soak(args) => netduel_reports::soak(&args)?,
+        Command::Serve { args, burn_us_per_s } => {
+            netduel_reports::burn_beside(burn_us_per_s);
+            netduel_server::command::run(&args)?;
+        }
+        Command::Players => netduel_reports::run_players()?,
     }
+    Ok(ExitCode::SUCCESS)
 }

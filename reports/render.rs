@@ -3,15 +3,20 @@
 use std::fmt::Write;
 
 use crate::{
+    render_verdict,
     results::Results,
     summary::Summary,
     tables::{self, COST, Cell, FIGURES, Heading, Table},
+    verdict::Verdict,
 };
 
-/// The tables and warnings, for a terminal of 120 columns.
+/// The verdict, the tables and warnings, for a terminal of 120 columns.
 pub fn terminal(results: &Results) -> String {
     let summary = Summary::of(results);
     let mut out = String::new();
+    if let Some(verdict) = Verdict::of(results) {
+        render_verdict::terminal(&mut out, results, &verdict);
+    }
     for group in tables::groups(&summary) {
         let _ = writeln!(out, "\n{}", group.title);
         aligned(&mut out, &tables::figures(&group.rows, FIGURES.iter().chain(COST)));
@@ -78,11 +83,19 @@ pub fn markdown(results: &Results) -> String {
         scenario.repeats,
         scenario.duration_ms as f64 / 1_000.0
     );
+    let verdict = Verdict::of(results);
+    if let Some(verdict) = &verdict {
+        render_verdict::markdown(&mut out, results, verdict);
+    }
     for group in tables::groups(&summary) {
         let _ = writeln!(out, "\n## {}\n", group.title);
         piped(&mut out, &tables::figures(&group.rows, FIGURES.iter().chain(COST)));
-        let _ = writeln!(out, "\nSmallest and largest of the repeats; differences within these are none:\n");
+        let _ = writeln!(out, "\nSmallest and largest of the repeats:\n");
         piped(&mut out, &tables::spread(&group.rows));
+        if let Some(verdict) = &verdict {
+            let judged = verdict.groups.iter().filter(|it| it.group.to_string() == group.title);
+            judged.for_each(|it| render_verdict::comparisons(&mut out, it, verdict.reference));
+        }
     }
     if !results.calibrations.is_empty() {
         let _ = writeln!(out, "\n## The links, asked for and measured\n\n{}\n", tables::LINKS_NOTE);

@@ -156,16 +156,9 @@ impl Results {
 
     /// The combinations of which no run came to its end.
     pub fn without_result(&self) -> Vec<String> {
-        let any = |key: &RunKey| {
-            self.runs
-                .iter()
-                .any(|run| RunKey { repeat: 0, ..run.key.clone() } == RunKey { repeat: 0, ..key.clone() })
-        };
+        let any = |key: &RunKey| self.runs.iter().any(|run| run.key.combination() == *key);
         let first_repeats = self.scenario.runs().into_iter().filter(|key| key.repeat == 0);
-        first_repeats
-            .filter(|key| !any(key))
-            .map(|key| format!("{} on {}", key.transport, key.link))
-            .collect()
+        first_repeats.filter(|key| !any(key)).map(|key| format!("{key} on {}", key.link)).collect()
     }
 
     /// Writes the file whole or not at all.

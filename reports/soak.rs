@@ -41,7 +41,7 @@ pub struct SoakArgs {
 /// A promise that was broken.
 pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     let options = Options::default();
-    let server = Server::start(&Place::Loopback, &TransportKind::ALL, RelayPolicy::Other, &options)?;
+    let server = Server::start(&Place::Loopback, &TransportKind::ALL, RelayPolicy::Other, &options, 0)?;
     let plan = LoadPlan {
         addresses: server.addresses().clone(),
         pin: server.pin().to_owned(),

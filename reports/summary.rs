@@ -127,7 +127,7 @@ impl Row {
         let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
         Self {
-            key: RunKey { repeat: 0, ..runs[0].key.clone() },
+            key: runs[0].key.combination(),
             repeats: runs.len(),
             one_way_p50_us: quantile(one_way, 0.5),
             one_way_p90_us: quantile(one_way, 0.9),
@@ -169,15 +169,14 @@ pub(crate) fn together(runs: &[&RunResult], pick: fn(&RunResult) -> &Samples) ->
 
 /// The repeats of one combination.
 pub(crate) fn repeats_of<'a>(results: &'a Results, key: &RunKey) -> Vec<&'a RunResult> {
-    let first = |key: &RunKey| RunKey { repeat: 0, ..key.clone() };
-    results.runs.iter().filter(|run| first(&run.key) == first(key)).collect()
+    results.runs.iter().filter(|run| run.key.combination() == key.combination()).collect()
 }
 
-fn bytes_in(run: &RunResult) -> Option<u64> {
+pub(crate) fn bytes_in(run: &RunResult) -> Option<u64> {
     run.link.as_ref().map_or(run.load.sent_bytes, |link| Some(link.up.total().delivered_bytes))
 }
 
-fn bytes_out(run: &RunResult) -> Option<u64> {
+pub(crate) fn bytes_out(run: &RunResult) -> Option<u64> {
     run.link.as_ref().map_or(run.load.received_bytes, |link| Some(link.down.total().offered_bytes))
 }
 
@@ -301,7 +300,8 @@ pub enum Warning {
 /// Everything a report shows.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// In the order of links, then of transports, as the scenario names them.
+    /// In the order of links, then of transports, as the scenario names them; A/A controls are not among them, since they
+    /// are no other transport ([`crate::Verdict`] knows what they say).
     pub rows: Vec<Row>,
     /// In the same order.
     pub warnings: Vec<Warning>,
@@ -311,7 +311,7 @@ impl Summary {
     /// Of these results and nothing else.
     pub fn of(results: &Results) -> Self {
         let mut keys: Vec<RunKey> = results.scenario.runs();
-        keys.retain(|key| key.repeat == 0);
+        keys.retain(|key| key.repeat == 0 && key.arm == 0);
         keys.sort_by_key(|key| position_in(results, key));
         let mut summary = Self { rows: Vec::new(), warnings: Vec::new() };
         summary.warn_of_circumstances(results);
@@ -335,11 +335,11 @@ impl Summary {
             }
         }
         for Failure { key, reason } in &results.failures {
-            let (transport, link, reason) = (key.transport.to_string(), key.link.clone(), reason.clone());
+            let (transport, link, reason) = (key.to_string(), key.link.clone(), reason.clone());
             self.warnings.push(Warning::Failed { transport, link, repeat: key.repeat, reason });
         }
         for Failure { key, reason } in &results.rejected {
-            let (transport, link, reason) = (key.transport.to_string(), key.link.clone(), reason.clone());
+            let (transport, link, reason) = (key.to_string(), key.link.clone(), reason.clone());
             self.warnings.push(Warning::Rejected { transport, link, repeat: key.repeat, reason });
         }
     }

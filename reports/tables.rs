@@ -215,10 +215,7 @@ pub(crate) struct Group<'a> {
 pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for row in &summary.rows {
-        let key = &row.key;
-        let matches = if key.pairs == 1 { "match" } else { "matches" };
-        let title =
-            format!("{}, {} Hz, {} {matches}, relay to {}", key.link, key.rate_hz, key.pairs, key.relay);
+        let title = row.key.group().to_string();
         match groups.last_mut() {
             Some(last) if last.title == title => last.rows.push(row),
             _ => groups.push(Group { title, rows: vec![row] }),

@@ -4,8 +4,7 @@
 
 use std::path::PathBuf;
 
-use netduel_reports::{Outcome, Results, Verdict, WinCell, WinMap, csv, html, markdown};
-use netduel_transport::TransportKind;
+use netduel_reports::{Results, Verdict, csv, html, markdown, paragraphs};
 use scraper::{Html, Selector};
 
 fn sample(name: &str) -> PathBuf {
@@ -16,8 +15,8 @@ fn results() -> Results {
     Results::load(&sample("results.json")).expect("the sample")
 }
 
-fn page(verdict: &Verdict) -> (String, Html) {
-    let text = html(&results(), verdict);
+fn page() -> (String, Html) {
+    let text = html(&results());
     let parsed = Html::parse_document(&text);
     (text, parsed)
 }
@@ -30,11 +29,8 @@ fn texts(page: &Html, selector: &str) -> Vec<String> {
 #[test]
 fn every_format_is_what_it_was() {
     let results = results();
-    let formats = [
-        ("report.html", html(&results, &Verdict::default())),
-        ("report.md", markdown(&results)),
-        ("report.csv", csv(&results)),
-    ];
+    let formats =
+        [("report.html", html(&results)), ("report.md", markdown(&results)), ("report.csv", csv(&results))];
     for (name, text) in formats {
         let committed = std::fs::read_to_string(sample(name)).expect("committed");
         // Not assert_eq: nobody wants to read two pages of HTML on a terminal.
@@ -44,7 +40,7 @@ fn every_format_is_what_it_was() {
 
 #[test]
 fn the_page_is_whole_by_itself() {
-    let (text, page) = page(&Verdict::default());
+    let (text, page) = page();
     assert!(page.errors.is_empty(), "{:?}", page.errors);
     assert!(!text.contains("http"), "nothing from elsewhere");
     for element in ["link", "img", "iframe", "[src]", "[href^='//']"] {
@@ -70,9 +66,9 @@ fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
         run.key.link = "<script>alert(1)</script>".into();
     }
     results.no_links = Some("<b>because</b>".into());
-    let text = html(&results, &Verdict::default());
+    let text = html(&results);
     assert!(!text.contains("<script>alert") && !text.contains("<b>because"));
-    let (_, page) = page(&Verdict::default());
+    let (_, page) = page();
     let anchors = Selector::parse("a[href]").expect("a selector");
     for anchor in page.select(&anchors) {
         let target = anchor.attr("href").expect("an address");
@@ -81,16 +77,15 @@ fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
 }
 
 #[test]
-fn a_verdict_and_its_map_come_first() {
-    let map = WinMap {
-        columns: vec!["wifi-busy".into()],
-        rows: vec![(TransportKind::ALL[0], vec![WinCell { outcome: Outcome::Lose, text: "+170 ms".into() }])],
-    };
-    let verdict = Verdict { paragraphs: vec!["Datagrams stay younger.".into()], win_map: Some(map) };
-    let (_, page) = page(&verdict);
+fn the_verdict_and_its_maps_come_first() {
+    let (_, page) = page();
     assert_eq!(texts(&page, "main > section h2")[0], "Verdict");
-    assert_eq!(texts(&page, "#verdict p"), ["Datagrams stay younger."]);
-    assert_eq!(texts(&page, "#verdict td.lose"), ["lose +170 ms"]);
+    let results = results();
+    let verdict = Verdict::of(&results).expect("transports");
+    let said = texts(&page, "#verdict > p");
+    assert_eq!(said.len(), paragraphs(&results, &verdict).len());
+    let others = results.scenario.transports.len() - 1;
+    assert_eq!(texts(&page, "#verdict table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! The metrics that verdicts are about: what each is of a run, and from where on a difference in it matters to anybody.
+
+use crate::{
+    harness::RunResult,
+    summary::{bytes_in, bytes_out},
+};
+
+/// A figure of a run. Of all of them less is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Age of information at p99 of the time, in µs.
+    AgeP99,
+    /// Age of information, mean over time, in µs.
+    AgeMean,
+    /// One-way delay of fresh moves at p99, from the intended send time, in µs. Moves that were lost are not in it: read
+    /// it beside an age, which they are in.
+    OneWayP99,
+    /// Server CPU per fresh move, in µs.
+    ServerCpu,
+    /// Bytes that the server received and sent per fresh move, headers and acknowledgements included.
+    Bytes,
+}
+
+/// Differences of a delay below this matter to no player: a hundredth of a frame of a 60 Hz display, and what timers and
+/// wake-ups of this harness make of it, in µs.
+const DELAY_FLOOR_US: f64 = 200.0;
+/// Nor do those below this share of the delay; twice the grain of the histograms.
+const DELAY_FLOOR_SHARE: f64 = 0.02;
+/// CPU per move moves by so much with the placement of code and memory alone (Mytkowicz et al., ASPLOS 2009).
+const CPU_FLOOR_SHARE: f64 = 0.05;
+/// Bytes per move depend on when acknowledgements can ride along.
+const BYTES_FLOOR_SHARE: f64 = 0.02;
+
+impl Metric {
+    /// All of them, the most important first.
+    pub const ALL: [Self; 5] = [Self::AgeP99, Self::AgeMean, Self::OneWayP99, Self::ServerCpu, Self::Bytes];
+
+    /// What it is called in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AgeP99 => "age p99",
+            Self::AgeMean => "age mean",
+            Self::OneWayP99 => "one-way p99",
+            Self::ServerCpu => "CPU per fresh move",
+            Self::Bytes => "bytes per fresh move",
+        }
+    }
+
+    /// Of one run; `None` where the run has too few samples or the system does not say.
+    pub fn of(self, run: &RunResult) -> Option<f64> {
+        let stats = &run.load.stats;
+        let per_fresh = |amount: u64| (stats.fresh > 0).then(|| amount as f64 / stats.fresh as f64);
+        match self {
+            Self::AgeP99 => Some(stats.age.quantile_us(0.99)? as f64),
+            Self::AgeMean => stats.age.mean_us(),
+            Self::OneWayP99 => Some(stats.one_way.quantile_us(0.99)? as f64),
+            Self::ServerCpu => per_fresh(run.server.cpu_us?),
+            Self::Bytes => per_fresh(bytes_in(run)? + bytes_out(run)?),
+        }
+    }
+
+    /// A difference smaller than this is none that matters, where the reference is at `reference`; in the metric's unit.
+    pub fn practical_floor(self, reference: f64) -> f64 {
+        match self {
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => {
+                DELAY_FLOOR_US.max(reference * DELAY_FLOOR_SHARE)
+            }
+            Self::ServerCpu => reference * CPU_FLOOR_SHARE,
+            Self::Bytes => reference * BYTES_FLOOR_SHARE,
+        }
+    }
+
+    /// The unit in which reports show it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => "ms",
+            Self::ServerCpu => "µs",
+            Self::Bytes => "B",
+        }
+    }
+
+    /// A value as reports show it, without its unit.
+    pub fn number(self, value: f64) -> String {
+        match self {
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => {
+                let digits = if value.abs() < 10_000.0 { 2 } else { 1 };
+                format!("{:.digits$}", value / 1_000.0)
+            }
+            Self::ServerCpu => format!("{value:.1}"),
+            Self::Bytes => format!("{value:.0}"),
+        }
+    }
+
+    /// A difference as reports show it: with its sign, without its unit.
+    pub fn signed(self, difference: f64) -> String {
+        let sign = if difference < 0.0 { "−" } else { "+" };
+        format!("{sign}{}", self.number(difference.abs()))
+    }
+}

@@ -1,0 +1,194 @@
+//! Intervals, a test and its correction, over the repeats of a run. Pure: what is random is decided by a seed.
+//!
+//! The unit is the repeat and not the sample: the moves of one run share its bursts of loss and its moment on the
+//! machine, so thousands of them are still one draw. And repeats are *paired*: repeat n of every transport meets the same
+//! schedule of the link and the same paths of the players, so what is looked at are differences within a repeat.
+//!
+//! Why a sign-flip test (Fisher, The Design of Experiments, 1935, §21; Good, Permutation, Parametric and Bootstrap Tests
+//! of Hypotheses, 2005, §3.2): if two transports are alike, each difference is as likely as its negative, which needs no
+//! assumption on how tails are distributed, is exact for any number of repeats, and takes the pairing in. Mann–Whitney
+//! throws the pairing away, and with it most of what few repeats can say: on an emulated link with jitter the repeats lie
+//! milliseconds apart and the differences within them hundredths. Its price: n repeats cannot go below 2 / 2ⁿ.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// How sure an interval is to hold the truth, and one less how often a test may cry wolf.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+/// Below this a corrected p is a difference: 1 − [`CONFIDENCE`].
+pub(crate) const ALPHA: f64 = 0.05;
+/// Resamples of a bootstrap. Efron & Tibshirani, An Introduction to the Bootstrap (1993), §13: at least 1,000 for an
+/// interval of 95 %.
+const RESAMPLES: usize = 2_000;
+/// Up to so many differences every pattern of signs is looked at; 2¹⁶ of them take milliseconds.
+const EXACT_MAX: usize = 16;
+/// Patterns drawn where there are more.
+const PATTERNS_DRAWN: u32 = 1 << EXACT_MAX;
+/// Sums of the same numbers in another order differ by rounding; by less than this share they are the same.
+const ROUNDING: f64 = 1e-9;
+
+/// A range that holds the truth in 95 of 100 cases, in the unit of what it is of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// The end that lies further from zero, without its sign.
+    pub fn furthest_from_zero(&self) -> f64 {
+        self.low.abs().max(self.high.abs())
+    }
+}
+
+/// The arithmetic mean; `None` of nothing.
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Percentile bootstrap of the mean (Efron 1979): repeats are drawn with replacement, and the interval spans the middle
+/// [`CONFIDENCE`] of their means. `None` with fewer than two.
+///
+/// With two or three repeats it is the range from the smallest to the largest, since drawing one of them every time is
+/// more likely (1 in 27) than what may be cut off; its true confidence is then about 75 %, not 95 %: the truth lies
+/// outside whenever all repeats err to the same side (2 in 8).
+pub(crate) fn mean_interval(values: &[f64], seed: u64) -> Option<Interval> {
+    if values.len() < 2 {
+        return None;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = || values[random.random_range(0..values.len())];
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| (0..values.len()).map(|_| draw()).sum::<f64>() / values.len() as f64)
+        .collect();
+    means.sort_by(f64::total_cmp);
+    let cut_off = (RESAMPLES as f64 * (1.0 - CONFIDENCE) / 2.0).round() as usize;
+    Some(Interval { low: means[cut_off], high: means[RESAMPLES - 1 - cut_off] })
+}
+
+/// How likely a mean at least as far from zero is if every difference could as well have had the other sign: two-sided,
+/// exact up to 16 differences, by seeded drawing beyond. `None` of nothing.
+pub(crate) fn sign_flip_p(differences: &[f64], seed: u64) -> Option<f64> {
+    let seen = differences.iter().sum::<f64>().abs() * (1.0 - ROUNDING);
+    let flipped = |pattern: u32| {
+        let signed = |(bit, value): (usize, &f64)| if pattern >> bit & 1 == 1 { -value } else { *value };
+        differences.iter().enumerate().map(signed).sum::<f64>().abs()
+    };
+    match differences.len() {
+        0 => None,
+        count @ 1..=EXACT_MAX => {
+            let patterns = 1u32 << count;
+            let as_far = (0..patterns).filter(|pattern| flipped(*pattern) >= seen).count();
+            Some(as_far as f64 / f64::from(patterns))
+        }
+        _ => {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut drawn = || {
+                let signed = |value: &f64| if random.random::<bool>() { -value } else { *value };
+                differences.iter().map(signed).sum::<f64>().abs()
+            };
+            let as_far = (0..PATTERNS_DRAWN).filter(|_| drawn() >= seen).count();
+            // The pattern that was seen counts, too, so that p is never 0 (Phipson & Smyth 2010).
+            Some((as_far + 1) as f64 / f64::from(PATTERNS_DRAWN + 1))
+        }
+    }
+}
+
+/// Corrects the p-values of a family of comparisons (Holm, Scand. J. Statist. 6, 1979): below [`ALPHA`] afterwards, the
+/// chance of even one false alarm among them all is at most that. Same order as given.
+pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    let mut corrected = vec![0.0; p_values.len()];
+    let mut largest: f64 = 0.0;
+    for (rank, &index) in order.iter().enumerate() {
+        let left = (p_values.len() - rank) as f64;
+        largest = largest.max((p_values[index] * left).min(1.0));
+        corrected[index] = largest;
+    }
+    corrected
+}
+
+/// How many repeats a sign-flip test needs to be able to find a difference among `comparisons` that are corrected for:
+/// the smallest n with 2 / 2ⁿ × comparisons ≤ [`ALPHA`].
+pub(crate) fn repeats_for_a_test(comparisons: usize) -> u32 {
+    (2.0 * comparisons.max(1) as f64 / ALPHA).log2().ceil() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sign_flips_give_known_values() {
+        // Fisher's test of Darwin's maize (The Design of Experiments, §21): 1,726 of 2^15 patterns.
+        let darwin = [49., -67., 8., 16., 6., 23., 28., 41., 14., 29., 56., 24., 75., 60., -48.];
+        let p = sign_flip_p(&darwin, 1).expect("some");
+        assert!((p - 1_726.0 / 32_768.0).abs() < 1e-9, "{p}");
+        // All the same way: only that pattern and its mirror are as far.
+        assert_eq!(sign_flip_p(&[1.0, 2.0, 3.0], 1), Some(0.25));
+        assert_eq!(sign_flip_p(&[-0.1; 8], 1), Some(2.0 / 256.0));
+        assert_eq!(sign_flip_p(&[0.0; 4], 1), Some(1.0));
+        assert_eq!(sign_flip_p(&[], 1), None);
+    }
+
+    #[test]
+    fn drawing_signs_agrees_with_looking_at_all_and_repeats_itself() {
+        let some: Vec<f64> = (0..16).map(|it| f64::from(it * 7 % 16) - 5.0).collect();
+        let exact = sign_flip_p(&some, 1).expect("some");
+        // A seventeenth difference of nothing changes no sum.
+        let more = [&some[..], &[0.0]].concat();
+        let drawn = sign_flip_p(&more, 1).expect("some");
+        assert!((exact - drawn).abs() < 0.005, "{exact} {drawn}");
+        assert_eq!(sign_flip_p(&more, 1), Some(drawn));
+    }
+
+    #[test]
+    fn a_bootstrap_of_three_is_their_range_and_of_many_the_known_one() {
+        assert_eq!(mean_interval(&[3.0, 1.0, 2.0], 1), Some(Interval { low: 1.0, high: 3.0 }));
+        assert_eq!(mean_interval(&[3.0], 1), None);
+        // Of 0..100 the mean is 49.5 and its standard error 28.87 / √100: ± 1.96 of these.
+        let many: Vec<f64> = (0..100).map(f64::from).collect();
+        let interval = mean_interval(&many, 7).expect("enough");
+        assert!((interval.low - (49.5 - 5.66)).abs() < 0.6, "{interval:?}");
+        assert!((interval.high - (49.5 + 5.66)).abs() < 0.6, "{interval:?}");
+        assert_eq!(mean_interval(&many, 7), Some(interval), "the seed decides");
+    }
+
+    #[test]
+    fn holm_gives_the_known_values() {
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        for (got, wanted) in corrected.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!((got - wanted).abs() < 1e-12, "{corrected:?}");
+        }
+        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_test_needs_repeats_by_the_number_of_comparisons() {
+        for comparisons in 1..=10 {
+            let repeats = repeats_for_a_test(comparisons) as i32;
+            let smallest = |repeats: i32| 2.0 / 2f64.powi(repeats) * comparisons as f64;
+            assert!(smallest(repeats) <= ALPHA && smallest(repeats - 1) > ALPHA, "{comparisons}: {repeats}");
+        }
+    }
+
+    /// Under no difference, a test at 5 % is wrong in at most 5 of 100.
+    #[test]
+    fn a_test_cries_wolf_no_more_often_than_it_says() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let mut wrong = 0;
+        for _ in 0..1_000 {
+            // Skewed magnitudes, as tails have them, with signs by chance.
+            let differences: Vec<f64> = (0..8)
+                .map(|_| random.random::<f64>().powi(4) * if random.random::<bool>() { 1.0 } else { -1.0 })
+                .collect();
+            wrong += u32::from(sign_flip_p(&differences, 1).is_some_and(|p| p <= ALPHA));
+        }
+        // 50 expected at most; three standard deviations of 6.9.
+        assert!(wrong <= 71, "{wrong} of 1,000");
+    }
+}

@@ -1,0 +1,244 @@
+//! Verdicts, their words and the comparison of two results, over results that are made up, so that what is true is known.
+
+use std::process::Command;
+
+use netduel_client::stats::{MoveStats, Samples};
+use netduel_link::LinkSpec;
+use netduel_reports::{
+    Diff, Evidence, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult, SCHEMA, Scenario,
+    Usage, Verdict, markdown, mismatches, paragraphs, terminal,
+};
+use netduel_server::{RelayPolicy, Snapshot};
+use netduel_transport::{Congestion, PathStats, TransportKind};
+
+/// Age p99 in ms and CPU per fresh move in µs, of a transport (by its place in the list), link, repeat and arm.
+type Truth = fn(usize, &str, u32, u8) -> (f64, f64);
+
+/// What physics has: alike and dearer on a clean link, fresher where packets are lost; and 1 % of noise.
+fn physics(kind: usize, link: &str, repeat: u32, arm: u8) -> (f64, f64) {
+    let noise = 1.0 + (f64::from(repeat * 7 + u32::from(arm) * 3) + kind as f64) % 5.0 / 500.0;
+    let age_ms = match (link, kind) {
+        ("loopback", _) => 16.6,
+        (_, 3 | 4) => 43.0,
+        _ => 66.0 + f64::from(repeat % 3),
+    };
+    let cpu_us = [10.0, 12.0, 30.0, 40.0, 25.0][kind];
+    (age_ms * noise, cpu_us * noise)
+}
+
+fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
+    let lossy = Network::Emulated(Box::new("wifi".parse::<LinkSpec>().expect("a profile")));
+    let scenario = Scenario {
+        transports: TransportKind::ALL.to_vec(),
+        links: vec![Network::Loopback, lossy],
+        rates_hz: vec![60],
+        pairs: vec![10],
+        relays: vec![RelayPolicy::Other],
+        repeats,
+        controls,
+        warmup_ms: 1,
+        duration_ms: 1_000,
+        seed: 1,
+        congestion: Congestion::Cubic,
+        nagle: false,
+        server_burn_us_per_s: 0,
+    };
+    let run = |key: netduel_reports::RunKey| {
+        let place = TransportKind::ALL.iter().position(|kind| *kind == key.transport).expect("in the list");
+        let (age_ms, cpu_us) = truth(place, &key.link, key.repeat, key.arm);
+        let mut samples = Samples::default();
+        (0..1_000).for_each(|_| samples.record((age_ms * 1_000.0) as u64));
+        let mut stats = MoveStats::new(16_667);
+        (stats.one_way, stats.age, stats.fresh) = (samples.clone(), samples, 1_000);
+        let bytes = Some(80_000);
+        let load = LoadResult {
+            stats,
+            sent: 1_000,
+            sent_bytes: bytes,
+            received_bytes: bytes,
+            path: PathStats::default(),
+            ..LoadResult::default()
+        };
+        let server = Usage { cpu_us: Some((cpu_us * 1_000.0) as u64), ..Usage::default() };
+        let (players, counters) = (Usage::default(), Snapshot::default());
+        RunResult { key, load, server, players, counters, link: None }
+    };
+    Results {
+        schema: SCHEMA,
+        runs: scenario.runs().into_iter().map(run).collect(),
+        scenario,
+        provenance: Provenance { kernel: "6.18".into(), cpu: "one".into(), ..Provenance::default() },
+        failures: Vec::new(),
+        rejected: Vec::new(),
+        calibrations: Vec::new(),
+        no_links: None,
+    }
+}
+
+fn outcomes(results: &Results, metric: Metric, group: usize) -> Vec<Outcome> {
+    let verdict = Verdict::of(results).expect("transports");
+    let map = verdict.map(metric);
+    map.iter().map(|(_, groups)| groups[group].expect("compared").outcome).collect()
+}
+
+#[test]
+fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
+    for (repeats, evidence) in [(3, Evidence::Indicated), (8, Evidence::Tested)] {
+        let results = results(physics, repeats, 1);
+        let (same, better, worse) =
+            (Outcome::NoDetectableDifference, Outcome::Better(evidence), Outcome::Worse(evidence));
+        assert_eq!(outcomes(&results, Metric::AgeP99, 0), [same; 4]);
+        assert_eq!(outcomes(&results, Metric::AgeP99, 1), [same, same, better, better]);
+        assert_eq!(outcomes(&results, Metric::ServerCpu, 0), [worse; 4]);
+        assert_eq!(outcomes(&results, Metric::Bytes, 1), [same; 4]);
+
+        let verdict = Verdict::of(&results).expect("transports");
+        let choices = |group: usize| verdict.groups[group].choices.clone();
+        let named = |names: &[&str]| -> Vec<TransportKind> {
+            names.iter().map(|name| name.parse().expect("a kind")).collect()
+        };
+        // All are as fresh there, so the cheapest that encrypts; and on the lossy link the cheaper of the fresh two.
+        assert_eq!(choices(0), named(&["tls"]));
+        assert_eq!(choices(1), named(&["quic-datagram"]));
+        assert!(verdict.groups.iter().flat_map(|it| &it.choices).all(|kind| kind.capabilities().encrypted));
+    }
+}
+
+#[test]
+fn the_words_name_scope_size_and_doubt() {
+    let three = results(physics, 3, 1);
+    let text = paragraphs(&three, &Verdict::of(&three).expect("transports")).join("\n");
+    for words in [
+        "3 repeats cannot carry a test",
+        "--repeat 8 tests it",
+        "tcp is the reference and not encrypted",
+        "On loopback at 60 Hz with 10 matches, there is no detectable difference in age p99 from tcp",
+        "keeps the opponent's position freshest",
+        "No detectable difference from it: quic-",
+        "indication: 3 of 3 repeats agree",
+        "Where encryption matters: quic-datagram",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in: {text}");
+    }
+    assert!(!text.contains("p = "), "three repeats carry no p: {text}");
+
+    let eight = results(physics, 8, 0);
+    let text = paragraphs(&eight, &Verdict::of(&eight).expect("transports")).join("\n");
+    assert!(text.contains("tested, p = 0.031") && text.contains("95 % interval"), "{text}");
+    assert!(text.contains("No transport ran against itself"), "{text}");
+
+    let two = results(physics, 2, 1);
+    let text = paragraphs(&two, &Verdict::of(&two).expect("transports")).join("\n");
+    assert!(text.contains("nothing can be told apart") && text.contains("not enough data"), "{text}");
+}
+
+#[test]
+fn a_report_begins_with_the_verdict_and_is_the_same_every_time() {
+    let results = results(physics, 3, 1);
+    let text = markdown(&results);
+    let at = |heading: &str| text.find(heading).unwrap_or_else(|| panic!("no {heading:?} in {text}"));
+    assert!(at("## Verdict") < at("## Who wins where"));
+    assert!(at("## Who wins where") < at("## loopback, 60 Hz"));
+    assert!(text.contains("| quic-datagram | = | (better −"), "{text}");
+    assert!(text.contains("Noise of tcp against itself: age p99"), "{text}");
+    assert_eq!(text.matches("\n| tcp | ").count(), 2 * 2 + 1, "controls are no rows: {text}");
+    assert_eq!(text, markdown(&results));
+    assert!(terminal(&results).trim_start().starts_with("3 repeats cannot"));
+}
+
+/// What an A/A control differs by is noise, whoever shows it.
+#[test]
+fn there_is_no_winner_within_the_noise() {
+    let noisy: Truth = |kind, _, repeat, arm| {
+        let wobble = if arm == 0 { 0.0 } else { 15.0 + f64::from(repeat) };
+        (if kind == 4 { 43.0 } else { 66.0 } + wobble, 10.0)
+    };
+    assert_eq!(outcomes(&results(noisy, 3, 1), Metric::AgeP99, 1), [Outcome::NoDetectableDifference; 4]);
+    let without = outcomes(&results(noisy, 3, 0), Metric::AgeP99, 1);
+    assert_eq!(without[3], Outcome::Better(Evidence::Indicated));
+}
+
+#[test]
+fn two_results_are_compared_by_the_same_rules() {
+    let old = results(physics, 3, 1);
+    let same = Diff::of(&old, &old);
+    assert!(!same.got_worse());
+    assert_eq!(same.changes.len(), 2 * 5 * Metric::ALL.len());
+    assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
+
+    // One transport on one link gets dearer by half.
+    let slower: Truth = |kind, link, repeat, arm| {
+        let (age, cpu) = physics(kind, link, repeat, arm);
+        (age, if kind == 4 && link == "wifi" { cpu * 1.5 } else { cpu })
+    };
+    let new = results(slower, 3, 1);
+    let diff = Diff::of(&old, &new);
+    assert!(diff.got_worse());
+    let worse: Vec<_> = diff.changes.iter().filter(|it| matches!(it.outcome, Outcome::Worse(_))).collect();
+    assert_eq!(worse.len(), 1);
+    assert_eq!((worse[0].metric, worse[0].key.link.as_str()), (Metric::ServerCpu, "wifi"));
+    assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
+    assert!(!Diff::of(&new, &old).got_worse(), "the other way it got better");
+
+    // What only one of them ran is said.
+    let mut fewer = old.clone();
+    fewer.runs.retain(|run| run.key.transport.name() != "tls");
+    assert_eq!(Diff::of(&old, &fewer).only_one.len(), 2);
+}
+
+#[test]
+fn other_hosts_and_settings_are_named() {
+    let old = results(physics, 3, 1);
+    assert!(mismatches(&old, &old).is_empty());
+    let mut new = old.clone();
+    new.provenance.kernel = "7.0".into();
+    new.scenario.duration_ms = 9_000;
+    new.provenance.sysctls.push(("net.core.rmem_max".into(), "1".into()));
+    if let Network::Emulated(spec) = &mut new.scenario.links[1] {
+        spec.up.delay_ms += 1.0;
+    }
+    let found: Vec<String> = mismatches(&old, &new).into_iter().map(|it| it.what).collect();
+    assert_eq!(found, ["--duration", "kernel", "net.core.rmem_max", "link wifi"]);
+    // What was built is what is compared.
+    let mut built = old.clone();
+    built.provenance.commit = "another".into();
+    assert!(mismatches(&old, &built).is_empty());
+}
+
+#[test]
+fn scripts_learn_by_the_exit_code() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = |name: &str, results: &Results| {
+        let path = folder.path().join(name);
+        results.save(&path).expect("saved");
+        path.to_str().expect("utf-8").to_owned()
+    };
+    let old = results(physics, 3, 1);
+    let dearer: Truth = |kind, link, repeat, arm| {
+        let (age, cpu) = physics(kind, link, repeat, arm);
+        (age, cpu * 1.5)
+    };
+    let mut elsewhere = results(dearer, 3, 1);
+    let (before, after) = (file("old.json", &old), file("new.json", &elsewhere));
+    elsewhere.provenance.cpu = "another".into();
+    let elsewhere = file("elsewhere.json", &elsewhere);
+    let mut empty = old.clone();
+    empty.runs.clear();
+    let empty = file("empty.json", &empty);
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&[&before, &before], 0, "50 without detectable difference"),
+        (&[&before, &after], 3, "worse (indication): tcp on loopback"),
+        (&[&before, &elsewhere], 1, "processor: one before, another now"),
+        (&[&before, &elsewhere, "--insist"], 3, "warning: not the same processor"),
+        (&[&before, &empty], 1, "nothing in common"),
+        (&[&before, "no-such-file.json"], 1, "cannot read no-such-file.json"),
+    ];
+    for (args, code, words) in cases {
+        let output = Command::new(env!("CARGO_BIN_EXE_netduel-report")).arg("compare").args(args).output();
+        let output = output.expect("started");
+        let text =
+            [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(words), "{args:?}: {text}");
+    }
+}

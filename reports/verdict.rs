@@ -1,0 +1,348 @@
+//! Who is better than whom, in what, by how much, and how sure that is. Pure: the same results give the same verdict.
+//!
+//! A difference is called only beyond its *floor*: the larger of what matters to anybody ([`Metric::practical_floor`]) and
+//! of what the machine makes of no difference at all (A/A: the reference against itself). Beyond it, there are two
+//! degrees of [`Evidence`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use netduel_transport::TransportKind;
+
+use crate::{
+    harness::RunResult,
+    metrics::Metric,
+    results::Results,
+    scenario::Group,
+    statistics::{self, ALPHA, Interval},
+};
+
+/// Fewer pairs of repeats say nothing: two agree by chance half of the time.
+pub const REPEATS_MIN: usize = 3;
+/// Without a test, a difference must be this many times its floor. With three repeats of no difference at all, simulated
+/// with normal noise, 1 in 100 is called then; at the floor itself it would be 1 in 20, of each of many comparisons.
+pub const INDICATION_FLOORS: f64 = 2.0;
+
+/// What a comparison came to. Less is better in every metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Less than what it is compared with.
+    Better(Evidence),
+    /// More than it.
+    Worse(Evidence),
+    /// Nothing that stands out of the noise and matters. It may still be there.
+    NoDetectableDifference,
+    /// Too few repeats that both have, or too few samples in them.
+    NotEnoughData,
+}
+
+/// How sure a difference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A sign-flip test over the repeats finds it, corrected for all comparisons of its family.
+    Tested,
+    /// No test does, which few repeats cannot: but most repeats show it beyond the floor, none the opposite, and it is
+    /// [`INDICATION_FLOORS`] times the floor.
+    Indicated,
+}
+
+/// One transport against another in one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// In what.
+    pub metric: Metric,
+    /// Which is judged.
+    pub subject: TransportKind,
+    /// What it is compared with.
+    pub against: TransportKind,
+    /// The numbers; `None` where both have too few in common.
+    pub effect: Option<Effect>,
+    /// What that means.
+    pub outcome: Outcome,
+}
+
+/// The numbers of a comparison, in the unit of its metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effect {
+    /// Repeats that both have.
+    pub repeats: usize,
+    /// Mean of the subject over these.
+    pub subject: f64,
+    /// Mean of what it is compared with.
+    pub against: f64,
+    /// Mean of the differences within each repeat, subject − against.
+    pub difference: f64,
+    /// Of the difference, by bootstrap over the repeats.
+    pub interval: Interval,
+    /// Of the sign-flip test, corrected for the family (Holm).
+    pub p: f64,
+    /// Up to here a difference is none.
+    pub floor: f64,
+    /// How many of the repeats differ the same way as their mean, beyond the floor.
+    pub agreeing: usize,
+    /// How many differ the other way, beyond the floor.
+    pub opposing: usize,
+}
+
+/// A metric of one combination, by repeat.
+pub(crate) type Series = BTreeMap<u32, f64>;
+
+/// A comparison before it is judged.
+pub(crate) struct Contest<'a> {
+    pub(crate) subject: &'a Series,
+    pub(crate) against: &'a Series,
+}
+
+impl Contest<'_> {
+    /// Values that both have, by repeat.
+    fn pairs(&self) -> Vec<(f64, f64)> {
+        let both = |(repeat, &subject): (&u32, &f64)| Some((subject, *self.against.get(repeat)?));
+        self.subject.iter().filter_map(both).collect()
+    }
+
+    /// What no difference looks like: the end of the A/A difference's interval that lies further from zero.
+    pub(crate) fn noise(&self, seed: u64) -> Option<f64> {
+        let differences: Vec<f64> = self.pairs().iter().map(|(subject, against)| subject - against).collect();
+        Some(statistics::mean_interval(&differences, seed)?.furthest_from_zero())
+    }
+
+    /// The numbers, with `p` not yet corrected.
+    fn effect(&self, metric: Metric, noise: Option<f64>, seed: u64) -> Option<Effect> {
+        let pairs = self.pairs();
+        if pairs.len() < REPEATS_MIN {
+            return None;
+        }
+        let (subjects, againsts): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+        let differences: Vec<f64> = pairs.iter().map(|(subject, against)| subject - against).collect();
+        let (against, difference) = (statistics::mean(&againsts)?, statistics::mean(&differences)?);
+        let floor = metric.practical_floor(against).max(noise.unwrap_or(0.0));
+        let beyond = |sign: f64| differences.iter().filter(|it| *it * sign > floor).count();
+        Some(Effect {
+            repeats: pairs.len(),
+            subject: statistics::mean(&subjects)?,
+            against,
+            difference,
+            interval: statistics::mean_interval(&differences, seed)?,
+            p: statistics::sign_flip_p(&differences, seed)?,
+            floor,
+            agreeing: beyond(difference.signum()),
+            opposing: beyond(-difference.signum()),
+        })
+    }
+}
+
+impl Effect {
+    fn outcome(&self) -> Outcome {
+        let size = self.difference.abs();
+        let indicated =
+            size > self.floor * INDICATION_FLOORS && self.agreeing * 2 > self.repeats && self.opposing == 0;
+        let evidence = match size > self.floor {
+            true if self.p <= ALPHA => Evidence::Tested,
+            true if indicated => Evidence::Indicated,
+            _ => return Outcome::NoDetectableDifference,
+        };
+        if self.difference < 0.0 { Outcome::Better(evidence) } else { Outcome::Worse(evidence) }
+    }
+}
+
+/// Judges a family of comparisons in one metric: their p-values are corrected for each other.
+pub(crate) fn judge(
+    metric: Metric,
+    contests: &[Contest<'_>],
+    noise: Option<f64>,
+    seed: u64,
+) -> Vec<(Option<Effect>, Outcome)> {
+    let mut effects: Vec<Option<Effect>> =
+        contests.iter().map(|contest| contest.effect(metric, noise, seed)).collect();
+    let raw: Vec<f64> = effects.iter().flatten().map(|effect| effect.p).collect();
+    for (effect, p) in effects.iter_mut().flatten().zip(statistics::holm(&raw)) {
+        effect.p = p;
+    }
+    let outcome = |effect: &Option<Effect>| effect.as_ref().map_or(Outcome::NotEnoughData, Effect::outcome);
+    effects.into_iter().map(|effect| (effect, outcome(&effect))).collect()
+}
+
+/// Metrics of every combination of a comparison, by repeat.
+pub(crate) struct Table(HashMap<(Group, TransportKind, u8, Metric), Series>);
+
+impl Table {
+    pub(crate) fn of(results: &Results) -> Self {
+        let mut table: HashMap<_, Series> = HashMap::new();
+        let mut insert = |run: &RunResult, metric: Metric| {
+            let key = (run.key.group(), run.key.transport, run.key.arm, metric);
+            let series = table.entry(key).or_default();
+            series.extend(metric.of(run).map(|value| (run.key.repeat, value)));
+        };
+        for run in &results.runs {
+            Metric::ALL.into_iter().for_each(|metric| insert(run, metric));
+        }
+        Self(table)
+    }
+
+    pub(crate) fn series(
+        &self,
+        group: &Group,
+        transport: TransportKind,
+        arm: u8,
+        metric: Metric,
+    ) -> Option<&Series> {
+        self.0.get(&(group.clone(), transport, arm, metric)).filter(|series| !series.is_empty())
+    }
+
+    /// The largest A/A difference of a group's controls, by the far end of its interval; `None` without a control.
+    pub(crate) fn noise(&self, results: &Results, group: &Group, metric: Metric) -> Option<f64> {
+        let reference = results.scenario.reference()?;
+        let against = self.series(group, reference, 0, metric)?;
+        (1..=results.scenario.controls)
+            .filter_map(|arm| self.series(group, reference, arm, metric))
+            .filter_map(|subject| Contest { subject, against }.noise(results.scenario.seed))
+            .reduce(f64::max)
+    }
+}
+
+/// What a comparison says, group by group.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// In the order of the scenario; groups of which no run came to its end are not there.
+    pub groups: Vec<GroupVerdict>,
+    /// The transports compared, in the order of the scenario.
+    pub transports: Vec<TransportKind>,
+    /// What they are compared with.
+    pub reference: TransportKind,
+}
+
+/// What is said of one link, rate, number of pairs and relay policy.
+#[derive(Clone, Debug)]
+pub struct GroupVerdict {
+    /// Which.
+    pub group: Group,
+    /// A/A noise by metric, in its unit; none where the group has no control, or of a single repeat.
+    pub noise: Vec<(Metric, f64)>,
+    /// Each transport against the reference, in each metric. A family of comparisons is what stands here of one metric.
+    pub to_reference: Vec<Comparison>,
+    /// Every other two, once: the later in the scenario against the earlier. A family likewise.
+    pub to_each_other: Vec<Comparison>,
+    /// Of those that encrypt: the ones that none other of them is detectably fresher than, and of these the ones that
+    /// none is detectably cheaper than for the server. Never one that does not encrypt.
+    pub choices: Vec<TransportKind>,
+}
+
+impl Verdict {
+    /// Of these results and nothing else; `None` if no transport was compared.
+    pub fn of(results: &Results) -> Option<Self> {
+        let reference = results.scenario.reference()?;
+        let table = Table::of(results);
+        let groups = results.scenario.groups();
+        let ran = |group: &Group| results.runs.iter().any(|run| run.key.group() == *group);
+        let judged = groups.into_iter().filter(ran);
+        Some(Self {
+            groups: judged.map(|group| GroupVerdict::of(results, &table, reference, group)).collect(),
+            transports: results.scenario.transports.clone(),
+            reference,
+        })
+    }
+
+    /// The win/lose/tie map: for each transport but the reference, what it came to in each group.
+    pub fn map(&self, metric: Metric) -> Vec<(TransportKind, Vec<Option<&Comparison>>)> {
+        let others = self.transports.iter().filter(|kind| **kind != self.reference);
+        let row = |kind: TransportKind| {
+            self.groups.iter().map(|group| group.comparison(metric, kind, self.reference)).collect()
+        };
+        others.map(|&kind| (kind, row(kind))).collect()
+    }
+}
+
+impl GroupVerdict {
+    fn of(results: &Results, table: &Table, reference: TransportKind, group: Group) -> Self {
+        let kinds = &results.scenario.transports;
+        let to_reference: Vec<_> =
+            kinds.iter().filter(|kind| **kind != reference).map(|&kind| (kind, reference)).collect();
+        let mut to_each_other = Vec::new();
+        for (position, &(later, _)) in to_reference.iter().enumerate() {
+            to_each_other.extend(to_reference[..position].iter().map(|&(earlier, _)| (later, earlier)));
+        }
+        let noise = |metric: Metric| table.noise(results, &group, metric);
+        let compared = |pairs: &[(TransportKind, TransportKind)]| -> Vec<Comparison> {
+            let of = |metric| compare(table, &group, metric, pairs, noise(metric), results.scenario.seed);
+            Metric::ALL.into_iter().flat_map(of).collect()
+        };
+        let mut verdict = Self {
+            noise: Metric::ALL.into_iter().filter_map(|metric| Some((metric, noise(metric)?))).collect(),
+            to_reference: compared(&to_reference),
+            to_each_other: compared(&to_each_other),
+            choices: Vec::new(),
+            group: group.clone(),
+        };
+        let encrypted = kinds.iter().copied().filter(|kind| kind.capabilities().encrypted).collect();
+        let fresh = verdict.unbeaten(Metric::AgeP99, encrypted, table);
+        verdict.choices = verdict.unbeaten(Metric::ServerCpu, fresh, table);
+        verdict
+    }
+
+    /// What `subject` came to against `against`; turned round where it was compared the other way.
+    pub fn outcome(&self, metric: Metric, subject: TransportKind, against: TransportKind) -> Outcome {
+        let found = |subject, against| self.comparison(metric, subject, against).map(|it| it.outcome);
+        match (found(subject, against), found(against, subject)) {
+            (Some(outcome), _) => outcome,
+            (None, Some(Outcome::Better(evidence))) => Outcome::Worse(evidence),
+            (None, Some(Outcome::Worse(evidence))) => Outcome::Better(evidence),
+            (None, Some(outcome)) => outcome,
+            (None, None) => Outcome::NotEnoughData,
+        }
+    }
+
+    /// The comparison of `subject` with `against`, if it was made that way round.
+    pub fn comparison(
+        &self,
+        metric: Metric,
+        subject: TransportKind,
+        against: TransportKind,
+    ) -> Option<&Comparison> {
+        let mut all = self.to_reference.iter().chain(&self.to_each_other);
+        all.find(|it| it.metric == metric && it.subject == subject && it.against == against)
+    }
+
+    /// Those of `kinds` that have the metric and that none of the others is detectably better than.
+    fn unbeaten(&self, metric: Metric, kinds: Vec<TransportKind>, table: &Table) -> Vec<TransportKind> {
+        let known = |kind: &TransportKind| {
+            table.series(&self.group, *kind, 0, metric).is_some_and(|series| series.len() >= REPEATS_MIN)
+        };
+        let kinds: Vec<TransportKind> = kinds.into_iter().filter(known).collect();
+        let beaten = |kind: TransportKind| {
+            kinds.iter().any(|other| matches!(self.outcome(metric, kind, *other), Outcome::Worse(_)))
+        };
+        kinds.iter().copied().filter(|kind| !beaten(*kind)).collect()
+    }
+}
+
+/// A family of comparisons in a group.
+fn compare(
+    table: &Table,
+    group: &Group,
+    metric: Metric,
+    pairs: &[(TransportKind, TransportKind)],
+    noise: Option<f64>,
+    seed: u64,
+) -> Vec<Comparison> {
+    let nothing = Series::new();
+    let series = |kind| table.series(group, kind, 0, metric).unwrap_or(&nothing);
+    let contests: Vec<Contest<'_>> = pairs
+        .iter()
+        .map(|&(subject, against)| Contest { subject: series(subject), against: series(against) })
+        .collect();
+    let judged = judge(metric, &contests, noise, seed);
+    pairs
+        .iter()
+        .zip(judged)
+        .map(|(&(subject, against), (effect, outcome))| Comparison {
+            metric,
+            subject,
+            against,
+            effect,
+            outcome,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

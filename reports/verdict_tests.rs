@@ -1,0 +1,67 @@
+//! What may be called a difference, and what may not.
+
+use super::*;
+
+fn series(values: &[f64]) -> Series {
+    (0..).zip(values.iter().copied()).collect()
+}
+
+/// The outcome of one comparison in age p99, among `family` that are all alike.
+fn outcome(subject: &[f64], against: &[f64], noise: Option<f64>, family: usize) -> Outcome {
+    let (subject, against) = (series(subject), series(against));
+    let contests: Vec<_> = (0..family).map(|_| Contest { subject: &subject, against: &against }).collect();
+    judge(Metric::AgeP99, &contests, noise, 1)[0].1
+}
+
+#[test]
+fn three_repeats_can_indicate_but_never_test() {
+    let (low, high) = ([43_000.0, 41_000.0, 44_000.0], [66_000.0, 60_000.0, 70_000.0]);
+    assert_eq!(outcome(&low, &high, None, 4), Outcome::Better(Evidence::Indicated));
+    assert_eq!(outcome(&high, &low, None, 4), Outcome::Worse(Evidence::Indicated));
+    // A link whose burst fell into two of the three.
+    let mixed = [66_000.0, 41_050.0, 70_000.0];
+    assert_eq!(outcome(&low, &mixed, None, 4), Outcome::Better(Evidence::Indicated));
+    // One alone may be an accident.
+    let once = [43_100.0, 41_050.0, 90_000.0];
+    assert_eq!(outcome(&low, &once, None, 4), Outcome::NoDetectableDifference);
+    // And so may be what is within twice the noise.
+    assert_eq!(outcome(&low, &high, Some(15_000.0), 4), Outcome::NoDetectableDifference);
+}
+
+#[test]
+fn eight_repeats_test_four_comparisons_and_seven_do_not() {
+    // 1 ms apart, with a floor of 0.8 ms: too little to be indicated.
+    let (low, high) = ([40_000.0; 8], [41_000.0; 8]);
+    assert_eq!(outcome(&low, &high, None, 4), Outcome::Better(Evidence::Tested));
+    assert_eq!(outcome(&low[..7], &high[..7], None, 4), Outcome::NoDetectableDifference);
+    assert_eq!(outcome(&low[..7], &high[..7], None, 3), Outcome::Better(Evidence::Tested));
+    assert_eq!(statistics::repeats_for_a_test(4), 8);
+}
+
+#[test]
+fn what_does_not_matter_is_no_difference_however_sure() {
+    // 0.1 ms, the same in every repeat.
+    assert_eq!(outcome(&[1_000.0; 12], &[1_100.0; 12], None, 1), Outcome::NoDetectableDifference);
+    // 5 ms, within what the reference differs from itself.
+    assert_eq!(outcome(&[40_000.0; 12], &[45_000.0; 12], Some(6_000.0), 1), Outcome::NoDetectableDifference);
+}
+
+#[test]
+fn repeats_are_paired_and_two_are_not_enough() {
+    assert_eq!(outcome(&[1.0, 2.0], &[9_000.0, 9_000.0], None, 1), Outcome::NotEnoughData);
+    // Three each, but only two in common.
+    let (subject, against) =
+        (series(&[1.0, 1.0, 1.0]), Series::from([(1, 9_000.0), (2, 9_000.0), (3, 9_000.0)]));
+    let contest = Contest { subject: &subject, against: &against };
+    assert_eq!(judge(Metric::AgeP99, &[contest], None, 1), [(None, Outcome::NotEnoughData)]);
+    // Repeats that lie 20 ms apart hide nothing of 3 ms within each.
+    let repeats = [50_000.0, 60_000.0, 70_000.0];
+    let later = repeats.map(|it| it + 3_000.0);
+    assert_eq!(outcome(&repeats, &later, Some(500.0), 4), Outcome::Better(Evidence::Indicated));
+}
+
+#[test]
+fn the_noise_is_the_far_end_of_the_control_s_interval() {
+    let (subject, against) = (series(&[10.0, 13.0, 11.0]), series(&[11.0, 11.0, 11.0]));
+    assert_eq!(Contest { subject: &subject, against: &against }.noise(1), Some(2.0));
+}
