@@ -1,6 +1,7 @@
 //! `netduel-report run`: flags into a scenario, the runs one after another with progress, and the report.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -286,11 +287,13 @@ fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
         ("report.md", render::markdown(results)),
         ("report.csv", csv(results)),
     ];
-    println!("{}", render::terminal(results));
+    let mut said = render::terminal(results) + "\n";
     for (name, text) in reports {
         write_whole(&folder.join(name), &text)?;
-        println!("report   {}", folder.join(name).display());
+        said += &format!("report   {}\n", folder.join(name).display());
     }
+    // Whoever reads only the head of it closes the pipe, which is no failure of ours.
+    let _ = std::io::stdout().write_all(said.as_bytes());
     Ok(())
 }
 

@@ -158,6 +158,7 @@ impl Both<'_> {
             .map(|key| Contest {
                 subject: new.series(group, key.transport, 0, metric).unwrap_or(&nothing),
                 against: old.series(group, key.transport, 0, metric).unwrap_or(&nothing),
+                controls: Vec::new(),
             })
             .collect();
         let judged = judge(metric, &contests, self.noise(group, metric), self.new.0.scenario.seed);

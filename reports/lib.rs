@@ -46,6 +46,7 @@ pub use soak::{SoakArgs, soak};
 pub use statistics::Interval;
 pub use summary::{Figure, Row, Summary, Warning};
 pub use verdict::{
-    Comparison, Effect, Evidence, GroupVerdict, INDICATION_FLOORS, Outcome, REPEATS_MIN, Verdict,
+    APART_FLOORS, Comparison, Effect, Evidence, GroupVerdict, INDICATION_FLOORS, Outcome, REPEATS_MIN,
+    Verdict,
 };
 pub use words::paragraphs;

@@ -145,8 +145,8 @@ fn against_itself(
     };
     let (against, control, subject) = (arm(0), arm(1), arm(2));
     let seed = results.scenario.seed;
-    let noise = Contest { subject: &control, against: &against }.noise(seed);
-    let contest = Contest { subject: &subject, against: &against };
+    let noise = Contest { subject: &control, against: &against, controls: Vec::new() }.noise(seed);
+    let contest = Contest { subject: &subject, against: &against, controls: vec![&control] };
     judge(metric, &[contest], noise, seed).remove(0)
 }
 
@@ -218,9 +218,10 @@ fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
         arms[usize::from(key.arm)].extend(Metric::ServerCpu.of(&run).map(|value| (key.repeat, value)));
     }
     let [against, control, subject] = &arms;
-    let noise = Contest { subject: control, against }.noise(plain.seed);
+    let noise = Contest { subject: control, against, controls: Vec::new() }.noise(plain.seed);
     let (effect, outcome) =
-        judge(Metric::ServerCpu, &[Contest { subject, against }], noise, plain.seed).remove(0);
+        judge(Metric::ServerCpu, &[Contest { subject, against, controls: vec![control] }], noise, plain.seed)
+            .remove(0);
     let effect = effect.context("not enough runs came to their end")?;
     println!(
         "{}; {:+.1} %",

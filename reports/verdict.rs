@@ -22,6 +22,11 @@ pub const REPEATS_MIN: usize = 3;
 /// with normal noise, 1 in 100 is called then; at the floor itself it would be 1 in 20, of each of many comparisons.
 pub const INDICATION_FLOORS: f64 = 2.0;
 
+/// To lie apart, each repeat must differ by this many times what matters. The rank alone would come by chance in 2 of 27
+/// cases with three repeats and one control (each of three runs is as likely to be the lowest); `selftest aa` holds the
+/// two together to what they promise.
+pub const APART_FLOORS: f64 = 3.0;
+
 /// What a comparison came to. Less is better in every metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -40,8 +45,9 @@ pub enum Outcome {
 pub enum Evidence {
     /// A sign-flip test over the repeats finds it, corrected for all comparisons of its family.
     Tested,
-    /// No test does, which few repeats cannot: but most repeats show it beyond the floor, none the opposite, and it is
-    /// [`INDICATION_FLOORS`] times the floor.
+    /// No test does, which few repeats cannot: but every repeat lies apart from the other's run and its A/A control
+    /// ([`Effect::apart`]), or most repeats show it beyond the floor, none the opposite, and it is [`INDICATION_FLOORS`]
+    /// times the floor. The first is for a reference that is noisy itself, as a stream on a lossy link is.
     Indicated,
 }
 
@@ -81,6 +87,9 @@ pub struct Effect {
     pub agreeing: usize,
     /// How many differ the other way, beyond the floor.
     pub opposing: usize,
+    /// In every repeat, and so under the same schedule, the subject lies beyond the run of what it is compared with *and*
+    /// beyond that one's A/A control, the same way each time and by [`APART_FLOORS`] times what matters.
+    pub apart: bool,
 }
 
 /// A metric of one combination, by repeat.
@@ -90,6 +99,8 @@ pub(crate) type Series = BTreeMap<u32, f64>;
 pub(crate) struct Contest<'a> {
     pub(crate) subject: &'a Series,
     pub(crate) against: &'a Series,
+    /// More runs of what it is compared with: its A/A controls.
+    pub(crate) controls: Vec<&'a Series>,
 }
 
 impl Contest<'_> {
@@ -103,6 +114,19 @@ impl Contest<'_> {
     pub(crate) fn noise(&self, seed: u64) -> Option<f64> {
         let differences: Vec<f64> = self.pairs().iter().map(|(subject, against)| subject - against).collect();
         Some(statistics::mean_interval(&differences, seed)?.furthest_from_zero())
+    }
+
+    /// See [`Effect::apart`].
+    fn apart(&self, metric: Metric) -> bool {
+        let gaps = |sign: f64| {
+            self.subject.iter().all(|(repeat, subject)| {
+                let others = std::iter::once(&self.against).chain(&self.controls).map(|it| it.get(repeat));
+                let far =
+                    |other: &f64| (subject - other) * sign > APART_FLOORS * metric.practical_floor(*other);
+                others.into_iter().all(|other| other.is_some_and(far))
+            })
+        };
+        !self.controls.is_empty() && self.subject.len() >= REPEATS_MIN && (gaps(1.0) || gaps(-1.0))
     }
 
     /// The numbers, with `p` not yet corrected.
@@ -126,6 +150,7 @@ impl Contest<'_> {
             floor,
             agreeing: beyond(difference.signum()),
             opposing: beyond(-difference.signum()),
+            apart: self.apart(metric),
         })
     }
 }
@@ -135,10 +160,12 @@ impl Effect {
         let size = self.difference.abs();
         let indicated =
             size > self.floor * INDICATION_FLOORS && self.agreeing * 2 > self.repeats && self.opposing == 0;
-        let evidence = match size > self.floor {
-            true if self.p <= ALPHA => Evidence::Tested,
-            true if indicated => Evidence::Indicated,
-            _ => return Outcome::NoDetectableDifference,
+        let evidence = if size > self.floor && self.p <= ALPHA {
+            Evidence::Tested
+        } else if indicated || self.apart {
+            Evidence::Indicated
+        } else {
+            return Outcome::NoDetectableDifference;
         };
         if self.difference < 0.0 { Outcome::Better(evidence) } else { Outcome::Worse(evidence) }
     }
@@ -194,7 +221,9 @@ impl Table {
         let against = self.series(group, reference, 0, metric)?;
         (1..=results.scenario.controls)
             .filter_map(|arm| self.series(group, reference, arm, metric))
-            .filter_map(|subject| Contest { subject, against }.noise(results.scenario.seed))
+            .filter_map(|subject| {
+                Contest { subject, against, controls: Vec::new() }.noise(results.scenario.seed)
+            })
             .reduce(f64::max)
     }
 }
@@ -327,7 +356,11 @@ fn compare(
     let series = |kind| table.series(group, kind, 0, metric).unwrap_or(&nothing);
     let contests: Vec<Contest<'_>> = pairs
         .iter()
-        .map(|&(subject, against)| Contest { subject: series(subject), against: series(against) })
+        .map(|&(subject, against)| Contest {
+            subject: series(subject),
+            against: series(against),
+            controls: (1..=u8::MAX).map_while(|arm| table.series(group, against, arm, metric)).collect(),
+        })
         .collect();
     let judged = judge(metric, &contests, noise, seed);
     pairs

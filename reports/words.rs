@@ -27,8 +27,9 @@ fn how_sure(results: &Results, verdict: &Verdict) -> String {
         )
     } else if repeats < needed {
         format!(
-            "{repeats} repeats cannot carry a test, so a difference is an indication here: most repeats show it, none the \
-             opposite, and it is more than {INDICATION_FLOORS} times the floor. --repeat {needed} tests it. "
+            "{repeats} repeats cannot carry a test, so a difference is an indication here: every repeat lies clear of the \
+             reference's run and its control's, or it is more than {INDICATION_FLOORS} times the floor. --repeat \
+             {needed} tests it. "
         )
     } else {
         format!(
