@@ -188,6 +188,9 @@ fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
 pub(crate) fn why(effect: &Effect, outcome: Outcome) -> String {
     let Effect { agreeing, repeats, p, .. } = effect;
     match outcome {
+        Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) if effect.apart => {
+            format!("indication: clear of its run and its control's in each of {repeats} repeats")
+        }
         Outcome::Better(Evidence::Tested) | Outcome::Worse(Evidence::Tested) => format!("tested, p = {p:.3}"),
         Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) => format!(
             "indication: {agreeing} of {repeats} repeats agree, none opposes, {:.1} × the floor",

@@ -150,7 +150,7 @@ fn a_report_begins_with_the_verdict_and_is_the_same_every_time() {
 #[test]
 fn there_is_no_winner_within_the_noise() {
     let noisy: Truth = |kind, _, repeat, arm| {
-        let wobble = if arm == 0 { 0.0 } else { 15.0 + f64::from(repeat) };
+        let wobble = if arm == 0 { 0.0 } else { -30.0 + f64::from(repeat) };
         (if kind == 4 { 43.0 } else { 66.0 } + wobble, 10.0)
     };
     assert_eq!(outcomes(&results(noisy, 3, 1), Metric::AgeP99, 1), [Outcome::NoDetectableDifference; 4]);
