@@ -35,6 +35,12 @@ impl Metric {
     /// All of them, the most important first.
     pub const ALL: [Self; 5] = [Self::AgeP99, Self::AgeMean, Self::OneWayP99, Self::ServerCpu, Self::Bytes];
 
+    /// Whether the link's schedule decides it, so that runs of one repeat, which meet the same schedule, are alike in
+    /// it. CPU is decided by the machine's scheduler, which knows no repeats.
+    pub fn follows_schedule(self) -> bool {
+        matches!(self, Self::AgeP99 | Self::AgeMean | Self::OneWayP99)
+    }
+
     /// What it is called in reports.
     pub fn name(self) -> &'static str {
         match self {

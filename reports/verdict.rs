@@ -88,7 +88,8 @@ pub struct Effect {
     /// How many differ the other way, beyond the floor.
     pub opposing: usize,
     /// In every repeat, and so under the same schedule, the subject lies beyond the run of what it is compared with *and*
-    /// beyond that one's A/A control, the same way each time and by [`APART_FLOORS`] times what matters.
+    /// beyond that one's A/A control, the same way each time and by [`APART_FLOORS`] times what matters. Only in metrics
+    /// that the schedule decides ([`Metric::follows_schedule`]).
     pub apart: bool,
 }
 
@@ -126,7 +127,8 @@ impl Contest<'_> {
                 others.into_iter().all(|other| other.is_some_and(far))
             })
         };
-        !self.controls.is_empty() && self.subject.len() >= REPEATS_MIN && (gaps(1.0) || gaps(-1.0))
+        let enough = !self.controls.is_empty() && self.subject.len() >= REPEATS_MIN;
+        enough && metric.follows_schedule() && (gaps(1.0) || gaps(-1.0))
     }
 
     /// The numbers, with `p` not yet corrected.
