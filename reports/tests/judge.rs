@@ -115,7 +115,7 @@ fn the_words_name_scope_size_and_doubt() {
         "On loopback at 60 Hz with 10 matches, there is no detectable difference in age p99 from tcp",
         "keeps the opponent's position freshest",
         "No detectable difference from it: quic-",
-        "indication: 3 of 3 repeats agree",
+        "indication: clear of its run and its control's in each of 3 repeats",
         "Where encryption matters: quic-datagram",
     ] {
         assert!(text.contains(words), "{words:?} is not in: {text}");
