@@ -158,10 +158,12 @@ impl Contest<'_> {
 }
 
 impl Effect {
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self, metric: Metric) -> Outcome {
         let size = self.difference.abs();
-        let indicated =
-            size > self.floor * INDICATION_FLOORS && self.agreeing * 2 > self.repeats && self.opposing == 0;
+        let indication_floor = self.floor.max(metric.indication_floor(self.against));
+        let indicated = size > indication_floor * INDICATION_FLOORS
+            && self.agreeing * 2 > self.repeats
+            && self.opposing == 0;
         let evidence = if size > self.floor && self.p <= ALPHA {
             Evidence::Tested
         } else if indicated || self.apart {
@@ -186,7 +188,8 @@ pub(crate) fn judge(
     for (effect, p) in effects.iter_mut().flatten().zip(statistics::holm(&raw)) {
         effect.p = p;
     }
-    let outcome = |effect: &Option<Effect>| effect.as_ref().map_or(Outcome::NotEnoughData, Effect::outcome);
+    let outcome =
+        |effect: &Option<Effect>| effect.as_ref().map_or(Outcome::NotEnoughData, |it| it.outcome(metric));
     effects.into_iter().map(|effect| (effect, outcome(&effect))).collect()
 }
 

@@ -22,7 +22,7 @@ fn physics(kind: usize, link: &str, repeat: u32, arm: u8) -> (f64, f64) {
         (_, 3 | 4) => 43.0,
         _ => 66.0 + f64::from(repeat % 3),
     };
-    let cpu_us = [10.0, 12.0, 30.0, 40.0, 25.0][kind];
+    let cpu_us = [10.0, 16.0, 30.0, 60.0, 27.0][kind];
     (age_ms * noise, cpu_us * noise)
 }
 
@@ -166,10 +166,10 @@ fn two_results_are_compared_by_the_same_rules() {
     assert_eq!(same.changes.len(), 2 * 5 * Metric::ALL.len());
     assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
 
-    // One transport on one link gets dearer by half.
+    // One transport on one link gets twice as dear.
     let slower: Truth = |kind, link, repeat, arm| {
         let (age, cpu) = physics(kind, link, repeat, arm);
-        (age, if kind == 4 && link == "wifi" { cpu * 1.5 } else { cpu })
+        (age, if kind == 4 && link == "wifi" { cpu * 2.0 } else { cpu })
     };
     let new = results(slower, 3, 1);
     let diff = Diff::of(&old, &new);
@@ -216,7 +216,7 @@ fn scripts_learn_by_the_exit_code() {
     let old = results(physics, 3, 1);
     let dearer: Truth = |kind, link, repeat, arm| {
         let (age, cpu) = physics(kind, link, repeat, arm);
-        (age, cpu * 1.5)
+        (age, cpu * 2.0)
     };
     let mut elsewhere = results(dearer, 3, 1);
     let (before, after) = (file("old.json", &old), file("new.json", &elsewhere));
