@@ -335,16 +335,29 @@ impl GroupVerdict {
         all.find(|it| it.metric == metric && it.subject == subject && it.against == against)
     }
 
-    /// Those of `kinds` that have the metric and that none of the others is detectably better than.
+    /// Those of `kinds` that have the metric and that none of the others is detectably better than: none directly, and none
+    /// by standing better against the reference.
     fn unbeaten(&self, metric: Metric, kinds: Vec<TransportKind>, table: &Table) -> Vec<TransportKind> {
         let known = |kind: &TransportKind| {
             table.series(&self.group, *kind, 0, metric).is_some_and(|series| series.len() >= REPEATS_MIN)
         };
         let kinds: Vec<TransportKind> = kinds.into_iter().filter(known).collect();
+        // Against the reference there are controls, and so more can be told than between two others.
+        let rank = |kind: TransportKind| match self
+            .to_reference
+            .iter()
+            .find(|it| it.metric == metric && it.subject == kind)
+            .map(|it| it.outcome)
+        {
+            Some(Outcome::Better(_)) => 0,
+            Some(Outcome::Worse(_)) => 2,
+            _ => 1,
+        };
+        let best = kinds.iter().map(|kind| rank(*kind)).min();
         let beaten = |kind: TransportKind| {
             kinds.iter().any(|other| matches!(self.outcome(metric, kind, *other), Outcome::Worse(_)))
         };
-        kinds.iter().copied().filter(|kind| !beaten(*kind)).collect()
+        kinds.iter().copied().filter(|kind| Some(rank(*kind)) == best && !beaten(*kind)).collect()
     }
 }
 
