@@ -28,6 +28,8 @@ const PACKETS: u32 = 20_000;
 /// So often is a check tried: a busy machine can spoil one measurement, but an untrue link fails them all,
 /// because the seed and so the chance in it are always the same.
 const ATTEMPTS: usize = 3;
+/// How `netduel-link` ends when the link was late.
+const EXIT_INVALID: i32 = 3;
 /// Longest wait for what should happen at once.
 const SOON: Duration = Duration::from_secs(20);
 /// An ordinary user: "nobody" on most systems.
@@ -238,13 +240,21 @@ fn a_pair_of_programs_meets_over_the_link(_: &Lab) -> Result<(), Failed> {
     let own = env::current_exe()?;
     let server = format!("{ROLE}=server '{}'", own.display());
     let client = format!("{ROLE}=client");
-    let output = Command::new(COMMAND)
-        .args(["run", "--profile", "delay=10ms", "--server", &server, "--", "env", &client])
-        .args([own.as_os_str(), "{server}".as_ref()])
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("met at 198.18.0.2"), "{output:?}");
-    Ok(())
+    let mut refused = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let output = Command::new(COMMAND)
+            .args(["run", "--profile", "delay=10ms", "--server", &server, "--", "env", &client])
+            .args([own.as_os_str(), "{server}".as_ref()])
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("met at 198.18.0.2"), "{output:?}");
+        match output.status.code() {
+            Some(0) => return Ok(()),
+            Some(EXIT_INVALID) => refused.push(output), // The pair met, on a machine too busy for the link.
+            _ => return Err(format!("{output:?}").into()),
+        }
+    }
+    Err(format!("{refused:?}").into())
 }
 
 /// This test binary as one of the pair.

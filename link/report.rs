@@ -148,6 +148,9 @@ pub enum Priority {
     Normal,
 }
 
+/// Of fewer times the p99 is the single worst one, which no bound on the one in a hundred can judge.
+const P99_COUNT_MIN: u64 = 100;
+
 /// The bounds within which a run is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -251,13 +254,15 @@ impl LinkReport {
     /// Every reason not to believe the run.
     pub fn problems(&self, limits: &Limits) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let late_ms = self.lateness.quantile_ms(0.99);
-        if late_ms > limits.late_p99_ms_max {
-            problems.push(Problem::Late { p99_ms: late_ms, max_ms: limits.late_p99_ms_max });
+        let p99_over = |times: &Histogram, max_ms: f64| {
+            let p99_ms = times.quantile_ms(0.99);
+            (times.count() >= P99_COUNT_MIN && p99_ms > max_ms).then_some(p99_ms)
+        };
+        if let Some(p99_ms) = p99_over(&self.lateness, limits.late_p99_ms_max) {
+            problems.push(Problem::Late { p99_ms, max_ms: limits.late_p99_ms_max });
         }
-        let stalled_ms = self.heartbeat.quantile_ms(0.99);
-        if stalled_ms > limits.heartbeat_p99_ms_max {
-            problems.push(Problem::Stalled { p99_ms: stalled_ms, max_ms: limits.heartbeat_p99_ms_max });
+        if let Some(p99_ms) = p99_over(&self.heartbeat, limits.heartbeat_p99_ms_max) {
+            problems.push(Problem::Stalled { p99_ms, max_ms: limits.heartbeat_p99_ms_max });
         }
         if self.steal_share > limits.steal_share_max {
             problems.push(Problem::Steal { share: self.steal_share, max_share: limits.steal_share_max });
