@@ -36,7 +36,7 @@ impl Default for Options {
 }
 
 /// A congestion control algorithm that both the kernel's TCP and QUIC have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Congestion {
     /// CUBIC, RFC 9438: the common default.
