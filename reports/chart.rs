@@ -17,6 +17,8 @@ use crate::{
 
 /// A tail is drawn from where this share of the weight is still beyond: before it, all curves are one.
 const TAIL_FROM: f64 = 0.9;
+/// Values along a sweep that differ by more than this ratio are drawn on a logarithmic axis.
+const RATIO_LOG: f64 = 20.0;
 /// Quantiles that get a dot on a tail.
 const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
@@ -192,7 +194,11 @@ pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) ->
         }
     }
     let lines: Vec<Line> = contenders.iter().map(|&it| line_along(sweep, rows, it, column, unit)).collect();
-    let highest = lines.iter().flat_map(|line| &line.ranges).map(|range| range.2).fold(0.0, f64::max);
+    let ranges = || lines.iter().flat_map(|line| &line.ranges);
+    let highest = ranges().map(|range| range.2).fold(0.0, f64::max);
+    let lowest = ranges().map(|range| range.1).fold(highest, f64::min);
+    // What breaks along the sweep would flatten everything before it.
+    let log = lowest > 0.0 && highest / lowest > RATIO_LOG;
     let (Some((first, _)), Some((last, _))) = (sweep.groups.first(), sweep.groups.last()) else {
         return Markup::default();
     };
@@ -205,14 +211,8 @@ pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) ->
         format: plain,
         unit: sweep.axis.unit(),
     };
-    let y = Axis {
-        log: false,
-        from: 0.0,
-        to: plot::end_of(highest),
-        name: column.heading,
-        format: plain,
-        unit: "",
-    };
+    let (from, to) = if log { (lowest * 0.9, highest * 1.1) } else { (0.0, plot::end_of(highest)) };
+    let y = Axis { log, from, to, name: column.heading, format: plain, unit: "" };
     let key: Vec<(Contender, String)> = contenders.into_iter().map(|it| (it, String::new())).collect();
     let title = format!("{} over the {}.", column.heading, sweep.axis.title());
     let plot = plot::lines(&title, x, y, Pick::X, &lines);

@@ -12,6 +12,7 @@ use crate::{
     render_verdict::{map_cell, map_note},
     results::Results,
     scenario::{Contender, Workload},
+    search::Searched,
     summary::{Row, Summary},
     tables::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH, Group},
     verdict::{Outcome, Verdict},
@@ -99,11 +100,16 @@ fn facts(results: &Results) -> Vec<String> {
     let list = |items: Vec<String>| items.join(", ");
     let numbers = |items: &[u32]| list(items.iter().map(u32::to_string).collect());
     let payload = numbers(&scenario.payloads_bytes);
+    let searched = |of: Searched, listed: &[u32]| match scenario.search.filter(|it| it.of == of) {
+        Some(search) => format!("{} to {}", search.from, search.to),
+        None => numbers(listed),
+    };
+    let repeats = if scenario.repeats == 1 { "repeat" } else { "repeats" };
     vec![
-        format!("{} Hz", numbers(&scenario.rates_hz)),
-        format!("{} matches at once", numbers(&scenario.pairs)),
+        format!("{} Hz", searched(Searched::RateHz, &scenario.rates_hz)),
+        format!("{} matches at once", searched(Searched::Pairs, &scenario.pairs)),
         format!("{payload} B of payload"),
-        format!("{} repeats of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
+        format!("{} {repeats} of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
         list(scenario.links.iter().map(|link| link.name()).collect()),
         format!(
             "{} congestion control",

@@ -35,7 +35,7 @@ pub fn terminal(results: &Results) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{} repeats of {} ms each, taken together.",
+        "\nRepeats: {} of {} ms each, taken together.",
         results.scenario.repeats, results.scenario.duration_ms
     );
     for warning in &summary.warnings {

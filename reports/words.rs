@@ -70,7 +70,7 @@ fn of_group(group: &GroupVerdict, reference: Contender, [felt, paid]: [Metric; 2
         text += &cost(group, reference, paid);
         text += &choice(group, felt);
     }
-    text + &settings(group, [felt, paid])
+    text + &settings(group, &[felt, paid, Metric::Bytes])
 }
 
 fn scope(Group { link, rate_hz, payload_bytes, pairs }: &Group, felt: Metric) -> String {
@@ -100,10 +100,10 @@ fn to_baseline(
 }
 
 /// What other settings do to each transport.
-fn settings(group: &GroupVerdict, metrics: [Metric; 2]) -> String {
+fn settings(group: &GroupVerdict, metrics: &[Metric]) -> String {
     let mut told: Vec<String> = Vec::new();
     let (mut alike, mut judged) = (0, 0);
-    for metric in metrics {
+    for &metric in metrics {
         let of_settings =
             |it: &&Comparison| it.metric == metric && it.subject.transport == it.against.transport;
         for it in group.to_baseline.iter().filter(of_settings) {
@@ -285,9 +285,12 @@ pub(crate) fn of_search(results: &Results, bearings: &[Bearing]) -> Vec<String> 
     let mut texts = vec![format!(
         "The highest {what} that holds: the opponent's position is younger than {age_p99_max_ms} ms for 99 % of the time, \
          and at least {:.0} % of the moves arrive as news, are superseded by newer news, or are lost by the link itself. \
-         Found by doubling and then halving the gap, to within 15 %; each value ran {} times, taken together.",
+         Found by doubling and then halving the gap, to within 15 %; each value ran {}.",
         accounted_share_min * 100.0,
-        results.scenario.repeats
+        match results.scenario.repeats {
+            1 => "once".into(),
+            repeats => format!("{repeats} times, taken together"),
+        }
     )];
     let mut links: Vec<&str> = bearings.iter().map(|it| it.group.link.as_str()).collect();
     links.dedup();
