@@ -49,7 +49,7 @@ impl Network {
             Self::Loopback => "loopback".into(),
             Self::Emulated(spec) => spec.name.clone(),
             Self::Shared(spec) => format!("{}{SHARED_SUFFIX}", spec.name),
-            Self::Remote(remote) => format!("to {}", remote.server),
+            Self::Remote(remote) => remote.server.clone(),
         }
     }
 
