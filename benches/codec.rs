@@ -17,7 +17,7 @@ fn codec(criterion: &mut Criterion) {
         ..Move::default()
     };
     let next = Move { seq: 10_001, at_us: update.at_us + 16_667, ..update };
-    let message = ClientMessage::Move(update);
+    let message = ClientMessage::Move(update.into());
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
 
