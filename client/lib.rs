@@ -343,6 +343,11 @@ impl Player {
         self.sender.path_stats()
     }
 
+    /// Whether the connection resumed an earlier TLS session, see [`Sender::resumed`].
+    pub fn resumed(&self) -> Option<bool> {
+        self.sender.resumed()
+    }
+
     /// The transport below.
     pub fn kind(&self) -> TransportKind {
         self.sender.kind()

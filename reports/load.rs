@@ -185,7 +185,7 @@ async fn announce(
 
 /// Everybody connects at once: one after another, the handshakes of a link with a long round trip would take minutes.
 async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
-    let trust = Trust::Pin(plan.pin.parse()?);
+    let trust = Trust::pin(plan.pin.parse()?);
     let mut joining = tokio::task::JoinSet::new();
     for (number, kinds) in plan.pairs.iter().enumerate() {
         for kind in *kinds {

@@ -14,6 +14,7 @@
 mod connection;
 mod error;
 mod frame;
+mod handshake;
 mod identity;
 mod memory;
 mod options;
@@ -143,7 +144,8 @@ impl TransportKind {
     }
 
     /// Connects to a server at `addr`. `name` is what its certificate must carry (a host name or an address);
-    /// `trust` says which certificates are good and is required for encrypted kinds.
+    /// `trust` says which certificates are good and is required for encrypted kinds. Sessions are kept in it and resumed
+    /// from it where [`Options::resumption`] asks for that.
     ///
     /// # Errors
     /// Ends connected or failed within [`Options::handshake_timeout`], never in between.
