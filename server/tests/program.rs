@@ -150,12 +150,11 @@ async fn tickets_are_issued_only_when_asked_for() {
         for number in 0..listen.len() {
             let kind = server.addresses[number].0;
             for expected in [false, resumption, resumption] {
-                // Waiting is said behind the ticket.
                 let mut player = server.player(number).await;
-                assert_eq!(event(&mut player).await, Event::Waiting);
+                // Either is said behind the ticket; the one before may not be seen to be gone yet.
+                assert!(matches!(event(&mut player).await, Event::Waiting | Event::Started(_)));
                 let expected = kind.capabilities().encrypted.then_some(expected);
                 assert_eq!(player.resumed(), expected, "{kind} {flags:?}");
-                player.leave().expect("open");
                 player.close().await;
             }
         }
