@@ -48,7 +48,12 @@ impl ServerMessages {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::{HandshakeKind, quic};
+
     use super::*;
+    use crate::{Identity, TransportKind};
 
     const SERVER_HELLO: u8 = 2;
     const ENCRYPTED_EXTENSIONS: u8 = 8;
@@ -73,6 +78,53 @@ mod tests {
             let mut messages = ServerMessages::default();
             messages.pass(&bytes[..2 * 264]);
             assert_eq!(messages.resumed(), None, "not over yet");
+        }
+    }
+
+    /// Hands over what `write` has to say, piece by piece: no piece crosses a change of keys.
+    fn carry(
+        mut write: impl FnMut(&mut Vec<u8>) -> Option<quic::KeyChange>,
+        mut read: impl FnMut(&[u8]) -> Result<(), rustls::Error>,
+    ) {
+        loop {
+            let mut bytes = Vec::new();
+            let keys = write(&mut bytes);
+            read(&bytes).expect("a good handshake");
+            if bytes.is_empty() && keys.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// rustls, asked itself, says the same.
+    #[test]
+    fn rustls_agrees() {
+        const ALPN: &str = "test";
+        let identity = Identity::generate(&["localhost".into()]).expect("identity");
+        let trust = identity.trust();
+        let server_config = Arc::new(identity.server_config(ALPN, true).expect("a configuration"));
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+            let (config, _) =
+                trust.client_config(TransportKind::MEMORY, ALPN, true).expect("a configuration");
+            let name = "localhost".try_into().expect("a name");
+            let version = quic::Version::V1;
+            let mut client =
+                quic::ClientConnection::new(Arc::new(config), version, name, vec![]).expect("a client");
+            let mut server =
+                quic::ServerConnection::new(server_config.clone(), version, vec![]).expect("a server");
+            let mut messages = ServerMessages::default();
+            while client.is_handshaking() || server.is_handshaking() {
+                carry(|bytes| client.write_hs(bytes), |bytes| server.read_hs(bytes));
+                carry(
+                    |bytes| server.write_hs(bytes),
+                    |bytes| {
+                        messages.pass(bytes);
+                        client.read_hs(bytes)
+                    },
+                );
+            }
+            assert_eq!((client.handshake_kind(), server.handshake_kind()), (Some(expected), Some(expected)));
+            assert_eq!(messages.resumed(), Some(expected == HandshakeKind::Resumed));
         }
     }
 }
