@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use netduel_link::Lab;
+use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
@@ -28,8 +29,6 @@ use crate::{
 
 /// What a comparison leaves in its folder.
 pub(crate) const RESULTS_FILE: &str = "results.json";
-/// Bytes of payload that a move can carry.
-const PAYLOAD_BYTES_MAX: i64 = 1_024;
 
 /// Flags of a comparison. What is not given is the preset's.
 #[derive(Args, Clone, Debug)]
@@ -68,7 +67,7 @@ pub struct CompareArgs {
     pairs: Vec<u32>,
 
     /// Bytes carried with each move on top of the position
-    #[arg(long, value_delimiter = ',', value_name = "BYTES,…", value_parser = clap::value_parser!(u32).range(0..=PAYLOAD_BYTES_MAX))]
+    #[arg(long, value_delimiter = ',', value_name = "BYTES,…", value_parser = clap::value_parser!(u32).range(0..=PAYLOAD_MAX_BYTES as i64))]
     payload: Vec<u32>,
 
     /// Who is told of a move: the player that did not move, or both
@@ -82,6 +81,10 @@ pub struct CompareArgs {
     /// Nagle's algorithm, to see what it does to small updates (TCP only)
     #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
     nagle: Vec<bool>,
+
+    /// TLS sessions taken up again by players who come back, where there is TLS
+    #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
+    resumption: Vec<bool>,
 
     /// How often each combination runs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -148,6 +151,7 @@ impl CompareArgs {
         replace(&mut scenario.relays, &self.relay);
         replace(&mut scenario.congestions, &self.congestion);
         replace(&mut scenario.nagle, &self.nagle);
+        replace(&mut scenario.resumption, &self.resumption);
         if let Some(server) = &self.server {
             let (pin, ca) = (self.pin.clone(), self.ca.clone());
             scenario.links = vec![Network::Remote(Remote { server: server.clone(), pin, ca })];
@@ -199,6 +203,15 @@ fn check(scenario: &Scenario) -> anyhow::Result<()> {
         !scenario.transports.contains(&TransportKind::MEMORY),
         "memory does not cross processes: choose another --transport"
     );
+    let too_long = |relay: &RelayPolicy| {
+        scenario.payloads_bytes.iter().any(|bytes| *bytes as usize > relay.payload_max_bytes())
+    };
+    if let Some(relay) = scenario.relays.iter().find(|relay| too_long(relay)) {
+        bail!(
+            "--payload may be {} bytes at most where moves are relayed to {relay}",
+            relay.payload_max_bytes()
+        );
+    }
     let mut names: Vec<String> = scenario.contenders().iter().map(ToString::to_string).collect();
     names.extend(scenario.groups().iter().map(ToString::to_string));
     let twice = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name));

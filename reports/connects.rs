@@ -25,6 +25,8 @@ const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Connects {
     /// Connections made.
     pub count: u64,
+    /// Those of them that took a TLS session up again.
+    pub resumed: u64,
     /// From the intended beginning until a player is told that the match starts.
     pub paired: Samples,
     /// From there on until it has the other's first move: counted from the intended beginning, too.
@@ -35,6 +37,7 @@ impl Connects {
     /// Adds those of other players.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.count += other.count;
+        self.resumed += other.resumed;
         self.paired.merge(&other.paired);
         self.first_move.merge(&other.first_move);
     }
@@ -108,7 +111,8 @@ async fn meet(pair: &[PlayerConfig; 2], due_us: u64) -> anyhow::Result<Met> {
     let join = |config| join_and_move(config, &have_met);
     let (first, second) = tokio::try_join!(join(&pair[0]), join(&pair[1]))?;
     let mut connects = Connects { count: 2, ..Connects::default() };
-    for (_, paired_us, moved_us) in [&first, &second] {
+    for (player, paired_us, moved_us) in [&first, &second] {
+        connects.resumed += u64::from(player.resumed() == Some(true));
         connects.paired.record(paired_us - due_us);
         connects.first_move.record(moved_us - due_us);
     }

@@ -130,6 +130,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         trusted,
         pairs: vec![[contender.transport; 2]; group.pairs as usize],
         rate_hz: group.rate_hz,
+        payload_bytes: group.payload_bytes,
         warmup_ms: scenario.warmup_ms,
         duration_ms: scenario.duration_ms,
         pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
@@ -188,6 +189,9 @@ impl Server {
         command.args(["--congestion", contender.congestion.name()]);
         if contender.nagle {
             command.arg("--nagle");
+        }
+        if contender.resumption {
+            command.arg("--resumption");
         }
         if let Some(cpu) = cpus::of_server() {
             command.args(["--cpu", &cpu.to_string()]);

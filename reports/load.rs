@@ -22,6 +22,8 @@ use netduel_client::{
 };
 use netduel_protocol::clock;
 use netduel_transport::{Options, PathStats, TransportKind, Trust};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -59,7 +61,7 @@ impl From<&Remote> for Trusted {
 impl Trusted {
     fn trust(&self) -> anyhow::Result<Option<Trust>> {
         Ok(match self {
-            Self::Pin(pin) => Some(Trust::Pin(pin.parse()?)),
+            Self::Pin(pin) => Some(Trust::pin(pin.parse()?)),
             Self::Ca(file) => Some(Trust::from_file(file)?),
             Self::Nobody => None,
         })
@@ -79,6 +81,8 @@ pub struct LoadPlan {
     pub pairs: Vec<[TransportKind; 2]>,
     /// Moves per second and player; or how often a second each pair comes and goes.
     pub rate_hz: u32,
+    /// Bytes carried with each move on top of the position.
+    pub payload_bytes: u32,
     /// Time before the window, in ms.
     pub warmup_ms: u64,
     /// The window, in ms.
@@ -169,9 +173,15 @@ async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
 }
 
 async fn play_moves(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
-    let players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
+    let mut players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
         .await
         .with_context(|| format!("not everybody was paired within {PAIRING_TIMEOUT:?}"))??;
+    // Bytes that do not repeat, should anything under way compress.
+    let mut payload = vec![0; plan.payload_bytes as usize];
+    ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
+    for player in &mut players {
+        player.set_payload(&payload)?;
+    }
     tell(&LoadEvent::Paired)?;
 
     let start_us = clock::now_us();

@@ -106,11 +106,14 @@ impl Preset {
         },
         Self {
             name: "connect",
-            question: "how long from connect to paired and to the first move, and what that costs",
+            question: "how long from connect to paired and to the first move, cold and with a TLS session resumed",
             scenario: || Scenario {
                 workload: Workload::Connects,
+                resumption: vec![false, true],
                 links: links(&["loopback", "wifi", "lte"]),
                 rates_hz: vec![2],
+                // The first connection of each player is cold in any case.
+                warmup_ms: 1_500,
                 duration_ms: 3_000,
                 ..base()
             },

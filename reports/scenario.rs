@@ -96,17 +96,21 @@ pub struct Contender {
     pub congestion: Congestion,
     /// Nagle's algorithm left on (TCP only).
     pub nagle: bool,
+    /// TLS sessions taken up again, where there is TLS.
+    pub resumption: bool,
 }
 
 impl Contender {
     /// With the settings that everything else is compared with.
     pub fn plain(transport: TransportKind) -> Self {
-        Self { transport, relay: RelayPolicy::default(), congestion: Congestion::default(), nagle: false }
+        let (relay, congestion) = (RelayPolicy::default(), Congestion::default());
+        Self { transport, relay, congestion, nagle: false, resumption: false }
     }
 
     /// What these settings mean to a connection.
     pub fn options(&self) -> Options {
-        Options { congestion: self.congestion, nodelay: !self.nagle, ..Options::default() }
+        let Self { congestion, nagle, resumption, .. } = *self;
+        Options { congestion, nodelay: !nagle, resumption, ..Options::default() }
     }
 
     /// The settings that are not the plain ones.
@@ -116,6 +120,7 @@ impl Contender {
             (self.relay != plain.relay).then(|| self.relay.to_string()),
             (self.congestion != plain.congestion).then(|| self.congestion.to_string()),
             (self.nagle != plain.nagle).then(|| "nagle".into()),
+            (self.resumption != plain.resumption).then(|| "resumed".into()),
         ];
         settings.into_iter().flatten().collect()
     }
@@ -202,6 +207,8 @@ pub struct Scenario {
     pub congestions: Vec<Congestion>,
     /// Nagle's algorithm left on (TCP only).
     pub nagle: Vec<bool>,
+    /// TLS sessions taken up again, where there is TLS.
+    pub resumption: Vec<bool>,
     /// What lies between players and server.
     pub links: Vec<Network>,
     /// Moves per second and player; or pairs that connect per second.
@@ -238,6 +245,7 @@ impl Default for Scenario {
             relays: vec![RelayPolicy::Other],
             congestions: vec![Congestion::Cubic],
             nagle: vec![false],
+            resumption: vec![false],
             links: vec![Network::Loopback],
             rates_hz: vec![60],
             payloads_bytes: vec![0],
@@ -274,11 +282,18 @@ impl Scenario {
             for &relay in &self.relays {
                 for &congestion in &self.congestions {
                     for &nagle in &self.nagle {
-                        contenders.push(Contender { transport, relay, congestion, nagle });
+                        for &resumption in &self.resumption {
+                            contenders.push(Contender { transport, relay, congestion, nagle, resumption });
+                        }
                     }
                 }
             }
         }
+        // Without TLS there is no session: what is left of it ran already.
+        let possible = |it: &Contender| {
+            !it.resumption || it.transport.capabilities().encrypted || !self.resumption.contains(&false)
+        };
+        contenders.retain(possible);
         contenders
     }
 

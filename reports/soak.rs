@@ -49,6 +49,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: mixed_pairs(args.matches as usize),
         rate_hz: args.rate,
+        payload_bytes: 0,
         warmup_ms: 500,
         duration_ms: args.duration.as_millis() as u64,
         pings_hz: 1,

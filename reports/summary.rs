@@ -75,6 +75,8 @@ pub struct Row {
     pub first_move_p50_us: Option<Figure>,
     /// The same at p90.
     pub first_move_p90_us: Option<Figure>,
+    /// Share of the connections that took a TLS session up again.
+    pub resumed_share: Option<Figure>,
     /// Server CPU for each connection that came and went, in µs.
     pub connect_cpu_us: Option<Figure>,
     /// Server CPU per fresh move in µs.
@@ -137,12 +139,7 @@ impl Row {
         };
         let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
-        let connects = |pick: fn(&Connects) -> &Samples, quantile: f64| {
-            let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
-            let mut all = Samples::default();
-            runs.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
-            Figure::of(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
-        };
+        let connects = |pick, quantile| connects(runs, pick, quantile);
         Self {
             key: runs[0].key.combination(),
             repeats: runs.len(),
@@ -158,6 +155,9 @@ impl Row {
             paired_p90_us: connects(|it| &it.paired, 0.9),
             first_move_p50_us: connects(|it| &it.first_move, 0.5),
             first_move_p90_us: connects(|it| &it.first_move, 0.9),
+            resumed_share: ratio(&|run| Some(run.load.connects.as_ref()?.resumed), &|run| {
+                Some(run.load.connects.as_ref()?.count)
+            }),
             connect_cpu_us: ratio(&|run| run.server.cpu_us, &|run| Some(run.load.connects.as_ref()?.count)),
             server_cpu_us: ratio(&|run| run.server.cpu_us, &fresh),
             server_user_us: split(|run| run.server.user_us),
@@ -180,6 +180,14 @@ impl Row {
             max_packet_bytes: path.max_packet_bytes,
         }
     }
+}
+
+/// A quantile of what those who came and went saw.
+fn connects(runs: &[&RunResult], pick: fn(&Connects) -> &Samples, quantile: f64) -> Option<Figure> {
+    let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
+    let mut all = Samples::default();
+    runs.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
+    Figure::of(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
 }
 
 /// The samples of several runs in one distribution.

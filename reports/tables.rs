@@ -224,6 +224,12 @@ pub(crate) const CONNECT_FIGURES: &[Column] = &[
         figure: |row| row.first_move_p90_us,
         format: milliseconds,
     },
+    Column {
+        heading: "resumed %",
+        meaning: "connections that took a TLS session up again instead of a full handshake",
+        figure: |row| row.resumed_share,
+        format: percent,
+    },
 ];
 
 /// What it costs the server that somebody came and went.

@@ -82,6 +82,10 @@ pub(crate) trait SendHalf: Send + Sync {
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
     fn close(&self, goodbye: Goodbye);
     fn path_stats(&self) -> PathStats;
+    /// Whether the TLS handshake resumed an earlier session; `None` without TLS.
+    fn resumed(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// The receiving half, which drives the connection. Dropping it ends the connection.
@@ -162,6 +166,12 @@ impl Sender {
     /// What the transport knows of the path now.
     pub fn path_stats(&self) -> PathStats {
         self.inner.path_stats()
+    }
+
+    /// Whether the handshake resumed an earlier TLS session, so that no certificate was sent and none was checked
+    /// anew; `None` on unencrypted kinds. Asked of the handshake itself, on either side.
+    pub fn resumed(&self) -> Option<bool> {
+        self.inner.resumed()
     }
 }
 

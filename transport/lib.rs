@@ -14,6 +14,7 @@
 mod connection;
 mod error;
 mod frame;
+mod handshake;
 mod identity;
 mod memory;
 mod options;
@@ -42,8 +43,8 @@ pub use options::{Congestion, Options};
 /// Largest message on the control lane. A join with every field at its limit is a twentieth of it.
 pub const MAX_CONTROL_BYTES: usize = 4096;
 /// Largest message on the state lane, on every kind: what fits one QUIC datagram in a packet of 1,200 bytes, the
-/// smallest that every QUIC path carries (RFC 9000, 14).
-pub const MAX_STATE_BYTES: usize = 1100;
+/// smallest that every QUIC path carries (RFC 9000, 14). That is 1,162 bytes where headers are at their longest.
+pub const MAX_STATE_BYTES: usize = 1120;
 
 /// What a transport can do and what it cannot, so that nothing is degraded silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +144,8 @@ impl TransportKind {
     }
 
     /// Connects to a server at `addr`. `name` is what its certificate must carry (a host name or an address);
-    /// `trust` says which certificates are good and is required for encrypted kinds.
+    /// `trust` says which certificates are good and is required for encrypted kinds. Sessions are kept in it and resumed
+    /// from it where [`Options::resumption`] asks for that.
     ///
     /// # Errors
     /// Ends connected or failed within [`Options::handshake_timeout`], never in between.

@@ -17,6 +17,7 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
+use rustls::HandshakeKind;
 use socket2::SockRef;
 use tokio::{
     io::Interest,
@@ -88,8 +89,11 @@ impl Transport for Tcp {
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
-        let acceptor =
-            if self.tls { Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN)?))) } else { None };
+        let acceptor = if self.tls {
+            Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN, options.resumption)?)))
+        } else {
+            None
+        };
         let addr = socket.local_addr()?;
         Ok(Box::new(TcpListen { kind: self.kind(), socket, addr, acceptor, options: options.clone() }))
     }
@@ -104,7 +108,7 @@ impl Transport for Tcp {
             let tls = match (self.tls, to.trust) {
                 (false, _) => None,
                 (true, None) => return Err(ConnectError::NoTrust(to.kind)),
-                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN)?),
+                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN, options.resumption)?),
             };
             let socket = TcpStream::connect(to.addr).await.map_err(unreachable)?;
             tune(&socket, options).map_err(unreachable)?;
@@ -115,7 +119,9 @@ impl Transport for Tcp {
                 .map_err(|error| ConnectError::Handshake { kind: to.kind, reason: error.to_string() })?;
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
-                    verifier.take_refusal().unwrap_or_else(|| handshake_error(to.kind, &error))
+                    verifier
+                        .take_refusal(&error.to_string())
+                        .unwrap_or_else(|| handshake_error(to.kind, &error))
                 })?;
             let (socket, tls) = stream.into_inner();
             connection(to.kind, to.addr, socket, Some(tls.into()), options).map_err(unreachable)
@@ -187,6 +193,7 @@ fn connection(
     tls: Option<rustls::Connection>,
     options: &Options,
 ) -> io::Result<Connection> {
+    let resumed = tls.as_ref().map(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed));
     let out = Out { outbox: Outbox::default(), tls, wrote: false, closing: false };
     let shared = Arc::new(Shared {
         socket,
@@ -195,6 +202,7 @@ fn connection(
         driver: AtomicWaker::new(),
         ending: OnceLock::new(),
         encrypted: kind.capabilities().encrypted,
+        resumed,
     });
     let mut heartbeat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -220,6 +228,8 @@ struct Shared {
     driver: AtomicWaker,
     ending: OnceLock<CloseReason>,
     encrypted: bool,
+    /// `None` without TLS.
+    resumed: Option<bool>,
 }
 
 struct Out {
@@ -346,6 +356,10 @@ impl SendHalf for Shared {
     fn path_stats(&self) -> PathStats {
         let tls = self.encrypted.then(|| SUITE_NAME.to_owned());
         PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
+    }
+
+    fn resumed(&self) -> Option<bool> {
+        self.resumed
     }
 }
 
