@@ -29,7 +29,9 @@ pub enum Fate {
         /// Share of the moves offered that is accounted for.
         accounted_share: f64,
     },
-    /// A run failed, or too few moves arrived to tell.
+    /// Too few moves arrived to tell.
+    TooFew,
+    /// A run failed.
     Failed,
 }
 
@@ -88,7 +90,8 @@ impl fmt::Display for Try {
             Fate::Lost { accounted_share } => {
                 write!(f, "{:.1} % of the moves accounted for", accounted_share * 100.0)?;
             }
-            Fate::Failed => write!(f, "no run came to its end with enough moves")?,
+            Fate::TooFew => write!(f, "too few moves to tell: raise --duration")?,
+            Fate::Failed => write!(f, "a run failed")?,
         }
         if self.server_busy {
             write!(f, ", server busy")?;
@@ -160,7 +163,7 @@ fn tried(results: &Results, search: &Search, key: &RunKey, value: u32) -> Option
 
 fn fate(runs: &[&RunResult], criterion: &Criterion) -> Fate {
     let Some(age_p99_us) = together(runs, |run| &run.load.stats.age).quantile_us(0.99) else {
-        return Fate::Failed;
+        return Fate::TooFew;
     };
     if age_p99_us > criterion.age_p99_max_ms * 1_000 {
         return Fate::Stale { age_p99_ms: age_p99_us as f64 / 1e3 };

@@ -229,7 +229,8 @@ impl Results {
     pub fn without_result(&self) -> Vec<String> {
         if self.scenario.search.is_some() {
             let all = bearings(self).into_iter();
-            let unknown = all.filter(|it| it.tries.iter().all(|it| it.fate == Fate::Failed));
+            let unknown =
+                all.filter(|it| it.tries.iter().all(|it| matches!(it.fate, Fate::Failed | Fate::TooFew)));
             return unknown.map(|it| format!("{} on {}", it.contender, it.group.link)).collect();
         }
         let any = |key: &RunKey| self.runs.iter().any(|run| run.key.combination() == *key);
