@@ -12,8 +12,11 @@
 //! [`TransportKind::ALL`].
 
 mod connection;
+mod datagram;
+mod enet;
 mod error;
 mod frame;
+mod heartbeat;
 mod identity;
 mod memory;
 mod options;
@@ -21,6 +24,7 @@ mod outbox;
 mod quic;
 mod tcp;
 mod tcp_info;
+mod udp;
 
 use std::{
     fmt,
@@ -54,6 +58,19 @@ pub struct Capabilities {
     pub state_may_drop: bool,
     /// Largest state message in bytes.
     pub max_state_bytes: usize,
+    /// What decides how much may be under way.
+    pub congestion: CongestionControl,
+}
+
+/// What keeps a transport from flooding the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CongestionControl {
+    /// The algorithm that [`Options::congestion`] asks for.
+    AsAsked,
+    /// One of its protocol's own, which no option changes.
+    Own,
+    /// Nothing: it sends what it is given.
+    None,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -101,8 +118,15 @@ pub struct TransportKind(&'static dyn Transport);
 
 impl TransportKind {
     /// Every kind that crosses a network, in the order in which menus and reports show them.
-    pub const ALL: [Self; 5] =
-        [Self(&tcp::PLAIN), Self(&tcp::TLS), Self(&quic::STREAM), Self(&quic::UNI), Self(&quic::DATAGRAM)];
+    pub const ALL: [Self; 7] = [
+        Self(&tcp::PLAIN),
+        Self(&tcp::TLS),
+        Self(&quic::STREAM),
+        Self(&quic::UNI),
+        Self(&quic::DATAGRAM),
+        Self(&enet::ENET),
+        Self(&udp::UDP),
+    ];
 
     /// In-process, for tests: no socket, no loss, no encryption. Its addresses are ports in this process only.
     pub const MEMORY: Self = Self(&memory::MEMORY);

@@ -26,8 +26,8 @@ use quinn::{
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, Congestion, ConnectError, Connection, Goodbye, Handshake, Identity,
-    Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye,
+    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
     identity::{SUITE_NAME, Verifier},
@@ -151,6 +151,7 @@ impl Transport for Quic {
             encrypted: true,
             state_may_drop: self.lane != StateLane::Stream,
             max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::AsAsked,
         }
     }
 
@@ -505,6 +506,7 @@ impl SendHalf for Shared {
             congestion: congestion_in_effect(&self.connection).map(str::to_owned),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
+            throttled_messages: None,
             sent_packets: Some(stats.udp_tx.datagrams),
             received_packets: Some(stats.udp_rx.datagrams),
             sent_bytes: Some(stats.udp_tx.bytes),
