@@ -47,7 +47,7 @@ pub struct PathStats {
     pub congestion: Option<String>,
     /// Packets declared lost.
     pub lost_packets: Option<u64>,
-    /// Packets (TCP: segments) sent again. QUIC sends frames again, never packets, and counts none.
+    /// Packets (TCP's segments, `udp`'s) sent again. QUIC sends frames again, never packets, and counts none.
     pub retransmitted_packets: Option<u64>,
     /// State messages that the transport itself threw away instead of sending, to spare the path: ENet's throttle.
     #[serde(default)]

@@ -353,6 +353,10 @@ impl SendHalf for Shared {
         if self.outlet.sent_bytes() - sent_bytes < message.len() as u64 {
             core.throttled_messages += 1;
         }
+        drop(core);
+        if self.bytes_held.load(Relaxed) > 0 {
+            self.driver.wake(); // One in 65,536 must be watched like control.
+        }
         Ok(0)
     }
 

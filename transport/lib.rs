@@ -8,8 +8,19 @@
 //! leave yet is replaced by the next one, and some kinds may lose or reorder what did leave
 //! ([`Capabilities::state_may_drop`]). Whoever uses the state lane numbers its messages.
 //!
-//! **A new transport** is one file that implements the crate's `Transport` trait, and one line in
-//! [`TransportKind::ALL`].
+//! **A new transport** is one module that implements the crate's `Transport` trait, and one line in
+//! [`TransportKind::ALL`]. What it finds here:
+//!
+//! - Over a byte stream (`tcp.rs`): `frame.rs` cuts it into messages, `outbox.rs` lets the newest update replace the one
+//!   that waits. Over datagrams (`udp.rs`, `enet.rs`): `datagram.rs` tells peers on one socket apart, and lets nobody
+//!   be remembered before its gate says so. Keep-alives and the idle timeout: `heartbeat.rs`.
+//! - *TLS*: `bind` is given the server's [`Identity`], `connect` the [`Trust`] and the name that the certificate must
+//!   carry. Kinds that do not encrypt leave them alone.
+//! - *A path, an HTTP upgrade*, as WebSocket and WebTransport want them: not built. They belong to the kind as ALPN does
+//!   to TLS's: a constant of its file, asked for inside `connect` and inside the handshake that `accept` hands out,
+//!   both of which end at the handshake deadline. The `Host` header is `Target::name`. A kind whose path is the user's
+//!   to choose would add it to `Target`, next to the name. WebSocket is then a byte stream after its upgrade, and
+//!   WebTransport has the streams and datagrams of `quic.rs`, which should give it its endpoint.
 
 mod connection;
 mod datagram;
