@@ -260,18 +260,22 @@ impl Drop for Running {
 
 impl Hub {
     pub(crate) fn bind(addr: SocketAddr, gate: impl Gate) -> io::Result<Self> {
+        Self::bind_bounded(addr, gate, HALF_OPEN_MAX)
+    }
+
+    fn bind_bounded(addr: SocketAddr, gate: impl Gate, half_open_max: usize) -> io::Result<Self> {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let addr = socket.local_addr()?;
-        let (knock, knocks) = mpsc::channel(HALF_OPEN_MAX);
+        let (knock, knocks) = mpsc::channel(half_open_max);
         let running = Arc::new_cyclic(|running| {
             let reader = Reader {
                 socket: socket.clone(),
                 running: running.clone(),
                 gate,
                 knock,
-                half_open: Arc::new(Semaphore::new(HALF_OPEN_MAX)),
+                half_open: Arc::new(Semaphore::new(half_open_max)),
                 answer: Vec::new(),
             };
             let reader = tokio::spawn(reader.run()).abort_handle();
@@ -349,3 +353,6 @@ impl<G: Gate> Reader<G> {
         place.send(Knock { outlet, inlet, half_open });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 //! *Control* is one byte stream of frames, cut into segments by `control.rs` and sent again until acknowledged.
 //! There is no encryption and no congestion control, so it is no choice for a game on the internet.
 //!
-//! A datagram is a type (1), the connection's token (4), and what the type wants. The token is the client's random
-//! number: whoever cannot see the traffic must guess it, as with TCP's sequence numbers.
+//! Every datagram (`wire.rs`) bears the connection's token, the client's random number: whoever cannot see the traffic
+//! must guess it, as with TCP's sequence numbers.
 //!
 //! **Handshake.** *Hello* is answered by a *challenge*: the server's time and a MAC of it, of the client's address and
 //! of the token, under a key of the listener's own. Nothing is remembered. Only a *join* that brings the challenge back
@@ -13,6 +13,7 @@
 
 mod control;
 mod handshake;
+mod wire;
 
 use std::{
     future::{Future, poll_fn},
@@ -39,62 +40,12 @@ use crate::{
 };
 use control::{ControlOut, Rtt, SEGMENT_BYTES};
 use handshake::{Challenger, knock};
+use wire::{Token, Type, parse, write_header};
 
 /// Between the goodbyes of a side that waits for them to arrive: a few of them fit into [`LINGER`].
 const GOODBYE_INTERVAL: Duration = Duration::from_millis(100);
 /// Until what the system had no room for is tried again: some packets' time on a slow link.
 const ROOM_INTERVAL: Duration = Duration::from_millis(2);
-
-type Token = [u8; 4];
-/// Type and token.
-const HEADER_BYTES: usize = 5;
-/// What a datagram is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
-    /// What is spoken, and zeros up to the size of the challenge that answers it.
-    Hello = 0xd0,
-    /// The time and the MAC.
-    Challenge,
-    /// The challenge, back again.
-    Join,
-    /// Nothing more: the connection stands.
-    Welcome,
-    /// The update's number (2), and the update.
-    State,
-    /// The place in the stream (4), and a segment of it.
-    Control,
-    /// Up to which place the stream arrived (4).
-    Acknowledge,
-    /// Nothing more: this side lives.
-    KeepAlive,
-    /// The goodbye.
-    Close,
-    /// Nothing more: the goodbye arrived.
-    Closed,
-}
-
-impl Type {
-    fn parse(byte: u8) -> Option<Self> {
-        use Type::{Acknowledge, Challenge, Close, Closed, Control, Hello, Join, KeepAlive, State, Welcome};
-        [Hello, Challenge, Join, Welcome, State, Control, Acknowledge, KeepAlive, Close, Closed]
-            .into_iter()
-            .find(|it| *it as u8 == byte)
-    }
-}
-
-/// The parts of a datagram; `None` if it is not one of ours.
-fn parse(datagram: &Bytes) -> Option<(Type, Token, Bytes)> {
-    let (header, _) = datagram.split_first_chunk::<HEADER_BYTES>()?;
-    let token = [header[1], header[2], header[3], header[4]];
-    Some((Type::parse(header[0])?, token, datagram.slice(HEADER_BYTES..)))
-}
-
-/// Makes `out` a datagram of this type; the caller appends what the type wants.
-fn write_header(out: &mut Vec<u8>, kind: Type, token: Token) {
-    out.clear();
-    out.push(kind as u8);
-    out.extend_from_slice(&token);
-}
 
 pub(crate) const UDP: Udp = Udp;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::wire::HEADER_BYTES;
 use crate::{
     datagram::PACKET_BYTES,
     frame::{self, FrameKind},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Of the stream in one datagram: what [`PACKET_BYTES`] leaves besides the datagram's header and the place.
-pub(super) const SEGMENT_BYTES: usize = PACKET_BYTES - 5 - 4;
+pub(super) const SEGMENT_BYTES: usize = PACKET_BYTES - HEADER_BYTES - 4;
 /// May be under way unacknowledged: two of the largest messages, so that a burst fits into every buffer on the path.
 const WINDOW_BYTES: usize = 8 * 1024;
 /// Until the first measurement. RFC 6298 says a second; the handshake measures before anything is sent.

@@ -11,7 +11,10 @@ use std::{
 use ring::{hmac, rand::SystemRandom};
 use tokio::time::Instant;
 
-use super::{HEADER_BYTES, Token, Type, control::Rtt, parse, write_header};
+use super::{
+    control::Rtt,
+    wire::{HEADER_BYTES, Token, Type, parse, write_header},
+};
 use crate::datagram::{Gate, Inlet, Outlet};
 
 /// Between a client's first knocks; doubled each time up to [`KNOCK_INTERVAL_MAX`].
