@@ -3,6 +3,8 @@
 //! Either way a connection gets an [`Outlet`] to send by, from any task and without waiting, and an [`Inlet`] to read
 //! from. On a server one task reads the socket and puts each datagram into its peer's inbox. What comes from a
 //! stranger is the [`Gate`]'s to judge: it answers without remembering anything, or lets in.
+//!
+//! A peer is its address: one that a NAT gives another port on the way is a stranger, and its connection times out.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -151,6 +153,8 @@ impl Inlet {
     /// The next datagram. An error says only that something sent before did not arrive (nobody listens there): it
     /// may be forged, and the next call goes on.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        // Whoever floods a peer with forged datagrams, which its protocol passes over, must not keep its task forever.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let datagram = match &mut self.source {
             Source::Own { pool } => ready!(poll_socket(&self.outlet.socket, pool, cx))?,
             Source::Shared { inbox, .. } => {
@@ -165,6 +169,7 @@ impl Inlet {
                 }
             }
         };
+        turn.made_progress();
         self.outlet.received.add(datagram.len());
         Poll::Ready(Ok(datagram))
     }

@@ -62,6 +62,9 @@ const PEER: PeerID = PeerID(0);
 /// Between looks at the clock while something is unacknowledged: ENet sends again after its round-trip time and four
 /// variations, which on a local network is as little as this.
 const RESEND_TICK: Duration = Duration::from_millis(5);
+/// The same during a handshake, which ENet sends again after half a second at first. Longer, since whoever forges
+/// addresses can have as many handshakes under way as are allowed.
+const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
 /// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 /// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
@@ -248,9 +251,14 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<
         driver: AtomicWaker::new(),
         ending: OnceLock::new(),
     });
-    let mut tick = tokio::time::interval(RESEND_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let tick = every(HANDSHAKE_TICK);
     Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat: Heartbeat::new(options), tick })
+}
+
+fn every(period: Duration) -> Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 /// What both halves hold.
@@ -279,7 +287,7 @@ impl Core {
 
     /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
     fn service(&mut self) -> (Option<EventNoRef>, bool) {
-        // Counts only what had a right checksum.
+        // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
         let heard_bytes = self.peer().incoming_data_total();
         let event = match self.host.service() {
             Ok(event) => event.map(rusty_enet::Event::no_ref),
@@ -434,7 +442,7 @@ impl EnetReceiver {
         }
     }
 
-    fn into_connection(self, kind: TransportKind, options: &Options) -> Result<Connection, String> {
+    fn into_connection(mut self, kind: TransportKind, options: &Options) -> Result<Connection, String> {
         let mut core = self.shared.core();
         let peer = core.peer();
         let channels = peer.channel_count();
@@ -449,6 +457,7 @@ impl EnetReceiver {
         peer.set_timeout(0, give_up, give_up);
         core.host.flush();
         drop(core);
+        self.tick = every(RESEND_TICK);
         let remote = self.shared.outlet.remote();
         Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
     }
@@ -504,9 +513,10 @@ impl RecvHalf for EnetReceiver {
 
     /// Until the peer has disconnected in answer; lost goodbyes are ENet's to send again.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let said = self.shared.ending.get().is_some_and(|reason| reason.goodbye().is_some());
         Box::pin(poll_fn(move |cx| {
             loop {
-                if self.shared.core().peer().state() == PeerState::Disconnected {
+                if !said || self.shared.core().peer().state() == PeerState::Disconnected {
                     return Poll::Ready(());
                 }
                 match ready!(self.poll_event(cx, true)) {
