@@ -68,6 +68,10 @@ impl Trusted {
     }
 }
 
+/// Time for the goodbyes to leave. QUIC would stay for three probe timeouts (RFC 9000, 10.2) in case one gets lost: half
+/// a second of every run.
+const GOODBYE: Duration = Duration::from_millis(50);
+
 /// What the players are to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadPlan {
@@ -336,7 +340,8 @@ impl Duty {
         let current = player.current().context("the match is over")?.clone();
         self.settle(&mut player, &mut tally).await?;
         self.all_done.wait().await;
-        player.close().await;
+        // What is not out by then is not worth the wait: the server is about to end, and tells both sides.
+        let _ = tokio::time::timeout(GOODBYE, player.close()).await;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
         Ok(LoadResult {

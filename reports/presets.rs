@@ -1,5 +1,6 @@
 //! The questions that a comparison can be asked, as a table: each is a scenario, and flags change what they name.
 
+use netduel_link::LinkSpec;
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
@@ -8,9 +9,9 @@ use crate::{
     search::Search,
 };
 
-/// Three windows of a second hold a handful of wifi's bursts, or none, or far too many. With this seed they hold what is
+/// Three windows of 0.8 s hold a handful of wifi's bursts, or none, or far too many. With this seed they hold what is
 /// typical: a burst in every repeat, and as much bad time as a long run meets on average. A test holds it to that.
-pub(crate) const SEED: u64 = 18;
+pub(crate) const SEED: u64 = 159;
 
 /// A question.
 pub struct Preset {
@@ -27,7 +28,14 @@ impl Preset {
         Self {
             name: "quick",
             question: "a first look: every transport on a clean link and two impaired ones, at 60 Hz",
-            scenario: || Scenario { links: links(&["loopback", "wifi", "lte"]), ..base() },
+            // 24 players × 60 Hz × 0.8 s hold a p99 in each repeat, and the whole ends within 90 s.
+            scenario: || Scenario {
+                links: links(&["loopback", "wifi", "lte"]),
+                pairs: vec![12],
+                warmup_ms: 200,
+                duration_ms: 800,
+                ..base()
+            },
         },
         Self {
             name: "rate",
@@ -45,16 +53,16 @@ impl Preset {
             name: "loss",
             question: "what loss does: none to 5 %, independent and in bursts, at 40 ms round trip",
             scenario: || Scenario {
-                links: links(&[
-                    "delay=20ms",
-                    "delay=20ms,loss=0.5%",
-                    "delay=20ms,loss=1%",
-                    "delay=20ms,loss=2%",
-                    "delay=20ms,loss=5%",
-                    // 1, 2 and 5 % of the time nothing passes for 30 ms.
-                    "delay=20ms,loss=2970ms/30ms",
-                    "delay=20ms,loss=1470ms/30ms",
-                    "delay=20ms,loss=570ms/30ms",
+                links: named(&[
+                    ("no loss", "delay=20ms"),
+                    ("0.5 % loss", "delay=20ms,loss=0.5%"),
+                    ("1 % loss", "delay=20ms,loss=1%"),
+                    ("2 % loss", "delay=20ms,loss=2%"),
+                    ("5 % loss", "delay=20ms,loss=5%"),
+                    // So much of the time nothing passes for 30 ms.
+                    ("1 % in bursts", "delay=20ms,loss=2970ms/30ms"),
+                    ("2 % in bursts", "delay=20ms,loss=1470ms/30ms"),
+                    ("5 % in bursts", "delay=20ms,loss=570ms/30ms"),
                 ]),
                 duration_ms: 3_000,
                 ..base()
@@ -64,13 +72,13 @@ impl Preset {
             name: "rtt",
             question: "what distance does: round trips of 1 to 200 ms, with 1 % of loss",
             scenario: || Scenario {
-                links: links(&[
-                    "delay=0.5ms,loss=1%",
-                    "delay=5ms,loss=1%",
-                    "delay=10ms,loss=1%",
-                    "delay=25ms,loss=1%",
-                    "delay=50ms,loss=1%",
-                    "delay=100ms,loss=1%",
+                links: named(&[
+                    ("1 ms away", "delay=0.5ms,loss=1%"),
+                    ("10 ms away", "delay=5ms,loss=1%"),
+                    ("20 ms away", "delay=10ms,loss=1%"),
+                    ("50 ms away", "delay=25ms,loss=1%"),
+                    ("100 ms away", "delay=50ms,loss=1%"),
+                    ("200 ms away", "delay=100ms,loss=1%"),
                 ]),
                 duration_ms: 3_000,
                 ..base()
@@ -164,6 +172,17 @@ fn links(names: &[&str]) -> Vec<Network> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
+/// Links by what they are, under a name that reads well.
+fn named(links: &[(&str, &str)]) -> Vec<Network> {
+    let link = |(name, what): &(&str, &str)| match what.parse().ok()? {
+        Network::Emulated(spec) => {
+            Some(Network::Emulated(Box::new(LinkSpec { name: (*name).into(), ..*spec })))
+        }
+        other => Some(other),
+    };
+    links.iter().filter_map(link).collect()
+}
+
 /// Those that can be told to leave Nagle's algorithm on.
 fn streams_of_tcp() -> Vec<TransportKind> {
     ["tcp", "tls"].iter().filter_map(|name| name.parse().ok()).collect()
@@ -171,7 +190,7 @@ fn streams_of_tcp() -> Vec<TransportKind> {
 
 #[cfg(test)]
 mod tests {
-    use netduel_link::{Direction, LinkSpec, bad_periods};
+    use netduel_link::{Direction, bad_periods};
 
     use super::*;
 
@@ -210,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_default_seed_gives_a_quick_look_what_a_long_one_would_meet_on_average() {
-        let windows = wifi_windows(SEED, 3, 1_000_000_000);
+        let quick = Preset::ALL[0].scenario();
+        let windows = wifi_windows(SEED, quick.repeats, quick.duration_ms * 1_000_000);
         assert!(windows.chunks(2).all(|both_ways| both_ways.iter().sum::<f64>() > 0.0), "{windows:?}");
         let (mean, of_the_profile) = (windows.iter().sum::<f64>() / windows.len() as f64, 40.0 / 1_540.0);
         assert!((mean / of_the_profile - 1.0).abs() < 0.1, "{mean} instead of {of_the_profile}");

@@ -1,5 +1,7 @@
 //! The tables of a report, as plain text in cells: terminal, Markdown and HTML differ only in how they draw them. Pure.
 
+use netduel_transport::CongestionControl;
+
 use crate::{
     bearing::Bearing,
     results::{Calibration, Provenance, Results},
@@ -415,8 +417,13 @@ pub(crate) fn parity(summary: &Summary) -> Table {
             contender,
             [
                 kind.summary().into(),
-                read(|row| row.congestion.clone().unwrap_or_else(|| "unknown".into())),
-                read(|row| row.tls.clone().unwrap_or_else(|| "none".into())),
+                read(|row| match (&row.congestion, row.key.contender.transport.capabilities().congestion) {
+                    (Some(name), _) => name.clone(),
+                    (None, CongestionControl::AsAsked) => "unknown".into(),
+                    (None, CongestionControl::Own) => "its own".into(),
+                    (None, CongestionControl::None) => "none".into(),
+                }),
+                read(|row| row.tls.clone().unwrap_or_else(|| "not encrypted".into())),
                 read(|row| row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string())),
                 contender.relay.to_string(),
                 if contender.nagle { "on" } else { "off" }.into(),

@@ -150,8 +150,9 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
     let mut text = match better.min_by(|a, b| a.1.subject.total_cmp(&b.1.subject)) {
         Some((leader, effect)) => {
             let mut text = format!(
-                "{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
+                "{}{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
                 leader.subject,
+                if leader.subject.transport.capabilities().encrypted { "" } else { " (not encrypted)" },
                 metric.name(),
                 metric.number(effect.subject),
                 metric.number(effect.against),

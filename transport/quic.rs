@@ -31,8 +31,8 @@ use quinn_proto::{TransportError, transport_parameters::TransportParameters};
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, Congestion, ConnectError, Connection, Goodbye, Handshake, Identity,
-    Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye,
+    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
     handshake::ServerMessages,
@@ -158,6 +158,7 @@ impl Transport for Quic {
             encrypted: true,
             state_may_drop: self.lane != StateLane::Stream,
             max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::AsAsked,
         }
     }
 
@@ -628,6 +629,7 @@ impl SendHalf for Shared {
             congestion: congestion_in_effect(&self.connection).map(str::to_owned),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
+            throttled_messages: None,
             sent_packets: Some(stats.udp_tx.datagrams),
             received_packets: Some(stats.udp_rx.datagrams),
             sent_bytes: Some(stats.udp_tx.bytes),

@@ -22,15 +22,15 @@ use socket2::SockRef;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
-    time::{Interval, MissedTickBehavior},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, ConnectError, Connection, Goodbye, Handshake, Identity, Lane,
-    Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
+    Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+    heartbeat::Heartbeat,
     identity::SUITE_NAME,
     outbox::{Flushed, Outbox},
     tcp_info,
@@ -43,8 +43,6 @@ const BACKLOG: u32 = 1024;
 const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
-/// How finely the idle timeout is kept: a connection is declared dead at most a quarter of a keep-alive late.
-const BEATS_PER_KEEP_ALIVE: u32 = 4;
 const ALPN: &str = "netduel-tls/1";
 
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
@@ -78,7 +76,12 @@ impl Transport for Tcp {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { encrypted: self.tls, state_may_drop: false, max_state_bytes: MAX_STATE_BYTES }
+        Capabilities {
+            encrypted: self.tls,
+            state_may_drop: false,
+            max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::AsAsked,
+        }
     }
 
     fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
@@ -204,17 +207,11 @@ fn connection(
         encrypted: kind.capabilities().encrypted,
         resumed,
     });
-    let mut heartbeat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
     let receiver = TcpReceiver {
         shared: shared.clone(),
         frames: FrameReader::new(options.read_deadline),
-        heartbeat,
-        quiet_beats: 0,
-        unwritten_beats: 0,
+        heartbeat: Heartbeat::new(options),
         leftovers: kind.capabilities().encrypted,
-        options: options.clone(),
     };
     Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
 }
@@ -385,14 +382,9 @@ impl io::Read for Socket<'_> {
 struct TcpReceiver {
     shared: Arc<Shared>,
     frames: FrameReader,
-    heartbeat: Interval,
-    /// Heartbeats since the peer was last heard: counting them spares the hot path a look at the clock.
-    quiet_beats: u32,
-    /// Heartbeats since this side last wrote.
-    unwritten_beats: u32,
+    heartbeat: Heartbeat,
     /// The TLS handshake may have read, and decrypted, messages that came right behind it.
     leftovers: bool,
-    options: Options,
 }
 
 impl TcpReceiver {
@@ -439,16 +431,10 @@ impl TcpReceiver {
 
     /// Keep-alive and idle timeout, once per beat.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while self.heartbeat.poll_tick(cx).is_ready() {
-            // The first beat comes anywhere within a period after a message, so it is not counted.
-            if self.heartbeat.period() * self.quiet_beats >= self.options.idle_timeout {
-                return Err(CloseReason::IdleTimeout(self.options.idle_timeout));
-            }
-            self.quiet_beats += 1;
+        while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+            beat?;
             let mut out = self.shared.out();
-            self.unwritten_beats = if std::mem::take(&mut out.wrote) { 0 } else { self.unwritten_beats + 1 };
-            if self.unwritten_beats == BEATS_PER_KEEP_ALIVE {
-                self.unwritten_beats = 0;
+            if self.heartbeat.keep_alive_due(std::mem::take(&mut out.wrote)) {
                 // Full means that plenty is waiting to be written: no need to say that we live.
                 let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
             }
@@ -488,7 +474,7 @@ impl TcpReceiver {
             }
             match ready!(self.poll_read(cx))? {
                 0 => return Poll::Ready(Err(CloseReason::Vanished)),
-                _ => self.quiet_beats = 0,
+                _ => self.heartbeat.heard(),
             }
         }
     }
