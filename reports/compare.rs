@@ -17,7 +17,7 @@ use netduel_transport::{Congestion, TransportKind};
 use crate::{
     benches,
     csv::csv,
-    full,
+    full, harness,
     html::html,
     journal::Journal,
     measure::{enter_lab, estimate, measure, runs_at_most},
@@ -154,7 +154,12 @@ impl CompareArgs {
         replace(&mut scenario.resumption, &self.resumption);
         if let Some(server) = &self.server {
             let (pin, ca) = (self.pin.clone(), self.ca.clone());
-            scenario.links = vec![Network::Remote(Remote { server: server.clone(), pin, ca })];
+            let remote = Remote { server: server.clone(), pin, ca };
+            // Now, and not in each run.
+            for &kind in &scenario.transports {
+                harness::address_of(&remote, kind)?;
+            }
+            scenario.links = vec![Network::Remote(remote)];
             let port_given = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             ensure!(
                 !port_given || scenario.transports.len() == 1,

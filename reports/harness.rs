@@ -150,7 +150,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
 }
 
 /// Where a server elsewhere listens for a transport.
-fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
+pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
     let found = match remote.server.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => remote.server.to_socket_addrs(),
         _ => (remote.server.as_str(), kind.default_port()).to_socket_addrs(),

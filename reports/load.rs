@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use netduel_client::{
-    Event, Player, PlayerConfig,
+    Event, PlayError, Player, PlayerConfig,
     course::Course,
     pace::Beat,
     stats::{MoveStats, Samples},
@@ -68,6 +68,8 @@ impl Trusted {
     }
 }
 
+/// How often a player tries to connect: on a lossy link all first packets of a handshake may meet bad periods.
+const CONNECT_ATTEMPTS_MAX: u32 = 3;
 /// Time for the goodbyes to leave. QUIC would stay for three probe timeouts (RFC 9000, 10.2) in case one gets lost: half
 /// a second of every run.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -292,7 +294,15 @@ impl LoadPlan {
 
 /// Connects, and meets the other player of the same name.
 pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
-    let mut player = Player::connect(config).await?;
+    let mut attempt = 1;
+    let mut player = loop {
+        match Player::connect(config).await {
+            Ok(player) => break player,
+            Err(PlayError::Connect(error)) if attempt == CONNECT_ATTEMPTS_MAX => return Err(error.into()),
+            Err(PlayError::Connect(_)) => attempt += 1,
+            Err(error) => return Err(error.into()),
+        }
+    };
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {

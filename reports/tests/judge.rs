@@ -5,8 +5,8 @@ use std::process::Command;
 use netduel_client::stats::{MoveStats, Samples};
 use netduel_link::LinkSpec;
 use netduel_reports::{
-    Diff, Evidence, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult, Scenario, Usage,
-    Verdict, Workload, markdown, mismatches, paragraphs, terminal,
+    Contender, Diff, Evidence, Fate, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult,
+    Scenario, Search, Usage, Verdict, Workload, bearings, markdown, mismatches, paragraphs, terminal,
 };
 use netduel_server::Snapshot;
 use netduel_transport::{PathStats, TransportKind};
@@ -233,4 +233,50 @@ fn scripts_learn_by_the_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(words), "{args:?}: {text}");
     }
+}
+
+/// A search over made-up runs, of which each kind breaks at a rate of its own: by age, by loss, and never.
+#[test]
+fn a_search_finds_what_each_bears_and_why_not_more() {
+    let mut found = results(physics, 1, 0);
+    found.scenario.transports = kinds(&["tcp", "quic-datagram", "enet"]);
+    found.scenario.links.truncate(1);
+    found.scenario.search = Some(Search::RATE);
+    let template = found.runs[0].clone();
+    found.runs.clear();
+    let run_of = |contender: Contender, rate_hz: u32| {
+        let mut run = template.clone();
+        run.key.contender = contender;
+        run.key.group.rate_hz = rate_hz;
+        let (age_ms, fresh) = match contender.transport.name() {
+            "tcp" => (if rate_hz <= 700 { 40 } else { 140 }, 1_000),
+            "enet" => (40, if rate_hz <= 150 { 995 } else { 900 }),
+            _ => (40, 1_000),
+        };
+        run.load.stats.age = Samples::default();
+        (0..1_000).for_each(|_| run.load.stats.age.record(age_ms * 1_000));
+        run.load.stats.fresh = fresh;
+        run
+    };
+    let mut tries = 0;
+    loop {
+        let next: Vec<_> =
+            bearings(&found).into_iter().filter_map(|it| Some((it.contender, it.next?))).collect();
+        if next.is_empty() {
+            break;
+        }
+        found.runs.extend(next.into_iter().map(|(contender, rate_hz)| run_of(contender, rate_hz)));
+        tries += 1;
+        assert!(tries <= Search::RATE.tries_max(), "it ends");
+    }
+    let bearings = bearings(&found);
+    let [tcp, datagram, enet] = &bearings[..] else { panic!("three") };
+    assert!((610..=700).contains(&tcp.highest().expect("some")));
+    assert!(matches!(tcp.broke().expect("it broke").fate, Fate::Stale { .. }));
+    assert_eq!((datagram.highest(), datagram.broke()), (Some(Search::RATE.to), None));
+    assert!((130..=150).contains(&enet.highest().expect("some")));
+    assert!(matches!(enet.broke().expect("it broke").fate, Fate::Lost { .. }));
+    let text = markdown(&found);
+    assert!(text.contains("On loopback: quic-datagram at least 10240 Hz; tcp "), "{text}");
+    assert!(text.contains("by age p99 140 ms") || text.contains("| age p99 140 ms |"), "{text}");
 }
