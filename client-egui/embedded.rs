@@ -178,13 +178,13 @@ async fn bot_plays(
             },
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
             _ = look.tick() => {
-                player.ping()?;
                 let now_us = player.match_us(clock::now_us());
                 live.on_path(now_us, player.path_stats());
                 if let Some(current) = player.current() {
                     let figures = live.figures(now_us, &current.stats, current.sent, current.superseded);
                     tell.send_replace(Some(Arc::new(figures)));
                 }
+                player.ping()?;
             }
         }
     }

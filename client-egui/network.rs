@@ -129,6 +129,8 @@ pub struct Snapshot {
     pub figures: Arc<Figures>,
     /// Its last half minute.
     pub trace: Arc<Trace>,
+    /// Its last five seconds, closer.
+    pub close_trace: Arc<Trace>,
     /// The opponent's link, where that is the bot of this program.
     pub peer_figures: Option<Arc<Figures>>,
     /// Add this to this host's clock (µs) to get the time since the start of the match.

@@ -7,7 +7,7 @@ use netduel_client::{
     pace::Beat,
     stats::{
         Freshness,
-        live::{Figures, LiveStats, TRACE_US},
+        live::{Figures, LiveStats, RECENT_US, TRACE_US},
     },
 };
 use netduel_protocol::{Started, clock, game::Position};
@@ -26,8 +26,10 @@ use crate::{
 const FRAME: Duration = Duration::from_micros(16_667);
 /// Pings, and looks at the transport: enough to know the clock and to draw a line, too few to matter.
 const LOOK: Duration = Duration::from_millis(100);
-/// Columns of the traces: as many as the plot is wide on a large screen.
-const TRACE_COLUMNS: usize = 600;
+/// Columns of the long trace: an envelope that is a line and not a band.
+const LONG_COLUMNS: usize = 200;
+/// Columns of the short one: every tooth of 120 moves a second.
+const SHORT_COLUMNS: usize = 600;
 
 /// What the bot sees of its link.
 type Bot = watch::Receiver<Option<Arc<Figures>>>;
@@ -192,23 +194,25 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Pings, and tells the figures.
+    /// Tells the figures, and pings.
     fn on_look(&mut self) -> Result<(), PlayError> {
-        self.player.ping()?;
         let now_us = clock::now_us();
         let match_us = self.player.match_us(now_us);
         self.live.on_path(match_us, self.player.path_stats());
-        let Some(current) = self.player.current() else { return Ok(()) };
+        let Some(current) = self.player.current() else { return self.player.ping() };
         let figures = self.live.figures(match_us, &current.stats, current.sent, current.superseded);
-        let trace = self.live.trace(match_us, TRACE_US, TRACE_COLUMNS);
+        let trace = self.live.trace(match_us, TRACE_US, LONG_COLUMNS);
+        let close_trace = self.live.trace(match_us, RECENT_US, SHORT_COLUMNS);
         let peer_figures = self.bot.as_ref().and_then(|bot| bot.borrow().clone());
         self.session.outbox.update(|state| {
             state.figures = figures.into();
             state.trace = trace.into();
+            state.close_trace = close_trace.into();
             state.peer_figures = peer_figures;
             state.match_offset_us = match_us.wrapping_sub(now_us).cast_signed();
         });
-        Ok(())
+        // Last, since it leaves when this returns: what was computed here is no part of its way.
+        self.player.ping()
     }
 }
 

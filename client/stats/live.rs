@@ -144,7 +144,8 @@ pub struct Figures {
 /// The last half minute as points (s since the start of the match, ms).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
-    /// The age of the opponent's position: a sawtooth, which falls when a move comes.
+    /// The age of the opponent's position: a sawtooth, which falls when a move comes; its upper envelope where many
+    /// teeth share a column of the plot.
     pub age: Vec<[f64; 2]>,
     /// The one-way delay of each fresh move.
     pub one_way: Vec<[f64; 2]>,
@@ -262,7 +263,7 @@ impl LiveStats {
     }
 
     /// The last `span_us` up to `now_us`, for a plot that is `columns` wide: of many teeth that share a column only the
-    /// tallest is kept, so that no peak is lost.
+    /// peak of the tallest is kept, so that no peak is lost and the line is not a solid band.
     pub fn trace(&self, now_us: u64, span_us: u64, columns: usize) -> Trace {
         let from_us = now_us.saturating_sub(span_us);
         let column_us = (span_us / columns.max(1) as u64).max(1);
@@ -284,12 +285,15 @@ impl LiveStats {
         }
         let mut tooth = teeth.iter().peekable();
         while let Some(&first) = tooth.next() {
-            let mut tallest = first;
+            let (mut tallest, mut alone) = (first, true);
             while let Some(next) = tooth.next_if(|next| next.0 / column_us == first.0 / column_us) {
                 tallest = if next.1 > tallest.1 { *next } else { tallest };
+                alone = false;
             }
             trace.age.push(point(tallest.0, tallest.1));
-            trace.age.push(point(tallest.0, tallest.2));
+            if alone {
+                trace.age.push(point(tallest.0, tallest.2));
+            }
             trace.one_way.push(point(tallest.0, tallest.2));
         }
         if let Some((_, sent_us)) = from {
@@ -358,7 +362,7 @@ mod tests {
         assert_eq!(fine.freezes.len(), 1);
         let peak = |trace: &Trace| trace.age.iter().map(|point| point[1]).fold(0.0, f64::max);
         let coarse = live.trace(10_500_000, TRACE_US, 50);
-        assert!(coarse.age.len() < 110, "{}", coarse.age.len());
+        assert!(coarse.age.len() < 60, "an envelope: {}", coarse.age.len());
         assert_eq!(peak(&fine), peak(&coarse));
         assert_eq!(live.figures(10_500_000, &MoveStats::default(), 0, 0).freezes, 1);
     }
