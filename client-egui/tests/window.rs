@@ -6,7 +6,10 @@ use std::{
 };
 
 use eframe::egui::Key;
-use egui_kittest::{Harness, kittest::{NodeT, Queryable}};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
 use netduel_client::{Event, Player};
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
@@ -116,7 +119,7 @@ fn an_opponent_who_leaves_is_said_to_and_the_next_match_comes() {
                 tokio::time::timeout(PATIENCE, started).await.expect("a match");
             });
             until(&mut app, "the match", |app| app.state().phase() == Phase::Playing);
-            assert!(shows(&app, &format!("Ada over {theirs}")));
+            until(&mut app, "its name", |app| shows(app, &format!("Ada over {theirs}")));
             runtime.block_on(player.close());
             until(&mut app, "the end of the match", |app| shows(app, "The opponent left"));
         }
