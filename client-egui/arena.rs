@@ -119,31 +119,28 @@ fn draw(painter: &Painter, projection: &Projection, sprite: &Sprite) {
     }
 }
 
-/// Names beside the squares, moved apart where they would lie on each other.
+/// Names beside the squares: where neither another name nor a square is, first above, then below.
 fn labels(painter: &Painter, projection: &Projection, sprites: &[Sprite], colors: &Palette) {
     let font = FontId::proportional((13.0 * projection.scale.clamp(0.8, 1.2)).max(11.0));
-    let mut taken: Vec<Rect> = sprites.iter().map(|sprite| projection.square(sprite.position)).collect();
+    let solid = sprites.iter().filter(|sprite| sprite.look != Look::Ghost);
+    let mut taken: Vec<Rect> = solid.map(|sprite| projection.square(sprite.position)).collect();
     for sprite in sprites.iter().filter(|sprite| !sprite.label.is_empty()) {
         let square = projection.square(sprite.position);
         let galley = painter.layout_no_wrap(sprite.label.clone(), font.clone(), sprite.color);
         let size = galley.size() + vec2(8.0, 2.0);
-        // Above the square, or below it where the arena ends.
-        let above = square.top() - size.y - 3.0;
-        let (mut top, step) =
-            if above < projection.rect.top() { (square.bottom() + 3.0, size.y) } else { (above, -size.y) };
         let left = (square.center().x - size.x / 2.0)
             .clamp(projection.rect.left(), (projection.rect.right() - size.x).max(projection.rect.left()));
-        let mut rect = Rect::from_min_size(egui::pos2(left, top), size);
-        for _ in 0..LABEL_STEPS {
-            if !taken.iter().any(|other| other.intersects(rect)) {
-                break;
-            }
-            top += step;
-            rect = Rect::from_min_size(egui::pos2(left, top), size);
-        }
-        painter.rect_filled(rect, CornerRadius::same(4), colors.floor.gamma_multiply(0.8));
-        painter.galley(rect.min + vec2(4.0, 1.0), galley, sprite.color);
-        taken.push(rect);
+        let above = (0..LABEL_STEPS).map(|step| square.top() - 3.0 - size.y * (step + 1) as f32);
+        let below = (0..LABEL_STEPS).map(|step| square.bottom() + 3.0 + size.y * step as f32);
+        let places = above.chain(below).map(|top| Rect::from_min_size(egui::pos2(left, top), size));
+        let free = |place: &Rect| {
+            projection.rect.contains_rect(*place)
+                && !taken.iter().any(|other| other.intersects(place.shrink(0.5)))
+        };
+        let Some(place) = places.into_iter().find(free) else { continue };
+        painter.rect_filled(place, CornerRadius::same(4), colors.floor.gamma_multiply(0.8));
+        painter.galley(place.min + vec2(4.0, 1.0), galley, sprite.color);
+        taken.push(place);
     }
 }
 

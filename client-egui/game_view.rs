@@ -144,6 +144,7 @@ impl GameView {
             _ => colors.fair,
         };
         let mut wanted = None;
+        let narrow = ui.available_width() < NARROW;
         ui.add_space(4.0);
         ui.horizontal(|ui| {
             theme::swatch(ui, color);
@@ -157,9 +158,14 @@ impl GameView {
                 {
                     wanted = Some(Wanted::Again);
                 }
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| self.pairing(ui));
+                if !narrow {
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| self.pairing(ui));
+                }
             });
         });
+        if narrow {
+            ui.horizontal(|ui| self.pairing(ui));
+        }
         ui.add_space(4.0);
         wanted
     }

@@ -63,6 +63,8 @@ pub(crate) fn draw(
         .show_background(false)
         .grid_color(colors.line)
         .y_axis_min_width(44.0)
+        .x_grid_spacer(move |_| marks(-span_s, 0.0, even_step(span_s)))
+        .y_grid_spacer(move |_| marks(0.0, top_ms, even_step(top_ms)))
         .x_axis_formatter(move |mark: GridMark, _| label(mark.value))
         .y_axis_formatter(|mark: GridMark, _| format!("{:.0} ms", mark.value))
         .label_formatter(|_| None)
@@ -91,6 +93,19 @@ pub(crate) fn draw(
     response.response.on_hover_text("Lines end now, at the right. A red span is a freeze: the opponent stood still for more than three of its send periods.");
 }
 
+/// A line every `step`.
+fn marks(from: f64, to: f64, step: f64) -> Vec<GridMark> {
+    let count = ((to - from) / step).round().clamp(1.0, 20.0) as u32;
+    (0..=count).map(|mark| GridMark { value: from + f64::from(mark) * step, step_size: step }).collect()
+}
+
+/// A step of 1, 2 or 5 times a power of ten, of which three to six make `whole`.
+fn even_step(whole: f64) -> f64 {
+    let power = 10_f64.powf((whole / 5.0).log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+    steps.into_iter().find(|step| whole / step <= 6.0).unwrap_or(whole)
+}
+
 /// The next number that makes an even axis.
 fn nice(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
@@ -107,6 +122,7 @@ mod tests {
 
     #[test]
     fn axes_end_on_even_numbers() {
+        assert_eq!([20.0, 30.0, 60.0, 150.0, 400.0].map(even_step), [5.0, 5.0, 10.0, 50.0, 100.0]);
         assert_eq!([21.6, 99.0, 100.0, 281.0].map(nice), [30.0, 100.0, 100.0, 300.0]);
     }
 }

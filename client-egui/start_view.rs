@@ -72,7 +72,7 @@ impl StartView {
         card(ui.visuals()).show(ui, |ui| you(ui, settings));
         ui.add_space(GAP);
         side_by_side(ui, wide, |ui, side| {
-            let min_height = if wide { 212.0 } else { 0.0 };
+            let min_height = if wide { 222.0 } else { 0.0 };
             card(ui.visuals()).show(ui, |ui| {
                 ui.set_min_height(min_height);
                 ui.set_min_width(ui.available_width());
@@ -101,7 +101,7 @@ impl StartView {
             ui.add(egui::Label::new(RichText::new(problem).color(palette(ui.visuals()).poor)).wrap());
         }
         ui.add_space(4.0);
-        let button = ui.add(Button::new("Join the server").min_size(vec2(150.0, 32.0)));
+        let button = ui.add_sized(vec2(150.0, 32.0), Button::new("Join the server"));
         if focused == Some(Choice::Join) {
             button.request_focus();
         }
@@ -214,11 +214,11 @@ pub(crate) fn rate(ui: &mut Ui, rate_hz: &mut u32) -> bool {
 
 fn host(ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
     ui.label(RichText::new("Host").size(17.0).strong());
-    let about = "A server in this window, for others in your network: every transport on its usual port. You wait on it for whoever comes.";
+    let about = "A server in this window, for others in your network: every transport on its usual port. You wait on it for whoever comes; the next screen shows the address and the fingerprint that they need.";
     ui.label(RichText::new(about).color(palette(ui.visuals()).muted));
     code(ui, "Match code to host", settings);
     ui.add_space(4.0);
-    let button = ui.add(Button::new("Host a match").min_size(vec2(150.0, 32.0)));
+    let button = ui.add_sized(vec2(150.0, 32.0), Button::new("Host a match"));
     if focused == Some(Choice::Host) {
         button.request_focus();
     }
