@@ -6,6 +6,9 @@ use netduel_protocol::LeaveReason;
 
 use crate::network::{Phase, Snapshot};
 
+/// An opponent not heard for this long is said to be silent: longer than any retransmission on a line one can play over.
+const SILENT_US: u64 = 1_500_000;
+
 /// A state in words.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Words {
@@ -38,6 +41,14 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
                 &format!("It ends within {seconds} s. A new match needs another server."),
                 None,
             ),
+            None if snapshot.figures.age.current_us > Some(SILENT_US) => {
+                let seconds = snapshot.figures.age.current_us.unwrap_or(0) / 1_000_000;
+                say(
+                    "Playing: nothing comes from the opponent",
+                    &format!("Its last move is {seconds} s old. The server tells when it is gone."),
+                    Some("New match"),
+                )
+            }
             None => say("Playing", "Arrows or WASD steer.", Some("New match")),
         },
         Phase::PeerLeft { reason } => {

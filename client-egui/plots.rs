@@ -66,7 +66,7 @@ pub(crate) fn draw(
         .x_grid_spacer(move |_| marks(-span_s, 0.0, even_step(span_s)))
         .y_grid_spacer(move |_| marks(0.0, top_ms, even_step(top_ms)))
         .x_axis_formatter(move |mark: GridMark, _| label(mark.value))
-        .y_axis_formatter(|mark: GridMark, _| format!("{:.0} ms", mark.value))
+        .y_axis_formatter(move |mark: GridMark, _| duration(mark.value, top_ms))
         .label_formatter(|_| None)
         .show(ui, |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max([-span_s, 0.0], [0.0, top_ms]));
@@ -91,6 +91,11 @@ pub(crate) fn draw(
             }
         });
     response.response.on_hover_text("Lines end now, at the right. A red span is a freeze: the opponent stood still for more than three of its send periods.");
+}
+
+/// A time on an axis that reaches to `top_ms`.
+fn duration(value_ms: f64, top_ms: f64) -> String {
+    if top_ms >= 2_000.0 { format!("{:.1} s", value_ms / 1e3) } else { format!("{value_ms:.0} ms") }
 }
 
 /// A line every `step`.

@@ -28,6 +28,8 @@ const LOOKS_MAX: usize = 64;
 /// Samples that must lie beyond a live quantile. Reports ask for ten, to speak of other days; these figures speak only of
 /// the seconds that just went by, and of those they are the whole.
 const BEYOND_LIVE: f64 = 1.0;
+/// Of a time-weighted age no sample needs to: half a tooth says how old the position was for half of its time.
+const BEYOND_LIVE_AGE: f64 = 0.0;
 
 /// A figure over the last five seconds, in µs. `None` where nothing is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,13 +75,22 @@ impl Sliding {
     }
 
     fn recent(&self, now_us: u64) -> Recent {
+        self.recent_with(now_us, None)
+    }
+
+    /// With what still grows, from one value to another.
+    fn recent_with(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
         let oldest = (now_us / SLOT_US).saturating_sub(SLOTS as u64);
         let mut all = Samples::default();
         self.slots.iter().filter(|(number, _)| *number > oldest).for_each(|(_, slot)| all.merge(slot));
+        let beyond = if growing_us.is_some() { BEYOND_LIVE_AGE } else { BEYOND_LIVE };
+        if let Some((from_us, to_us)) = growing_us {
+            all.record_span(from_us.max(to_us.saturating_sub(RECENT_US)), to_us);
+        }
         Recent {
-            current_us: self.current_us,
-            p50_us: all.quantile_beyond_us(0.5, BEYOND_LIVE),
-            p95_us: all.quantile_beyond_us(0.95, BEYOND_LIVE),
+            current_us: growing_us.map_or(self.current_us, |(_, to_us)| Some(to_us)),
+            p50_us: all.quantile_beyond_us(0.5, beyond),
+            p95_us: all.quantile_beyond_us(0.95, beyond),
             max_us: all.max_us(),
         }
     }
@@ -216,15 +227,14 @@ impl LiveStats {
 
     /// Everything there is to say at `now_us`. `totals` are those of the match, `sent` and `superseded` the player's.
     pub fn figures(&self, now_us: u64, totals: &MoveStats, sent: u64, superseded: u64) -> Figures {
-        let newest_us = self.moves.back().map(|(_, sent_us)| now_us.saturating_sub(*sent_us));
-        let mut age = self.age.recent(now_us);
-        // The tooth that still grows counts as far as it has grown.
-        age.current_us = newest_us;
-        age.max_us = age.max_us.max(newest_us);
+        // The tooth that still grows counts as far as it has grown, so that a silent opponent does not look well.
+        let tooth_us = self.moves.back().map(|(arrived_us, sent_us)| {
+            (arrived_us.saturating_sub(*sent_us), now_us.saturating_sub(*sent_us))
+        });
         let gap_us = self.moves.back().map_or(0, |(arrived_us, _)| now_us.saturating_sub(*arrived_us));
         Figures {
             at_us: now_us,
-            age,
+            age: self.age.recent_with(now_us, tooth_us),
             one_way: self.one_way.recent(now_us),
             clock_error_us: totals.clock_error_us,
             round_trip: self.round_trip.recent(now_us),
@@ -340,15 +350,24 @@ mod tests {
         }
         let now_us = 600 * 16_667 + 1_030_000;
         let figures = live.figures(now_us, &totals, 7, 3);
-        let within = |value: Option<u64>, wanted: u64| value.is_some_and(|us| us.abs_diff(wanted) * 50 <= wanted);
+        let within =
+            |value: Option<u64>, wanted: u64| value.is_some_and(|us| us.abs_diff(wanted) * 50 <= wanted);
         assert!(within(figures.one_way.max_us, 20_000), "the 900 ms are forgotten: {:?}", figures.one_way);
-        assert!(within(figures.age.p50_us, 28_300) && within(figures.age.max_us, 36_667), "{:?}", figures.age);
+        assert!(
+            within(figures.age.p50_us, 28_300) && within(figures.age.max_us, 36_667),
+            "{:?}",
+            figures.age
+        );
         assert_eq!(figures.age.current_us, Some(30_000));
         assert!(within(figures.peer_period_us, 16_667));
         assert_eq!((figures.sent, figures.superseded), (7, 3));
         let silent = live.figures(now_us + 9_000_000, &totals, 7, 3);
         assert_eq!((silent.one_way.p50_us, silent.age.current_us), (None, Some(9_030_000)));
-        assert_eq!(silent.age.max_us, Some(9_030_000));
+        assert!(
+            within(silent.age.max_us, 9_030_000) && within(silent.age.p50_us, 6_530_000),
+            "{:?}",
+            silent.age
+        );
     }
 
     #[test]
