@@ -23,7 +23,7 @@ use crate::{
 /// A frame while something moves: as fast as a common screen shows them.
 const FRAME: Duration = Duration::from_micros(16_667);
 /// A frame while only seconds count.
-const SECOND: Duration = Duration::from_millis(500);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the app is started with.
 pub struct Setup {

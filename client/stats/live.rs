@@ -74,12 +74,8 @@ impl Sliding {
         &mut self.slots[last].1
     }
 
-    fn recent(&self, now_us: u64) -> Recent {
-        self.recent_with(now_us, None)
-    }
-
     /// With what still grows, from one value to another.
-    fn recent_with(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
+    fn recent(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
         let oldest = (now_us / SLOT_US).saturating_sub(SLOTS as u64);
         let mut all = Samples::default();
         self.slots.iter().filter(|(number, _)| *number > oldest).for_each(|(_, slot)| all.merge(slot));
@@ -234,13 +230,13 @@ impl LiveStats {
         let gap_us = self.moves.back().map_or(0, |(arrived_us, _)| now_us.saturating_sub(*arrived_us));
         Figures {
             at_us: now_us,
-            age: self.age.recent_with(now_us, tooth_us),
-            one_way: self.one_way.recent(now_us),
+            age: self.age.recent(now_us, tooth_us),
+            one_way: self.one_way.recent(now_us, None),
             clock_error_us: totals.clock_error_us,
-            round_trip: self.round_trip.recent(now_us),
-            up: self.up.recent(now_us),
-            down: self.down.recent(now_us),
-            in_server: self.in_server.recent(now_us),
+            round_trip: self.round_trip.recent(now_us, None),
+            up: self.up.recent(now_us, None),
+            down: self.down.recent(now_us, None),
+            in_server: self.in_server.recent(now_us, None),
             jitter_us: totals.jitter_us,
             peer_period_us: self.peer_period_us.map(|period_us| period_us as u64),
             freezes: self.freezes,
