@@ -1,6 +1,7 @@
 //! A picture of the window after a while, for the README and for tests: `--screenshot FILE --after 5s`.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -47,11 +48,17 @@ impl Screenshot {
             return ctx.request_repaint_after(LOOK);
         };
         let seconds = self.begun.elapsed().as_secs_f64();
-        println!("frames {} in {seconds:.1} s, {:.1} per second", self.frames, self.frames as f64 / seconds);
-        match save(&image, &self.file) {
-            Ok(()) => println!("saved {}", self.file.display()),
-            Err(error) => eprintln!("error: {error:#}"),
-        }
+        let (frames, per_s) = (self.frames, self.frames as f64 / seconds);
+        let said = match save(&image, &self.file) {
+            Ok(()) => writeln!(
+                std::io::stdout(),
+                "frames {frames} in {seconds:.1} s, {per_s:.1} per second\nsaved {}",
+                self.file.display()
+            ),
+            Err(error) => writeln!(std::io::stderr(), "error: {error:#}"),
+        };
+        // Whoever asked for the picture may not listen; it is taken all the same.
+        drop(said);
         ctx.send_viewport_cmd(ViewportCommand::Close);
     }
 }
