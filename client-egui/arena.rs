@@ -23,6 +23,8 @@ pub(crate) enum Look {
     Glass,
     /// A dashed outline.
     Ghost,
+    /// A thin outline, of somebody who was there.
+    Mark,
 }
 
 /// Somebody in the arena.
@@ -71,7 +73,7 @@ pub(crate) fn show(ui: &mut Ui, side: f32, sprites: &[Sprite], trails: &[(Color3
     response.widget_info(|| {
         let where_all: Vec<String> = sprites
             .iter()
-            .filter(|it| it.look != Look::Ghost)
+            .filter(|it| !matches!(it.look, Look::Ghost | Look::Mark))
             .map(|it| format!("{} at {:.0}, {:.0}", it.label, it.position.x, it.position.y))
             .collect();
         egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Arena with {}", where_all.join("; ")))
@@ -105,6 +107,10 @@ fn draw(painter: &Painter, projection: &Projection, sprite: &Sprite) {
             let stroke = Stroke::new(2.5, sprite.color);
             painter.rect(square, radius, sprite.color.gamma_multiply(0.22), stroke, StrokeKind::Inside);
         }
+        Look::Mark => {
+            let stroke = Stroke::new(1.0, sprite.color);
+            painter.rect(square, radius, sprite.color.gamma_multiply(0.08), stroke, StrokeKind::Inside);
+        }
         Look::Ghost => {
             let square = square.shrink(1.0);
             let corners = [
@@ -122,7 +128,7 @@ fn draw(painter: &Painter, projection: &Projection, sprite: &Sprite) {
 /// Names beside the squares: where neither another name nor a square is, first above, then below.
 fn labels(painter: &Painter, projection: &Projection, sprites: &[Sprite], colors: &Palette) {
     let font = FontId::proportional((13.0 * projection.scale.clamp(0.8, 1.2)).max(11.0));
-    let solid = sprites.iter().filter(|sprite| sprite.look != Look::Ghost);
+    let solid = sprites.iter().filter(|sprite| !matches!(sprite.look, Look::Ghost | Look::Mark));
     let mut taken: Vec<Rect> = solid.map(|sprite| projection.square(sprite.position)).collect();
     for sprite in sprites.iter().filter(|sprite| !sprite.label.is_empty()) {
         let square = projection.square(sprite.position);

@@ -22,6 +22,7 @@ mod race;
 pub mod race_feed;
 pub mod race_lab;
 pub mod race_players;
+mod race_stalls;
 mod race_view;
 mod recording;
 pub mod screenshot;

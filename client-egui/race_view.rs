@@ -18,6 +18,7 @@ use crate::{
     plots::{self, Series},
     race::{Probe, Race},
     race_feed::{Frame, LaneFigures, Order, Plan, Report, position},
+    race_stalls::Stalls,
     settings::Settings,
     start_view,
     theme::{self, NARROW, kind_color, palette},
@@ -52,6 +53,7 @@ pub(crate) struct RaceView {
     frame: Frame,
     figures: Vec<LaneFigures>,
     trails: Vec<VecDeque<Position>>,
+    stalls: Stalls,
     steered: Option<Instant>,
 }
 
@@ -96,6 +98,7 @@ impl RaceView {
                         }
                         trail.push_back(position(lane.position));
                     }
+                    self.stalls.update(&frame);
                     self.frame = frame;
                 }
                 Report::Failed(why) => {
@@ -185,6 +188,12 @@ impl RaceView {
         let colors = palette(ui.visuals());
         let mut sprites = Vec::new();
         let mut trails = Vec::new();
+        for stall in self.stalls.shown() {
+            let Some(kind) = self.kinds().get(stall.lane) else { continue };
+            let label = format!("{kind} stood still here: {} ms", stall.age_us / 1_000);
+            let color = kind_color(*kind, ui.visuals()).gamma_multiply(0.75);
+            sprites.push(Sprite { position: stall.position, color, look: Look::Mark, label });
+        }
         for (number, kind) in self.kinds().iter().enumerate() {
             let color = kind_color(*kind, ui.visuals());
             if let Some(lane) = self.frame.lanes.get(number) {
