@@ -166,6 +166,9 @@ impl GameView {
         if narrow {
             ui.horizontal(|ui| self.pairing(ui));
         }
+        if self.snapshot.phase != Phase::Playing {
+            self.invitation(ui);
+        }
         ui.add_space(4.0);
         wanted
     }
@@ -196,7 +199,6 @@ impl GameView {
             ui.add_space(margin);
             self.switches(ui, settings, network);
         });
-        self.invitation(ui);
     }
 
     fn sprites(&self, ui: &Ui, settings: &Settings) -> Vec<Sprite> {
@@ -233,7 +235,7 @@ impl GameView {
 
     fn invitation(&self, ui: &mut Ui) {
         let Some(invitation) = &self.snapshot.invitation else { return };
-        ui.add_space(GAP);
+        ui.add_space(4.0);
         card(ui.visuals()).show(ui, |ui| {
             ui.set_min_width(ui.available_width());
             ui.label(RichText::new("For whoever joins").strong());

@@ -83,7 +83,7 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
 
 fn waiting_advice(snapshot: &Snapshot, seconds: u64) -> String {
     let how = if snapshot.invitation.is_some() {
-        "Tell somebody the address and the fingerprint below."
+        "Tell somebody the address and the fingerprint above."
     } else {
         "The server pairs you with whoever comes next with the same match code, or none."
     };

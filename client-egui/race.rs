@@ -100,7 +100,10 @@ impl Probe {
             let output = command.stdin(Stdio::null()).output();
             let _ = tell.send(match output {
                 Ok(output) if output.status.success() => Ok(()),
-                Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+                Ok(output) => {
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    Err(said.trim().trim_start_matches("error: ").to_owned())
+                }
                 Err(error) => Err(error.to_string()),
             });
             wake();
