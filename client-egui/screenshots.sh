@@ -20,7 +20,6 @@ shot() {
         "$program" --settings "$settings/$name.json" --screenshot "$images/$name.png" --after "${after}s" "$@"
 }
 
-shot start 2 --look dark
 shot play-dark 34 --play --autopilot --look dark --name you
 shot play-light 34 --play --autopilot --look light --name you
 shot race-wifi 34 --race --race-link wifi --look dark
