@@ -1,8 +1,8 @@
 //! The arena: a square with whoever is in it, painted; and the keys that steer.
 
 use eframe::egui::{
-    self, Align2, Color32, Context, CornerRadius, FontId, Key, Painter, Pos2, Rect, Sense, Shape, Stroke,
-    StrokeKind, Ui, vec2,
+    self, Color32, Context, CornerRadius, FontId, Key, Painter, Pos2, Rect, Sense, Shape, Stroke, StrokeKind,
+    Ui, vec2,
 };
 use netduel_protocol::game::{ARENA, Heading, PLAYER, Position};
 
@@ -171,13 +171,6 @@ pub(crate) fn banner(ui: &Ui, arena: Rect, title: &str, below: &str) {
     let below_top = top + title.size().y + 6.0;
     painter.galley(egui::pos2(rect.left() + 16.0, top), title, text);
     painter.galley(egui::pos2(rect.left() + 16.0, below_top), below, colors.muted);
-}
-
-/// A hint in a corner of the arena.
-pub(crate) fn hint(ui: &Ui, arena: Rect, text: &str) {
-    let colors = palette(ui.visuals());
-    let at = arena.right_bottom() - vec2(8.0, 6.0);
-    ui.painter_at(arena).text(at, Align2::RIGHT_BOTTOM, text, FontId::proportional(12.0), colors.muted);
 }
 
 /// Where the held keys steer: arrows or WASD. Arrows do not while a widget has the focus, since they are its then.

@@ -188,9 +188,7 @@ impl GameView {
         ui.vertical_centered(|ui| {
             ui.set_max_width(ui.available_width());
             let rect = arena::show(ui, side, &sprites, &[]);
-            if self.snapshot.phase == Phase::Playing {
-                arena::hint(ui, rect, "arrows or WASD");
-            } else {
+            if self.snapshot.phase != Phase::Playing {
                 arena::banner(ui, rect, &words.title, &words.advice);
             }
         });
@@ -231,6 +229,7 @@ impl GameView {
         if start_view::rate(ui, &mut settings.rate_hz) {
             network.set_rate(settings.rate_hz);
         }
+        ui.label(RichText::new("arrows or WASD steer").small().color(palette(ui.visuals()).muted));
     }
 
     fn invitation(&self, ui: &mut Ui) {

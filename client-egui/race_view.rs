@@ -223,10 +223,10 @@ impl RaceView {
                     "Starting",
                     "A server, a link, and two players for each transport.",
                 ),
-                (None, true) => {
-                    arena::hint(ui, rect, "dashed: where the mover is now · arrows or WASD steer it")
-                }
+                (None, true) => {}
             }
+            let about = "Dashed: where the mover is now. Arrows or WASD steer it; else it steers itself.";
+            ui.label(RichText::new(about).small().color(colors.muted));
         });
     }
 
