@@ -7,11 +7,14 @@ fmt() { cargo fmt --all --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
 test() { cargo test --workspace --locked; }
-names() { # quinn is named in one file, and no other.
-    if grep -rn "quinn" --include='*.rs' . | grep -v '^./target/' | grep -v '^./transport/quic.rs:'; then
-        echo "only transport/quic.rs may name quinn" >&2
-        return 1
-    fi
+names() { # A transport's library is named in one file, and no other.
+    for library in quinn:quic.rs rusty_enet:enet.rs; do
+        local name=${library%%:*} home=./transport/${library#*:}
+        if grep -rn "$name" --include='*.rs' . | grep -v '^./target/' | grep -v "^$home:"; then
+            echo "only $home may name $name" >&2
+            return 1
+        fi
+    done
 }
 deny() {
     if ! command -v cargo-deny >/dev/null; then

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use netduel_protocol::{
-    ClientMessage, MAX_MESSAGE_BYTES, Move, decode, encode,
+    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, decode, encode,
     game::{self, Position},
 };
 
@@ -17,7 +17,7 @@ fn codec(criterion: &mut Criterion) {
         ..Move::default()
     };
     let next = Move { seq: 10_001, at_us: update.at_us + 16_667, ..update };
-    let message = ClientMessage::Move(update);
+    let message = ClientMessage::Move(update.into());
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
 
@@ -27,6 +27,14 @@ fn codec(criterion: &mut Criterion) {
     });
     group.bench_function("decode a move", |bench| {
         bench.iter(|| decode::<ClientMessage>(black_box(&bytes)));
+    });
+    let laden = ClientMessage::Move(MoveWithPayload { update, payload: &[7; PAYLOAD_MAX_BYTES] });
+    group.bench_function("encode a move with 1 KiB", |bench| {
+        bench.iter(|| encode(black_box(&laden), black_box(&mut buffer)).map(<[u8]>::len));
+    });
+    let laden_bytes = encode(&laden, &mut buffer).expect("encodes").to_vec();
+    group.bench_function("decode a move with 1 KiB", |bench| {
+        bench.iter(|| decode::<ClientMessage>(black_box(&laden_bytes)));
     });
     group.bench_function("check a move", |bench| {
         bench.iter(|| game::check(black_box(&update), black_box(&next)));

@@ -166,7 +166,7 @@ async fn bot_plays(
     loop {
         tokio::select! {
             event = player.next_event() => match event? {
-                Event::PeerMoved { update, freshness } => {
+                Event::PeerMoved { update, freshness, .. } => {
                     live.on_move(player.match_us(clock::now_us()), &update, freshness);
                 }
                 Event::Pong { rtt_us, up_us, in_server_us } => {

@@ -206,7 +206,7 @@ impl Lane {
             addr,
             server_name: addr.ip().to_string(),
             kind,
-            trust: Some(Trust::Pin(plan.pin.parse()?)),
+            trust: Some(Trust::pin(plan.pin.parse()?)),
             options: Options::default(),
             name: "racer".into(),
             period_us: 1_000_000 / u64::from(plan.rate_hz.max(1)),
@@ -229,7 +229,7 @@ impl Lane {
 
     fn on_event(&mut self, watches: bool, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::PeerMoved { update, freshness } if watches => {
+            Event::PeerMoved { update, freshness, .. } if watches => {
                 self.live.on_move(self.watcher.match_us(clock::now_us()), &update, freshness);
                 if freshness == Freshness::Fresh {
                     self.newest_us = Some(update.at_us);

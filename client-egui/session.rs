@@ -229,7 +229,8 @@ fn verdict(error: &PlayError) -> Verdict {
         | PlayError::Refused { .. }
         | PlayError::NoWelcome(_)
         | PlayError::BadServer(_)
-        | PlayError::CannotSend(_) => Verdict::Refused,
+        | PlayError::CannotSend(_)
+        | PlayError::PayloadTooLong { .. } => Verdict::Refused,
     }
 }
 

@@ -98,7 +98,7 @@ impl<'a> Table<'a> {
                 state.phase = Phase::Waiting { since: Instant::now() };
             }),
             Event::Started(started) => self.on_started(started, now_us)?,
-            Event::PeerMoved { update, freshness } => {
+            Event::PeerMoved { update, freshness, .. } => {
                 self.live.on_move(self.player.match_us(now_us), &update, freshness);
                 if freshness == Freshness::Fresh {
                     self.tell(Motion::Peer { position: update.position, sent_us: update.at_us });

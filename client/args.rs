@@ -49,7 +49,7 @@ impl ConnectArgs {
         let (host, addr) = self.resolve().await?;
         let trust = match (&self.ca, self.pin) {
             (Some(path), _) => Some(Trust::from_file(path)?),
-            (None, Some(pin)) => Some(Trust::Pin(pin)),
+            (None, Some(pin)) => Some(Trust::pin(pin)),
             (None, None) => None,
         };
         Ok(PlayerConfig {

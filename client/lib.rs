@@ -12,9 +12,10 @@ pub mod stats;
 
 use std::{net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use netduel_protocol::{
-    ClientMessage, CodecError, Correction, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage,
-    Started, VERSION, clock,
+    ClientMessage, CodecError, Correction, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload,
+    ServerMessage, Started, VERSION, clock,
     game::{self, Heading, Position},
 };
 use netduel_transport::{
@@ -70,6 +71,14 @@ pub enum PlayError {
     /// A move without a match, or a name too long.
     #[error("cannot send that: {0}")]
     CannotSend(String),
+    /// A payload longer than the server relays; nothing was changed.
+    #[error("a payload of {size} bytes: this server relays {max} at most, as its relay policy allows")]
+    PayloadTooLong {
+        /// Its length in bytes.
+        size: usize,
+        /// The bound in bytes.
+        max: usize,
+    },
 }
 
 impl From<CloseReason> for PlayError {
@@ -112,6 +121,9 @@ pub enum Event {
         update: Move,
         /// Whether it is newer than all before.
         freshness: Freshness,
+        /// What came with it: the bytes it arrived in, not a copy. Empty where the opponent sends none. Drop it
+        /// before the next event, or copy it, lest it keeps a read buffer alive.
+        payload: Bytes,
     },
     /// The server put this player back.
     Corrected(Correction),
@@ -167,6 +179,10 @@ pub struct Player {
     name: String,
     period_us: u64,
     clock: ClockSync,
+    /// Sent with every move.
+    payload: Vec<u8>,
+    /// What the server relays, in bytes.
+    payload_max_bytes: usize,
     current: Option<Match>,
 }
 
@@ -184,13 +200,17 @@ impl Player {
             name: config.name.clone(),
             period_us: config.period_us,
             clock: ClockSync::default(),
+            payload: Vec::new(),
+            payload_max_bytes: 0,
             current: None,
         };
         player.say(&ClientMessage::Hello { version: VERSION })?;
-        let welcome = tokio::time::timeout(options.handshake_timeout, player.receive());
-        match welcome.await.map_err(|_| PlayError::NoWelcome(options.handshake_timeout))?? {
-            ServerMessage::Welcome { clock: theirs, .. } => {
+        let welcome = tokio::time::timeout(options.handshake_timeout, player.receiver.recv());
+        let (_, bytes) = welcome.await.map_err(|_| PlayError::NoWelcome(options.handshake_timeout))??;
+        match netduel_protocol::decode(&bytes)? {
+            ServerMessage::Welcome { clock: theirs, payload_max_bytes, .. } => {
                 player.clock = ClockSync::new(theirs != 0 && theirs == clock::id());
+                player.payload_max_bytes = payload_max_bytes.into();
                 Ok(player)
             }
             other => Err(PlayError::BadServer(format!("{other:?} before the welcome"))),
@@ -203,6 +223,26 @@ impl Player {
     /// A name or code that is too long; a connection that is over.
     pub fn join(&mut self, code: Option<&str>) -> Result<(), PlayError> {
         self.say(&ClientMessage::Join { name: self.name.clone(), code: code.map(str::to_owned) })
+    }
+
+    /// What goes with every move from now on: bytes that only the opponent understands, none to begin with. Call it before
+    /// each move if they differ. It is copied into memory that is kept, so the steady state allocates nothing.
+    ///
+    /// # Errors
+    /// [`PlayError::PayloadTooLong`] for more than [`Self::payload_max_bytes`].
+    pub fn set_payload(&mut self, payload: &[u8]) -> Result<(), PlayError> {
+        let (size, max) = (payload.len(), self.payload_max_bytes);
+        if size > max {
+            return Err(PlayError::PayloadTooLong { size, max });
+        }
+        self.payload.clear();
+        self.payload.extend_from_slice(payload);
+        Ok(())
+    }
+
+    /// Longest payload in bytes that the server relays, as it said in its welcome.
+    pub fn payload_max_bytes(&self) -> usize {
+        self.payload_max_bytes
     }
 
     /// Moves by `heading` since the last move, and tells the opponent. `intended_us` is when this was meant to be sent,
@@ -231,7 +271,8 @@ impl Player {
         let (game, seq, corrections) = (current.started.game, current.seq, current.corrections);
         let update = Move { game, seq, at_us, clock_error_us, corrections, position };
         let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let bytes = netduel_protocol::encode(&ClientMessage::Move(update), &mut buffer)?;
+        let message = ClientMessage::Move(MoveWithPayload { update, payload: &self.payload });
+        let bytes = netduel_protocol::encode(&message, &mut buffer)?;
         let replaced = self.sender.send_state(bytes)?;
         let current = self.playing()?;
         current.sent += 1;
@@ -267,8 +308,8 @@ impl Player {
     /// Why the connection is over.
     pub async fn next_event(&mut self) -> Result<Event, PlayError> {
         loop {
-            let message = self.receive().await?;
-            if let Some(event) = self.on_message(message, clock::now_us())? {
+            let (_lane, bytes) = self.receiver.recv().await?;
+            if let Some(event) = self.on_message(&bytes, clock::now_us())? {
                 return Ok(event);
             }
         }
@@ -306,6 +347,11 @@ impl Player {
         self.sender.path_stats()
     }
 
+    /// Whether the connection resumed an earlier TLS session, see [`Sender::resumed`].
+    pub fn resumed(&self) -> Option<bool> {
+        self.sender.resumed()
+    }
+
     /// The transport below.
     pub fn kind(&self) -> TransportKind {
         self.sender.kind()
@@ -321,7 +367,7 @@ impl Player {
         self.clock.server_us(local_us).saturating_sub(started_us)
     }
 
-    fn say(&self, message: &ClientMessage) -> Result<(), PlayError> {
+    fn say(&self, message: &ClientMessage<'_>) -> Result<(), PlayError> {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let bytes = netduel_protocol::encode(message, &mut buffer)
             .and_then(|bytes| netduel_protocol::Message::validate(message).map(|()| bytes))
@@ -329,17 +375,12 @@ impl Player {
         Ok(self.sender.send_control(bytes)?)
     }
 
-    async fn receive(&mut self) -> Result<ServerMessage, PlayError> {
-        let (_lane, bytes) = self.receiver.recv().await?;
-        Ok(netduel_protocol::decode(&bytes)?)
-    }
-
-    fn on_message(&mut self, message: ServerMessage, now_us: u64) -> Result<Option<Event>, PlayError> {
-        Ok(Some(match message {
-            ServerMessage::Moved(update) => return Ok(self.on_peer_move(update, now_us)),
+    fn on_message(&mut self, bytes: &Bytes, now_us: u64) -> Result<Option<Event>, PlayError> {
+        Ok(Some(match netduel_protocol::decode(bytes)? {
+            ServerMessage::Moved(told) => return Ok(self.on_peer_move(&told, bytes, now_us)),
             ServerMessage::MovedBoth(updates) => {
                 let peer = self.current.as_ref().map(|current| usize::from(1 - current.started.player));
-                return Ok(peer.and_then(|peer| self.on_peer_move(updates[peer], now_us)));
+                return Ok(peer.and_then(|peer| self.on_peer_move(&updates[peer], bytes, now_us)));
             }
             ServerMessage::Waiting => Event::Waiting,
             ServerMessage::Started(started) => self.on_started(started),
@@ -383,7 +424,8 @@ impl Player {
     }
 
     /// `None` for a move of another match, or for the echo of a player who has not moved yet.
-    fn on_peer_move(&mut self, update: Move, now_us: u64) -> Option<Event> {
+    fn on_peer_move(&mut self, told: &MoveWithPayload<'_>, bytes: &Bytes, now_us: u64) -> Option<Event> {
+        let update = told.update;
         let (now_us, clock_error_us) = (self.match_us(now_us), self.clock.error_us());
         let current = self.current.as_mut().filter(|current| current.started.game == update.game)?;
         if update.seq == 0 {
@@ -393,6 +435,8 @@ impl Player {
         if freshness == Freshness::Fresh {
             current.peer_position = update.position;
         }
-        Some(Event::PeerMoved { update, freshness })
+        // An empty slice is a static one: it holds on to nothing.
+        let payload = bytes.slice_ref(told.payload);
+        Some(Event::PeerMoved { update, freshness, payload })
     }
 }

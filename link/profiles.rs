@@ -127,6 +127,7 @@ pub static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
         satellite(),
         transatlantic(),
         bufferbloat(),
+        blackhole(),
     ]
 });
 
@@ -273,6 +274,16 @@ fn bufferbloat() -> Profile {
         spec: link("bufferbloat", with_rate(&base, 1.0, 256_000), with_rate(&base, 5.0, 640_000)),
         about: "a cable modem that queues for seconds (shows only under load)",
         source: "rates as cable; queues of 2 s up and 1 s down, as Gettys (CACM 2012) found at home",
+    }
+}
+
+fn blackhole() -> Profile {
+    let loss =
+        Loss::Outages { at: vec![Outage { start_ms: 2_000.0, length_ms: 2_000.0 }], repeat_every_ms: None };
+    Profile {
+        spec: LinkSpec::symmetric("blackhole", Path { loss, ..path(20.0) }),
+        about: "nothing passes from 2 s to 4 s after the start: a lift, a tunnel, a dead router",
+        source: "made up, to see how each transport comes back",
     }
 }
 

@@ -20,8 +20,11 @@ pub fn now_us() -> u64 {
 /// timestamp of the one means the same to the other. 0 where the host cannot tell; then the offset is estimated.
 pub fn id() -> u64 {
     static ID: LazyLock<u64> = LazyLock::new(|| {
+        // One boot is one clock, but for time namespaces (time_namespaces(7)), which shift it. Kernels without them
+        // name none.
+        let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .map_or(0, |boot| fnv1a(boot.trim().as_bytes()))
+            .map_or(0, |boot| fnv1a(format!("{} {}", boot.trim(), namespace.display()).as_bytes()))
     });
     *ID
 }

@@ -1,21 +1,37 @@
 //! Messages as bytes: bincode 2 with varints, in this file only.
 //!
+//! Payloads are borrowed from the bytes they came in, and messages are written to a buffer of the caller's, so that a move
+//! costs no allocation either way.
+//!
 //! A decoder of network input must be bounded and strict: bincode's limit stops a length that lies before anything is
 //! allocated, trailing bytes are refused, and what decodes is checked for sense (texts, finite numbers). No
 //! message may hold a zero-sized element type or a recursive type: the limit does not bound those.
 
 use bincode::{
-    Decode, Encode,
+    BorrowDecode, Encode,
     config::{Configuration, Limit, LittleEndian, Varint},
     error::{DecodeError, EncodeError},
 };
 
 use crate::{
-    ClientMessage, MAX_CODE_BYTES, MAX_NAME_BYTES, MAX_TRANSPORT_BYTES, Move, ServerMessage, Started,
+    ClientMessage, MAX_CODE_BYTES, MAX_NAME_BYTES, MAX_TRANSPORT_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, Started,
 };
 
-/// No message is longer. The longest, a [`Started`] with both texts full, is half of it.
-pub const MAX_MESSAGE_BYTES: usize = 256;
+/// No message is longer: the longest, two moves with full payloads, takes 1,109 bytes. bincode's limit counts a number at
+/// its full width and not at that of its varint, which makes 1,112 of them, hence the few to spare.
+pub const MAX_MESSAGE_BYTES: usize = 1_120;
+
+/// A move at its longest: numbers of 64 bits take 9 bytes, of 32 bits 5, of 16 bits 3, and two floats 4 each.
+const MOVE_MAX_BYTES: usize = 9 + 5 + 9 + 5 + 3 + 2 * 4;
+/// The length of a payload that takes more than a byte to say.
+const PAYLOAD_LENGTH_BYTES: usize = 3;
+const TAG_BYTES: usize = 1;
+const _: () = {
+    let one = TAG_BYTES + MOVE_MAX_BYTES + PAYLOAD_LENGTH_BYTES + PAYLOAD_MAX_BYTES;
+    let both = TAG_BYTES + 2 * (MOVE_MAX_BYTES + PAYLOAD_LENGTH_BYTES + PAYLOAD_MAX_BYTES_OF_BOTH);
+    assert!(one <= MAX_MESSAGE_BYTES && both <= MAX_MESSAGE_BYTES);
+};
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_MESSAGE_BYTES>> =
     bincode::config::standard().with_limit::<MAX_MESSAGE_BYTES>();
@@ -35,7 +51,7 @@ pub enum CodecError {
 }
 
 /// What can be checked of a message by itself.
-pub trait Message: Encode + Decode<()> {
+pub trait Message: Encode {
     /// The values make sense, whatever the state of the game.
     ///
     /// # Errors
@@ -46,7 +62,7 @@ pub trait Message: Encode + Decode<()> {
 /// Encodes `message` into `buffer` and returns the part used. Allocates nothing.
 ///
 /// # Errors
-/// A message whose texts are over their limits.
+/// A message whose texts or payloads are over their limits by so much that the buffer cannot hold it.
 pub fn encode<'a>(
     message: &impl Message,
     buffer: &'a mut [u8; MAX_MESSAGE_BYTES],
@@ -58,12 +74,12 @@ pub fn encode<'a>(
     Ok(&buffer[..size])
 }
 
-/// Decodes one message that fills `bytes` exactly.
+/// Decodes one message that fills `bytes` exactly. Its payload, if it has one, is a part of them.
 ///
 /// # Errors
 /// Anything else.
-pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, CodecError> {
-    let (message, consumed) = bincode::decode_from_slice::<M, _>(bytes, CONFIG)
+pub fn decode<'a, M: Message + BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<M, CodecError> {
+    let (message, consumed) = bincode::borrow_decode_from_slice::<M, _>(bytes, CONFIG)
         .map_err(|error: DecodeError| CodecError::Malformed(error.to_string()))?;
     match bytes.len() - consumed {
         0 => message.validate().map(|()| message),
@@ -71,7 +87,7 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, CodecError> {
     }
 }
 
-impl Message for ClientMessage {
+impl Message for ClientMessage<'_> {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Join { name, code } => {
@@ -82,18 +98,20 @@ impl Message for ClientMessage {
                     "the match code is longer than 32 bytes",
                 )
             }
-            Self::Move(update) => update.validate(),
+            Self::Move(update) => update.validate(PAYLOAD_MAX_BYTES),
             Self::Hello { .. } | Self::Leave | Self::Ping { .. } => Ok(()),
         }
     }
 }
 
-impl Message for ServerMessage {
+impl Message for ServerMessage<'_> {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Started(started) => started.validate(),
-            Self::Moved(update) => update.validate(),
-            Self::MovedBoth(updates) => updates.iter().try_for_each(Move::validate),
+            Self::Moved(update) => update.validate(PAYLOAD_MAX_BYTES),
+            Self::MovedBoth(updates) => {
+                updates.iter().try_for_each(|update| update.validate(PAYLOAD_MAX_BYTES_OF_BOTH))
+            }
             Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
             Self::PeerLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
             Self::Welcome { .. } | Self::Waiting | Self::Pong(_) | Self::Draining { .. } => Ok(()),
@@ -111,9 +129,12 @@ impl Started {
     }
 }
 
-impl Move {
-    fn validate(&self) -> Result<(), CodecError> {
-        finite(&[self.position.x, self.position.y])
+impl MoveWithPayload<'_> {
+    fn validate(&self, payload_max_bytes: usize) -> Result<(), CodecError> {
+        if self.payload.len() > payload_max_bytes {
+            return Err(CodecError::BadValue("the payload is longer than may be"));
+        }
+        finite(&[self.update.position.x, self.update.position.y])
     }
 }
 

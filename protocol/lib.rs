@@ -10,14 +10,14 @@ pub mod clock;
 mod codec;
 pub mod game;
 
-use bincode::{Decode, Encode};
+use bincode::{BorrowDecode, Decode, Encode};
 
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
 use game::Position;
 
 /// Raised with every change of the messages. [`ClientMessage::Hello`] keeps its shape for ever, so that any two
 /// versions can tell each other what they are.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Longest player name in bytes: what fits beside a score.
 pub const MAX_NAME_BYTES: usize = 32;
@@ -26,13 +26,23 @@ pub const MAX_CODE_BYTES: usize = 32;
 /// Longest name of a transport kind in bytes.
 pub const MAX_TRANSPORT_BYTES: usize = 32;
 
+/// Longest payload of a move in bytes. With the move and its lengths, 43 bytes at most, it must fit one QUIC datagram in
+/// a packet of 1,200 bytes, the smallest that every QUIC path carries: 1,162 of those are left (1,200 less a short
+/// header of 13, a tag of 16 and a frame header of 9).
+pub const PAYLOAD_MAX_BYTES: usize = 1_024;
+/// The same where a message tells of both players' moves ([`ServerMessage::MovedBoth`]): half, since both payloads must
+/// fit one datagram together. One bound for each player, so that what one may send does not depend on the other.
+pub const PAYLOAD_MAX_BYTES_OF_BOTH: usize = PAYLOAD_MAX_BYTES / 2;
+
 /// Numbers the matches of one server process, from 1.
 pub type GameId = u64;
 
 /// From a player to the server.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+///
+/// Texts are owned and payloads borrowed: a text comes once in a match, a payload with every move.
+#[derive(Clone, Debug, PartialEq, Encode, BorrowDecode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub enum ClientMessage {
+pub enum ClientMessage<'a> {
     /// First of all, on the control lane. Frozen: tag 0 and a `u16`.
     Hello {
         /// The [`VERSION`] spoken.
@@ -48,7 +58,7 @@ pub enum ClientMessage {
     /// Leave the queue or the match and stay connected. Control lane.
     Leave,
     /// Where this player is. State lane.
-    Move(Move),
+    Move(MoveWithPayload<'a>),
     /// Asks for a [`Pong`]. Control lane; ten a second are plenty.
     Ping {
         /// The client's clock at sending, in µs.
@@ -57,25 +67,28 @@ pub enum ClientMessage {
 }
 
 /// From the server to a player.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Encode, BorrowDecode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub enum ServerMessage {
+pub enum ServerMessage<'a> {
     /// The hello was good. Control lane.
     Welcome {
         /// The server's [`VERSION`].
         version: u16,
         /// Which clock the server's timestamps are of, see [`clock::id`].
         clock: u64,
+        /// Longest payload in bytes that this server relays: [`PAYLOAD_MAX_BYTES`], or
+        /// [`PAYLOAD_MAX_BYTES_OF_BOTH`]. A longer one ends the connection with [`Ending::PayloadTooLong`].
+        payload_max_bytes: u16,
     },
     /// In the queue; nobody to play with yet. Control lane.
     Waiting,
     /// A match begins. Control lane.
     Started(Started),
     /// The opponent moved. State lane.
-    Moved(Move),
-    /// Somebody moved, and these are both players' latest moves: the older relay policy, kept to be measured. State
-    /// lane.
-    MovedBoth([Move; 2]),
+    Moved(MoveWithPayload<'a>),
+    /// Somebody moved, and these are both players' latest moves, by player number: the older relay policy, kept to be
+    /// measured. State lane.
+    MovedBoth([MoveWithPayload<'a>; 2]),
     /// A move broke the rules: the player is where the server says. Control lane.
     Corrected(Correction),
     /// The match is over, since the opponent is gone. Control lane.
@@ -136,6 +149,24 @@ pub struct Move {
     pub position: Position,
 }
 
+/// A move and what came with it: bytes that only players understand, and that the server relays untouched. They are of
+/// the move they came with, so they are as lossy as moves are and are superseded along with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct MoveWithPayload<'a> {
+    /// Where the player is.
+    pub update: Move,
+    /// At most [`PAYLOAD_MAX_BYTES`], or [`PAYLOAD_MAX_BYTES_OF_BOTH`]; may be empty.
+    pub payload: &'a [u8],
+}
+
+impl From<Move> for MoveWithPayload<'_> {
+    /// Without a payload.
+    fn from(update: Move) -> Self {
+        Self { update, payload: &[] }
+    }
+}
+
 /// The server's word on where a player is.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
@@ -187,7 +218,7 @@ pub enum Ending {
     VersionMismatch = 0x101,
     /// The server has no room.
     ServerFull = 0x102,
-    /// A message that does not decode.
+    /// A message that does not decode, or whose values make no sense; a payload over [`PAYLOAD_MAX_BYTES`] is one.
     Malformed = 0x103,
     /// A message that may not come now: a move before pairing, a second hello.
     Unexpected = 0x104,
@@ -199,10 +230,12 @@ pub enum Ending {
     ShuttingDown = 0x107,
     /// More messages a second than the server takes.
     TooManyMessages = 0x108,
+    /// A payload longer than the welcome allowed.
+    PayloadTooLong = 0x109,
 }
 
 impl Ending {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Done,
         Self::VersionMismatch,
         Self::ServerFull,
@@ -212,6 +245,7 @@ impl Ending {
         Self::TooManyCorrections,
         Self::ShuttingDown,
         Self::TooManyMessages,
+        Self::PayloadTooLong,
     ];
 
     /// The code in the goodbye.

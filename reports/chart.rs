@@ -1,4 +1,4 @@
-//! What is plotted: tails, age over time, curves over the rate. From results to the shapes of `plot.rs`. Pure.
+//! What is plotted: tails, age over time, curves along a sweep. From results to the shapes of `plot.rs`. Pure.
 
 use maud::{Markup, html};
 use netduel_client::stats::{AgeSlot, Samples};
@@ -6,26 +6,31 @@ use netduel_link::{Direction, LinkReport, bad_periods};
 use netduel_transport::TransportKind;
 
 use crate::{
+    axis::Sweep,
     harness::RunResult,
     plot::{self, Axis, Line, Pick, Strip},
     results::Results,
-    summary::{self, Row},
+    scenario::{Contender, Group},
+    summary::{self, Figure, Row},
     tables::{Column, milliseconds},
 };
 
 /// A tail is drawn from where this share of the weight is still beyond: before it, all curves are one.
 const TAIL_FROM: f64 = 0.9;
+/// Values along a sweep that differ by more than this ratio are drawn on a logarithmic axis.
+const RATIO_LOG: f64 = 20.0;
 /// Quantiles that get a dot on a tail.
 const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
-/// The style sheet's class of a transport: the same colour and dashes everywhere.
-pub(crate) fn class_of(kind: TransportKind) -> String {
-    let number = TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len());
-    format!("t{number}")
+/// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings.
+pub(crate) fn class_of(contender: Contender) -> String {
+    let place = TransportKind::ALL.iter().position(|it| *it == contender.transport);
+    let plus = if contender.is_plain() { "" } else { " plus" };
+    format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 
 /// A chart with its title, what to see in it, and what its lines are.
-fn chart(title: &str, note: &str, key: &[(TransportKind, String)], plot: &Markup) -> Markup {
+fn chart(title: &str, note: &str, key: &[(Contender, String)], plot: &Markup) -> Markup {
     html! {
         figure class="chart" {
             figcaption { strong { (title) } " " (note) }
@@ -56,9 +61,9 @@ pub(crate) fn tails(
     note: &str,
     pick: fn(&RunResult) -> &Samples,
 ) -> Markup {
-    let samples: Vec<(TransportKind, Samples)> = rows
+    let samples: Vec<(Contender, Samples)> = rows
         .iter()
-        .map(|row| (row.key.transport, summary::together(&summary::repeats_of(results, &row.key), pick)))
+        .map(|row| (row.key.contender, summary::together(&summary::repeats_of(results, &row.key), pick)))
         .collect();
     let lines: Vec<Line> = samples.iter().map(|(kind, samples)| tail(*kind, samples)).collect();
     let points = || lines.iter().flat_map(|line| line.points.iter());
@@ -78,10 +83,10 @@ pub(crate) fn tails(
         format: share_text,
         unit: "beyond",
     };
-    let mut key: Vec<(TransportKind, Option<u64>)> =
+    let mut key: Vec<(Contender, Option<u64>)> =
         samples.iter().map(|(kind, samples)| (*kind, samples.quantile_us(0.99))).collect();
     key.sort_by_key(|(_, p99_us)| p99_us.unwrap_or(u64::MAX));
-    let key: Vec<(TransportKind, String)> = key
+    let key: Vec<(Contender, String)> = key
         .into_iter()
         .map(|(kind, p99_us)| {
             (kind, p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64))))
@@ -90,7 +95,7 @@ pub(crate) fn tails(
     chart(title, note, &key, &plot::lines(title, x, y, Pick::Y, &lines))
 }
 
-fn tail(kind: TransportKind, samples: &Samples) -> Line {
+fn tail(kind: Contender, samples: &Samples) -> Line {
     let points: Vec<(f64, f64)> = samples
         .tail()
         .filter(|(_, share)| *share <= TAIL_FROM)
@@ -157,8 +162,8 @@ fn strip(run: &RunResult, window_s: f64) -> Strip {
     };
     let drops = run.link.iter().flat_map(|link| &link.drops);
     Strip {
-        class: class_of(run.key.transport),
-        name: run.key.transport.to_string(),
+        class: class_of(run.key.contender),
+        name: run.key.contender.to_string(),
         // The window's end may reach a hair into a slot of its own.
         points: series.slots.iter().enumerate().filter_map(point).filter(|at| at.0 < window_s).collect(),
         events: drops.map(|drop| drop.at_ns as f64 / 1e9).collect(),
@@ -179,63 +184,58 @@ fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// A figure over the rate, a line for each transport; `rows` differ in these two alone.
-pub(crate) fn over_rate(rows: &[&Row], title: &str, column: &Column, unit: f64) -> Markup {
-    let point = |row: &&&Row| Some((f64::from(row.key.rate_hz), (column.figure)(row)?));
-    let line = |kind: TransportKind| {
-        let points: Vec<_> =
-            rows.iter().filter(|row| row.key.transport == kind).filter_map(|row| point(&row)).collect();
-        Line {
-            class: class_of(kind),
-            name: kind.to_string(),
-            points: points.iter().map(|(hz, figure)| (*hz, figure.value / unit)).collect(),
-            dots: points
-                .iter()
-                .map(|(hz, figure)| {
-                    (
-                        *hz,
-                        figure.value / unit,
-                        format!("{kind} at {hz} Hz: {}", (column.format)(figure.value)),
-                    )
-                })
-                .collect(),
-            ranges: points.iter().map(|(hz, figure)| (*hz, figure.min / unit, figure.max / unit)).collect(),
+/// A figure along a sweep, a line for each contender. Bars are the smallest and largest of the repeats.
+pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) -> Markup {
+    let mut contenders: Vec<Contender> = Vec::new();
+    let in_sweep = |row: &&&Row| sweep.groups.iter().any(|(_, group)| *group == row.key.group);
+    for row in rows.iter().filter(in_sweep) {
+        if !contenders.contains(&row.key.contender) {
+            contenders.push(row.key.contender);
         }
-    };
-    let lines: Vec<Line> =
-        TransportKind::ALL.into_iter().map(line).filter(|it| !it.points.is_empty()).collect();
-    let rates = || rows.iter().map(|row| f64::from(row.key.rate_hz));
-    let highest = lines.iter().flat_map(|line| &line.ranges).map(|range| range.2).fold(0.0, f64::max);
-    let (Some(slowest), Some(fastest)) = (rates().reduce(f64::min), rates().reduce(f64::max)) else {
+    }
+    let lines: Vec<Line> = contenders.iter().map(|&it| line_along(sweep, rows, it, column, unit)).collect();
+    let ranges = || lines.iter().flat_map(|line| &line.ranges);
+    let highest = ranges().map(|range| range.2).fold(0.0, f64::max);
+    let lowest = ranges().map(|range| range.1).fold(highest, f64::min);
+    // What breaks along the sweep would flatten everything before it.
+    let log = lowest > 0.0 && highest / lowest > RATIO_LOG;
+    let (Some((first, _)), Some((last, _))) = (sweep.groups.first(), sweep.groups.last()) else {
         return Markup::default();
     };
+    let (from, to) = if sweep.axis.is_log() { (first * 0.9, last * 1.1) } else { (*first, last * 1.05) };
     let x = Axis {
-        log: true,
-        from: slowest * 0.9,
-        to: fastest * 1.1,
-        name: "moves per second and player",
+        log: sweep.axis.is_log(),
+        from,
+        to,
+        name: sweep.axis.name(),
         format: plain,
-        unit: "Hz",
+        unit: sweep.axis.unit(),
     };
-    let y = Axis {
-        log: false,
-        from: 0.0,
-        to: plot::end_of(highest),
-        name: column.heading,
-        format: plain,
-        unit: "",
+    let (from, to) = if log { (lowest * 0.9, highest * 1.1) } else { (0.0, plot::end_of(highest)) };
+    let y = Axis { log, from, to, name: column.heading, format: plain, unit: "" };
+    let key: Vec<(Contender, String)> = contenders.into_iter().map(|it| (it, String::new())).collect();
+    let title = format!("{} over the {}.", column.heading, sweep.axis.title());
+    let plot = plot::lines(&title, x, y, Pick::X, &lines);
+    chart(&title, &format!("On {}. Bars: smallest and largest of the repeats.", sweep.scope), &key, &plot)
+}
+
+fn line_along(sweep: &Sweep, rows: &[&Row], contender: Contender, column: &Column, unit: f64) -> Line {
+    let point = |(value, group): &(f64, Group)| {
+        let row = rows.iter().find(|row| row.key.contender == contender && row.key.group == *group)?;
+        Some((*value, (column.figure)(row)?))
     };
-    let key: Vec<(TransportKind, String)> = TransportKind::ALL
-        .into_iter()
-        .filter(|kind| rows.iter().any(|row| row.key.transport == *kind))
-        .map(|kind| (kind, String::new()))
-        .collect();
-    chart(
-        title,
-        "Bars: smallest and largest of the repeats.",
-        &key,
-        &plot::lines(title, x, y, Pick::X, &lines),
-    )
+    let points: Vec<(f64, Figure)> = sweep.groups.iter().filter_map(point).collect();
+    let said = |value: f64, figure: Figure| {
+        let (text, unit) = ((column.format)(figure.value), sweep.axis.unit());
+        format!("{contender} at {} {unit}: {text}", plain(value))
+    };
+    Line {
+        class: class_of(contender),
+        name: contender.to_string(),
+        points: points.iter().map(|(value, figure)| (*value, figure.value / unit)).collect(),
+        dots: points.iter().map(|(at, figure)| (*at, figure.value / unit, said(*at, *figure))).collect(),
+        ranges: points.iter().map(|(at, figure)| (*at, figure.min / unit, figure.max / unit)).collect(),
+    }
 }
 
 /// A number without digits that say nothing.

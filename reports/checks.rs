@@ -6,7 +6,7 @@ use netduel_link::{Limits, LinkReport, Problem};
 use crate::{
     harness::RunResult,
     results::Results,
-    scenario::Network,
+    scenario::{Network, Workload},
     summary::{LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary, dropped},
     tables::{Table, milliseconds},
 };
@@ -30,9 +30,7 @@ pub(crate) struct Check {
 /// The largest of a measure over all runs, and where it was.
 fn worst(results: &Results, measure: impl Fn(&RunResult) -> Option<f64>) -> Option<(f64, String)> {
     (results.runs.iter()).filter_map(|run| Some((measure(run)?, run))).max_by(|a, b| a.0.total_cmp(&b.0)).map(
-        |(value, run)| {
-            (value, format!("{} on {}, repeat {}", run.key.transport, run.key.link, run.key.repeat + 1))
-        },
+        |(value, run)| (value, format!("{} on {}, repeat {}", run.key, run.key.group, run.key.repeat + 1)),
     )
 }
 
@@ -111,8 +109,10 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
         "Legal moves corrected by the server",
         results.runs.iter().map(|run| run.load.corrected).sum(),
     ));
-    let few = summary.rows.iter().filter(|row| row.one_way_p99_us.is_none()).count();
-    checks.push(never("Rows with too few samples for a p99", few as u64));
+    if results.scenario.workload == Workload::Moves && results.scenario.search.is_none() {
+        let few = summary.rows.iter().filter(|row| row.one_way_p99_us.is_none()).count();
+        checks.push(never("Rows with too few samples for a p99", few as u64));
+    }
     checks.push(never("Runs thrown away and run again", results.rejected.len() as u64));
     checks.push(never("Runs that failed", results.failures.len() as u64));
     checks
@@ -140,7 +140,7 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
         ));
     }
     for network in &scenario.links {
-        let runs = || results.runs.iter().filter(|run| run.key.link == network.name());
+        let runs = || results.runs.iter().filter(|run| run.key.group.link == network.name());
         let lost: u64 = runs().filter_map(|run| run.link.as_ref()).map(dropped).sum();
         match network {
             Network::Loopback => threats.push(
@@ -148,13 +148,28 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
                  network does."
                     .into(),
             ),
-            Network::Emulated(_) if runs().next().is_some() && lost < LOSSES_FEW => threats.push(format!(
+            Network::Emulated(_) | Network::Shared(_) if runs().next().is_some() && lost < LOSSES_FEW => threats.push(format!(
                 "{} lost {lost} packets in all its runs together: its tails rest on few events. Raise --duration or \
                  --repeat.",
                 network.name()
             )),
-            Network::Emulated(_) => {}
+            Network::Emulated(_) | Network::Shared(_) => {}
+            Network::Remote(_) => threats.push(
+                "The network to a server elsewhere is what it happens to be: repeats meet other conditions, and nothing is \
+                 known of what the server computes."
+                    .into(),
+            ),
         }
+    }
+    if !results.provenance.resumed_unix_s.is_empty() {
+        threats.push("It was interrupted and taken up again: the machine may have changed between.".into());
+    }
+    if results.provenance.server_cpu.is_some() {
+        threats.push(
+            "The server had a processor to itself among our processes. Without that its moves cost less where both ends \
+             happen to share a core, and more where they do not."
+                .into(),
+        );
     }
     threats.push(format!(
         "Server, players and emulator share the {} CPUs of one machine: delays below a millisecond are the scheduler's as \

@@ -1,4 +1,5 @@
-//! `netduel-report run`: flags into a scenario, the runs one after another with progress, and the report.
+//! `netduel-report run`: flags into a scenario, the runs with progress, and the report; all presets one after the other,
+//! and what was interrupted, from where it stopped.
 
 use std::{
     io::Write,
@@ -6,145 +7,220 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use netduel_link::{Invalid, Lab, Privilege, ProbePlan};
+use netduel_link::Lab;
+use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
+    benches,
     csv::csv,
-    harness::{self, Place, RunResult},
+    full,
     html::html,
+    journal::Journal,
+    measure::{enter_lab, estimate, measure, runs_at_most},
+    presets::Preset,
     render,
-    results::{Calibration, Failure, Provenance, Results, SCHEMA, write_whole},
-    scenario::{Network, Scenario},
+    results::{Provenance, Results, unix_s, write_whole},
+    scenario::{Network, Remote, Scenario},
 };
 
-/// Starting two processes, pairing, settling and ending: what a run takes on top of its window, for the estimate.
-const RUN_OVERHEAD: Duration = Duration::from_millis(300);
+/// What a comparison leaves in its folder.
+pub(crate) const RESULTS_FILE: &str = "results.json";
 
-/// What a short comparison looks at beside loopback.
-const DEFAULT_LINKS: [&str; 2] = ["wifi", "lte"];
-/// Three windows of a second hold a handful of wifi's bursts, or none, or far too many. With this seed they hold what is
-/// typical: a burst in every repeat, and as much bad time as a long run meets on average. A test holds it to that.
-const DEFAULT_SEED: u64 = 18;
-/// A look at each link before it is used: long enough for its delay and rate, too short for rare losses.
-const PROBE: ProbePlan = ProbePlan { packets: 400, packets_per_s: 500.0, payload_bytes: 64, fill_ms: 300.0 };
-/// What that takes, for the estimate.
-const PROBE_TIME: Duration = Duration::from_millis(1_800);
-
-/// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
-/// would fail, too.
-const ATTEMPTS_MAX: u32 = 3;
-
-/// Flags of a comparison.
+/// Flags of a comparison. What is not given is the preset's.
 #[derive(Args, Clone, Debug)]
 pub struct CompareArgs {
+    /// The question to ask, listed below; "full" asks all of them, one report each
+    #[arg(long, default_value = "quick", value_parser = parse_preset)]
+    preset: String,
+
     /// Transports to compare; all of them without it
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     transport: Vec<TransportKind>,
 
     /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list), as a .toml
-    /// file, or as a spec such as delay=20ms,loss=1%; repeat it. Without it: loopback, wifi and lte
+    /// file, or as a spec such as delay=20ms,loss=1%; NAME+bulk puts a download beside the game; repeat it
     #[arg(long, value_name = "LINK", value_parser = parse_network)]
     link: Vec<Network>,
 
+    /// Measure to a server elsewhere, over whatever network there is, instead; without a port, each transport's own
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "link")]
+    server: Option<String>,
+
+    /// Trust the certificates in this PEM file (the server writes its own with --cert-out)
+    #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "pin")]
+    ca: Option<PathBuf>,
+
+    /// Trust exactly the certificate with this SHA-256 fingerprint (the server prints its own)
+    #[arg(long, value_name = "SHA256", requires = "server")]
+    pin: Option<String>,
+
     /// Moves per second and player
-    #[arg(long, value_delimiter = ',', default_values_t = [60], value_name = "HZ,…", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_delimiter = ',', value_name = "HZ,…", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Vec<u32>,
 
     /// Matches at once
-    #[arg(long, value_delimiter = ',', default_values_t = [10], value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pairs: Vec<u32>,
 
+    /// Bytes carried with each move on top of the position
+    #[arg(long, value_delimiter = ',', value_name = "BYTES,…", value_parser = clap::value_parser!(u32).range(0..=PAYLOAD_MAX_BYTES as i64))]
+    payload: Vec<u32>,
+
     /// Who is told of a move: the player that did not move, or both
-    #[arg(long, value_delimiter = ',', default_values_t = [RelayPolicy::Other], value_name = "other,both")]
+    #[arg(long, value_delimiter = ',', value_name = "other,both")]
     relay: Vec<RelayPolicy>,
 
+    /// Congestion control, on TCP and QUIC alike
+    #[arg(long, value_delimiter = ',', value_name = "cubic,bbr,reno")]
+    congestion: Vec<Congestion>,
+
+    /// Nagle's algorithm, to see what it does to small updates (TCP only)
+    #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
+    nagle: Vec<bool>,
+
+    /// TLS sessions taken up again by players who come back, where there is TLS
+    #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
+    resumption: Vec<bool>,
+
     /// How often each combination runs
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    repeat: u32,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: Option<u32>,
 
     /// How many times more the reference runs in every repeat, as if it were another transport: the noise floor
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
-    controls: u8,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
+    controls: Option<u8>,
 
     /// Measured window of each run
-    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = humantime::parse_duration)]
-    duration: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
 
     /// Time before each window, for things to settle
-    #[arg(long, default_value = "250ms", value_name = "TIME", value_parser = humantime::parse_duration)]
-    warmup: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    warmup: Option<Duration>,
 
     /// Decides the order of the runs and the players' paths
-    #[arg(long, default_value_t = DEFAULT_SEED)]
-    seed: u64,
-
-    /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
-    #[arg(long, default_value_t)]
-    congestion: Congestion,
-
-    /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
     #[arg(long)]
-    nagle: bool,
+    seed: Option<u64>,
 
     /// Folder for results.json and the reports; a new one below results/ without it
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Go on with what was interrupted in this folder; finished runs are kept, and all other flags are those of then
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    resume: Option<PathBuf>,
 }
 
 fn parse_network(text: &str) -> Result<Network, String> {
     text.parse::<Network>().map_err(|error| error.to_string())
 }
 
-impl CompareArgs {
-    fn networks(&self) -> Vec<Network> {
-        if self.link.is_empty() {
-            let emulated = DEFAULT_LINKS.iter().filter_map(|name| name.parse().ok());
-            std::iter::once(Network::Loopback).chain(emulated).collect()
-        } else {
-            self.link.clone()
-        }
-    }
+fn parse_preset(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name).chain([full::NAME]).collect();
+    if names.contains(&text) { Ok(text.into()) } else { Err(format!("there are {}", names.join(", "))) }
+}
 
-    fn scenario(&self) -> anyhow::Result<Scenario> {
-        ensure!(self.duration.as_millis() > 0, "--duration must be a millisecond at least");
-        let transports =
-            if self.transport.is_empty() { TransportKind::ALL.to_vec() } else { self.transport.clone() };
-        ensure!(
-            !transports.contains(&TransportKind::MEMORY),
-            "memory does not cross processes: choose another --transport"
-        );
-        let links = self.networks();
-        let twice = |names: Vec<&str>| {
-            names.iter().enumerate().find(|(n, it)| names[..*n].contains(it)).map(|it| it.1.to_string())
-        };
-        let named_twice = twice(transports.iter().map(|kind| kind.name()).collect())
-            .or_else(|| twice(links.iter().map(Network::name).collect()));
-        ensure!(
-            named_twice.is_none(),
-            "{} is named twice; --repeat runs it more often",
-            named_twice.unwrap_or_default()
-        );
-        Ok(Scenario {
-            transports,
-            links,
-            rates_hz: self.rate.clone(),
-            pairs: self.pairs.clone(),
-            relays: self.relay.clone(),
-            repeats: self.repeat,
-            controls: self.controls,
-            warmup_ms: self.warmup.as_millis() as u64,
-            duration_ms: self.duration.as_millis() as u64,
-            seed: self.seed,
-            congestion: self.congestion,
-            nagle: self.nagle,
-            server_burn_us_per_s: 0,
-        })
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("there are on and off".into()),
     }
+}
+
+/// What `--help` says of the presets.
+pub fn presets_help() -> String {
+    let line = |name: &str, question: &str| format!("  {name:<11} {question}\n");
+    let all: String = Preset::ALL.iter().map(|preset| line(preset.name, preset.question)).collect();
+    format!("Presets:\n{all}{}", line(full::NAME, "all of these, one report each, and a page above them"))
+}
+
+impl CompareArgs {
+    /// A preset's scenario with what the flags change.
+    fn scenario(&self, preset: &Preset) -> anyhow::Result<Scenario> {
+        let mut scenario = preset.scenario();
+        replace(&mut scenario.transports, &self.transport);
+        replace(&mut scenario.links, &self.link);
+        replace(&mut scenario.rates_hz, &self.rate);
+        replace(&mut scenario.pairs, &self.pairs);
+        replace(&mut scenario.payloads_bytes, &self.payload);
+        replace(&mut scenario.relays, &self.relay);
+        replace(&mut scenario.congestions, &self.congestion);
+        replace(&mut scenario.nagle, &self.nagle);
+        replace(&mut scenario.resumption, &self.resumption);
+        if let Some(server) = &self.server {
+            let (pin, ca) = (self.pin.clone(), self.ca.clone());
+            scenario.links = vec![Network::Remote(Remote { server: server.clone(), pin, ca })];
+            let port_given = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            ensure!(
+                !port_given || scenario.transports.len() == 1,
+                "a server listens for each transport on a port of its own: name one --transport, or leave the port out"
+            );
+            if pin_or_ca_missing(&scenario) {
+                let encrypted = |kind: &TransportKind| kind.capabilities().encrypted;
+                ensure!(
+                    self.transport.is_empty(),
+                    "encrypted transports need --pin or --ca: the server prints its fingerprint, and writes its certificate with --cert-out"
+                );
+                eprintln!("only what does not encrypt: the others need --pin or --ca");
+                scenario.transports.retain(|kind| !encrypted(kind));
+            }
+        }
+        // A list that was given is what runs, and no search.
+        if !self.rate.is_empty() || !self.pairs.is_empty() {
+            scenario.search = None;
+        }
+        scenario.repeats = self.repeat.unwrap_or(scenario.repeats);
+        scenario.controls = self.controls.unwrap_or(scenario.controls);
+        let ms = |time: Duration| time.as_millis() as u64;
+        scenario.duration_ms = self.duration.map_or(scenario.duration_ms, ms);
+        scenario.warmup_ms = self.warmup.map_or(scenario.warmup_ms, ms);
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        check(&scenario)?;
+        Ok(scenario)
+    }
+}
+
+fn replace<T: Clone>(list: &mut Vec<T>, given: &[T]) {
+    if !given.is_empty() {
+        *list = given.to_vec();
+    }
+}
+
+fn pin_or_ca_missing(scenario: &Scenario) -> bool {
+    let without = |link: &Network| matches!(link, Network::Remote(it) if it.pin.is_none() && it.ca.is_none());
+    scenario.links.iter().any(without) && scenario.transports.iter().any(|kind| kind.capabilities().encrypted)
+}
+
+/// Flags that make no sense together.
+fn check(scenario: &Scenario) -> anyhow::Result<()> {
+    ensure!(scenario.duration_ms > 0, "--duration must be a millisecond at least");
+    ensure!(
+        !scenario.transports.contains(&TransportKind::MEMORY),
+        "memory does not cross processes: choose another --transport"
+    );
+    let too_long = |relay: &RelayPolicy| {
+        scenario.payloads_bytes.iter().any(|bytes| *bytes as usize > relay.payload_max_bytes())
+    };
+    if let Some(relay) = scenario.relays.iter().find(|relay| too_long(relay)) {
+        bail!(
+            "--payload may be {} bytes at most where moves are relayed to {relay}",
+            relay.payload_max_bytes()
+        );
+    }
+    let mut names: Vec<String> = scenario.contenders().iter().map(ToString::to_string).collect();
+    names.extend(scenario.groups().iter().map(ToString::to_string));
+    let twice = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name));
+    ensure!(
+        twice.is_none(),
+        "{} is named twice; --repeat runs it more often",
+        twice.map_or("", |(_, name)| name.as_str())
+    );
+    Ok(())
 }
 
 /// Runs a comparison, prints it, and writes it down.
@@ -153,122 +229,87 @@ impl CompareArgs {
 /// Flags without sense, a disk that takes nothing, links that were asked for and cannot be had; at the end, a run that
 /// failed, or a combination of which every run was thrown away. The report is written all the same.
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
-    let scenario = args.scenario()?;
-    let provenance = Provenance::collect();
-    let folder = args.out.clone().unwrap_or_else(|| default_folder(provenance.started_unix_s));
-    // Before the work, not after it: a folder that cannot be written is known now.
-    write_whole(&folder.join("results.json"), "{}")?;
-    let results = measure(scenario, provenance, !args.link.is_empty())?;
-    results.save(&folder.join("results.json"))?;
-    write_reports(&folder, &results)?;
-    println!("results  {}", folder.join("results.json").display());
-    let (failed, missing) = (results.failures.len(), results.without_result());
-    ensure!(
-        failed == 0,
-        "{failed} of {} runs failed; the warnings above say why",
-        failed + results.runs.len()
-    );
-    ensure!(missing.is_empty(), "no result for {}; the warnings above say why", missing.join(", "));
-    Ok(())
-}
-
-/// Carries out all runs of a scenario. `links_asked_for`: to have none is an error, and not a comparison without them.
-pub(crate) fn measure(
-    mut scenario: Scenario,
-    provenance: Provenance,
-    links_asked_for: bool,
-) -> anyhow::Result<Results> {
-    // Before anything that starts a thread: a user namespace is entered by the whole process or not at all.
-    let (lab, no_links) = enter_lab(&mut scenario, links_asked_for)?;
-    let mut results = Results {
-        schema: SCHEMA,
-        scenario,
-        provenance,
-        runs: Vec::new(),
-        failures: Vec::new(),
-        rejected: Vec::new(),
-        calibrations: Vec::new(),
-        no_links,
-    };
-    run_all(&mut results, lab.as_ref())?;
-    Ok(results)
-}
-
-/// The right to make links, if any are to be made. Where they cannot be had, only those asked for are an error.
-fn enter_lab(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Lab>, Option<String>)> {
-    if scenario.links.iter().all(|link| *link == Network::Loopback) {
-        return Ok((None, None));
+    if let Some(folder) = &args.resume {
+        return resume(folder);
     }
-    match Lab::enter(Privilege::Auto) {
-        Ok(lab) => Ok((Some(lab), None)),
+    let started = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(unix_s()));
+    // RFC 3339 without the colons, which some file systems refuse.
+    let new = || Path::new("results").join(started.to_string().replace(':', ""));
+    let folder = args.out.clone().unwrap_or_else(new);
+    let Some(preset) = Preset::named(&args.preset) else {
+        let all = Preset::ALL.iter().map(|preset| args.scenario(preset)).collect::<Result<Vec<_>, _>>()?;
+        return full::run(&folder, all);
+    };
+    let mut scenario = args.scenario(preset)?;
+    let (lab, no_links) = lab_for(&mut scenario, !args.link.is_empty())?;
+    let mut results = Results::empty(scenario, Provenance::collect());
+    results.no_links = no_links;
+    results.benches = benches::collect(Path::new(CRITERION));
+    let journal = Journal::begin(&folder, &results)?;
+    announce(&results.scenario, &folder);
+    carry_out(&folder, results, journal, lab.as_ref())
+}
+
+/// Where criterion keeps its results, seen from the checkout, where `cargo bench` and `cargo compare` are run.
+pub(crate) const CRITERION: &str = "target/criterion";
+
+/// The right to make links. Where they cannot be had, only those asked for are an error.
+fn lab_for(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Lab>, Option<String>)> {
+    match enter_lab(&scenario.links) {
+        Ok(lab) => Ok((lab, None)),
         Err(error) if asked_for => Err(error.into()),
         Err(error) => {
+            scenario.links.retain(|link| link.spec().is_none());
+            ensure!(!scenario.links.is_empty(), "all of this preset is about emulated links, and {error}");
             eprintln!("no emulated links here, only loopback: {error}");
-            scenario.links.retain(|link| *link == Network::Loopback);
             Ok((None, Some(error.to_string())))
         }
     }
 }
 
-fn run_all(results: &mut Results, lab: Option<&Lab>) -> anyhow::Result<()> {
-    let runs = results.scenario.runs();
-    let links = results.scenario.links.clone();
-    let emulated = links.iter().filter(|link| **link != Network::Loopback).count() as u32;
-    let run_time = RUN_OVERHEAD + Duration::from_millis(results.scenario.run_ms());
-    let whole = run_time * runs.len() as u32 + PROBE_TIME * emulated;
-    eprintln!("{} runs, about {} s", runs.len(), whole.as_secs().max(1));
-    let progress = ProgressBar::new(runs.len() as u64);
-    // Fails only for a template that does not parse, which is a constant here.
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)") {
-        progress.set_style(style);
-    }
-    progress.enable_steady_tick(Duration::from_millis(200));
-    for link in &links {
-        if let (Network::Emulated(spec), Some(lab)) = (link, lab) {
-            progress.set_message(format!("measuring {}", spec.name));
-            let probe = lab.link(spec, results.scenario.seed)?.probe(&PROBE)?;
-            results.calibrations.push(Calibration { link: spec.name.clone(), probe });
-        }
-    }
-    for key in runs {
-        progress.set_message(format!("{key} on {}, repeat {}", key.link, key.repeat + 1));
-        let attempt = || -> anyhow::Result<RunResult> {
-            let place = match (links.iter().find(|link| link.name() == key.link), lab) {
-                (Some(Network::Emulated(spec)), Some(lab)) => {
-                    Place::Link(Box::new(lab.link(spec, results.scenario.seed_of(key.repeat))?))
-                }
-                _ => Place::Loopback,
-            };
-            harness::run(&results.scenario, &key, place)
-        };
-        for _ in 0..ATTEMPTS_MAX {
-            let error = match attempt() {
-                Ok(run) => {
-                    results.runs.push(run);
-                    break;
-                }
-                Err(error) => error,
-            };
-            // Only a late link is the machine's fault. Whatever else fails may be the transport's, and counts.
-            let late = error.is::<Invalid>();
-            let failure = Failure { key: key.clone(), reason: format!("{error:#}") };
-            if !late {
-                results.failures.push(failure);
-                break;
-            }
-            results.rejected.push(failure);
-        }
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    Ok(())
+fn announce(scenario: &Scenario, folder: &Path) {
+    let about = if scenario.search.is_some() { "at most" } else { "about" };
+    let time_s = estimate(scenario).as_secs().max(1);
+    eprintln!("{}: {about} {} runs, {about} {time_s} s", scenario.preset, runs_at_most(scenario));
+    eprintln!("interrupted? go on with: netduel-report run --resume {}", folder.display());
 }
 
-fn default_folder(started_unix_s: u64) -> PathBuf {
-    let started = std::time::UNIX_EPOCH + Duration::from_secs(started_unix_s);
-    // RFC 3339 without the colons, which some file systems refuse.
-    let name = humantime::format_rfc3339_seconds(started).to_string().replace(':', "");
-    Path::new("results").join(name)
+fn resume(folder: &Path) -> anyhow::Result<()> {
+    if full::is_in(folder) {
+        return full::resume(folder);
+    }
+    if !Journal::is_in(folder) && folder.join(RESULTS_FILE).exists() {
+        bail!("{} is complete: there is nothing to resume", folder.display());
+    }
+    // The lab first, since it must be entered before any thread starts.
+    let (journal, results) = Journal::resume(folder)?;
+    let lab = enter_lab(&results.scenario.links)?;
+    eprintln!("{} runs had ended before", results.runs.len() + results.failures.len());
+    announce(&results.scenario, folder);
+    carry_out(folder, results, journal, lab.as_ref())
+}
+
+/// Runs what is left, and writes everything down.
+pub(crate) fn carry_out(
+    folder: &Path,
+    mut results: Results,
+    mut journal: Journal,
+    lab: Option<&Lab>,
+) -> anyhow::Result<()> {
+    measure(&mut results, lab, Some(&mut journal))?;
+    results.save(&folder.join(RESULTS_FILE))?;
+    journal.end()?;
+    write_reports(folder, &results)?;
+    println!("results  {}", folder.join(RESULTS_FILE).display());
+    let (failed, missing) = (results.failures.len(), results.without_result());
+    // In a search, what breaks is what is looked for.
+    ensure!(
+        failed == 0 || results.scenario.search.is_some(),
+        "{failed} of {} runs failed; the warnings above say why",
+        failed + results.runs.len()
+    );
+    ensure!(missing.is_empty(), "no result for {}; the warnings above say why", missing.join(", "));
+    Ok(())
 }
 
 /// Renders a results file again, to the terminal and beside the file.
@@ -295,37 +336,4 @@ fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
     // Whoever reads only the head of it closes the pipe, which is no failure of ours.
     let _ = std::io::stdout().write_all(said.as_bytes());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use netduel_link::{Direction, LinkSpec, bad_periods};
-
-    use super::*;
-
-    /// How much of the window the link is bad, from 0 to 1.
-    fn bad_share(spec: &LinkSpec, seed: u64, direction: Direction, window_ns: u64) -> f64 {
-        let bad_ns: u64 = bad_periods(&spec.path(direction).loss, seed, direction)
-            .take_while(|(start_ns, _)| *start_ns < window_ns)
-            .map(|(start_ns, end_ns)| end_ns.min(window_ns) - start_ns)
-            .sum();
-        bad_ns as f64 / window_ns as f64
-    }
-
-    /// The shares of wifi's windows, one for each repeat and direction.
-    fn wifi_windows(seed: u64, repeats: u32, window_ns: u64) -> Vec<f64> {
-        let spec: LinkSpec = "wifi".parse().expect("a profile");
-        (0..repeats)
-            .flat_map(|repeat| [Direction::Up, Direction::Down].map(|way| (repeat, way)))
-            .map(|(repeat, way)| bad_share(&spec, seed + u64::from(repeat), way, window_ns))
-            .collect()
-    }
-
-    #[test]
-    fn the_default_seed_gives_a_quick_look_what_a_long_one_would_meet_on_average() {
-        let windows = wifi_windows(DEFAULT_SEED, 3, 1_000_000_000);
-        assert!(windows.chunks(2).all(|both_ways| both_ways.iter().sum::<f64>() > 0.0), "{windows:?}");
-        let (mean, of_the_profile) = (windows.iter().sum::<f64>() / windows.len() as f64, 40.0 / 1_540.0);
-        assert!((mean / of_the_profile - 1.0).abs() < 0.1, "{mean} instead of {of_the_profile}");
-    }
 }

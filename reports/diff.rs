@@ -11,6 +11,7 @@ use crate::{
     render_verdict::in_a_word,
     results::Results,
     scenario::{Group, RunKey},
+    summary::Summary,
     verdict::{Contest, Effect, Outcome, Series, Table, judge},
     words::why,
 };
@@ -109,8 +110,7 @@ pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
                 ("--warmup", format!("{} ms", scenario.warmup_ms)),
                 ("--duration", format!("{} ms", scenario.duration_ms)),
                 ("--seed", scenario.seed.to_string()),
-                ("--congestion", scenario.congestion.name().to_owned()),
-                ("--nagle", scenario.nagle.to_string()),
+                ("--preset's players", format!("{:?}", scenario.workload)),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
@@ -156,8 +156,8 @@ impl Both<'_> {
         let contests: Vec<Contest<'_>> = keys
             .iter()
             .map(|key| Contest {
-                subject: new.series(group, key.transport, 0, metric).unwrap_or(&nothing),
-                against: old.series(group, key.transport, 0, metric).unwrap_or(&nothing),
+                subject: new.series(group, key.contender, 0, metric).unwrap_or(&nothing),
+                against: old.series(group, key.contender, 0, metric).unwrap_or(&nothing),
                 controls: Vec::new(),
             })
             .collect();
@@ -170,18 +170,7 @@ impl Both<'_> {
 
 /// What ran, but for the controls, in the order of the scenario.
 fn combinations(results: &Results) -> Vec<RunKey> {
-    let ran = |key: &RunKey| results.runs.iter().any(|run| run.key.combination() == *key);
-    let scenario = &results.scenario;
-    let mut keys: Vec<RunKey> = scenario.runs();
-    keys.retain(|key| key.repeat == 0 && key.arm == 0 && ran(key));
-    let groups = scenario.groups();
-    keys.sort_by_key(|key| {
-        (
-            groups.iter().position(|group| *group == key.group()),
-            scenario.transports.iter().position(|kind| *kind == key.transport),
-        )
-    });
-    keys
+    Summary::of(results).rows.into_iter().map(|row| row.key).collect()
 }
 
 impl Diff {
@@ -190,12 +179,12 @@ impl Diff {
         let tables = Both { old: (old, Table::of(old)), new: (new, Table::of(new)) };
         let (before, now) = (combinations(old), combinations(new));
         let both: Vec<&RunKey> = before.iter().filter(|key| now.contains(key)).collect();
-        let mut groups: Vec<Group> = both.iter().map(|key| key.group()).collect();
+        let mut groups: Vec<Group> = both.iter().map(|key| key.group.clone()).collect();
         groups.dedup();
         let mut changes = Vec::new();
         for group in &groups {
-            let keys: Vec<&RunKey> = both.iter().copied().filter(|key| key.group() == *group).collect();
-            for metric in Metric::ALL {
+            let keys: Vec<&RunKey> = both.iter().copied().filter(|key| key.group == *group).collect();
+            for &metric in Metric::of_workload(new.scenario.workload) {
                 changes.extend(tables.changes(group, &keys, metric));
             }
         }
@@ -224,7 +213,7 @@ impl Diff {
             let _ = writeln!(out, "warning: not the same {mismatch}");
         }
         for (key, side) in &self.only_one {
-            let _ = writeln!(out, "only {side}: {} on {}", key.transport, key.group());
+            let _ = writeln!(out, "only {side}: {} on {}", key.contender, key.group);
         }
         for group in &self.without_control {
             let _ = writeln!(out, "warning: no A/A control on {group}: its noise is unknown");
@@ -239,8 +228,8 @@ impl Diff {
                         out,
                         "{}: {} on {}, {}: {} {unit} before, {} {unit} now ({} to {}; {})",
                         in_a_word(*outcome),
-                        key.transport,
-                        key.group(),
+                        key.contender,
+                        key.group,
                         metric.name(),
                         metric.number(effect.against),
                         metric.number(effect.subject),

@@ -3,21 +3,23 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
     process::{Child, Command},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use netduel_link::{Limits, Link, LinkReport, Side};
-use netduel_server::{RelayPolicy, Snapshot};
-use netduel_transport::{Options, TransportKind};
+use netduel_server::Snapshot;
+use netduel_transport::TransportKind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    load::{LoadEvent, LoadPlan, LoadResult},
-    process::{Process, Usage},
-    scenario::{RunKey, Scenario},
+    bulk::Bulk,
+    cpus,
+    load::{LoadEvent, LoadPlan, LoadResult, Trusted},
+    process::{Process, Usage, ourselves},
+    scenario::{Contender, Remote, RunKey, Scenario},
 };
 
 /// Until a server that was started listens.
@@ -25,6 +27,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drops listed for each run: more than a chart can tell apart, and with about 90 bytes each they would outgrow all else
 /// in the file. The counters count them all.
 const DROPS_LISTED_MAX: usize = 1_000;
+/// Pings per second and player to a server elsewhere: its clock is known from them.
+const CLOCK_PINGS_HZ: u32 = 10;
 /// On top of the time that a load has planned for: pairing, settling, closing.
 const LOAD_SLACK: Duration = Duration::from_secs(40);
 
@@ -43,34 +47,44 @@ pub struct RunResult {
     pub counters: Snapshot,
     /// What the emulated link did within the window; none on loopback.
     pub link: Option<LinkReport>,
+    /// Whether the link carried a bulk transfer, too.
+    pub shared: bool,
 }
 
 /// Where the processes of a run live, and what lies between them.
 pub(crate) enum Place {
     /// This host, over its loopback.
     Loopback,
-    /// Either side of an emulated link.
-    Link(Box<Link>),
+    /// Either side of an emulated link, and perhaps a bulk transfer over it.
+    Link(Box<Link>, Option<Bulk>),
+    /// Only the players are ours.
+    Elsewhere(Remote),
 }
 
 impl Place {
+    /// On a link, to be shared with a bulk transfer or not.
+    pub(crate) fn on_link(link: Link, shared: bool) -> anyhow::Result<Self> {
+        let bulk = shared.then(|| Bulk::start(&link)).transpose()?;
+        Ok(Self::Link(Box::new(link), bulk))
+    }
+
     fn spawn(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
         match self {
-            Self::Loopback => Ok(command.spawn()?),
-            Self::Link(link) => Ok(link.spawn(side, command)?),
+            Self::Loopback | Self::Elsewhere(_) => Ok(command.spawn()?),
+            Self::Link(link, _) => Ok(link.spawn(side, command)?),
         }
     }
 
     fn server_ip(&self) -> IpAddr {
         match self {
-            Self::Loopback => Ipv4Addr::LOCALHOST.into(),
-            Self::Link(_) => Side::Server.ip().into(),
+            Self::Loopback | Self::Elsewhere(_) => Ipv4Addr::LOCALHOST.into(),
+            Self::Link(..) => Side::Server.ip().into(),
         }
     }
 
     /// The window opens: the link's schedule begins, so that every run's window meets the same bad periods.
     fn open_window(&mut self) -> anyhow::Result<()> {
-        if let Self::Link(link) = self {
+        if let Self::Link(link, _) = self {
             link.rewind()?;
         }
         Ok(())
@@ -79,14 +93,14 @@ impl Place {
     /// The window closes: what the link did in it.
     fn close_window(&mut self) -> anyhow::Result<Option<LinkReport>> {
         match self {
-            Self::Loopback => Ok(None),
-            Self::Link(link) => Ok(Some(link.snapshot()?)),
+            Self::Loopback | Self::Elsewhere(_) => Ok(None),
+            Self::Link(link, _) => Ok(Some(link.snapshot()?)),
         }
     }
 
     /// Ends the link and adds the single drops of the window to what it did there: only its last report has them.
     fn end(self, window: Option<LinkReport>) -> anyhow::Result<Option<LinkReport>> {
-        let (Self::Link(link), Some(mut window)) = (self, window) else { return Ok(None) };
+        let (Self::Link(link, _), Some(mut window)) = (self, window) else { return Ok(None) };
         let end_ns = (window.elapsed_ms * 1e6) as u64;
         let whole = link.finish()?;
         window.drops = whole.drops.into_iter().take_while(|drop| drop.at_ns < end_ns).collect();
@@ -98,32 +112,51 @@ impl Place {
 
 /// One run of a scenario.
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
-    let options = options(scenario);
-    let server = Server::start(&place, &[key.transport], key.relay, &options, scenario.server_burn_us_per_s)?;
+    let (contender, group) = (key.contender, &key.group);
+    let server = match &place {
+        Place::Elsewhere(_) => None,
+        _ => Some(Server::start(&place, &[contender.transport], &contender, scenario.server_burn_us_per_s)?),
+    };
+    let (addresses, trusted) = match (&server, &place) {
+        (Some(server), _) => (server.addresses.clone(), Trusted::Pin(server.pin.clone())),
+        (None, Place::Elsewhere(remote)) => {
+            (HashMap::from([(contender.transport, address_of(remote, contender.transport)?)]), remote.into())
+        }
+        (None, _) => bail!("there is no server"),
+    };
     let plan = LoadPlan {
-        addresses: server.addresses.clone(),
-        pin: server.pin.clone(),
-        pairs: vec![[key.transport; 2]; key.pairs as usize],
-        rate_hz: key.rate_hz,
+        workload: scenario.workload,
+        addresses,
+        trusted,
+        pairs: vec![[contender.transport; 2]; group.pairs as usize],
+        rate_hz: group.rate_hz,
+        payload_bytes: group.payload_bytes,
         warmup_ms: scenario.warmup_ms,
         duration_ms: scenario.duration_ms,
-        pings_hz: 0,
+        pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
         // The same paths for every transport; others in every repeat.
         seed: scenario.seed_of(key.repeat),
-        options,
+        options: contender.options(),
     };
-    let Outcome { load, server: server_usage, players, link } = play(&mut place, &plan, &server, |_| {})?;
-    let counters = server.stop()?;
+    let shared = matches!(place, Place::Link(_, Some(_)));
+    let Outcome { load, server: server_usage, players, link } =
+        play(&mut place, &plan, server.as_ref(), |_| {})?;
+    let counters = server.map(Server::stop).transpose()?.unwrap_or_default();
     let link = place.end(link)?;
     if let Some(report) = &link {
         report.valid(&Limits::default())?;
     }
-    Ok(RunResult { key: key.clone(), load, server: server_usage, players, counters, link })
+    Ok(RunResult { key: key.clone(), load, server: server_usage, players, counters, link, shared })
 }
 
-/// The settings that a scenario gives every connection.
-pub(crate) fn options(scenario: &Scenario) -> Options {
-    Options { congestion: scenario.congestion, nodelay: !scenario.nagle, ..Options::default() }
+/// Where a server elsewhere listens for a transport.
+fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
+    let found = match remote.server.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => remote.server.to_socket_addrs(),
+        _ => (remote.server.as_str(), kind.default_port()).to_socket_addrs(),
+    };
+    let mut found = found.with_context(|| format!("cannot find the host of --server {}", remote.server))?;
+    found.next().with_context(|| format!("--server {} has no address", remote.server))
 }
 
 /// A server in a process of its own.
@@ -134,12 +167,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that listens for `kinds`, and waits until it does.
+    /// Starts one that listens for `kinds`, with the settings of a run, and waits until it does.
     pub(crate) fn start(
         place: &Place,
         kinds: &[TransportKind],
-        relay: RelayPolicy,
-        options: &Options,
+        contender: &Contender,
         burn_us_per_s: u32,
     ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
@@ -153,9 +185,16 @@ impl Server {
             "--max-messages",
             "1000000",
         ]);
-        command.args(["--relay", &relay.to_string(), "--congestion", options.congestion.name()]);
-        if !options.nodelay {
+        command.args(["--relay", &contender.relay.to_string()]);
+        command.args(["--congestion", contender.congestion.name()]);
+        if contender.nagle {
             command.arg("--nagle");
+        }
+        if contender.resumption {
+            command.arg("--resumption");
+        }
+        if let Some(cpu) = cpus::of_server() {
+            command.args(["--cpu", &cpu.to_string()]);
         }
         if burn_us_per_s > 0 {
             command.args(["--burn-us-per-s", &burn_us_per_s.to_string()]);
@@ -212,11 +251,14 @@ pub(crate) struct Outcome {
 pub(crate) fn play(
     place: &mut Place,
     plan: &LoadPlan,
-    server: &Server,
+    server: Option<&Server>,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<Outcome> {
-    let mut players =
-        Process::start("players", ourselves("players")?, |command| place.spawn(Side::Client, command))?;
+    let mut command = ourselves("players")?;
+    if let Some(cpu) = cpus::of_server() {
+        command.args(["--not-cpu", &cpu.to_string()]);
+    }
+    let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
@@ -224,21 +266,22 @@ pub(crate) fn play(
         Ok(serde_json::from_str(&line)?)
     };
 
+    let usage = || server.map_or_else(Usage::default, |server| server.process.usage());
     let (mut before, mut used, mut link) = (None, None, None);
     loop {
         if before.is_some() && used.is_none() {
-            watch(server.process.usage());
+            watch(usage());
         }
         match next(&players, timeout)? {
             LoadEvent::Paired => {}
             LoadEvent::Tick => {}
             LoadEvent::WindowOpen => {
                 place.open_window()?;
-                before = Some([server.process.usage(), players.usage()]);
+                before = Some([usage(), players.usage()]);
             }
             LoadEvent::WindowClosed => {
                 let before = before.context("the window closed before it opened")?;
-                used = Some([server.process.usage().since(&before[0]), players.usage().since(&before[1])]);
+                used = Some([usage().since(&before[0]), players.usage().since(&before[1])]);
                 link = place.close_window()?;
             }
             LoadEvent::Done(load) => {
@@ -248,11 +291,4 @@ pub(crate) fn play(
             }
         }
     }
-}
-
-/// This program again, as `subcommand`.
-fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.arg(subcommand);
-    Ok(command)
 }

@@ -2,32 +2,36 @@
 //! same bytes.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use netduel_transport::TransportKind;
 
 use crate::{
+    axis::{self, Sweep},
+    bearing::bearings,
     chart, checks,
+    html_table::{head_cell, meanings, table},
     metrics::Metric,
-    render_verdict::{MAPPED, map_cell},
+    render_verdict::{map_cell, map_note},
     results::Results,
+    scenario::{Contender, Workload},
+    search::Searched,
     summary::{Row, Summary},
-    tables::{self, AGE_P99, COST, COST_DETAIL, CPU, Cell, Column, FIGURES, FRESH, Group, Heading, Table},
+    tables::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH, Group},
     verdict::{Outcome, Verdict},
     words,
 };
 
-const STYLE: &str = include_str!("html/style.css");
+pub(crate) const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
 /// Groups shown at once; where there are more, only the first of each link is open.
 const GROUPS_OPEN_MAX: usize = 4;
-/// Cells with more characters than this wrap.
-const LONG_TEXT: usize = 24;
 
 /// The whole page.
 pub fn html(results: &Results) -> String {
     let verdict = Verdict::of(results);
     let summary = Summary::of(results);
     let groups = tables::groups(&summary);
+    let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
+    let sweeps = axis::of_results(results, &keys);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -39,17 +43,21 @@ pub fn html(results: &Results) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (intro(results, &groups, verdict.is_some()))
+                (intro(results, &groups, &sweeps))
                 main {
-                    @if let Some(verdict) = &verdict { (verdict_section(results, verdict)) }
-                    (links_section(results, &groups))
-                    (cost_section(&groups))
+                    (verdict_section(results, verdict.as_ref()))
+                    (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
+                    @if results.scenario.search.is_none() {
+                        (links_section(results, &groups))
+                        (cost_section(results, &groups))
+                    }
                     section id="settings" {
                         h2 { "Settings in effect" }
                         p { "Congestion control, TLS and packet size are read back from the players' stacks at the end of a run. " (tables::parity_note(results)) }
                         (table(&tables::parity(&summary)))
                     }
                     (calibration_section(results))
+                    (benches_section(results))
                     (trust_section(results, &summary))
                     (provenance_section(results))
                 }
@@ -60,16 +68,9 @@ pub fn html(results: &Results) -> String {
     page.into_string()
 }
 
-fn intro(results: &Results, groups: &[Group<'_>], judged: bool) -> Markup {
+fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
     let scenario = &results.scenario;
-    let list = |items: &[u32]| items.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    let facts = [
-        format!("{} Hz", list(&scenario.rates_hz)),
-        format!("{} matches at once", list(&scenario.pairs)),
-        format!("{} repeats of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
-        scenario.links.iter().map(|link| link.name()).collect::<Vec<_>>().join(", "),
-        format!("{} congestion control", scenario.congestion),
-    ];
+    let preset = crate::presets::Preset::named(&scenario.preset);
     html! {
         header {
             p class="brand" { "Netduel" }
@@ -78,30 +79,57 @@ fn intro(results: &Results, groups: &[Group<'_>], judged: bool) -> Markup {
                 "Two players send each other small moves through a relay, and only the newest move counts: which transport "
                 "keeps what each sees of the other youngest, and what does that cost the server?"
             }
+            @if let Some(preset) = preset { p { b { (preset.name) } ": " (preset.question) "." } }
             p {
                 "Read the age first: it is what a player sees, and it counts what was lost as well as what was late. Every "
                 "figure is of all repeats together; a difference within their spread is none."
             }
-            ul class="facts" { @for fact in &facts { li { (fact) } } }
+            ul class="facts" { @for fact in facts(results) { li { (fact) } } }
             ul class="kinds" {
-                @for kind in &scenario.transports {
-                    li class=(chart::class_of(*kind)) { (chart::swatch()) b { (kind) } span { (kind.summary()) } }
+                @for &kind in &scenario.transports {
+                    li class=(chart::class_of(Contender::plain(kind))) { (chart::swatch()) b { (kind) } span { (kind.summary()) } }
                 }
             }
-            (contents(groups, judged))
+            (contents(results, groups, sweeps))
         }
     }
 }
 
-fn contents(groups: &[Group<'_>], judged: bool) -> Markup {
+fn facts(results: &Results) -> Vec<String> {
+    let scenario = &results.scenario;
+    let list = |items: Vec<String>| items.join(", ");
+    let numbers = |items: &[u32]| list(items.iter().map(u32::to_string).collect());
+    let payload = numbers(&scenario.payloads_bytes);
+    let searched = |of: Searched, listed: &[u32]| match scenario.search.filter(|it| it.of == of) {
+        Some(search) => format!("{} to {}", search.from, search.to),
+        None => numbers(listed),
+    };
+    let repeats = if scenario.repeats == 1 { "repeat" } else { "repeats" };
+    vec![
+        format!("{} Hz", searched(Searched::RateHz, &scenario.rates_hz)),
+        format!("{} matches at once", searched(Searched::Pairs, &scenario.pairs)),
+        format!("{payload} B of payload"),
+        format!("{} {repeats} of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
+        list(scenario.links.iter().map(|link| link.name()).collect()),
+        format!(
+            "{} congestion control",
+            list(scenario.congestions.iter().map(|it| it.to_string()).collect())
+        ),
+    ]
+}
+
+fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
     let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
-            @if judged { a href="#verdict" { "Verdict" } }
-            @for (number, of_link) in of_links {
-                a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.link) }
+            a href="#verdict" { "Verdict" }
+            @if !sweeps.is_empty() { a href="#sweeps" { "Where it turns" } }
+            @if results.scenario.search.is_none() {
+                @for (number, of_link) in of_links {
+                    a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.group.link) }
+                }
+                a href="#cost" { "Cost" }
             }
-            a href="#cost" { "Cost" }
             a href="#settings" { "Settings" }
             a href="#trust" { "May this be believed?" }
             a href="#provenance" { "Run it again" }
@@ -109,18 +137,52 @@ fn contents(groups: &[Group<'_>], judged: bool) -> Markup {
     }
 }
 
-fn verdict_section(results: &Results, verdict: &Verdict) -> Markup {
-    let mut paragraphs = words::paragraphs(results, verdict).into_iter();
+fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
+    let found = bearings(results);
+    let mut paragraphs = words::of_search(results, &found);
+    paragraphs.extend(verdict.into_iter().flat_map(|verdict| words::paragraphs(results, verdict)));
+    let mut paragraphs = paragraphs.into_iter();
+    // The first says how to read the others.
     let how_sure = paragraphs.next();
     html! {
         section id="verdict" {
             h2 { "Verdict" }
             @for paragraph in paragraphs { p { (paragraph) } }
             @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
-            @if verdict.transports.len() > 1 {
-                @for metric in MAPPED {
+            @if !found.is_empty() { (table(&tables::searches(results, &found))) }
+            @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
+                @for metric in Metric::deciding(results.scenario.workload) {
                     h3 { "Who wins where, against " (verdict.reference) ": " (metric.name()) }
                     (win_map(verdict, metric))
+                }
+                p class="note" { (map_note(verdict)) }
+            }
+        }
+    }
+}
+
+/// Curves along everything that was varied, and where the answer turns.
+fn sweeps_section(
+    results: &Results,
+    verdict: Option<&Verdict>,
+    sweeps: &[Sweep],
+    summary: &Summary,
+) -> Markup {
+    let crossovers = axis::crossovers(results, verdict);
+    let rows: Vec<&Row> = summary.rows.iter().collect();
+    let columns: Vec<(&Column, f64)> = match results.scenario.workload {
+        Workload::Moves => vec![(&AGE_P99, 1e3), (&FRESH, 0.01), (&CPU, 1.0)],
+        Workload::Connects => Vec::new(),
+    };
+    html! {
+        @if !sweeps.is_empty() {
+            section id="sweeps" {
+                h2 { "Where it turns" }
+                @if !crossovers.is_empty() { ul { @for text in &crossovers { li { (text) } } } }
+                @for sweep in sweeps {
+                    div class="charts" {
+                        @for (column, unit) in &columns { (chart::along(sweep, &rows, column, *unit)) }
+                    }
                 }
             }
         }
@@ -139,7 +201,7 @@ fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
                 tbody {
                     @for (kind, cells) in verdict.map(metric) {
                         tr {
-                            (kind_cell(kind))
+                            (head_cell(kind))
                             @for cell in cells {
                                 @let outcome = cell.map_or(Outcome::NotEnoughData, |it| it.outcome);
                                 td class=(outcome_class(outcome)) { (map_cell(cell)) }
@@ -165,15 +227,14 @@ fn outcome_class(outcome: Outcome) -> &'static str {
 /// Everything of each link: a part for each rate, number of pairs and policy, and then the curves over the rate.
 fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
     html! {
-        (meanings(FIGURES))
+        (meanings(tables::columns(results).0))
         @for (number, of_link) in groups.chunk_by(same_link).enumerate() {
             section id=(format!("link-{number}")) {
-                h2 { "On " (of_link[0].rows[0].key.link) }
+                h2 { "On " (of_link[0].rows[0].key.group.link) }
                 @if of_link.len() == 1 {
                     p class="scope" { (of_link[0].title) }
                     (group_part(results, &of_link[0]))
                 } @else {
-                    (rate_part(of_link))
                     @for (place, group) in of_link.iter().enumerate() {
                         details open[place == 0 || groups.len() <= GROUPS_OPEN_MAX] {
                             summary { h3 { (group.title) } }
@@ -187,17 +248,17 @@ fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
 }
 
 fn same_link(a: &Group<'_>, b: &Group<'_>) -> bool {
-    a.rows[0].key.link == b.rows[0].key.link
+    a.rows[0].key.group.link == b.rows[0].key.group.link
 }
 
 fn group_part(results: &Results, group: &Group<'_>) -> Markup {
     html! {
-        (table(&tables::figures(&group.rows, FIGURES)))
+        (table(&tables::figures(&group.rows, tables::columns(results).0)))
         details class="meanings" {
             summary { "How far the repeats lay apart" }
             (table(&tables::spread(&group.rows)))
         }
-        div class="charts" {
+        @if results.scenario.workload == Workload::Moves { div class="charts" {
             (chart::tails(results, &group.rows, "Age tail.",
                 "How much of the time a position is older than this; further left is better. With the age at p99:",
                 |run| &run.load.stats.age))
@@ -205,44 +266,37 @@ fn group_part(results: &Results, group: &Group<'_>) -> Markup {
                 "How many of the moves took longer than this, of those that arrived as news. With the delay at p99:",
                 |run| &run.load.stats.one_way))
             (chart::age_over_time(results, &group.rows))
-        }
+        } }
     }
 }
 
-/// Curves over the rate, for each number of pairs and policy that ran at more than one.
-fn rate_part(of_link: &[Group<'_>]) -> Markup {
-    let rows: Vec<&Row> = of_link.iter().flat_map(|group| group.rows.iter().copied()).collect();
-    let mut sets: Vec<Vec<&Row>> = Vec::new();
-    for row in rows {
-        let same =
-            |set: &&mut Vec<&Row>| (set[0].key.pairs, set[0].key.relay) == (row.key.pairs, row.key.relay);
-        match sets.iter_mut().find(same) {
-            Some(set) => set.push(row),
-            None => sets.push(vec![row]),
-        }
-    }
-    sets.retain(|set| set.iter().any(|row| row.key.rate_hz != set[0].key.rate_hz));
-    html! {
-        @for set in &sets {
-            div class="charts" {
-                (chart::over_rate(set, "Age at p99 over the rate.", &AGE_P99, 1e3))
-                (chart::over_rate(set, "Fresh moves over the rate.", &FRESH, 0.01))
-                (chart::over_rate(set, "Server CPU per fresh move over the rate.", &CPU, 1.0))
-            }
-        }
-    }
-}
-
-fn cost_section(groups: &[Group<'_>]) -> Markup {
+fn cost_section(results: &Results, groups: &[Group<'_>]) -> Markup {
+    let (_, cost) = tables::columns(results);
+    let detail = if results.scenario.workload == Workload::Moves { COST_DETAIL } else { &[] };
+    let columns = || cost.iter().chain(detail);
     html! {
         section id="cost" {
             h2 { "What it costs the server" }
-            p { "For each move that arrived as news, so that what is sent in vain counts, too." }
+            @if results.scenario.workload == Workload::Moves {
+                p { "For each move that arrived as news, so that what is sent in vain counts, too." }
+            }
             @for group in groups {
                 h3 { (group.title) }
-                (table(&tables::figures(&group.rows, COST.iter().chain(COST_DETAIL))))
+                (table(&tables::figures(&group.rows, columns())))
             }
-            (meanings(COST.iter().chain(COST_DETAIL)))
+            (meanings(columns()))
+        }
+    }
+}
+
+fn benches_section(results: &Results) -> Markup {
+    html! {
+        @if !results.benches.is_empty() {
+            section id="benches" {
+                h2 { "cargo bench" }
+                p { (tables::BENCHES_NOTE) }
+                (table(&tables::benches(results)))
+            }
         }
     }
 }
@@ -290,55 +344,4 @@ fn provenance_section(results: &Results) -> Markup {
             p { "This page is drawn from " code { "results.json" } " alone; " code { "netduel-report render" } " draws it again." }
         }
     }
-}
-
-/// What the headings of columns mean, to unfold.
-fn meanings<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Markup {
-    html! {
-        details class="meanings" {
-            summary { "What the columns mean" }
-            dl { @for column in columns { dt { (column.heading) } dd { (column.meaning) } } }
-        }
-    }
-}
-
-/// A table that the script can sort. Scrolls by itself where the page is narrow.
-fn table(table: &Table) -> Markup {
-    html! {
-        div class="scroll" {
-            table class="sortable" {
-                thead {
-                    tr {
-                        @for heading in &table.headings {
-                            th scope="col" class=[heading.number.then_some("number")]
-                                title=[(!heading.meaning.is_empty()).then_some(heading.meaning)] { (heading.text) }
-                        }
-                    }
-                }
-                tbody {
-                    @for row in &table.rows {
-                        tr {
-                            @for (cell, heading) in row.iter().zip(&table.headings) {
-                                @match cell.text.parse::<TransportKind>() {
-                                    Ok(kind) => (kind_cell(kind)),
-                                    Err(_) => td class=[class_of(cell, heading)] title=[&cell.note] { (cell.text) },
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Numbers stand to the right, and long texts may wrap.
-fn class_of(cell: &Cell, heading: &Heading) -> Option<&'static str> {
-    let long = cell.text.chars().count() > LONG_TEXT;
-    if heading.number { Some("number") } else { long.then_some("long") }
-}
-
-/// The name of a transport, at the head of a row, with its line.
-fn kind_cell(kind: TransportKind) -> Markup {
-    html! { th scope="row" class=(chart::class_of(kind)) { (chart::swatch()) (kind) } }
 }

@@ -1,25 +1,37 @@
 //! Comparisons of transports: scenarios become runs, runs become results on disk, results become reports.
 //!
-//! `scenario.rs` says what is run and `harness.rs` runs it, each time with a server in one process and the players of
-//! `load.rs` in another. `results.rs` is what is kept, `summary.rs`, `verdict.rs` and
-//! `checks.rs` what it says, `tables.rs` and
-//! `chart.rs` what is shown of it, `render.rs`, `html.rs` and `csv.rs` how that looks.
+//! `presets.rs` are the questions, `scenario.rs` says what is run; `measure.rs` carries it out and `harness.rs` each run,
+//! with a server in one process and the players of `load.rs` in another. `journal.rs` and `results.rs` are what is kept,
+//! `summary.rs`, `verdict.rs`, `bearing.rs` and `checks.rs` what it says, `tables.rs` and `chart.rs` what is shown of it,
+//! `render.rs`, `html.rs` and `csv.rs` how that looks.
 
+mod axis;
+mod bearing;
+mod benches;
+mod bulk;
 mod chart;
 mod checks;
 mod compare;
+mod connects;
+mod cpus;
 mod csv;
 mod diff;
+mod full;
 mod harness;
 mod html;
+mod html_table;
+mod journal;
 mod load;
+mod measure;
 mod metrics;
 mod plot;
+mod presets;
 mod process;
 mod render;
 mod render_verdict;
 mod results;
 mod scenario;
+mod search;
 mod selftest;
 mod soak;
 mod statistics;
@@ -29,16 +41,23 @@ mod verdict;
 mod words;
 
 pub use self::csv::csv;
-pub use compare::{CompareArgs, compare, render_file};
+pub use bearing::{Bearing, Fate, Try, bearings};
+pub use benches::Bench;
+pub use bulk::{BulkArgs, bulk};
+pub use compare::{CompareArgs, compare, presets_help, render_file};
+pub use connects::Connects;
+pub use cpus::bind as bind_to_cpu;
 pub use diff::{Change, Diff, DiffArgs, EXIT_WORSE, Mismatch, diff, mismatches};
 pub use harness::RunResult;
 pub use html::html;
-pub use load::{LoadEvent, LoadPlan, LoadResult, run as run_players};
+pub use load::{LoadEvent, LoadPlan, LoadResult, Trusted, run as run_players};
 pub use metrics::Metric;
+pub use presets::Preset;
 pub use process::Usage;
 pub use render::{markdown, terminal};
-pub use results::{Calibration, Failure, Provenance, Results, SCHEMA};
-pub use scenario::{Group, Network, RunKey, Scenario};
+pub use results::{Calibration, Entry, Failure, Provenance, Results, SCHEMA};
+pub use scenario::{Contender, Group, Network, Remote, RunKey, Scenario, Workload};
+pub use search::{Climb, Criterion, Search, Searched};
 pub use selftest::{SelfTest, burn_beside, self_test};
 pub use soak::{SoakArgs, soak};
 pub use statistics::Interval;

@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     io::{BufRead, Write},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -21,24 +22,71 @@ use netduel_client::{
 };
 use netduel_protocol::clock;
 use netduel_transport::{Options, PathStats, TransportKind, Trust};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    connects::{self, Connects},
+    scenario::{Remote, Workload},
+};
 
 /// How long pairing may take in all. Hundreds of TLS handshakes on two cores take a second.
 const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for what is under way at the end of the window to arrive, and for the last pongs.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// Which server is believed to be the right one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trusted {
+    /// The one with this fingerprint.
+    Pin(String),
+    /// One with a certificate that these certificates, of a file, speak for.
+    Ca(PathBuf),
+    /// None is known: enough for transports that do not encrypt.
+    Nobody,
+}
+
+impl From<&Remote> for Trusted {
+    fn from(remote: &Remote) -> Self {
+        match (&remote.pin, &remote.ca) {
+            (Some(pin), _) => Self::Pin(pin.clone()),
+            (None, Some(ca)) => Self::Ca(ca.clone()),
+            (None, None) => Self::Nobody,
+        }
+    }
+}
+
+impl Trusted {
+    fn trust(&self) -> anyhow::Result<Option<Trust>> {
+        Ok(match self {
+            Self::Pin(pin) => Some(Trust::pin(pin.parse()?)),
+            Self::Ca(file) => Some(Trust::from_file(file)?),
+            Self::Nobody => None,
+        })
+    }
+}
+
+/// Time for the goodbyes to leave. QUIC would stay for three probe timeouts (RFC 9000, 10.2) in case one gets lost: half
+/// a second of every run.
+const GOODBYE: Duration = Duration::from_millis(50);
+
 /// What the players are to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadPlan {
+    /// Play, or come and go.
+    pub workload: Workload,
     /// Where the server listens.
     pub addresses: HashMap<TransportKind, SocketAddr>,
-    /// Fingerprint of the server's certificate.
-    pub pin: String,
+    /// Which server is the right one.
+    pub trusted: Trusted,
     /// The transports of both players of each match.
     pub pairs: Vec<[TransportKind; 2]>,
-    /// Moves per second and player.
+    /// Moves per second and player; or how often a second each pair comes and goes.
     pub rate_hz: u32,
+    /// Bytes carried with each move on top of the position.
+    pub payload_bytes: u32,
     /// Time before the window, in ms.
     pub warmup_ms: u64,
     /// The window, in ms.
@@ -96,6 +144,8 @@ pub struct LoadResult {
     pub pongs: u64,
     /// What one player's transport says of itself at the end.
     pub path: PathStats,
+    /// Where players came and went.
+    pub connects: Option<Connects>,
 }
 
 /// Reads a plan from standard input and carries it out.
@@ -112,7 +162,7 @@ pub fn run() -> anyhow::Result<()> {
     tell(&LoadEvent::Done(Box::new(result)))
 }
 
-fn tell(event: &LoadEvent) -> anyhow::Result<()> {
+pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{}", serde_json::to_string(event)?)?;
     Ok(stdout.flush()?)
@@ -120,9 +170,22 @@ fn tell(event: &LoadEvent) -> anyhow::Result<()> {
 
 /// Carries out a plan, and tells of it on standard output.
 async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
-    let players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
+    match plan.workload {
+        Workload::Moves => play_moves(plan).await,
+        Workload::Connects => connects::play(plan).await,
+    }
+}
+
+async fn play_moves(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
+    let mut players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
         .await
         .with_context(|| format!("not everybody was paired within {PAIRING_TIMEOUT:?}"))??;
+    // Bytes that do not repeat, should anything under way compress.
+    let mut payload = vec![0; plan.payload_bytes as usize];
+    ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
+    for player in &mut players {
+        player.set_payload(&payload)?;
+    }
     tell(&LoadEvent::Paired)?;
 
     let start_us = clock::now_us();
@@ -156,7 +219,7 @@ async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
 }
 
 /// Tells when the window opens, ticks and closes: by the clock, not by the players, who have better things to do.
-async fn announce(
+pub(crate) async fn announce(
     open_us: u64,
     close_us: u64,
     tasks: &mut tokio::task::JoinSet<anyhow::Result<LoadResult>>,
@@ -185,23 +248,10 @@ async fn announce(
 
 /// Everybody connects at once: one after another, the handshakes of a link with a long round trip would take minutes.
 async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
-    let trust = Trust::Pin(plan.pin.parse()?);
     let mut joining = tokio::task::JoinSet::new();
-    for (number, kinds) in plan.pairs.iter().enumerate() {
-        for kind in *kinds {
-            let addr = *plan
-                .addresses
-                .get(&kind)
-                .with_context(|| format!("the server does not listen for {kind}"))?;
-            joining.spawn(join_match(PlayerConfig {
-                addr,
-                server_name: addr.ip().to_string(),
-                kind,
-                trust: Some(trust.clone()),
-                options: plan.options.clone(),
-                name: format!("load {number}"),
-                period_us: 1_000_000 / u64::from(plan.rate_hz.max(1)),
-            }));
+    for configs in plan.configs()? {
+        for config in configs {
+            joining.spawn(async move { join_match(&config).await });
         }
     }
     let mut players = Vec::with_capacity(joining.len());
@@ -214,9 +264,35 @@ async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     Ok(players)
 }
 
+impl LoadPlan {
+    /// Both players of each pair; those of one pair have a name in common.
+    pub(crate) fn configs(&self) -> anyhow::Result<Vec<[PlayerConfig; 2]>> {
+        let trust = self.trusted.trust()?;
+        // Other players on the same server have other names.
+        let run = std::process::id();
+        let config = |number: usize, kind: TransportKind| -> anyhow::Result<PlayerConfig> {
+            let addr = *(self.addresses.get(&kind))
+                .with_context(|| format!("the server does not listen for {kind}"))?;
+            Ok(PlayerConfig {
+                addr,
+                server_name: addr.ip().to_string(),
+                kind,
+                trust: trust.clone(),
+                options: self.options.clone(),
+                name: format!("load {run} {number}"),
+                period_us: 1_000_000 / u64::from(self.rate_hz.max(1)),
+            })
+        };
+        let both = |(number, kinds): (usize, &[TransportKind; 2])| -> anyhow::Result<_> {
+            Ok([config(number, kinds[0])?, config(number, kinds[1])?])
+        };
+        self.pairs.iter().enumerate().map(both).collect()
+    }
+}
+
 /// Connects, and meets the other player of the same name.
-async fn join_match(config: PlayerConfig) -> anyhow::Result<Player> {
-    let mut player = Player::connect(&config).await?;
+pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
+    let mut player = Player::connect(config).await?;
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {
@@ -264,7 +340,8 @@ impl Duty {
         let current = player.current().context("the match is over")?.clone();
         self.settle(&mut player, &mut tally).await?;
         self.all_done.wait().await;
-        player.close().await;
+        // What is not out by then is not worth the wait: the server is about to end, and tells both sides.
+        let _ = tokio::time::timeout(GOODBYE, player.close()).await;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
         Ok(LoadResult {
@@ -281,6 +358,7 @@ impl Duty {
             pings: tally.pings,
             pongs: tally.pongs,
             path: after,
+            connects: None,
         })
     }
 
@@ -342,7 +420,8 @@ impl Tally {
 }
 
 impl LoadResult {
-    fn merge(mut self, other: Self) -> Self {
+    /// Of these and of other players.
+    pub(crate) fn merge(mut self, other: Self) -> Self {
         let add =
             |sum: &mut Option<u64>, count: Option<u64>| *sum = sum.zip(count).map(|(sum, count)| sum + count);
         self.stats.merge(&other.stats);
@@ -357,6 +436,9 @@ impl LoadResult {
         add(&mut self.sent_packets, other.sent_packets);
         add(&mut self.received_packets, other.received_packets);
         add(&mut self.lost_packets, other.lost_packets);
+        if let (Some(connects), Some(more)) = (&mut self.connects, &other.connects) {
+            connects.merge(more);
+        }
         self
     }
 }

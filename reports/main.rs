@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use netduel_reports::{CompareArgs, DiffArgs, EXIT_WORSE, SelfTest, SoakArgs};
+use netduel_reports::{BulkArgs, CompareArgs, DiffArgs, EXIT_WORSE, SelfTest, SoakArgs};
 use netduel_server::command::ServerArgs;
 
 /// Compares transports for small, frequent, latest-wins updates, over real sockets.
@@ -13,6 +13,8 @@ use netduel_server::command::ServerArgs;
     version,
     after_help = "Examples:
   netduel-report run                                         every transport on loopback, wifi and lte, at 60 Hz
+  netduel-report run --preset rate                           the highest rate that each transport bears, by search
+  netduel-report run --preset full --out all                 every question; go on with --resume all if interrupted
   netduel-report run --transport tcp,quic-datagram --rate 20,60,128
   netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
   netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
@@ -31,7 +33,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a comparison and write its report
-    Run(CompareArgs),
+    #[command(after_help = netduel_reports::presets_help())]
+    Run(Box<CompareArgs>),
     /// Write the report again from its results file alone
     Render {
         /// A results.json
@@ -52,10 +55,20 @@ enum Command {
         /// CPU time to burn beside the server's work, in µs per second, for the self-test
         #[arg(long, default_value_t = 0)]
         burn_us_per_s: u32,
+        /// The processor to run on
+        #[arg(long)]
+        cpu: Option<usize>,
     },
     /// The players of a run; their plan comes on standard input
     #[command(hide = true)]
-    Players,
+    Players {
+        /// A processor to leave alone
+        #[arg(long)]
+        not_cpu: Option<usize>,
+    },
+    /// One end of a bulk transfer beside a game
+    #[command(hide = true)]
+    Bulk(BulkArgs),
 }
 
 fn main() -> ExitCode {
@@ -77,11 +90,20 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Selftest(test) => netduel_reports::self_test(&test)?,
         Command::Soak(args) => netduel_reports::soak(&args)?,
-        Command::Serve { args, burn_us_per_s } => {
+        Command::Bulk(args) => netduel_reports::bulk(&args)?,
+        Command::Serve { args, burn_us_per_s, cpu } => {
+            if let Some(cpu) = cpu {
+                netduel_reports::bind_to_cpu(cpu, false)?;
+            }
             netduel_reports::burn_beside(burn_us_per_s);
             netduel_server::command::run(&args)?;
         }
-        Command::Players => netduel_reports::run_players()?,
+        Command::Players { not_cpu } => {
+            if let Some(cpu) = not_cpu {
+                netduel_reports::bind_to_cpu(cpu, true)?;
+            }
+            netduel_reports::run_players()?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

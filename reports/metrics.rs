@@ -2,6 +2,7 @@
 
 use crate::{
     harness::RunResult,
+    scenario::Workload,
     summary::{bytes_in, bytes_out},
 };
 
@@ -19,6 +20,12 @@ pub enum Metric {
     ServerCpu,
     /// Bytes that the server received and sent per fresh move, headers and acknowledgements included.
     Bytes,
+    /// From the beginning of a connect until the match starts, at p50, in µs.
+    Paired,
+    /// From there until the other's first move is there, at p50, from the beginning, in µs.
+    FirstMove,
+    /// Server CPU for each connection that came and went, in µs.
+    ConnectCpu,
 }
 
 /// Differences of a delay below this matter to no player: a hundredth of a frame of a 60 Hz display, and what timers and
@@ -33,14 +40,39 @@ const BYTES_FLOOR_SHARE: f64 = 0.02;
 
 impl Metric {
     /// All of them, the most important first.
-    pub const ALL: [Self; 5] = [Self::AgeP99, Self::AgeMean, Self::OneWayP99, Self::ServerCpu, Self::Bytes];
+    pub const ALL: [Self; 8] = [
+        Self::AgeP99,
+        Self::AgeMean,
+        Self::OneWayP99,
+        Self::ServerCpu,
+        Self::Bytes,
+        Self::Paired,
+        Self::FirstMove,
+        Self::ConnectCpu,
+    ];
+
+    /// Those that these results can have, the most important first.
+    pub fn of_workload(workload: Workload) -> &'static [Self] {
+        match workload {
+            Workload::Moves => &Self::ALL[..5],
+            Workload::Connects => &Self::ALL[5..],
+        }
+    }
+
+    /// What a player feels, and what it costs the server: by these two a transport is chosen.
+    pub fn deciding(workload: Workload) -> [Self; 2] {
+        match workload {
+            Workload::Moves => [Self::AgeP99, Self::ServerCpu],
+            Workload::Connects => [Self::FirstMove, Self::ConnectCpu],
+        }
+    }
 
     /// Below this a difference is not even indicated without a test. As [`Self::practical_floor`], but for CPU: with
     /// nothing changed, three repeats of a second differed by 17 to 43 % here, and once by 85 % (`selftest aa`), since which
     /// core wakes which decides what a move costs. Twice this floor is asked for, as of any.
     pub fn indication_floor(self, reference: f64) -> f64 {
         match self {
-            Self::ServerCpu => reference * 0.25,
+            Self::ServerCpu | Self::ConnectCpu => reference * 0.25,
             _ => self.practical_floor(reference),
         }
     }
@@ -59,6 +91,9 @@ impl Metric {
             Self::OneWayP99 => "one-way p99",
             Self::ServerCpu => "CPU per fresh move",
             Self::Bytes => "bytes per fresh move",
+            Self::Paired => "time to pair p50",
+            Self::FirstMove => "time to first move p50",
+            Self::ConnectCpu => "CPU per connection",
         }
     }
 
@@ -72,16 +107,22 @@ impl Metric {
             Self::OneWayP99 => Some(stats.one_way.quantile_us(0.99)? as f64),
             Self::ServerCpu => per_fresh(run.server.cpu_us?),
             Self::Bytes => per_fresh(bytes_in(run)? + bytes_out(run)?),
+            Self::Paired => Some(run.load.connects.as_ref()?.paired.quantile_us(0.5)? as f64),
+            Self::FirstMove => Some(run.load.connects.as_ref()?.first_move.quantile_us(0.5)? as f64),
+            Self::ConnectCpu => {
+                let connects = run.load.connects.as_ref().filter(|it| it.count > 0)?;
+                Some(run.server.cpu_us? as f64 / connects.count as f64)
+            }
         }
     }
 
     /// A difference smaller than this is none that matters, where the reference is at `reference`; in the metric's unit.
     pub fn practical_floor(self, reference: f64) -> f64 {
         match self {
-            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => {
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => {
                 DELAY_FLOOR_US.max(reference * DELAY_FLOOR_SHARE)
             }
-            Self::ServerCpu => reference * CPU_FLOOR_SHARE,
+            Self::ServerCpu | Self::ConnectCpu => reference * CPU_FLOOR_SHARE,
             Self::Bytes => reference * BYTES_FLOOR_SHARE,
         }
     }
@@ -89,8 +130,8 @@ impl Metric {
     /// The unit in which reports show it.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => "ms",
-            Self::ServerCpu => "µs",
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => "ms",
+            Self::ServerCpu | Self::ConnectCpu => "µs",
             Self::Bytes => "B",
         }
     }
@@ -98,12 +139,12 @@ impl Metric {
     /// A value as reports show it, without its unit.
     pub fn number(self, value: f64) -> String {
         match self {
-            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 => {
+            Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => {
                 let digits = if value.abs() < 10_000.0 { 2 } else { 1 };
                 format!("{:.digits$}", value / 1_000.0)
             }
             Self::ServerCpu => format!("{value:.1}"),
-            Self::Bytes => format!("{value:.0}"),
+            Self::ConnectCpu | Self::Bytes => format!("{value:.0}"),
         }
     }
 

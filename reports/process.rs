@@ -15,6 +15,13 @@ const LINES_MAX: usize = 256;
 /// How long a child may take to end once its standard input is closed: the server's drain and a little.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// This program again, as `subcommand`.
+pub(crate) fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command.arg(subcommand);
+    Ok(command)
+}
+
 /// A child whose standard output is read line by line. Killed when dropped.
 pub(crate) struct Process {
     child: Child,

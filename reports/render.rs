@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use crate::{
-    render_verdict,
+    axis::crossovers,
+    bearing::bearings,
+    checks, render_verdict,
     results::Results,
     summary::Summary,
-    tables::{self, COST, Cell, FIGURES, Heading, Table},
+    tables::{self, Cell, Column, Heading, Table},
     verdict::Verdict,
+    words,
 };
 
 /// The verdict, the tables and warnings, for a terminal of 120 columns.
@@ -17,19 +20,34 @@ pub fn terminal(results: &Results) -> String {
     if let Some(verdict) = Verdict::of(results) {
         render_verdict::terminal(&mut out, results, &verdict);
     }
-    for group in tables::groups(&summary) {
-        let _ = writeln!(out, "\n{}", group.title);
-        aligned(&mut out, &tables::figures(&group.rows, FIGURES.iter().chain(COST)));
+    let found = bearings(results);
+    for paragraph in words::of_search(results, &found) {
+        let _ = writeln!(out, "\n{paragraph}");
+    }
+    if results.scenario.search.is_some() {
+        let _ = writeln!(out);
+        aligned(&mut out, &tables::searches(results, &found));
+    } else {
+        for group in tables::groups(&summary) {
+            let _ = writeln!(out, "\n{}", group.title);
+            aligned(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
+        }
     }
     let _ = writeln!(
         out,
-        "\n{} repeats of {} ms each, taken together.",
+        "\nRepeats: {} of {} ms each, taken together.",
         results.scenario.repeats, results.scenario.duration_ms
     );
     for warning in &summary.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
     out
+}
+
+/// What the players felt and what it cost.
+fn terminal_columns(results: &Results) -> impl Iterator<Item = &'static Column> {
+    let (felt, paid) = tables::columns(results);
+    felt.iter().chain(paid)
 }
 
 /// A table with its columns under each other.
@@ -87,27 +105,39 @@ pub fn markdown(results: &Results) -> String {
     if let Some(verdict) = &verdict {
         render_verdict::markdown(&mut out, results, verdict);
     }
+    search(&mut out, results);
+    let crossovers = crossovers(results, verdict.as_ref());
+    if !crossovers.is_empty() {
+        let _ = writeln!(out, "\n## Where it turns\n");
+        for text in crossovers {
+            let _ = writeln!(out, "- {text}");
+        }
+    }
     for group in tables::groups(&summary) {
         let _ = writeln!(out, "\n## {}\n", group.title);
-        piped(&mut out, &tables::figures(&group.rows, FIGURES.iter().chain(COST)));
+        piped(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
         let _ = writeln!(out, "\nSmallest and largest of the repeats:\n");
         piped(&mut out, &tables::spread(&group.rows));
         if let Some(verdict) = &verdict {
             let judged = verdict.groups.iter().filter(|it| it.group.to_string() == group.title);
-            judged.for_each(|it| render_verdict::comparisons(&mut out, it, verdict.reference));
+            judged.for_each(|it| render_verdict::comparisons(&mut out, it, verdict, scenario.workload));
         }
     }
     if !results.calibrations.is_empty() {
         let _ = writeln!(out, "\n## The links, asked for and measured\n\n{}\n", tables::LINKS_NOTE);
         piped(&mut out, &tables::links(results));
     }
-    warnings(&mut out, &summary);
+    trust(&mut out, results, &summary);
     let _ = writeln!(out, "\n## Settings in effect\n");
     piped(&mut out, &tables::parity(&summary));
     let _ = writeln!(out, "\n{}", tables::parity_note(results));
     let _ = writeln!(out, "\n## What the columns mean\n");
-    for column in FIGURES.iter().chain(COST) {
+    for column in terminal_columns(results) {
         let _ = writeln!(out, "- **{}**: {}", column.heading, column.meaning);
+    }
+    if !results.benches.is_empty() {
+        let _ = writeln!(out, "\n## cargo bench\n\n{}\n", tables::BENCHES_NOTE);
+        piped(&mut out, &tables::benches(results));
     }
     let _ = writeln!(out, "\n## Where it ran\n");
     let (facts, command) = tables::provenance(results);
@@ -118,12 +148,32 @@ pub fn markdown(results: &Results) -> String {
     out
 }
 
-fn warnings(out: &mut String, summary: &Summary) {
-    let _ = writeln!(out, "\n## Warnings\n");
+/// What each bears, if that was searched for.
+fn search(out: &mut String, results: &Results) {
+    let found = bearings(results);
+    if found.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n## Verdict\n");
+    for paragraph in words::of_search(results, &found) {
+        let _ = writeln!(out, "- {paragraph}");
+    }
+    let _ = writeln!(out);
+    piped(out, &tables::searches(results, &found));
+}
+
+fn trust(out: &mut String, results: &Results, summary: &Summary) {
+    let _ = writeln!(out, "\n## May this be believed?\n");
+    piped(out, &checks::table(&checks::checks(results, summary)));
+    let _ = writeln!(out, "\n### Warnings\n");
     if summary.warnings.is_empty() {
         let _ = writeln!(out, "None.");
     }
     for warning in &summary.warnings {
         let _ = writeln!(out, "- {warning}");
+    }
+    let _ = writeln!(out, "\n### Threats to validity\n");
+    for threat in checks::threats(results) {
+        let _ = writeln!(out, "- {threat}");
     }
 }

@@ -2,17 +2,13 @@
 
 use std::fmt::Write;
 
-use netduel_transport::TransportKind;
-
 use crate::{
     metrics::Metric,
     results::Results,
+    scenario::Workload,
     verdict::{Comparison, Evidence, GroupVerdict, Outcome, Verdict},
     words,
 };
-
-/// What the map shows: what a player feels, and what it costs.
-pub(crate) const MAPPED: [Metric; 2] = [Metric::AgeP99, Metric::ServerCpu];
 
 /// Paragraphs for a terminal.
 pub(crate) fn terminal(out: &mut String, results: &Results, verdict: &Verdict) {
@@ -30,20 +26,17 @@ pub(crate) fn markdown(out: &mut String, results: &Results, verdict: &Verdict) {
         let _ = writeln!(out, "- {paragraph}");
     }
     let _ = writeln!(out, "\n{how_sure}");
-    map(out, verdict);
+    map(out, verdict, results.scenario.workload);
 }
 
 /// Transport × group, a table for each metric that is mapped.
-fn map(out: &mut String, verdict: &Verdict) {
-    if verdict.transports.len() < 2 {
+fn map(out: &mut String, verdict: &Verdict, workload: Workload) {
+    if verdict.contenders.len() < 2 {
         return;
     }
     let _ = writeln!(out, "\n## Who wins where, against {}\n", verdict.reference);
-    let _ = writeln!(
-        out,
-        "In brackets: an indication, not a test. =: no detectable difference. ?: not enough data."
-    );
-    for metric in MAPPED {
+    let _ = writeln!(out, "{}", map_note(verdict));
+    for metric in Metric::deciding(workload) {
         let groups: Vec<String> = verdict.groups.iter().map(|group| group.group.to_string()).collect();
         let _ = writeln!(out, "\n| {} | {} |", metric.name(), groups.join(" | "));
         let _ = writeln!(out, "|---|{}", "---|".repeat(groups.len()));
@@ -52,6 +45,18 @@ fn map(out: &mut String, verdict: &Verdict) {
             let _ = writeln!(out, "| {kind} | {} |", cells.join(" | "));
         }
     }
+}
+
+/// How to read the map.
+pub(crate) fn map_note(verdict: &Verdict) -> String {
+    let settings = if verdict.contenders.iter().all(|it| it.is_plain()) {
+        ""
+    } else {
+        " What has settings of its own (+) is compared with the same transport without them."
+    };
+    format!(
+        "In brackets: an indication, not a test. =: no detectable difference. ?: not enough data.{settings}"
+    )
 }
 
 pub(crate) fn map_cell(comparison: Option<&Comparison>) -> String {
@@ -70,31 +75,35 @@ pub(crate) fn map_cell(comparison: Option<&Comparison>) -> String {
 }
 
 /// Every comparison of a group with the reference, with its interval; then the others that differ from each other.
-pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, reference: TransportKind) {
-    if group.to_reference.is_empty() {
+pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verdict, workload: Workload) {
+    if group.to_baseline.is_empty() {
         return;
     }
+    let reference = verdict.reference;
     let _ = writeln!(
         out,
-        "\nAgainst {reference}: mean over the repeats, the difference and its 95 % interval, the floor up to which it is \
+        "\nMeans over the repeats, the difference and its 95 % interval, the floor up to which it is \
          none, and p of the sign-flip test, corrected. Of three repeats the interval is their range, and holds the truth \
          in three of four cases rather than in 95 of 100.\n"
     );
     let _ = writeln!(
         out,
-        "| transport | metric | mean | {reference} | difference | 95 % interval | floor | p | |"
+        "| transport | metric | mean | against | its mean | difference | 95 % interval | floor | p | |"
     );
-    let _ = writeln!(out, "|---|---|---:|---:|---:|---:|---:|---:|---|");
-    for comparison in &group.to_reference {
-        let (metric, subject) = (comparison.metric, comparison.subject);
+    let _ = writeln!(out, "|---|---|---:|---|---:|---:|---:|---:|---:|---|");
+    for comparison in &group.to_baseline {
+        let (metric, subject, against) = (comparison.metric, comparison.subject, comparison.against);
         let Some(effect) = comparison.effect else {
-            let _ =
-                writeln!(out, "| {subject} | {} | – | – | – | – | – | – | not enough data |", metric.name());
+            let _ = writeln!(
+                out,
+                "| {subject} | {} | – | {against} | – | – | – | – | – | not enough data |",
+                metric.name()
+            );
             continue;
         };
         let _ = writeln!(
             out,
-            "| {subject} | {}, {} | {} | {} | {} | {} to {} | {} | {:.3} | {} |",
+            "| {subject} | {}, {} | {} | {against} | {} | {} | {} to {} | {} | {:.3} | {} |",
             metric.name(),
             metric.unit(),
             metric.number(effect.subject),
@@ -115,7 +124,7 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, reference: Tra
     if !noise.is_empty() {
         let _ = writeln!(out, "\nNoise of {reference} against itself: {}.", noise.join(", "));
     }
-    for metric in MAPPED {
+    for metric in Metric::deciding(workload) {
         let different = |it: &&Comparison| {
             it.metric == metric && matches!(it.outcome, Outcome::Better(_) | Outcome::Worse(_))
         };

@@ -12,12 +12,19 @@ use netduel_link::ProbeReport;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bearing::{Fate, bearings},
+    benches::Bench,
+    cpus,
     harness::RunResult,
     scenario::{RunKey, Scenario},
 };
 
 /// Raised with every change of the file's form.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
+
+/// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
+/// would fail, too.
+pub(crate) const ATTEMPTS_MAX: usize = 3;
 
 /// A comparison, whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +45,22 @@ pub struct Results {
     pub calibrations: Vec<Calibration>,
     /// Why there are no emulated links, where they were wanted by default and could not be had.
     pub no_links: Option<String>,
+    /// What `cargo bench` had left beside this checkout; see [`crate::benches`].
+    pub benches: Vec<Bench>,
+}
+
+/// What a comparison grows by. A journal is one of these after the other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// A run came to its end.
+    Run(Box<RunResult>),
+    /// A run did not.
+    Failure(Failure),
+    /// A run was thrown away.
+    Rejected(Failure),
+    /// A link was measured.
+    Calibration(Box<Calibration>),
 }
 
 /// A link, measured before it was used.
@@ -79,6 +102,15 @@ pub struct Provenance {
     pub sysctls: Vec<(String, String)>,
     /// What was typed.
     pub command: Vec<String>,
+    /// The processor that the server had to itself among our processes, where there was more than one.
+    pub server_cpu: Option<usize>,
+    /// When it was taken up again after an interruption, in seconds since 1970 (UTC).
+    pub resumed_unix_s: Vec<u64>,
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
 /// Settings of the kernel under which results differ.
@@ -100,7 +132,7 @@ impl Provenance {
         let cpu_info = read("/proc/cpuinfo");
         let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
         Self {
-            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
+            started_unix_s: unix_s(),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: commit().unwrap_or_default(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -113,6 +145,8 @@ impl Provenance {
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
             command: std::env::args().skip(1).collect(),
+            server_cpu: cpus::of_server(),
+            resumed_unix_s: Vec::new(),
         }
     }
 }
@@ -133,6 +167,43 @@ fn commit() -> Option<String> {
 }
 
 impl Results {
+    /// Of a comparison that is still to be carried out.
+    pub fn empty(scenario: Scenario, provenance: Provenance) -> Self {
+        Self {
+            schema: SCHEMA,
+            scenario,
+            provenance,
+            runs: Vec::new(),
+            failures: Vec::new(),
+            rejected: Vec::new(),
+            calibrations: Vec::new(),
+            no_links: None,
+            benches: Vec::new(),
+        }
+    }
+
+    /// Adds what happened.
+    pub fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Run(run) => self.runs.push(*run),
+            Entry::Failure(failure) => self.failures.push(failure),
+            Entry::Rejected(failure) => self.rejected.push(failure),
+            Entry::Calibration(calibration) => self.calibrations.push(*calibration),
+        }
+    }
+
+    /// The run, if it came to its end.
+    pub fn run(&self, key: &RunKey) -> Option<&RunResult> {
+        self.runs.iter().find(|run| run.key == *key)
+    }
+
+    /// Whether a run needs no (further) attempt.
+    pub fn is_done(&self, key: &RunKey) -> bool {
+        self.run(key).is_some()
+            || self.failures.iter().any(|failure| failure.key == *key)
+            || self.rejected.iter().filter(|failure| failure.key == *key).count() >= ATTEMPTS_MAX
+    }
+
     /// Reads a file that [`Self::save`] wrote.
     ///
     /// # Errors
@@ -156,9 +227,15 @@ impl Results {
 
     /// The combinations of which no run came to its end.
     pub fn without_result(&self) -> Vec<String> {
+        if self.scenario.search.is_some() {
+            let all = bearings(self).into_iter();
+            let unknown =
+                all.filter(|it| it.tries.iter().all(|it| matches!(it.fate, Fate::Failed | Fate::TooFew)));
+            return unknown.map(|it| format!("{} on {}", it.contender, it.group.link)).collect();
+        }
         let any = |key: &RunKey| self.runs.iter().any(|run| run.key.combination() == *key);
         let first_repeats = self.scenario.runs().into_iter().filter(|key| key.repeat == 0);
-        first_repeats.filter(|key| !any(key)).map(|key| format!("{key} on {}", key.link)).collect()
+        first_repeats.filter(|key| !any(key)).map(|key| format!("{key} on {}", key.group.link)).collect()
     }
 
     /// Writes the file whole or not at all.

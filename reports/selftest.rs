@@ -5,16 +5,15 @@ use std::{ops::Range, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
-use netduel_server::RelayPolicy;
-use netduel_transport::{Congestion, TransportKind};
+use netduel_transport::TransportKind;
 
 use crate::{
-    compare::measure,
     harness::{self, Place},
+    measure::{enter_lab, measure},
     metrics::Metric,
     render_verdict::in_a_word,
     results::{Provenance, Results},
-    scenario::{Network, RunKey, Scenario},
+    scenario::{Network, RunKey, Scenario, Workload},
     statistics,
     verdict::{Contest, Effect, Outcome, Series, Table, judge},
 };
@@ -78,33 +77,39 @@ pub fn self_test(test: &SelfTest) -> anyhow::Result<()> {
 /// Short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440 moves.
 fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u8) -> Scenario {
     Scenario {
+        preset: "selftest".into(),
         transports,
-        links: vec![Network::Loopback],
         rates_hz: vec![120],
-        pairs: vec![10],
-        relays: vec![RelayPolicy::Other],
         repeats,
         controls,
         warmup_ms: 150,
         duration_ms: 600,
-        seed: 1,
-        congestion: Congestion::Cubic,
-        nagle: false,
-        server_burn_us_per_s: 0,
+        ..Scenario::default()
     }
+}
+
+/// Runs it all, and keeps nothing on disk.
+fn measured(scenario: Scenario) -> anyhow::Result<Results> {
+    let lab = enter_lab(&scenario.links)?;
+    let mut results = Results::empty(scenario, Provenance::collect());
+    measure(&mut results, lab.as_ref(), None)?;
+    for failure in &results.failures {
+        eprintln!("warning: {} failed: {}", failure.key, failure.reason);
+    }
+    Ok(results)
 }
 
 /// Every comparison has repeats of its own. In each of these the transport runs three times: as the reference, as its
 /// control, and as what would be another transport.
 fn aa(comparisons: u32, repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
     let scenario = scenario(vec![transport], comparisons * repeat, 2);
-    let results = measure(scenario, Provenance::collect(), true)?;
+    let results = measured(scenario)?;
     let table = Table::of(&results);
     let mut wrong = 0;
     for comparison in 0..comparisons {
         let repeats = comparison * repeat..(comparison + 1) * repeat;
         let mut called = Vec::new();
-        for metric in Metric::ALL {
+        for &metric in Metric::of_workload(Workload::Moves) {
             let (effect, outcome) = against_itself(&results, &table, metric, repeats.clone());
             match (outcome, effect) {
                 (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => {
@@ -136,7 +141,7 @@ fn against_itself(
     repeats: Range<u32>,
 ) -> (Option<Effect>, Outcome) {
     let arm = |arm: u8| -> Series {
-        let of_group = |group| table.series(&group, results.scenario.transports[0], arm, metric);
+        let of_group = |group| table.series(&group, results.scenario.reference()?, arm, metric);
         let all = results.scenario.groups().into_iter().find_map(of_group);
         all.into_iter()
             .flat_map(|series| series.range(repeats.clone()))
@@ -168,11 +173,13 @@ fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
 fn delay(repeat: u32) -> anyhow::Result<()> {
     let links = DELAY_LINKS.map(str::parse).into_iter().collect::<Result<Vec<Network>, _>>()?;
     let scenario = Scenario { links, ..scenario(TransportKind::ALL.to_vec(), repeat, 0) };
-    let results = measure(scenario, Provenance::collect(), true)?;
+    let results = measured(scenario)?;
     let mut worst_us: f64 = 0.0;
     for kind in TransportKind::ALL {
         let mean_us = |link: &Network, repeat: u32| {
-            let of = |key: &RunKey| key.transport == kind && key.link == link.name() && key.repeat == repeat;
+            let of = |key: &RunKey| {
+                key.contender.transport == kind && key.group.link == link.name() && key.repeat == repeat
+            };
             results.runs.iter().find(|run| of(&run.key))?.load.stats.one_way.mean_us()
         };
         let [near, far] = &results.scenario.links[..] else { anyhow::bail!("two links were asked for") };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
-use netduel_server::RelayPolicy;
-use netduel_transport::{Options, TransportKind};
+use netduel_transport::TransportKind;
 
 use crate::{
     harness::{Place, Server, play},
-    load::LoadPlan,
+    load::{LoadPlan, Trusted},
+    scenario::{Contender, Workload},
 };
 
 /// Memory is compared from here on: buffers and pools have grown to their size by then.
@@ -40,22 +40,26 @@ pub struct SoakArgs {
 /// # Errors
 /// A promise that was broken.
 pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
-    let options = Options::default();
-    let server = Server::start(&Place::Loopback, &TransportKind::ALL, RelayPolicy::Other, &options, 0)?;
+    // What the settings are of; the transports are those of the pairs.
+    let settings = Contender::plain(TransportKind::ALL[0]);
+    let server = Server::start(&Place::Loopback, &TransportKind::ALL, &settings, 0)?;
     let plan = LoadPlan {
+        workload: Workload::Moves,
         addresses: server.addresses().clone(),
-        pin: server.pin().to_owned(),
+        trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: mixed_pairs(args.matches as usize),
         rate_hz: args.rate,
+        payload_bytes: 0,
         warmup_ms: 500,
         duration_ms: args.duration.as_millis() as u64,
         pings_hz: 1,
         seed: 1,
-        options,
+        options: settings.options(),
     };
     eprintln!("{} matches on mixed transports at {} Hz for {:?}", args.matches, args.rate, args.duration);
     let mut memory = Vec::new();
-    let outcome = play(&mut Place::Loopback, &plan, &server, |usage| memory.extend(usage.resident_bytes))?;
+    let outcome =
+        play(&mut Place::Loopback, &plan, Some(&server), |usage| memory.extend(usage.resident_bytes))?;
     let counters = server.stop()?;
     let load = &outcome.load;
 

@@ -6,9 +6,10 @@ use netduel_link::LinkReport;
 use serde::Serialize;
 
 use crate::{
+    connects::Connects,
     harness::RunResult,
     results::{Failure, Results},
-    scenario::RunKey,
+    scenario::{Group, RunKey, Workload},
 };
 
 /// Moves handed to the transport later than this at p99 make small delays doubtful.
@@ -66,6 +67,18 @@ pub struct Row {
     pub fresh_share: Option<Figure>,
     /// Share of the moves sent that a newer one replaced before they left the player or the relay.
     pub superseded_share: Option<Figure>,
+    /// From the beginning until paired, at p50, in µs, where players come and go.
+    pub paired_p50_us: Option<Figure>,
+    /// The same at p90.
+    pub paired_p90_us: Option<Figure>,
+    /// From the beginning until the other's first move, at p50, in µs.
+    pub first_move_p50_us: Option<Figure>,
+    /// The same at p90.
+    pub first_move_p90_us: Option<Figure>,
+    /// Share of the connections that took a TLS session up again.
+    pub resumed_share: Option<Figure>,
+    /// Server CPU for each connection that came and went, in µs.
+    pub connect_cpu_us: Option<Figure>,
     /// Server CPU per fresh move in µs.
     pub server_cpu_us: Option<Figure>,
     /// Part of it outside the kernel in µs, by the share of the ticks.
@@ -126,6 +139,7 @@ impl Row {
         };
         let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
+        let connects = |pick, quantile| connects(runs, pick, quantile);
         Self {
             key: runs[0].key.combination(),
             repeats: runs.len(),
@@ -137,6 +151,14 @@ impl Row {
             age_p99_us: quantile(age, 0.99),
             fresh_share: ratio(&fresh, &sent),
             superseded_share: ratio(&superseded, &sent),
+            paired_p50_us: connects(|it| &it.paired, 0.5),
+            paired_p90_us: connects(|it| &it.paired, 0.9),
+            first_move_p50_us: connects(|it| &it.first_move, 0.5),
+            first_move_p90_us: connects(|it| &it.first_move, 0.9),
+            resumed_share: ratio(&|run| Some(run.load.connects.as_ref()?.resumed), &|run| {
+                Some(run.load.connects.as_ref()?.count)
+            }),
+            connect_cpu_us: ratio(&|run| run.server.cpu_us, &|run| Some(run.load.connects.as_ref()?.count)),
             server_cpu_us: ratio(&|run| run.server.cpu_us, &fresh),
             server_user_us: split(|run| run.server.user_us),
             server_system_us: split(|run| run.server.system_us),
@@ -160,6 +182,14 @@ impl Row {
     }
 }
 
+/// A quantile of what those who came and went saw.
+fn connects(runs: &[&RunResult], pick: fn(&Connects) -> &Samples, quantile: f64) -> Option<Figure> {
+    let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
+    let mut all = Samples::default();
+    runs.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
+    Figure::of(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
+}
+
 /// The samples of several runs in one distribution.
 pub(crate) fn together(runs: &[&RunResult], pick: fn(&RunResult) -> &Samples) -> Samples {
     let mut all = Samples::default();
@@ -172,32 +202,37 @@ pub(crate) fn repeats_of<'a>(results: &'a Results, key: &RunKey) -> Vec<&'a RunR
     results.runs.iter().filter(|run| run.key.combination() == key.combination()).collect()
 }
 
+/// The link's counts, where it carried nothing but the game; else the stacks' own.
+fn game_alone(run: &RunResult) -> Option<&LinkReport> {
+    run.link.as_ref().filter(|_| !run.shared)
+}
+
 pub(crate) fn bytes_in(run: &RunResult) -> Option<u64> {
-    run.link.as_ref().map_or(run.load.sent_bytes, |link| Some(link.up.total().delivered_bytes))
+    game_alone(run).map_or(run.load.sent_bytes, |link| Some(link.up.total().delivered_bytes))
 }
 
 pub(crate) fn bytes_out(run: &RunResult) -> Option<u64> {
-    run.link.as_ref().map_or(run.load.received_bytes, |link| Some(link.down.total().offered_bytes))
+    game_alone(run).map_or(run.load.received_bytes, |link| Some(link.down.total().offered_bytes))
 }
 
 fn packets_in(run: &RunResult) -> Option<u64> {
-    run.link.as_ref().map_or(run.load.sent_packets, |link| Some(link.up.total().delivered))
+    game_alone(run).map_or(run.load.sent_packets, |link| Some(link.up.total().delivered))
 }
 
 fn packets_out(run: &RunResult) -> Option<u64> {
-    run.link.as_ref().map_or(run.load.received_packets, |link| Some(link.down.total().offered))
+    game_alone(run).map_or(run.load.received_packets, |link| Some(link.down.total().offered))
 }
 
 pub(crate) fn dropped(link: &LinkReport) -> u64 {
     [link.up.total(), link.down.total()].iter().map(|path| path.lost + path.queue_dropped).sum()
 }
 
-fn offered(link: &LinkReport) -> u64 {
+pub(crate) fn offered(link: &LinkReport) -> u64 {
     link.up.total().offered + link.down.total().offered
 }
 
 /// The players' part is counted within the window, the relay's over the whole run: scaled to the window.
-fn superseded(run: &RunResult) -> Option<u64> {
+pub(crate) fn superseded(run: &RunResult) -> Option<u64> {
     let relayed = run.counters.updates_relayed.max(1) as f64;
     let by_relay = run.counters.updates_superseded as f64 * run.load.sent as f64 / relayed;
     Some(run.load.superseded + by_relay.round() as u64)
@@ -310,8 +345,12 @@ pub struct Summary {
 impl Summary {
     /// Of these results and nothing else.
     pub fn of(results: &Results) -> Self {
-        let mut keys: Vec<RunKey> = results.scenario.runs();
-        keys.retain(|key| key.repeat == 0 && key.arm == 0);
+        let mut keys: Vec<RunKey> = Vec::new();
+        for key in results.runs.iter().map(|run| run.key.combination()).filter(|key| key.arm == 0) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
         keys.sort_by_key(|key| position_in(results, key));
         let mut summary = Self { rows: Vec::new(), warnings: Vec::new() };
         summary.warn_of_circumstances(results);
@@ -319,7 +358,10 @@ impl Summary {
             let runs = repeats_of(results, &key);
             if !runs.is_empty() {
                 let row = Row::of(&runs);
-                summary.warn(results, &row, &runs);
+                // A search goes on until something breaks, and says itself what did.
+                if results.scenario.search.is_none() {
+                    summary.warn(results, &row, &runs);
+                }
                 summary.rows.push(row);
             }
         }
@@ -335,17 +377,17 @@ impl Summary {
             }
         }
         for Failure { key, reason } in &results.failures {
-            let (transport, link, reason) = (key.to_string(), key.link.clone(), reason.clone());
+            let (transport, link, reason) = (key.to_string(), key.group.to_string(), reason.clone());
             self.warnings.push(Warning::Failed { transport, link, repeat: key.repeat, reason });
         }
         for Failure { key, reason } in &results.rejected {
-            let (transport, link, reason) = (key.to_string(), key.link.clone(), reason.clone());
+            let (transport, link, reason) = (key.to_string(), key.group.to_string(), reason.clone());
             self.warnings.push(Warning::Rejected { transport, link, repeat: key.repeat, reason });
         }
     }
 
     fn warn(&mut self, results: &Results, row: &Row, runs: &[&RunResult]) {
-        let (transport, link) = (row.key.transport.to_string(), row.key.link.clone());
+        let (transport, link) = (row.key.contender.to_string(), row.key.group.to_string());
         let window_us = results.scenario.duration_ms as f64 * 1_000.0;
         if let Some(lateness) = row.lateness_p99_us.filter(|it| it.value > LATENESS_P99_MAX_US as f64) {
             let lateness_us = lateness.value as u64;
@@ -364,7 +406,7 @@ impl Summary {
                 percent,
             });
         }
-        let asked = results.scenario.congestion.name();
+        let asked = row.key.contender.congestion.name();
         if let Some(got) = row.congestion.as_ref().filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());
             self.warnings.push(Warning::OtherCongestion { transport: transport.clone(), asked, got });
@@ -377,21 +419,19 @@ impl Summary {
                 count,
             });
         }
-        if row.one_way_p99_us.is_none() {
+        if row.one_way_p99_us.is_none() && results.scenario.workload == Workload::Moves {
             self.warnings.push(Warning::TooFewSamples { transport, link });
         }
     }
 }
 
-/// Where a combination stands in the scenario.
+/// Where a combination stands in the scenario: the links as it names them, then by rising numbers.
 fn position_in(results: &Results, key: &RunKey) -> impl Ord + use<> {
-    let scenario = &results.scenario;
+    let Group { link, rate_hz, payload_bytes, pairs } = &key.group;
     (
-        scenario.links.iter().position(|link| link.name() == key.link),
-        scenario.rates_hz.iter().position(|rate| *rate == key.rate_hz),
-        scenario.pairs.iter().position(|pairs| *pairs == key.pairs),
-        scenario.relays.iter().position(|relay| *relay == key.relay),
-        scenario.transports.iter().position(|kind| *kind == key.transport),
+        results.scenario.links.iter().position(|it| it.name() == *link),
+        (*rate_hz, *payload_bytes, *pairs),
+        results.scenario.contenders().iter().position(|it| *it == key.contender),
     )
 }
 

@@ -1,9 +1,12 @@
 //! The tables of a report, as plain text in cells: terminal, Markdown and HTML differ only in how they draw them. Pure.
 
-use netduel_transport::TransportKind;
+use netduel_transport::CongestionControl;
 
 use crate::{
+    bearing::Bearing,
     results::{Calibration, Provenance, Results},
+    scenario::{Contender, Workload},
+    search::Searched,
     summary::{Figure, Row, Summary},
 };
 
@@ -32,13 +35,15 @@ pub(crate) struct Heading {
 /// One cell.
 pub(crate) struct Cell {
     pub(crate) text: String,
+    /// What it names, at the head of a row.
+    pub(crate) contender: Option<Contender>,
     /// What a pointer on it shows.
     pub(crate) note: Option<String>,
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, note: None }
+        Self { text, contender: None, note: None }
     }
 }
 
@@ -50,6 +55,17 @@ impl Table {
 
     pub(crate) fn push<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into_iter().map(Cell::from).collect());
+    }
+
+    fn push_of<const N: usize>(&mut self, contender: Contender, cells: [String; N]) {
+        let cells = cells.into_iter().map(Cell::from);
+        self.rows.push(std::iter::once(Cell::from(contender)).chain(cells).collect());
+    }
+}
+
+impl From<Contender> for Cell {
+    fn from(contender: Contender) -> Self {
+        Self { text: contender.to_string(), contender: Some(contender), note: None }
     }
 }
 
@@ -184,6 +200,64 @@ pub(crate) const COST_DETAIL: &[Column] = &[
     },
 ];
 
+/// How long it takes to come.
+pub(crate) const CONNECT_FIGURES: &[Column] = &[
+    Column {
+        heading: "paired p50 ms",
+        meaning: "from the intended beginning of a connect until the player is told that its match starts",
+        figure: |row| row.paired_p50_us,
+        format: milliseconds,
+    },
+    Column {
+        heading: "p90 ms",
+        meaning: "nine of ten took less",
+        figure: |row| row.paired_p90_us,
+        format: milliseconds,
+    },
+    Column {
+        heading: "first move p50 ms",
+        meaning: "from the same beginning until the player has the other's first move",
+        figure: |row| row.first_move_p50_us,
+        format: milliseconds,
+    },
+    Column {
+        heading: "first move p90 ms",
+        meaning: "nine of ten took less",
+        figure: |row| row.first_move_p90_us,
+        format: milliseconds,
+    },
+    Column {
+        heading: "resumed %",
+        meaning: "connections that took a TLS session up again instead of a full handshake",
+        figure: |row| row.resumed_share,
+        format: percent,
+    },
+];
+
+/// What it costs the server that somebody came and went.
+pub(crate) const CONNECT_COST: &[Column] = &[
+    Column {
+        heading: "CPU µs",
+        meaning: "server CPU time for each connection: handshake, pairing, a few moves, the goodbye",
+        figure: |row| row.connect_cpu_us,
+        format: no_digit,
+    },
+    Column {
+        heading: "RSS MB",
+        meaning: "the server's resident memory (kernel socket memory is not in it)",
+        figure: |row| row.server_resident_bytes,
+        format: |bytes| one_digit(bytes / 1e6),
+    },
+];
+
+/// What players feel, and what it costs the server.
+pub(crate) fn columns(results: &Results) -> (&'static [Column], &'static [Column]) {
+    match results.scenario.workload {
+        Workload::Moves => (FIGURES, COST),
+        Workload::Connects => (CONNECT_FIGURES, CONNECT_COST),
+    }
+}
+
 /// µs as ms.
 pub(crate) fn milliseconds(us: f64) -> String {
     format!("{:.*}", if us < 10_000.0 { 2 } else { 1 }, us / 1_000.0)
@@ -215,7 +289,7 @@ pub(crate) struct Group<'a> {
 pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for row in &summary.rows {
-        let title = row.key.group().to_string();
+        let title = row.key.group.to_string();
         match groups.last_mut() {
             Some(last) if last.title == title => last.rows.push(row),
             _ => groups.push(Group { title, rows: vec![row] }),
@@ -233,13 +307,13 @@ pub(crate) fn figures<'a>(rows: &[&Row], columns: impl IntoIterator<Item = &'a C
         let Some(figure) = (column.figure)(row) else { return Cell::from(UNKNOWN.to_owned()) };
         let note =
             (row.repeats > 1).then(|| format!("{} in {} repeats", range(figure, column.format), row.repeats));
-        Cell { text: (column.format)(figure.value), note }
+        Cell { note, ..Cell::from((column.format)(figure.value)) }
     };
     Table {
         headings: std::iter::once(transport).chain(columns.iter().map(heading)).collect(),
         rows: (rows.iter())
             .map(|row| {
-                let name = Cell::from(row.key.transport.to_string());
+                let name = Cell::from(row.key.contender);
                 std::iter::once(name).chain(columns.iter().map(|column| cell(row, column))).collect()
             })
             .collect(),
@@ -266,16 +340,18 @@ pub(crate) fn spread(rows: &[&Row]) -> Table {
     let span = |figure: Option<Figure>, format| figure.map_or(UNKNOWN.into(), |it| range(it, format));
     let ms: fn(f64) -> String = |us| two_digits(us / 1_000.0);
     for row in rows {
-        table.push([
-            row.key.transport.to_string(),
-            row.repeats.to_string(),
-            span(row.one_way_p50_us, ms),
-            span(row.one_way_p99_us, ms),
-            span(row.age_mean_us, ms),
-            span(row.server_cpu_us, one_digit),
-            span(row.lateness_p99_us, ms),
-            span(row.link_lost_share, |share| two_digits(share * 100.0)),
-        ]);
+        table.push_of(
+            row.key.contender,
+            [
+                row.repeats.to_string(),
+                span(row.one_way_p50_us, ms),
+                span(row.one_way_p99_us, ms),
+                span(row.age_mean_us, ms),
+                span(row.server_cpu_us, one_digit),
+                span(row.lateness_p99_us, ms),
+                span(row.link_lost_share, |share| two_digits(share * 100.0)),
+            ],
+        );
     }
     table
 }
@@ -320,28 +396,40 @@ pub(crate) fn parity(summary: &Summary) -> Table {
         ("congestion control", false),
         ("TLS", false),
         ("largest packet B", false),
+        ("told of a move", false),
+        ("Nagle", false),
         ("may the wire drop a move", false),
     ]);
-    let mut kinds: Vec<TransportKind> = Vec::new();
+    let mut contenders: Vec<Contender> = Vec::new();
     for row in &summary.rows {
-        if !kinds.contains(&row.key.transport) {
-            kinds.push(row.key.transport);
+        if !contenders.contains(&row.key.contender) {
+            contenders.push(row.key.contender);
         }
     }
-    for kind in kinds {
+    for contender in contenders {
         let read = |value: fn(&Row) -> String| {
-            let rows = summary.rows.iter().filter(|row| row.key.transport == kind);
-            by_link(rows.map(|row| (row.key.link.as_str(), value(row))))
+            let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
+            by_link(rows.map(|row| (row.key.group.link.as_str(), value(row))))
         };
+        let kind = contender.transport;
         let drops = kind.capabilities().state_may_drop;
-        table.push([
-            kind.to_string(),
-            kind.summary().into(),
-            read(|row| row.congestion.clone().unwrap_or_else(|| "unknown".into())),
-            read(|row| row.tls.clone().unwrap_or_else(|| "none".into())),
-            read(|row| row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string())),
-            if drops { "yes" } else { "no: loss shows as delay" }.into(),
-        ]);
+        table.push_of(
+            contender,
+            [
+                kind.summary().into(),
+                read(|row| match (&row.congestion, row.key.contender.transport.capabilities().congestion) {
+                    (Some(name), _) => name.clone(),
+                    (None, CongestionControl::AsAsked) => "unknown".into(),
+                    (None, CongestionControl::Own) => "its own".into(),
+                    (None, CongestionControl::None) => "none".into(),
+                }),
+                read(|row| row.tls.clone().unwrap_or_else(|| "not encrypted".into())),
+                read(|row| row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string())),
+                contender.relay.to_string(),
+                if contender.nagle { "on" } else { "off" }.into(),
+                if drops { "yes" } else { "no: loss shows as delay" }.into(),
+            ],
+        );
     }
     table
 }
@@ -370,14 +458,62 @@ fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
 
 /// Settings that hold for all of them, beside [`parity`].
 pub(crate) fn parity_note(results: &Results) -> String {
-    let nagle = if results.scenario.nagle { "on" } else { "off" };
-    let warmup_ms = results.scenario.warmup_ms;
-    format!("Nagle's algorithm: {nagle}. Warm-up before each window: {warmup_ms} ms.")
+    format!(
+        "Nagle's algorithm is TCP's alone. Warm-up before each window: {} ms.",
+        results.scenario.warmup_ms
+    )
+}
+
+/// What was searched for, by link and contender: what held, and what broke next.
+pub(crate) fn searches(results: &Results, bearings: &[Bearing]) -> Table {
+    let unit = match results.scenario.search.map(|search| search.of) {
+        Some(Searched::Pairs) => "bears matches",
+        _ => "bears Hz",
+    };
+    let mut table =
+        Table::new([("transport", false), ("link", false), (unit, true), ("broke at", true), ("by", false)]);
+    for it in bearings {
+        let highest = it.highest().map_or("none".into(), |value| value.to_string());
+        let more = if it.harness_broke() { "≥ " } else { "" };
+        let cells = [
+            if it.arm > 0 { format!("{} (A/A {})", it.group.link, it.arm) } else { it.group.link.clone() },
+            format!("{more}{highest}"),
+            it.broke().map_or(UNKNOWN.into(), |broke| broke.value.to_string()),
+            it.broke().map_or("nothing up to the highest tried".into(), ToString::to_string),
+        ];
+        table.push_of(it.contender, cells);
+    }
+    table
+}
+
+/// Said beside [`benches`].
+pub(crate) const BENCHES_NOTE: &str =
+    "What the last cargo bench on this checkout measured, by criterion: means with their 95 % intervals.";
+
+/// What `cargo bench` measured.
+pub(crate) fn benches(results: &Results) -> Table {
+    let mut table =
+        Table::new([("group", false), ("bench", false), ("mean", true), ("from", true), ("to", true)]);
+    for bench in &results.benches {
+        let cells = [bench.mean_ns, bench.low_ns, bench.high_ns].map(nanoseconds);
+        let [mean, low, high] = cells;
+        table.push([bench.group.clone(), bench.name.clone(), mean, low, high]);
+    }
+    table
+}
+
+/// ns in the unit that has few digits.
+fn nanoseconds(ns: f64) -> String {
+    match ns {
+        _ if ns < 1e3 => format!("{ns:.1} ns"),
+        _ if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
+        _ => format!("{:.2} ms", ns / 1e6),
+    }
 }
 
 /// Where and when it ran, as names and values; and the command to run it again.
 pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
-    let Provenance { started_unix_s, version, commit, system, kernel, cpu, cpus, sysctls, command } =
+    let Provenance { started_unix_s, version, commit, system, kernel, cpu, cpus, sysctls, command, .. } =
         &results.provenance;
     let started = std::time::UNIX_EPOCH + std::time::Duration::from_secs(*started_unix_s);
     let commit = if commit.is_empty() { "unknown" } else { commit };
@@ -388,6 +524,8 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
         ("system".into(), format!("{system}, kernel {kernel}")),
         ("processor".into(), format!("{cpus} CPUs: {cpu}")),
     ];
+    let server_cpu = results.provenance.server_cpu;
+    facts.extend(server_cpu.map(|cpu| ("server".into(), format!("on CPU {cpu}; the players on the others"))));
     facts.extend(sysctls.iter().map(|(name, value)| (name.clone(), value.replace('\t', " "))));
     (facts, format!("netduel-report {}", command.join(" ")))
 }

@@ -6,13 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use netduel_transport::TransportKind;
-
 use crate::{
     harness::RunResult,
     metrics::Metric,
     results::Results,
-    scenario::Group,
+    scenario::{Contender, Group},
     statistics::{self, ALPHA, Interval},
 };
 
@@ -51,15 +49,15 @@ pub enum Evidence {
     Indicated,
 }
 
-/// One transport against another in one metric.
+/// One contender against another in one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// In what.
     pub metric: Metric,
     /// Which is judged.
-    pub subject: TransportKind,
+    pub subject: Contender,
     /// What it is compared with.
-    pub against: TransportKind,
+    pub against: Contender,
     /// The numbers; `None` where both have too few in common.
     pub effect: Option<Effect>,
     /// What that means.
@@ -194,13 +192,13 @@ pub(crate) fn judge(
 }
 
 /// Metrics of every combination of a comparison, by repeat.
-pub(crate) struct Table(HashMap<(Group, TransportKind, u8, Metric), Series>);
+pub(crate) struct Table(HashMap<(Group, Contender, u8, Metric), Series>);
 
 impl Table {
     pub(crate) fn of(results: &Results) -> Self {
         let mut table: HashMap<_, Series> = HashMap::new();
         let mut insert = |run: &RunResult, metric: Metric| {
-            let key = (run.key.group(), run.key.transport, run.key.arm, metric);
+            let key = (run.key.group.clone(), run.key.contender, run.key.arm, metric);
             let series = table.entry(key).or_default();
             series.extend(metric.of(run).map(|value| (run.key.repeat, value)));
         };
@@ -213,11 +211,11 @@ impl Table {
     pub(crate) fn series(
         &self,
         group: &Group,
-        transport: TransportKind,
+        contender: Contender,
         arm: u8,
         metric: Metric,
     ) -> Option<&Series> {
-        self.0.get(&(group.clone(), transport, arm, metric)).filter(|series| !series.is_empty())
+        self.0.get(&(group.clone(), contender, arm, metric)).filter(|series| !series.is_empty())
     }
 
     /// The largest A/A difference of a group's controls, by the far end of its interval; `None` without a control.
@@ -238,10 +236,10 @@ impl Table {
 pub struct Verdict {
     /// In the order of the scenario; groups of which no run came to its end are not there.
     pub groups: Vec<GroupVerdict>,
-    /// The transports compared, in the order of the scenario.
-    pub transports: Vec<TransportKind>,
+    /// What was compared, in the order of the scenario.
+    pub contenders: Vec<Contender>,
     /// What they are compared with.
-    pub reference: TransportKind,
+    pub reference: Contender,
 }
 
 /// What is said of one link, rate, number of pairs and relay policy.
@@ -251,69 +249,87 @@ pub struct GroupVerdict {
     pub group: Group,
     /// A/A noise by metric, in its unit; none where the group has no control, or of a single repeat.
     pub noise: Vec<(Metric, f64)>,
-    /// Each transport against the reference, in each metric. A family of comparisons is what stands here of one metric.
-    pub to_reference: Vec<Comparison>,
+    /// Each contender against its baseline ([`crate::Scenario::baseline`]), in each metric. A family of comparisons is what
+    /// stands here of one metric.
+    pub to_baseline: Vec<Comparison>,
     /// Every other two, once: the later in the scenario against the earlier. A family likewise.
     pub to_each_other: Vec<Comparison>,
     /// Of those that encrypt: the ones that none other of them is detectably fresher than, and of these the ones that
     /// none is detectably cheaper than for the server. Never one that does not encrypt.
-    pub choices: Vec<TransportKind>,
+    pub choices: Vec<Contender>,
 }
 
 impl Verdict {
-    /// Of these results and nothing else; `None` if no transport was compared.
+    /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
+    /// each contender ([`crate::bearings`] are its verdict).
     pub fn of(results: &Results) -> Option<Self> {
+        if results.scenario.search.is_some() {
+            return None;
+        }
         let reference = results.scenario.reference()?;
         let table = Table::of(results);
         let groups = results.scenario.groups();
-        let ran = |group: &Group| results.runs.iter().any(|run| run.key.group() == *group);
+        let ran = |group: &Group| results.runs.iter().any(|run| run.key.group == *group);
         let judged = groups.into_iter().filter(ran);
         Some(Self {
             groups: judged.map(|group| GroupVerdict::of(results, &table, reference, group)).collect(),
-            transports: results.scenario.transports.clone(),
+            contenders: results.scenario.contenders(),
             reference,
         })
     }
 
-    /// The win/lose/tie map: for each transport but the reference, what it came to in each group.
-    pub fn map(&self, metric: Metric) -> Vec<(TransportKind, Vec<Option<&Comparison>>)> {
-        let others = self.transports.iter().filter(|kind| **kind != self.reference);
-        let row = |kind: TransportKind| {
-            self.groups.iter().map(|group| group.comparison(metric, kind, self.reference)).collect()
+    /// The win/lose/tie map: for each contender with a baseline, what it came to against that in each group.
+    pub fn map(&self, metric: Metric) -> Vec<(Contender, Vec<Option<&Comparison>>)> {
+        let row = |contender: Contender| {
+            self.groups.iter().map(|group| group.against_baseline(metric, contender)).collect()
         };
-        others.map(|&kind| (kind, row(kind))).collect()
+        let others = self.contenders.iter().filter(|it| **it != self.reference);
+        others.map(|&contender| (contender, row(contender))).collect()
     }
 }
 
 impl GroupVerdict {
-    fn of(results: &Results, table: &Table, reference: TransportKind, group: Group) -> Self {
-        let kinds = &results.scenario.transports;
-        let to_reference: Vec<_> =
-            kinds.iter().filter(|kind| **kind != reference).map(|&kind| (kind, reference)).collect();
+    fn of(results: &Results, table: &Table, reference: Contender, group: Group) -> Self {
+        let scenario = &results.scenario;
+        let contenders = scenario.contenders();
+        let to_baseline: Vec<(Contender, Contender)> = (contenders.iter())
+            .filter_map(|&contender| Some((contender, scenario.baseline(contender)?)))
+            .collect();
+        // Transports in their first settings are compared with each other, too.
+        let alike: Vec<Contender> =
+            to_baseline.iter().filter(|(_, of)| *of == reference).map(|(contender, _)| *contender).collect();
         let mut to_each_other = Vec::new();
-        for (position, &(later, _)) in to_reference.iter().enumerate() {
-            to_each_other.extend(to_reference[..position].iter().map(|&(earlier, _)| (later, earlier)));
+        for (position, &later) in alike.iter().enumerate() {
+            to_each_other.extend(alike[..position].iter().map(|&earlier| (later, earlier)));
         }
+        let metrics = || Metric::of_workload(scenario.workload).iter().copied();
         let noise = |metric: Metric| table.noise(results, &group, metric);
-        let compared = |pairs: &[(TransportKind, TransportKind)]| -> Vec<Comparison> {
-            let of = |metric| compare(table, &group, metric, pairs, noise(metric), results.scenario.seed);
-            Metric::ALL.into_iter().flat_map(of).collect()
+        let compared = |pairs: &[(Contender, Contender)]| -> Vec<Comparison> {
+            let of = |metric| compare(table, &group, metric, pairs, noise(metric), scenario.seed);
+            metrics().flat_map(of).collect()
         };
         let mut verdict = Self {
-            noise: Metric::ALL.into_iter().filter_map(|metric| Some((metric, noise(metric)?))).collect(),
-            to_reference: compared(&to_reference),
+            noise: metrics().filter_map(|metric| Some((metric, noise(metric)?))).collect(),
+            to_baseline: compared(&to_baseline),
             to_each_other: compared(&to_each_other),
             choices: Vec::new(),
             group: group.clone(),
         };
-        let encrypted = kinds.iter().copied().filter(|kind| kind.capabilities().encrypted).collect();
-        let fresh = verdict.unbeaten(Metric::AgeP99, encrypted, table);
-        verdict.choices = verdict.unbeaten(Metric::ServerCpu, fresh, table);
+        let candidates = std::iter::once(reference).chain(alike);
+        let encrypted = candidates.filter(|it| it.transport.capabilities().encrypted).collect();
+        let [felt, paid] = Metric::deciding(scenario.workload);
+        let fresh = verdict.unbeaten(felt, encrypted, table);
+        verdict.choices = verdict.unbeaten(paid, fresh, table);
         verdict
     }
 
+    /// The comparison of a contender with its baseline.
+    pub fn against_baseline(&self, metric: Metric, contender: Contender) -> Option<&Comparison> {
+        self.to_baseline.iter().find(|it| it.metric == metric && it.subject == contender)
+    }
+
     /// What `subject` came to against `against`; turned round where it was compared the other way.
-    pub fn outcome(&self, metric: Metric, subject: TransportKind, against: TransportKind) -> Outcome {
+    pub fn outcome(&self, metric: Metric, subject: Contender, against: Contender) -> Outcome {
         let found = |subject, against| self.comparison(metric, subject, against).map(|it| it.outcome);
         match (found(subject, against), found(against, subject)) {
             (Some(outcome), _) => outcome,
@@ -325,36 +341,26 @@ impl GroupVerdict {
     }
 
     /// The comparison of `subject` with `against`, if it was made that way round.
-    pub fn comparison(
-        &self,
-        metric: Metric,
-        subject: TransportKind,
-        against: TransportKind,
-    ) -> Option<&Comparison> {
-        let mut all = self.to_reference.iter().chain(&self.to_each_other);
+    pub fn comparison(&self, metric: Metric, subject: Contender, against: Contender) -> Option<&Comparison> {
+        let mut all = self.to_baseline.iter().chain(&self.to_each_other);
         all.find(|it| it.metric == metric && it.subject == subject && it.against == against)
     }
 
     /// Those of `kinds` that have the metric and that none of the others is detectably better than: none directly, and none
     /// by standing better against the reference.
-    fn unbeaten(&self, metric: Metric, kinds: Vec<TransportKind>, table: &Table) -> Vec<TransportKind> {
-        let known = |kind: &TransportKind| {
+    fn unbeaten(&self, metric: Metric, kinds: Vec<Contender>, table: &Table) -> Vec<Contender> {
+        let known = |kind: &Contender| {
             table.series(&self.group, *kind, 0, metric).is_some_and(|series| series.len() >= REPEATS_MIN)
         };
-        let kinds: Vec<TransportKind> = kinds.into_iter().filter(known).collect();
+        let kinds: Vec<Contender> = kinds.into_iter().filter(known).collect();
         // Against the reference there are controls, and so more can be told than between two others.
-        let rank = |kind: TransportKind| match self
-            .to_reference
-            .iter()
-            .find(|it| it.metric == metric && it.subject == kind)
-            .map(|it| it.outcome)
-        {
+        let rank = |kind: Contender| match self.against_baseline(metric, kind).map(|it| it.outcome) {
             Some(Outcome::Better(_)) => 0,
             Some(Outcome::Worse(_)) => 2,
             _ => 1,
         };
         let best = kinds.iter().map(|kind| rank(*kind)).min();
-        let beaten = |kind: TransportKind| {
+        let beaten = |kind: Contender| {
             kinds.iter().any(|other| matches!(self.outcome(metric, kind, *other), Outcome::Worse(_)))
         };
         kinds.iter().copied().filter(|kind| Some(rank(*kind)) == best && !beaten(*kind)).collect()
@@ -366,7 +372,7 @@ fn compare(
     table: &Table,
     group: &Group,
     metric: Metric,
-    pairs: &[(TransportKind, TransportKind)],
+    pairs: &[(Contender, Contender)],
     noise: Option<f64>,
     seed: u64,
 ) -> Vec<Comparison> {

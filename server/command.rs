@@ -52,6 +52,10 @@ pub struct ServerArgs {
     #[arg(long)]
     nagle: bool,
 
+    /// Let clients that come again resume their TLS session (encrypted transports only): tickets, each good once
+    #[arg(long)]
+    resumption: bool,
+
     /// Connected players at most
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
@@ -129,7 +133,12 @@ pub fn raise_descriptor_limit() {
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let identity = identity(args)?;
-    let options = Options { congestion: args.congestion, nodelay: !args.nagle, ..Options::default() };
+    let options = Options {
+        congestion: args.congestion,
+        nodelay: !args.nagle,
+        resumption: args.resumption,
+        ..Options::default()
+    };
     let addresses = if args.listen.is_empty() {
         TransportKind::ALL.map(|kind| (kind, (args.host, kind.default_port()).into())).to_vec()
     } else {

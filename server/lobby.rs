@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use netduel_protocol::{Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage};
+use netduel_protocol::{Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, ServerMessage};
 use netduel_transport::{Goodbye, Sender};
 
 use crate::{
@@ -44,7 +44,7 @@ impl Player {
     }
 
     /// Sends on the control lane. If the connection is over its own task finds out, so nobody needs to know here.
-    pub(crate) fn say(&self, message: &ServerMessage) {
+    pub(crate) fn say(&self, message: &ServerMessage<'_>) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         match netduel_protocol::encode(message, &mut buffer) {
             Ok(bytes) => drop(self.sender.send_control(bytes)),
@@ -53,13 +53,14 @@ impl Player {
     }
 
     /// The hot path: this player moved.
-    pub(crate) fn on_move(&self, update: Move, counters: &Counters) -> Result<(), Goodbye> {
+    pub(crate) fn on_move(&self, told: &MoveWithPayload<'_>, counters: &Counters) -> Result<(), Goodbye> {
         counters.moves_received.increment();
+        let game = told.update.game;
         match &*lock(&self.playing) {
-            Some(playing) if playing.game.game == update.game => {
-                playing.game.on_move(playing.number, update, counters)
+            Some(playing) if playing.game.game == game => {
+                playing.game.on_move(playing.number, told, counters)
             }
-            _ if update.game != 0 && update.game <= self.latest_game.load(Relaxed) => {
+            _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
                 counters.moves_stale.increment(); // It was under way when the match ended.
                 Ok(())
             }

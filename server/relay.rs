@@ -1,7 +1,7 @@
 //! A match: check a move, hold both positions, tell the peer. The hot path of the server.
 //!
 //! The task that read a move writes it to the peer itself: no channel, no second task, no lock across an await, no
-//! allocation of ours.
+//! allocation of ours. A payload is borrowed from the frame it came in; only the policy that tells of both keeps one.
 
 use std::{
     fmt,
@@ -10,10 +10,11 @@ use std::{
 };
 
 use netduel_protocol::{
-    Correction, Ending, GameId, MAX_MESSAGE_BYTES, Move, ServerMessage, Started, clock,
+    CodecError, Correction, Ending, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, Started, clock,
     game::{self, Position},
 };
-use netduel_transport::Goodbye;
+use netduel_transport::{Goodbye, MAX_STATE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::{counters::Counters, lobby::Player};
@@ -21,6 +22,9 @@ use crate::{counters::Counters, lobby::Player};
 /// How many moves against the rules a player may make in one match. A client of ours makes none; one with a bad
 /// connection makes a few; one that ignores corrections is not playing this game.
 pub(crate) const CORRECTIONS_MAX: u16 = 1_000;
+
+// Whatever the players send along, telling of it fits the lane.
+const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
 
 /// Who is told of a move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +35,16 @@ pub enum RelayPolicy {
     Other,
     /// Both players, of both positions: the ancestor's first version, kept so that the saving can be measured.
     Both,
+}
+
+impl RelayPolicy {
+    /// Longest payload of a move in bytes: a message that tells of both players' moves carries two.
+    pub const fn payload_max_bytes(self) -> usize {
+        match self {
+            Self::Other => PAYLOAD_MAX_BYTES,
+            Self::Both => PAYLOAD_MAX_BYTES_OF_BOTH,
+        }
+    }
 }
 
 impl fmt::Display for RelayPolicy {
@@ -67,18 +81,28 @@ pub(crate) struct Match {
 struct Mover {
     /// The newest legal move.
     last: Move,
+    /// What came with it, where both moves are told together; empty otherwise. It grows once to the longest that came.
+    payload: Vec<u8>,
     corrections: u16,
+}
+
+impl Mover {
+    fn told(&self) -> MoveWithPayload<'_> {
+        MoveWithPayload { update: self.last, payload: &self.payload }
+    }
 }
 
 impl Match {
     pub(crate) fn new(game: GameId, players: [Arc<Player>; 2], policy: RelayPolicy) -> Self {
-        let mover =
-            |position| Mutex::new(Mover { last: Move { game, position, ..Move::default() }, corrections: 0 });
+        let mover = |position| {
+            let last = Move { game, position, ..Move::default() };
+            Mutex::new(Mover { last, payload: Vec::new(), corrections: 0 })
+        };
         Self { game, players, started_us: clock::now_us(), movers: game::START.map(mover), policy }
     }
 
     /// What player `number` is told at the start.
-    pub(crate) fn started(&self, number: usize) -> ServerMessage {
+    pub(crate) fn started(&self, number: usize) -> ServerMessage<'static> {
         let peer = &self.players[1 - number];
         ServerMessage::Started(Started {
             game: self.game,
@@ -98,7 +122,16 @@ impl Match {
     }
 
     /// Player `number` says where it is.
-    pub(crate) fn on_move(&self, number: usize, update: Move, counters: &Counters) -> Result<(), Goodbye> {
+    pub(crate) fn on_move(
+        &self,
+        number: usize,
+        told: &MoveWithPayload<'_>,
+        counters: &Counters,
+    ) -> Result<(), Goodbye> {
+        let MoveWithPayload { update, payload } = *told;
+        if payload.len() > self.policy.payload_max_bytes() {
+            return Err(payload_too_long(payload.len(), self.policy));
+        }
         let mut mover = self.mover(number);
         if update.corrections > mover.corrections {
             return Err(Goodbye::new(
@@ -114,24 +147,33 @@ impl Match {
             return self.correct(number, &mut mover, update.seq, illegal, counters);
         }
         mover.last = update;
-        drop(mover);
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
         match self.policy {
-            RelayPolicy::Other => self.tell(1 - number, &ServerMessage::Moved(update), counters),
+            RelayPolicy::Other => {
+                drop(mover);
+                let bytes = netduel_protocol::encode(&ServerMessage::Moved(*told), &mut buffer);
+                self.tell(1 - number, bytes, counters);
+            }
             RelayPolicy::Both => {
-                let message = ServerMessage::MovedBoth([0, 1].map(|number| self.mover(number).last));
-                self.tell(number, &message, counters);
-                self.tell(1 - number, &message, counters);
+                mover.payload.clear();
+                mover.payload.extend_from_slice(payload);
+                drop(mover);
+                let bytes = self.encode_both(&mut buffer);
+                self.tell(number, bytes.clone(), counters);
+                self.tell(1 - number, bytes, counters);
             }
         }
         Ok(())
     }
 
-    fn tell(&self, number: usize, message: &ServerMessage, counters: &Counters) {
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let sent = netduel_protocol::encode(message, &mut buffer)
-            .ok()
-            .and_then(|bytes| self.players[number].sender.send_state(bytes).ok());
-        match sent {
+    /// Both movers are locked together here and nowhere else, player 0 first.
+    fn encode_both<'a>(&self, buffer: &'a mut [u8; MAX_MESSAGE_BYTES]) -> Result<&'a [u8], CodecError> {
+        let (first, second) = (self.mover(0), self.mover(1));
+        netduel_protocol::encode(&ServerMessage::MovedBoth([first.told(), second.told()]), buffer)
+    }
+
+    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, counters: &Counters) {
+        match bytes.ok().and_then(|bytes| self.players[number].sender.send_state(bytes).ok()) {
             Some(superseded) => {
                 counters.updates_relayed.increment();
                 counters.updates_superseded.add(superseded as u64);
@@ -165,4 +207,12 @@ impl Match {
     fn mover(&self, number: usize) -> MutexGuard<'_, Mover> {
         self.movers[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn payload_too_long(size: usize, policy: RelayPolicy) -> Goodbye {
+    let max = policy.payload_max_bytes();
+    Goodbye::new(
+        Ending::PayloadTooLong.code(),
+        format!("a payload of {size} bytes: this server relays to {policy}, so {max} are the most"),
+    )
 }

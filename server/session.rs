@@ -133,7 +133,8 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Hello { version: VERSION } => {
-            player.say(&ServerMessage::Welcome { version: VERSION, clock: clock::id() });
+            let payload_max_bytes = lobby.config.relay.payload_max_bytes() as u16;
+            player.say(&ServerMessage::Welcome { version: VERSION, clock: clock::id(), payload_max_bytes });
         }
         ClientMessage::Hello { version } => {
             let reason = format!(
@@ -152,7 +153,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
 
 fn on_message(lobby: &Lobby, player: &Arc<Player>, lane: Lane, bytes: &Bytes) -> Result<(), Over> {
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
-        (ClientMessage::Move(update), Lane::State) => player.on_move(update, &lobby.counters)?,
+        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, &lobby.counters)?,
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };

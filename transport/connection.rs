@@ -42,12 +42,16 @@ pub struct PathStats {
     pub min_rtt_us: Option<u64>,
     /// Congestion window in bytes.
     pub congestion_window_bytes: Option<u64>,
-    /// The congestion control in effect, read back from the stack.
+    /// Which of [`crate::Congestion`] is in effect, read back from the stack; `None` where the kind has none of them
+    /// ([`crate::Capabilities::congestion`]).
     pub congestion: Option<String>,
     /// Packets declared lost.
     pub lost_packets: Option<u64>,
-    /// Packets (TCP: segments) sent again. QUIC sends frames again, never packets, and counts none.
+    /// Packets (TCP's segments, `udp`'s) sent again. QUIC sends frames again, never packets, and counts none.
     pub retransmitted_packets: Option<u64>,
+    /// State messages that the transport itself threw away instead of sending, to spare the path: ENet's throttle.
+    #[serde(default)]
+    pub throttled_messages: Option<u64>,
     /// Packets (TCP segments, UDP datagrams) sent, acknowledgements and retransmissions included.
     pub sent_packets: Option<u64>,
     /// Packets received.
@@ -82,6 +86,10 @@ pub(crate) trait SendHalf: Send + Sync {
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
     fn close(&self, goodbye: Goodbye);
     fn path_stats(&self) -> PathStats;
+    /// Whether the TLS handshake resumed an earlier session; `None` without TLS.
+    fn resumed(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// The receiving half, which drives the connection. Dropping it ends the connection.
@@ -162,6 +170,12 @@ impl Sender {
     /// What the transport knows of the path now.
     pub fn path_stats(&self) -> PathStats {
         self.inner.path_stats()
+    }
+
+    /// Whether the handshake resumed an earlier TLS session, so that no certificate was sent and none was checked
+    /// anew; `None` on unencrypted kinds. Asked of the handshake itself, on either side.
+    pub fn resumed(&self) -> Option<bool> {
+        self.inner.resumed()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES
 
 /// Length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
-/// What one read may bring: a few dozen moves, or half of the largest control message. Small, because every
+/// What one read may bring: a few dozen moves without payloads, or half of the largest control message. Small, because every
 /// idle connection holds one.
 pub(crate) const READ_CHUNK_BYTES: usize = 2048;
 

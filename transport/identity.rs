@@ -1,30 +1,33 @@
 //! Who the server is and whom the client trusts: certificates by rcgen, trust by certificate file or by pin.
 //!
+//! A [`Trust`] also keeps the sessions that may be resumed under it.
+//!
 //! There is no accept-any. A pin replaces the chain and the name check, nothing else: the handshake's signature and
 //! the certificate's dates are still verified. TLS and QUIC use the same two configurations from here, with the same
 //! provider, version and suite.
 
 use std::{
+    collections::HashMap,
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::Path,
     str::FromStr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ring::digest;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
+    ServerConfig, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
+        Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime, pem::PemObject},
-    server::ParsedCertificate,
+    server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache},
 };
 
 use crate::{ConnectError, IdentityError, TransportKind};
@@ -36,6 +39,16 @@ const VALID_DAYS: i64 = 90;
 /// One suite for TLS and QUIC, so that both pay for the same cipher. It is the one QUIC's first packets need anyway
 /// (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
 pub(crate) const SUITE_NAME: &str = "TLSv1.3 TLS13_AES_128_GCM_SHA256";
+
+/// Each is good for one connection, and that connection brings the next one.
+const TICKETS: usize = 1;
+/// Sessions that a server keeps to be resumed, the oldest forgotten first: four for each player it takes by default, at
+/// some 200 bytes each.
+const SERVER_SESSIONS_MAX: usize = 4096;
+/// Servers, by name, whose sessions a client keeps for one kind and one [`Trust`]. rustls keeps eight tickets of each.
+const CLIENT_SERVERS_MAX: usize = 32;
+/// Refusals noted and not yet asked for, as of handshakes that were given up meanwhile.
+const REFUSALS_MAX: usize = 16;
 
 fn crypto_provider() -> Arc<CryptoProvider> {
     let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
@@ -120,10 +133,10 @@ impl Identity {
 
     /// Trust in exactly this identity's certificate, for clients in the same process.
     pub fn trust(&self) -> Trust {
-        Trust::Certificates(self.certificates.clone())
+        Trust::new(Accepted::Certificates(self.certificates.clone()))
     }
 
-    pub(crate) fn server_config(&self, alpn: &str) -> io::Result<ServerConfig> {
+    pub(crate) fn server_config(&self, alpn: &str, resumption: bool) -> io::Result<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .and_then(|builder| {
@@ -133,8 +146,16 @@ impl Identity {
             })
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         config.alpn_protocols = vec![alpn.into()];
-        // No resumption: nothing here reconnects often, and tickets would be bytes and packets in every handshake.
-        config.send_tls13_tickets = 0;
+        // Without resumption no tickets, which would be bytes and packets in every handshake. With it they are keys to
+        // what the server keeps, and taken out as they are used, so that each is good once.
+        config.send_tls13_tickets = if resumption { TICKETS } else { 0 };
+        config.session_storage = if resumption {
+            ServerSessionMemoryCache::new(SERVER_SESSIONS_MAX)
+        } else {
+            Arc::new(NoServerSessionStorage {})
+        };
+        // 0-RTT is off: see `Options::resumption`.
+        config.max_early_data_size = 0;
         Ok(config)
     }
 }
@@ -222,22 +243,45 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// Which server certificates a client accepts.
+/// Which server certificates a client accepts, and the sessions with servers that it accepted.
+///
+/// Clones share their sessions; a `Trust` made anew has none. So a session is resumed only under the very trust that
+/// accepted the server's certificate, and nothing is resumed that another trust would refuse.
+#[derive(Clone)]
+pub struct Trust {
+    accepted: Accepted,
+    sessions: Arc<Sessions>,
+}
+
 #[derive(Clone, Debug)]
-pub enum Trust {
+enum Accepted {
     /// Those signed by one of these, or these themselves, for the right name and dates.
     Certificates(Vec<CertificateDer<'static>>),
     /// Exactly the one with this fingerprint, whatever its name, while its dates hold.
     Pin(Fingerprint),
 }
 
+/// What resumption needs again: a configuration for each protocol name, whose verifier must be the same one (rustls
+/// resumes no session that another verifier accepted) and whose store holds the tickets.
+type Sessions = Mutex<HashMap<String, (ClientConfig, Arc<Verifier>)>>;
+
 impl Trust {
-    /// Trust in the PEM certificates of a file.
+    fn new(accepted: Accepted) -> Self {
+        Self { accepted, sessions: Arc::default() }
+    }
+
+    /// Trust in exactly the certificate with this fingerprint, whatever its name, while its dates hold.
+    pub fn pin(fingerprint: Fingerprint) -> Self {
+        Self::new(Accepted::Pin(fingerprint))
+    }
+
+    /// Trust in the PEM certificates of a file: those signed by one of them, or these themselves, for the right name and
+    /// dates.
     ///
     /// # Errors
     /// A file that is missing or holds no certificate.
     pub fn from_file(path: &Path) -> Result<Self, IdentityError> {
-        read_certificates(path).map(Self::Certificates)
+        Ok(Self::new(Accepted::Certificates(read_certificates(path)?)))
     }
 
     /// A configuration for one connection, and the place where a refusal is noted.
@@ -245,10 +289,30 @@ impl Trust {
         &self,
         kind: TransportKind,
         alpn: &str,
+        resumption: bool,
+    ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
+        if !resumption {
+            return self.fresh_config(kind, alpn);
+        }
+        let mut sessions = lock(&self.sessions);
+        if let Some(kept) = sessions.get(alpn) {
+            return Ok(kept.clone());
+        }
+        let (mut config, verifier) = self.fresh_config(kind, alpn)?;
+        config.resumption = Resumption::in_memory_sessions(CLIENT_SERVERS_MAX);
+        sessions.insert(alpn.to_owned(), (config.clone(), verifier.clone()));
+        Ok((config, verifier))
+    }
+
+    fn fresh_config(
+        &self,
+        kind: TransportKind,
+        alpn: &str,
     ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
         let failed = |reason: String| ConnectError::Handshake { kind, reason };
-        let verifier =
-            Arc::new(Verifier::new(self).map_err(|error| ConnectError::Untrusted(error.to_string()))?);
+        let verifier = Arc::new(
+            Verifier::new(&self.accepted).map_err(|error| ConnectError::Untrusted(error.to_string()))?,
+        );
         let mut config = ClientConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| failed(error.to_string()))?
@@ -256,9 +320,22 @@ impl Trust {
             .with_custom_certificate_verifier(verifier.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.into()];
-        config.resumption = rustls::client::Resumption::disabled();
+        config.resumption = Resumption::disabled();
+        // 0-RTT is off: see `Options::resumption`.
+        config.enable_early_data = false;
         Ok((config, verifier))
     }
+}
+
+impl fmt::Debug for Trust {
+    /// Without the sessions, which hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust({:?})", self.accepted)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Checks the server's certificate and notes why it was refused, since neither TLS nor QUIC hands that back typed.
@@ -266,7 +343,9 @@ impl Trust {
 pub(crate) struct Verifier {
     provider: Arc<CryptoProvider>,
     rule: Rule,
-    refusal: Mutex<Option<ConnectError>>,
+    /// By what rustls says of them, which is all that comes back with the failed handshake. Several handshakes may share
+    /// a verifier; refusals that read the same are the same.
+    refusals: Mutex<Vec<(String, ConnectError)>>,
 }
 
 #[derive(Debug)]
@@ -275,12 +354,18 @@ enum Rule {
     Pin(Fingerprint),
 }
 
+/// What rustls is told of a certificate that is not the pinned one. It names the certificate, so that two refusals read
+/// the same only if they are.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate has SHA-256 {0}, which is not the pinned one")]
+struct NotPinned(Fingerprint);
+
 impl Verifier {
-    fn new(trust: &Trust) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(accepted: &Accepted) -> Result<Self, Box<dyn std::error::Error>> {
         let provider = crypto_provider();
-        let rule = match trust {
-            Trust::Pin(pin) => Rule::Pin(*pin),
-            Trust::Certificates(certificates) => {
+        let rule = match accepted {
+            Accepted::Pin(pin) => Rule::Pin(*pin),
+            Accepted::Certificates(certificates) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates {
                     roots.add(certificate.clone())?;
@@ -290,18 +375,22 @@ impl Verifier {
                 )
             }
         };
-        Ok(Self { provider, rule, refusal: Mutex::new(None) })
+        Ok(Self { provider, rule, refusals: Mutex::default() })
     }
 
-    /// Why the certificate was refused, if it was.
-    pub(crate) fn take_refusal(&self) -> Option<ConnectError> {
-        self.refusal.lock().ok()?.take()
+    /// Why the certificate was refused, if that is why a handshake failed. `said` is what its failure reads.
+    pub(crate) fn take_refusal(&self, said: &str) -> Option<ConnectError> {
+        let mut refusals = lock(&self.refusals);
+        let index = refusals.iter().position(|(text, _)| said.contains(text))?;
+        Some(refusals.remove(index).1)
     }
 
     fn refuse(&self, refusal: ConnectError, alert: rustls::Error) -> rustls::Error {
-        if let Ok(mut slot) = self.refusal.lock() {
-            *slot = Some(refusal);
+        let mut refusals = lock(&self.refusals);
+        if refusals.len() == REFUSALS_MAX {
+            refusals.remove(0);
         }
+        refusals.push((alert.to_string(), refusal));
         alert
     }
 
@@ -315,19 +404,22 @@ impl Verifier {
         if presented != pin {
             let refusal =
                 ConnectError::PinMismatch { expected: pin.to_string(), presented: presented.to_string() };
-            let alert = CertificateError::ApplicationVerificationFailure;
+            let alert = CertificateError::Other(OtherError(Arc::new(NotPinned(presented))));
             return Err(self.refuse(refusal, rustls::Error::InvalidCertificate(alert)));
         }
         // The pinned certificate is its own root: this checks its dates and that it is well formed.
         let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone().into_owned())?;
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(certificate)?,
-            &roots,
-            &[],
-            now,
-            self.provider.signature_verification_algorithms.all,
-        )
+        roots.add(certificate.clone().into_owned()).map_err(|error| self.untrusted(error))?;
+        ParsedCertificate::try_from(certificate)
+            .and_then(|parsed| {
+                let algorithms = self.provider.signature_verification_algorithms.all;
+                verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)
+            })
+            .map_err(|error| self.untrusted(error))
+    }
+
+    fn untrusted(&self, error: rustls::Error) -> rustls::Error {
+        self.refuse(ConnectError::Untrusted(error.to_string()), error)
     }
 }
 
@@ -340,21 +432,11 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = match &self.rule {
+        match &self.rule {
             Rule::Chain(chain) => chain
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map(|_| ()),
-            Rule::Pin(pin) => self.check_pin(*pin, end_entity, now),
-        };
-        match verdict {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(error) => {
-                let noted = self.refusal.lock().is_ok_and(|slot| slot.is_some());
-                if noted {
-                    return Err(error);
-                }
-                Err(self.refuse(ConnectError::Untrusted(error.to_string()), error))
-            }
+                .map_err(|error| self.untrusted(error)),
+            Rule::Pin(pin) => self.check_pin(*pin, end_entity, now).map(|()| ServerCertVerified::assertion()),
         }
     }
 
@@ -439,14 +521,15 @@ mod tests {
         let certificate = &identity.certificates[0];
         let name = ServerName::try_from("localhost").expect("a name");
         let verdict = |trust: &Trust, days: u64| {
-            let verifier = Verifier::new(trust).expect("a verifier");
+            let verifier = Verifier::new(&trust.accepted).expect("a verifier");
             let now = std::time::SystemTime::now() + std::time::Duration::from_secs(days * 86_400);
             let now =
                 UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).expect("after 1970"));
             let verdict = verifier.verify_server_cert(certificate, &[], &name, &[], now);
-            (verdict.is_ok(), matches!(verifier.take_refusal(), Some(ConnectError::Untrusted(_))))
+            let said = verdict.as_ref().map_or_else(ToString::to_string, |_| String::new());
+            (verdict.is_ok(), matches!(verifier.take_refusal(&said), Some(ConnectError::Untrusted(_))))
         };
-        for trust in [identity.trust(), Trust::Pin(identity.fingerprint())] {
+        for trust in [identity.trust(), Trust::pin(identity.fingerprint())] {
             assert_eq!(verdict(&trust, 0), (true, false), "{trust:?}");
             assert_eq!(verdict(&trust, VALID_DAYS as u64 + 1), (false, true), "{trust:?}");
         }

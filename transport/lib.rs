@@ -8,12 +8,27 @@
 //! leave yet is replaced by the next one, and some kinds may lose or reorder what did leave
 //! ([`Capabilities::state_may_drop`]). Whoever uses the state lane numbers its messages.
 //!
-//! **A new transport** is one file that implements the crate's `Transport` trait, and one line in
-//! [`TransportKind::ALL`].
+//! **A new transport** is one module that implements the crate's `Transport` trait, and one line in
+//! [`TransportKind::ALL`]. What it finds here:
+//!
+//! - Over a byte stream (`tcp.rs`): `frame.rs` cuts it into messages, `outbox.rs` lets the newest update replace the one
+//!   that waits. Over datagrams (`udp.rs`, `enet.rs`): `datagram.rs` tells peers on one socket apart, and lets nobody
+//!   be remembered before its gate says so. Keep-alives and the idle timeout: `heartbeat.rs`.
+//! - *TLS*: `bind` is given the server's [`Identity`], `connect` the [`Trust`] and the name that the certificate must
+//!   carry. Kinds that do not encrypt leave them alone.
+//! - *A path, an HTTP upgrade*, as WebSocket and WebTransport want them: not built. They belong to the kind as ALPN does
+//!   to TLS's: a constant of its file, asked for inside `connect` and inside the handshake that `accept` hands out,
+//!   both of which end at the handshake deadline. The `Host` header is `Target::name`. A kind whose path is the user's
+//!   to choose would add it to `Target`, next to the name. WebSocket is then a byte stream after its upgrade, and
+//!   WebTransport has the streams and datagrams of `quic.rs`, which should give it its endpoint.
 
 mod connection;
+mod datagram;
+mod enet;
 mod error;
 mod frame;
+mod handshake;
+mod heartbeat;
 mod identity;
 mod memory;
 mod options;
@@ -21,6 +36,7 @@ mod outbox;
 mod quic;
 mod tcp;
 mod tcp_info;
+mod udp;
 
 use std::{
     fmt,
@@ -42,8 +58,8 @@ pub use options::{Congestion, Options};
 /// Largest message on the control lane. A join with every field at its limit is a twentieth of it.
 pub const MAX_CONTROL_BYTES: usize = 4096;
 /// Largest message on the state lane, on every kind: what fits one QUIC datagram in a packet of 1,200 bytes, the
-/// smallest that every QUIC path carries (RFC 9000, 14).
-pub const MAX_STATE_BYTES: usize = 1100;
+/// smallest that every QUIC path carries (RFC 9000, 14). That is 1,162 bytes where headers are at their longest.
+pub const MAX_STATE_BYTES: usize = 1120;
 
 /// What a transport can do and what it cannot, so that nothing is degraded silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +70,19 @@ pub struct Capabilities {
     pub state_may_drop: bool,
     /// Largest state message in bytes.
     pub max_state_bytes: usize,
+    /// What decides how much may be under way.
+    pub congestion: CongestionControl,
+}
+
+/// What keeps a transport from flooding the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CongestionControl {
+    /// The algorithm that [`Options::congestion`] asks for.
+    AsAsked,
+    /// One of its protocol's own, which no option changes.
+    Own,
+    /// Nothing: it sends what it is given.
+    None,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -101,8 +130,15 @@ pub struct TransportKind(&'static dyn Transport);
 
 impl TransportKind {
     /// Every kind that crosses a network, in the order in which menus and reports show them.
-    pub const ALL: [Self; 5] =
-        [Self(&tcp::PLAIN), Self(&tcp::TLS), Self(&quic::STREAM), Self(&quic::UNI), Self(&quic::DATAGRAM)];
+    pub const ALL: [Self; 7] = [
+        Self(&tcp::PLAIN),
+        Self(&tcp::TLS),
+        Self(&quic::STREAM),
+        Self(&quic::UNI),
+        Self(&quic::DATAGRAM),
+        Self(&enet::ENET),
+        Self(&udp::UDP),
+    ];
 
     /// In-process, for tests: no socket, no loss, no encryption. Its addresses are ports in this process only.
     pub const MEMORY: Self = Self(&memory::MEMORY);
@@ -143,7 +179,8 @@ impl TransportKind {
     }
 
     /// Connects to a server at `addr`. `name` is what its certificate must carry (a host name or an address);
-    /// `trust` says which certificates are good and is required for encrypted kinds.
+    /// `trust` says which certificates are good and is required for encrypted kinds. Sessions are kept in it and resumed
+    /// from it where [`Options::resumption`] asks for that.
     ///
     /// # Errors
     /// Ends connected or failed within [`Options::handshake_timeout`], never in between.

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, ConnectError, Connection, Goodbye, Handshake, Identity, Lane,
-    Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
+    Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     outbox::CONTROL_QUEUE_BYTES,
 };
@@ -49,7 +49,12 @@ impl Transport for Memory {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { encrypted: false, state_may_drop: false, max_state_bytes: MAX_STATE_BYTES }
+        Capabilities {
+            encrypted: false,
+            state_may_drop: false,
+            max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::None,
+        }
     }
 
     fn bind(&self, addr: SocketAddr, _: &Identity, _: &Options) -> io::Result<Box<dyn Listen>> {

@@ -20,6 +20,11 @@ pub struct Options {
     pub keep_alive: Duration,
     /// A peer silent for this long is gone. Ten seconds: what game servers use (Mirror, GameNetworkingSockets).
     pub idle_timeout: Duration,
+    /// Whether encrypted kinds resume TLS sessions: a server issues tickets, each good for one connection, and a client
+    /// keeps them in its [`crate::Trust`] and leaves the certificate out of its next handshake. It saves bytes and
+    /// signatures, not a round trip: data in the first flight (0-RTT) stays off, since whoever recorded it could play
+    /// it again, and a join or a move that happens twice is not what the player did. Off by default on every kind.
+    pub resumption: bool,
 }
 
 impl Default for Options {
@@ -31,12 +36,13 @@ impl Default for Options {
             read_deadline: Duration::from_secs(5),
             keep_alive: Duration::from_millis(2500),
             idle_timeout: Duration::from_secs(10),
+            resumption: false,
         }
     }
 }
 
 /// A congestion control algorithm that both the kernel's TCP and QUIC have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Congestion {
     /// CUBIC, RFC 9438: the common default.

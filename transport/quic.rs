@@ -7,6 +7,7 @@
 //! which drops its oldest when full, holds no more than fits one packet.
 
 use std::{
+    any::Any,
     future::Future,
     io,
     net::SocketAddr,
@@ -18,18 +19,23 @@ use std::{
 use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use quinn::{
-    ClientConfig, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, ConnectionError, ConnectionId, Endpoint, EndpointConfig, IdleTimeout, RecvStream,
+    SendStream, ServerConfig, Side, TokioRuntime, TransportConfig, VarInt,
     congestion::{Bbr, BbrConfig, ControllerFactory, Cubic, CubicConfig, NewReno, NewRenoConfig},
-    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+    crypto::{
+        self,
+        rustls::{QuicClientConfig, QuicServerConfig},
+    },
 };
+use quinn_proto::{TransportError, transport_parameters::TransportParameters};
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, Congestion, ConnectError, Connection, Goodbye, Handshake, Identity,
-    Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye,
+    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
+    handshake::ServerMessages,
     identity::{SUITE_NAME, Verifier},
     outbox::{Flushed, Outbox},
 };
@@ -49,7 +55,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
 /// Unsent datagrams, with quinn's 32 bytes of bookkeeping each: what leaves in one packet together once congestion
 /// allows, so that a queued update delays no newer one. The stock 1 MiB would be minutes of stale moves.
 const DATAGRAM_SEND_BUFFER_BYTES: usize = MAX_STATE_BYTES + 64;
-/// Datagrams received and not yet read: a few dozen moves. When full, quinn drops the oldest.
+/// Datagrams received and not yet read: a few dozen moves, or seven with the largest payloads. When full, quinn drops the
+/// oldest.
 const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
 /// Control goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
@@ -151,13 +158,14 @@ impl Transport for Quic {
             encrypted: true,
             state_may_drop: self.lane != StateLane::Stream,
             max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::AsAsked,
         }
     }
 
     fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
-        let tls = identity.server_config(&self.alpn())?;
+        let tls = identity.server_config(&self.alpn(), options.resumption)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
-        let mut config = ServerConfig::with_crypto(Arc::new(tls));
+        let mut config = ServerConfig::with_crypto(Arc::new(WatchedServer(Arc::new(tls))));
         config.transport_config(Arc::new(self.transport_config(options)));
         let endpoint = endpoint(addr, Some(config))?;
         let addr = endpoint.local_addr()?;
@@ -171,10 +179,10 @@ impl Transport for Quic {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
-            let (tls, verifier) = trust.client_config(to.kind, &self.alpn())?;
+            let (tls, verifier) = trust.client_config(to.kind, &self.alpn(), options.resumption)?;
             let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
             let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
-            let mut config = ClientConfig::new(Arc::new(tls));
+            let mut config = ClientConfig::new(Arc::new(WatchedClient(Arc::new(tls))));
             config.transport_config(Arc::new(self.transport_config(options)));
 
             let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
@@ -227,10 +235,126 @@ impl Quic {
 
 /// quinn's words for a failed handshake, as ours.
 fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -> ConnectError {
-    if let Some(refusal) = verifier.take_refusal() {
-        return refusal;
+    let reason = error.to_string();
+    match verifier.take_refusal(&reason) {
+        Some(refusal) => refusal,
+        None => ConnectError::Handshake { kind: to.kind, reason },
     }
-    ConnectError::Handshake { kind: to.kind, reason: error.to_string() }
+}
+
+/// quinn's TLS for clients, watched; see [`Watched`].
+struct WatchedClient(Arc<QuicClientConfig>);
+
+impl crypto::ClientConfig for WatchedClient {
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        server_name: &str,
+        params: &TransportParameters,
+    ) -> Result<Box<dyn crypto::Session>, quinn::ConnectError> {
+        let tls = self.0.clone().start_session(version, server_name, params)?;
+        Ok(Box::new(Watched { tls, side: Side::Client, server: ServerMessages::default() }))
+    }
+}
+
+/// quinn's TLS for servers, watched; see [`Watched`].
+struct WatchedServer(Arc<QuicServerConfig>);
+
+impl crypto::ServerConfig for WatchedServer {
+    fn initial_keys(
+        &self,
+        version: u32,
+        dst_cid: &ConnectionId,
+    ) -> Result<crypto::Keys, crypto::UnsupportedVersion> {
+        self.0.initial_keys(version, dst_cid)
+    }
+
+    fn retry_tag(&self, version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
+        self.0.retry_tag(version, orig_dst_cid, packet)
+    }
+
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        params: &TransportParameters,
+    ) -> Box<dyn crypto::Session> {
+        let tls = self.0.clone().start_session(version, params);
+        Box::new(Watched { tls, side: Side::Server, server: ServerMessages::default() })
+    }
+}
+
+/// quinn's TLS session, and what the server's messages in it tell. Nothing but the handshake goes through it: packets are
+/// encrypted with the keys that it hands out.
+struct Watched {
+    tls: Box<dyn crypto::Session>,
+    side: Side,
+    server: ServerMessages,
+}
+
+/// What [`quinn::Connection::handshake_data`] says of ours: whether the handshake resumed a session, once it is over.
+struct Resumed(Option<bool>);
+
+impl crypto::Session for Watched {
+    fn handshake_data(&self) -> Option<Box<dyn Any>> {
+        Some(Box::new(Resumed(self.server.resumed())))
+    }
+
+    fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
+        if self.side == Side::Client {
+            self.server.pass(bytes);
+        }
+        self.tls.read_handshake(bytes)
+    }
+
+    fn write_handshake(&mut self, bytes: &mut Vec<u8>) -> Option<crypto::Keys> {
+        let start = bytes.len();
+        let keys = self.tls.write_handshake(bytes);
+        if self.side == Side::Server {
+            self.server.pass(&bytes[start..]);
+        }
+        keys
+    }
+
+    fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> crypto::Keys {
+        self.tls.initial_keys(dst_cid, side)
+    }
+
+    fn peer_identity(&self) -> Option<Box<dyn Any>> {
+        self.tls.peer_identity()
+    }
+
+    fn early_crypto(&self) -> Option<(Box<dyn crypto::HeaderKey>, Box<dyn crypto::PacketKey>)> {
+        self.tls.early_crypto()
+    }
+
+    fn early_data_accepted(&self) -> Option<bool> {
+        self.tls.early_data_accepted()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+        self.tls.transport_parameters()
+    }
+
+    fn next_1rtt_keys(&mut self) -> Option<crypto::KeyPair<Box<dyn crypto::PacketKey>>> {
+        self.tls.next_1rtt_keys()
+    }
+
+    fn is_valid_retry(&self, orig_dst_cid: &ConnectionId, header: &[u8], payload: &[u8]) -> bool {
+        self.tls.is_valid_retry(orig_dst_cid, header, payload)
+    }
+
+    fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), crypto::ExportKeyingMaterialError> {
+        self.tls.export_keying_material(output, label, context)
+    }
 }
 
 fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
@@ -505,6 +629,7 @@ impl SendHalf for Shared {
             congestion: congestion_in_effect(&self.connection).map(str::to_owned),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
+            throttled_messages: None,
             sent_packets: Some(stats.udp_tx.datagrams),
             received_packets: Some(stats.udp_rx.datagrams),
             sent_bytes: Some(stats.udp_tx.bytes),
@@ -513,6 +638,10 @@ impl SendHalf for Shared {
             tls: Some(SUITE_NAME.to_owned()),
         }
         .with_headers(self.connection.remote_address(), UDP_HEADER_BYTES)
+    }
+
+    fn resumed(&self) -> Option<bool> {
+        self.connection.handshake_data()?.downcast::<Resumed>().ok()?.0
     }
 }
 

@@ -17,19 +17,20 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
+use rustls::HandshakeKind;
 use socket2::SockRef;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
-    time::{Interval, MissedTickBehavior},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, ConnectError, Connection, Goodbye, Handshake, Identity, Lane,
-    Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
+    Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+    heartbeat::Heartbeat,
     identity::SUITE_NAME,
     outbox::{Flushed, Outbox},
     tcp_info,
@@ -42,8 +43,6 @@ const BACKLOG: u32 = 1024;
 const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
-/// How finely the idle timeout is kept: a connection is declared dead at most a quarter of a keep-alive late.
-const BEATS_PER_KEEP_ALIVE: u32 = 4;
 const ALPN: &str = "netduel-tls/1";
 
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
@@ -77,7 +76,12 @@ impl Transport for Tcp {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { encrypted: self.tls, state_may_drop: false, max_state_bytes: MAX_STATE_BYTES }
+        Capabilities {
+            encrypted: self.tls,
+            state_may_drop: false,
+            max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::AsAsked,
+        }
     }
 
     fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
@@ -88,8 +92,11 @@ impl Transport for Tcp {
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
-        let acceptor =
-            if self.tls { Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN)?))) } else { None };
+        let acceptor = if self.tls {
+            Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN, options.resumption)?)))
+        } else {
+            None
+        };
         let addr = socket.local_addr()?;
         Ok(Box::new(TcpListen { kind: self.kind(), socket, addr, acceptor, options: options.clone() }))
     }
@@ -104,7 +111,7 @@ impl Transport for Tcp {
             let tls = match (self.tls, to.trust) {
                 (false, _) => None,
                 (true, None) => return Err(ConnectError::NoTrust(to.kind)),
-                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN)?),
+                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN, options.resumption)?),
             };
             let socket = TcpStream::connect(to.addr).await.map_err(unreachable)?;
             tune(&socket, options).map_err(unreachable)?;
@@ -115,7 +122,9 @@ impl Transport for Tcp {
                 .map_err(|error| ConnectError::Handshake { kind: to.kind, reason: error.to_string() })?;
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
-                    verifier.take_refusal().unwrap_or_else(|| handshake_error(to.kind, &error))
+                    verifier
+                        .take_refusal(&error.to_string())
+                        .unwrap_or_else(|| handshake_error(to.kind, &error))
                 })?;
             let (socket, tls) = stream.into_inner();
             connection(to.kind, to.addr, socket, Some(tls.into()), options).map_err(unreachable)
@@ -187,6 +196,7 @@ fn connection(
     tls: Option<rustls::Connection>,
     options: &Options,
 ) -> io::Result<Connection> {
+    let resumed = tls.as_ref().map(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed));
     let out = Out { outbox: Outbox::default(), tls, wrote: false, closing: false };
     let shared = Arc::new(Shared {
         socket,
@@ -195,18 +205,13 @@ fn connection(
         driver: AtomicWaker::new(),
         ending: OnceLock::new(),
         encrypted: kind.capabilities().encrypted,
+        resumed,
     });
-    let mut heartbeat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
     let receiver = TcpReceiver {
         shared: shared.clone(),
         frames: FrameReader::new(options.read_deadline),
-        heartbeat,
-        quiet_beats: 0,
-        unwritten_beats: 0,
+        heartbeat: Heartbeat::new(options),
         leftovers: kind.capabilities().encrypted,
-        options: options.clone(),
     };
     Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
 }
@@ -220,6 +225,8 @@ struct Shared {
     driver: AtomicWaker,
     ending: OnceLock<CloseReason>,
     encrypted: bool,
+    /// `None` without TLS.
+    resumed: Option<bool>,
 }
 
 struct Out {
@@ -347,6 +354,10 @@ impl SendHalf for Shared {
         let tls = self.encrypted.then(|| SUITE_NAME.to_owned());
         PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
     }
+
+    fn resumed(&self) -> Option<bool> {
+        self.resumed
+    }
 }
 
 /// The socket as rustls wants it.
@@ -371,14 +382,9 @@ impl io::Read for Socket<'_> {
 struct TcpReceiver {
     shared: Arc<Shared>,
     frames: FrameReader,
-    heartbeat: Interval,
-    /// Heartbeats since the peer was last heard: counting them spares the hot path a look at the clock.
-    quiet_beats: u32,
-    /// Heartbeats since this side last wrote.
-    unwritten_beats: u32,
+    heartbeat: Heartbeat,
     /// The TLS handshake may have read, and decrypted, messages that came right behind it.
     leftovers: bool,
-    options: Options,
 }
 
 impl TcpReceiver {
@@ -425,16 +431,10 @@ impl TcpReceiver {
 
     /// Keep-alive and idle timeout, once per beat.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while self.heartbeat.poll_tick(cx).is_ready() {
-            // The first beat comes anywhere within a period after a message, so it is not counted.
-            if self.heartbeat.period() * self.quiet_beats >= self.options.idle_timeout {
-                return Err(CloseReason::IdleTimeout(self.options.idle_timeout));
-            }
-            self.quiet_beats += 1;
+        while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+            beat?;
             let mut out = self.shared.out();
-            self.unwritten_beats = if std::mem::take(&mut out.wrote) { 0 } else { self.unwritten_beats + 1 };
-            if self.unwritten_beats == BEATS_PER_KEEP_ALIVE {
-                self.unwritten_beats = 0;
+            if self.heartbeat.keep_alive_due(std::mem::take(&mut out.wrote)) {
                 // Full means that plenty is waiting to be written: no need to say that we live.
                 let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
             }
@@ -474,7 +474,7 @@ impl TcpReceiver {
             }
             match ready!(self.poll_read(cx))? {
                 0 => return Poll::Ready(Err(CloseReason::Vanished)),
-                _ => self.quiet_beats = 0,
+                _ => self.heartbeat.heard(),
             }
         }
     }

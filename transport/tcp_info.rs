@@ -23,6 +23,7 @@ pub(crate) fn read(socket: &TcpStream) -> PathStats {
         // The kernel counts what it believes lost *now*; over a connection's life, what it sent again says as much.
         lost_packets: None,
         retransmitted_packets: Some(info.total_retrans.into()),
+        throttled_messages: None,
         sent_packets: Some(info.segs_out.into()),
         received_packets: Some(info.segs_in.into()),
         sent_bytes: Some(info.bytes_sent),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Correction, LeaveReason, Pong, game::Position};
+use crate::{Correction, LeaveReason, Move, Pong, game::Position};
 
 fn a_move() -> Move {
     Move {
@@ -14,6 +14,14 @@ fn a_move() -> Move {
         corrections: 1,
         position: Position { x: 1.5, y: -2.0 },
     }
+}
+
+/// A move at its longest, with this much along.
+fn longest(payload: &[u8]) -> MoveWithPayload<'_> {
+    let position = Position { x: 1.5, y: -2.0 };
+    let (game, seq, at_us) = (u64::MAX, u32::MAX, u64::MAX);
+    let update = Move { game, seq, at_us, clock_error_us: u32::MAX, corrections: u16::MAX, position };
+    MoveWithPayload { update, payload }
 }
 
 fn started() -> Started {
@@ -29,32 +37,42 @@ fn started() -> Started {
     }
 }
 
-fn client_messages() -> Vec<(ClientMessage, &'static str)> {
+fn client_messages() -> Vec<(ClientMessage<'static>, &'static str)> {
     vec![
         (ClientMessage::Hello { version: 1 }, "0001"),
         (ClientMessage::Join { name: "Ada".into(), code: None }, "010341646100"),
         (ClientMessage::Join { name: "é".into(), code: Some("x1".into()) }, "0102c3a901027831"),
         (ClientMessage::Leave, "02"),
-        (ClientMessage::Move(a_move()), "0307fb2c01fc404b4c00fa010000c03f000000c0"),
+        (ClientMessage::Move(a_move().into()), "0307fb2c01fc404b4c00fa010000c03f000000c000"),
+        (
+            ClientMessage::Move(MoveWithPayload { update: a_move(), payload: b"hi!" }),
+            "0307fb2c01fc404b4c00fa010000c03f000000c003686921",
+        ),
         (ClientMessage::Ping { sent_us: 251 }, "04fbfb00"),
     ]
 }
 
-fn server_messages() -> Vec<(ServerMessage, &'static str)> {
+fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
     let pong = Pong { ping_sent_us: 1, received_us: 70_000, sent_us: 70_002 };
     let correction = Correction { game: 7, corrections: 2, seq: 9, position: Position { x: 0.5, y: 550.0 } };
     vec![
-        (ServerMessage::Welcome { version: 1, clock: 2 }, "000102"),
+        (ServerMessage::Welcome { version: 1, clock: 2, payload_max_bytes: 1_024 }, "000102fb0004"),
         (ServerMessage::Waiting, "01"),
         (
             ServerMessage::Started(started()),
             "0207010000a0403c00000000000000000000000000800944fd000000000001000003416461\
              0d717569632d646174616772616d",
         ),
-        (ServerMessage::Moved(a_move()), "0307fb2c01fc404b4c00fa010000c03f000000c0"),
         (
-            ServerMessage::MovedBoth([a_move(), Move::default()]),
-            "0407fb2c01fc404b4c00fa010000c03f000000c000000000000000000000000000",
+            ServerMessage::Moved(MoveWithPayload { update: a_move(), payload: &[0, 255] }),
+            "0307fb2c01fc404b4c00fa010000c03f000000c00200ff",
+        ),
+        (
+            ServerMessage::MovedBoth([
+                MoveWithPayload { update: a_move(), payload: b"ok" },
+                MoveWithPayload::default(),
+            ]),
+            "0407fb2c01fc404b4c00fa010000c03f000000c0026f6b0000000000000000000000000000",
         ),
         (ServerMessage::Corrected(correction), "050702090000003f00800944"),
         (
@@ -75,12 +93,13 @@ where
     M: Message
         + PartialEq
         + std::fmt::Debug
+        + BorrowDecode<'static, ()>
         + wincode::SchemaWrite<Witness, Src = M>
-        + for<'de> wincode::SchemaRead<'de, Witness, Dst = M>,
+        + wincode::SchemaRead<'static, Witness, Dst = M>,
 {
     for (message, golden) in messages {
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let bytes = encode(&message, &mut buffer).expect("encodes");
+        // Leaked, so that what is decoded from it is of the same type as what is compared with it.
+        let bytes = encode(&message, Box::leak(Box::new([0; MAX_MESSAGE_BYTES]))).expect("encodes");
         assert_eq!(
             hex(bytes),
             golden,
@@ -93,8 +112,8 @@ where
         for cut in 0..bytes.len() {
             assert!(decode::<M>(&bytes[..cut]).is_err(), "{message:?} cut to {cut} bytes");
         }
-        let longer = [bytes, &[0]].concat();
-        assert_eq!(decode::<M>(&longer), Err(CodecError::TrailingBytes(1)));
+        let longer = [bytes, &[0]].concat().leak();
+        assert_eq!(decode::<M>(longer), Err(CodecError::TrailingBytes(1)));
     }
 }
 
@@ -119,12 +138,13 @@ fn server_messages_have_their_golden_bytes() {
 
 #[test]
 fn values_without_sense_are_refused() {
-    let bad = |message: &ClientMessage| {
+    let bad = |message: &ClientMessage<'_>| {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
-        decode::<ClientMessage>(encode(message, &mut buffer).expect("encodes"))
+        decode::<ClientMessage>(encode(message, &mut buffer).expect("encodes")).map(drop)
     };
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let message = ClientMessage::Move(Move { position: Position { x: 0.0, y: number }, ..a_move() });
+        let position = Position { x: 0.0, y: number };
+        let message = ClientMessage::Move(Move { position, ..a_move() }.into());
         assert!(matches!(bad(&message), Err(CodecError::BadValue(_))));
     }
     let name = ClientMessage::Join { name: "x".repeat(MAX_NAME_BYTES + 1), code: None };
@@ -141,6 +161,27 @@ fn values_without_sense_are_refused() {
     assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());
     // A length that lies: refused before memory is asked for.
     assert!(decode::<ClientMessage>(&[1, 253, 255, 255, 255, 255, 255, 255, 255, 127]).is_err());
+}
+
+#[test]
+fn the_longest_payloads_fit_and_longer_ones_are_refused() {
+    let mut buffer = [0; MAX_MESSAGE_BYTES];
+    let payload = [7; PAYLOAD_MAX_BYTES + 1];
+    let one = |size: usize| ServerMessage::Moved(longest(&payload[..size]));
+    let both = |size: usize| ServerMessage::MovedBoth([longest(&payload[..size]); 2]);
+    let of_both = PAYLOAD_MAX_BYTES_OF_BOTH;
+    for (message, size) in [(one(PAYLOAD_MAX_BYTES), 1_067), (both(of_both), 1_109)] {
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        assert_eq!(bytes.len(), size);
+        assert_eq!(decode::<ServerMessage>(bytes), Ok(message));
+    }
+    for message in [one(PAYLOAD_MAX_BYTES + 1), both(of_both + 1)] {
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        assert!(decode::<ServerMessage>(bytes).is_err());
+    }
+    let message = ClientMessage::Move(longest(&payload));
+    let bytes = encode(&message, &mut buffer).expect("encodes");
+    assert!(matches!(decode::<ClientMessage>(bytes), Err(CodecError::BadValue(_))));
 }
 
 /// Every 1-bit flip of every message either fails or decodes to a message that means what its bytes say.
@@ -161,19 +202,44 @@ fn bit_flips_never_panic_and_never_decode_to_two_meanings() {
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_an_error_or_a_message(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn hostile_bytes_are_an_error_or_a_message(bytes in prop::collection::vec(any::<u8>(), 0..1_300)) {
         let _ = decode::<ClientMessage>(&bytes);
         if let Ok(message) = decode::<ServerMessage>(&bytes) {
             prop_assert!(message.validate().is_ok());
         }
     }
 
+    /// Whatever length a move claims its payload to have: it is the length that follows, or an error.
+    #[test]
+    fn a_payload_is_as_long_as_it_says_or_an_error(
+        claimed in prop_oneof![0u64..2_000, any::<u64>()],
+        follows in prop_oneof![0usize..2_000, Just(PAYLOAD_MAX_BYTES), Just(PAYLOAD_MAX_BYTES + 1)],
+        honest: bool,
+    ) {
+        let claimed = if honest { follows as u64 } else { claimed };
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let mut bytes = encode(&ClientMessage::Move(a_move().into()), &mut buffer).expect("encodes").to_vec();
+        prop_assert_eq!(bytes.pop(), Some(0), "the length of no payload");
+        bytes.extend(bincode::encode_to_vec(claimed, CONFIG).expect("encodes"));
+        bytes.resize(bytes.len() + follows, 7);
+        match decode::<ClientMessage>(&bytes) {
+            Ok(ClientMessage::Move(MoveWithPayload { update, payload })) => {
+                prop_assert_eq!((update, payload), (a_move(), &vec![7; follows][..]));
+                prop_assert!(claimed == follows as u64 && follows <= PAYLOAD_MAX_BYTES);
+            }
+            Ok(other) => prop_assert!(false, "{other:?}"),
+            Err(error) => prop_assert!(claimed != follows as u64 || follows > PAYLOAD_MAX_BYTES, "{error}"),
+        }
+    }
+
     #[test]
     fn moves_round_trip_and_agree_with_the_witness(
         game: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16, x in -1e6f32..1e6, y in -1e6f32..1e6,
+        payload in prop::collection::vec(any::<u8>(), 0..PAYLOAD_MAX_BYTES),
     ) {
         let position = Position { x, y };
-        let message = ServerMessage::Moved(Move { game, seq, at_us, clock_error_us, corrections, position });
+        let update = Move { game, seq, at_us, clock_error_us, corrections, position };
+        let message = ServerMessage::Moved(MoveWithPayload { update, payload: &payload });
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let bytes = encode(&message, &mut buffer).expect("encodes");
         prop_assert_eq!(decode::<ServerMessage>(bytes), Ok(message.clone()));

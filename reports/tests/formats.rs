@@ -63,7 +63,7 @@ fn the_page_is_whole_by_itself() {
 fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
     let mut results = results();
     for run in &mut results.runs {
-        run.key.link = "<script>alert(1)</script>".into();
+        run.key.group.link = "<script>alert(1)</script>".into();
     }
     results.no_links = Some("<b>because</b>".into());
     let text = html(&results);
@@ -83,7 +83,8 @@ fn the_verdict_and_its_maps_come_first() {
     let results = results();
     let verdict = Verdict::of(&results).expect("transports");
     let said = texts(&page, "#verdict > p");
-    assert_eq!(said.len(), paragraphs(&results, &verdict).len());
+    // And below the maps, how to read them.
+    assert_eq!(said.len(), paragraphs(&results, &verdict).len() + 1);
     let others = results.scenario.transports.len() - 1;
     assert_eq!(texts(&page, "#verdict table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
 }

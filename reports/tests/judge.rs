@@ -5,11 +5,11 @@ use std::process::Command;
 use netduel_client::stats::{MoveStats, Samples};
 use netduel_link::LinkSpec;
 use netduel_reports::{
-    Diff, Evidence, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult, SCHEMA, Scenario,
-    Usage, Verdict, markdown, mismatches, paragraphs, terminal,
+    Diff, Evidence, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult, Scenario, Usage,
+    Verdict, Workload, markdown, mismatches, paragraphs, terminal,
 };
-use netduel_server::{RelayPolicy, Snapshot};
-use netduel_transport::{Congestion, PathStats, TransportKind};
+use netduel_server::Snapshot;
+use netduel_transport::{PathStats, TransportKind};
 
 /// Age p99 in ms and CPU per fresh move in µs, of a transport (by its place in the list), link, repeat and arm.
 type Truth = fn(usize, &str, u32, u8) -> (f64, f64);
@@ -26,26 +26,24 @@ fn physics(kind: usize, link: &str, repeat: u32, arm: u8) -> (f64, f64) {
     (age_ms * noise, cpu_us * noise)
 }
 
+fn kinds(names: &[&str]) -> Vec<TransportKind> {
+    names.iter().map(|name| name.parse().expect("a kind")).collect()
+}
+
 fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
     let lossy = Network::Emulated(Box::new("wifi".parse::<LinkSpec>().expect("a profile")));
     let scenario = Scenario {
-        transports: TransportKind::ALL.to_vec(),
+        transports: kinds(&["tcp", "tls", "quic-stream", "quic-uni", "quic-datagram"]),
         links: vec![Network::Loopback, lossy],
-        rates_hz: vec![60],
-        pairs: vec![10],
-        relays: vec![RelayPolicy::Other],
         repeats,
         controls,
         warmup_ms: 1,
-        duration_ms: 1_000,
-        seed: 1,
-        congestion: Congestion::Cubic,
-        nagle: false,
-        server_burn_us_per_s: 0,
+        ..Scenario::default()
     };
+    let places = scenario.transports.clone();
     let run = |key: netduel_reports::RunKey| {
-        let place = TransportKind::ALL.iter().position(|kind| *kind == key.transport).expect("in the list");
-        let (age_ms, cpu_us) = truth(place, &key.link, key.repeat, key.arm);
+        let place = places.iter().position(|kind| *kind == key.contender.transport).expect("in the list");
+        let (age_ms, cpu_us) = truth(place, &key.group.link, key.repeat, key.arm);
         let mut samples = Samples::default();
         (0..1_000).for_each(|_| samples.record((age_ms * 1_000.0) as u64));
         let mut stats = MoveStats::new(16_667);
@@ -61,18 +59,11 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
         };
         let server = Usage { cpu_us: Some((cpu_us * 1_000.0) as u64), ..Usage::default() };
         let (players, counters) = (Usage::default(), Snapshot::default());
-        RunResult { key, load, server, players, counters, link: None }
+        RunResult { key, load, server, players, counters, link: None, shared: false }
     };
-    Results {
-        schema: SCHEMA,
-        runs: scenario.runs().into_iter().map(run).collect(),
-        scenario,
-        provenance: Provenance { kernel: "6.18".into(), cpu: "one".into(), ..Provenance::default() },
-        failures: Vec::new(),
-        rejected: Vec::new(),
-        calibrations: Vec::new(),
-        no_links: None,
-    }
+    let provenance = Provenance { kernel: "6.18".into(), cpu: "one".into(), ..Provenance::default() };
+    let runs = scenario.runs().into_iter().map(run).collect();
+    Results { runs, ..Results::empty(scenario, provenance) }
 }
 
 fn outcomes(results: &Results, metric: Metric, group: usize) -> Vec<Outcome> {
@@ -93,14 +84,15 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
         assert_eq!(outcomes(&results, Metric::Bytes, 1), [same; 4]);
 
         let verdict = Verdict::of(&results).expect("transports");
-        let choices = |group: usize| verdict.groups[group].choices.clone();
-        let named = |names: &[&str]| -> Vec<TransportKind> {
-            names.iter().map(|name| name.parse().expect("a kind")).collect()
+        let choices = |group: usize| -> Vec<TransportKind> {
+            verdict.groups[group].choices.iter().map(|it| it.transport).collect()
         };
         // All are as fresh there, so the cheapest that encrypts; and on the lossy link the cheaper of the fresh two.
-        assert_eq!(choices(0), named(&["tls"]));
-        assert_eq!(choices(1), named(&["quic-datagram"]));
-        assert!(verdict.groups.iter().flat_map(|it| &it.choices).all(|kind| kind.capabilities().encrypted));
+        assert_eq!(choices(0), kinds(&["tls"]));
+        assert_eq!(choices(1), kinds(&["quic-datagram"]));
+        assert!(
+            verdict.groups.iter().flat_map(|it| &it.choices).all(|it| it.transport.capabilities().encrypted)
+        );
     }
 }
 
@@ -163,7 +155,7 @@ fn two_results_are_compared_by_the_same_rules() {
     let old = results(physics, 3, 1);
     let same = Diff::of(&old, &old);
     assert!(!same.got_worse());
-    assert_eq!(same.changes.len(), 2 * 5 * Metric::ALL.len());
+    assert_eq!(same.changes.len(), 2 * 5 * Metric::of_workload(Workload::Moves).len());
     assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
 
     // One transport on one link gets twice as dear.
@@ -176,13 +168,13 @@ fn two_results_are_compared_by_the_same_rules() {
     assert!(diff.got_worse());
     let worse: Vec<_> = diff.changes.iter().filter(|it| matches!(it.outcome, Outcome::Worse(_))).collect();
     assert_eq!(worse.len(), 1);
-    assert_eq!((worse[0].metric, worse[0].key.link.as_str()), (Metric::ServerCpu, "wifi"));
+    assert_eq!((worse[0].metric, worse[0].key.group.link.as_str()), (Metric::ServerCpu, "wifi"));
     assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
     assert!(!Diff::of(&new, &old).got_worse(), "the other way it got better");
 
     // What only one of them ran is said.
     let mut fewer = old.clone();
-    fewer.runs.retain(|run| run.key.transport.name() != "tls");
+    fewer.runs.retain(|run| run.key.contender.transport.name() != "tls");
     assert_eq!(Diff::of(&old, &fewer).only_one.len(), 2);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use netduel_reports::{Failure, Network, Results, SCHEMA};
+use netduel_reports::{Bench, Connects, Failure, Network, Remote, Results, SCHEMA, Search};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../docs/results.md");
@@ -82,6 +82,12 @@ fn every_field_of_a_results_file_is_documented_with_its_type() {
     results.scenario.links.push(Network::Loopback);
     results.failures.push(Failure { key: results.runs[0].key.clone(), reason: "because".into() });
     results.runs[0].link = None;
+    results.runs[0].load.connects = Some(Connects::default());
+    results.scenario.search = Some(Search::RATE);
+    let remote = Remote { server: "play.example".into(), pin: Some("5f0c".into()), ca: None };
+    results.scenario.links.push(Network::Remote(remote));
+    let (group, name) = ("relay".into(), "tcp".into());
+    results.benches.push(Bench { group, name, mean_ns: 1.0, low_ns: 0.5, high_ns: 1.5 });
     assert!(results.runs.iter().any(|run| run.link.as_ref().is_some_and(|link| !link.drops.is_empty())));
     let value = serde_json::to_value(&results).expect("serialises");
     check(&sections(), "Results", &value, "results");

@@ -58,7 +58,7 @@ impl Program {
                 _ => panic!("{line}"),
             }
         }
-        Self { child, stdout, addresses, trust: Trust::Pin(pin.expect("a fingerprint")) }
+        Self { child, stdout, addresses, trust: Trust::pin(pin.expect("a fingerprint")) }
     }
 
     async fn player(&self, number: usize) -> Player {
@@ -68,7 +68,8 @@ impl Program {
             server_name: "localhost".into(),
             kind,
             trust: Some(self.trust.clone()),
-            options: Options::default(),
+            // Asked for always: it takes two.
+            options: Options { resumption: true, ..Options::default() },
             name: "tester".into(),
             period_us: 16_667,
         };
@@ -138,6 +139,26 @@ async fn a_second_signal_ends_at_once() {
     }
     server.signal("-INT");
     assert_eq!(server.end().0, Some(1));
+}
+
+#[tokio::test]
+async fn tickets_are_issued_only_when_asked_for() {
+    let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
+    let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+    for (flags, resumption) in [(&[][..], false), (&["--resumption"][..], true)] {
+        let server = Program::start(&[&listen[..], flags].concat());
+        for number in 0..listen.len() {
+            let kind = server.addresses[number].0;
+            for expected in [false, resumption, resumption] {
+                let mut player = server.player(number).await;
+                // Either is said behind the ticket; the one before may not be seen to be gone yet.
+                assert!(matches!(event(&mut player).await, Event::Waiting | Event::Started(_)));
+                let expected = kind.capabilities().encrypted.then_some(expected);
+                assert_eq!(player.resumed(), expected, "{kind} {flags:?}");
+                player.close().await;
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use netduel_client::{Event, PlayError, Player, PlayerConfig, course::Course};
 use netduel_protocol::{
-    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, clock, encode,
+    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
 use netduel_server::{Config, RelayPolicy, Snapshot, run};
@@ -185,6 +186,91 @@ async fn relay_both_sends_twice_the_updates_of_relay_other() {
     }
 }
 
+/// What move `seq` of player `number` carries: of every size in turn, and unlike any other move's.
+fn payload(number: usize, seq: u32, max: usize) -> Vec<u8> {
+    let sizes = [16, 0, 1, 250, 251, max, 256, 512];
+    let size = sizes[(seq as usize + number) % sizes.len()];
+    (0..size as u32)
+        .map(|n| (n.wrapping_add(seq).wrapping_mul(2_654_435_761) >> 19) as u8 ^ number as u8)
+        .collect()
+}
+
+#[tokio::test]
+async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() {
+    const MOVES: u32 = 40;
+    for relay in [RelayPolicy::Other, RelayPolicy::Both] {
+        let server = Server::start(Config { relay, ..Config::default() });
+        for kind in TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]) {
+            let mut players = server.matched([kind, kind], "payload").await;
+            let max = players[0].payload_max_bytes();
+            assert_eq!(max, relay.payload_max_bytes());
+            let start_us = players[0].current().expect("a match").started.started_us;
+            for seq in 1..=MOVES {
+                for (number, player) in players.iter_mut().enumerate() {
+                    player.set_payload(&payload(number, seq, max)).expect("short enough");
+                    player.steer(Heading::default(), start_us + u64::from(seq) * PERIOD_US).expect("open");
+                }
+                for (number, player) in players.iter_mut().enumerate() {
+                    while player.current().expect("a match").stats.fresh < u64::from(seq) {
+                        let Event::PeerMoved { update, payload: got, .. } = event(player).await else {
+                            panic!("not a move over {kind}")
+                        };
+                        // Older moves come again where both are told of; they too carry what was theirs.
+                        assert_eq!(got, payload(1 - number, update.seq, max), "{kind}, {relay}, {update:?}");
+                    }
+                }
+            }
+            let [ada, grace] = players;
+            tokio::join!(ada.close(), grace.close());
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
+    const TOO_LONG: usize = PAYLOAD_MAX_BYTES_OF_BOTH + 1;
+    let server = Server::start(Config { relay: RelayPolicy::Both, ..Config::default() });
+    for kind in TransportKind::ALL {
+        let mut ada = server.player(kind, "Ada").await;
+        let error = ada.set_payload(&[1; TOO_LONG]).expect_err("too long");
+        assert!(
+            matches!(error, PlayError::PayloadTooLong { size: TOO_LONG, max: PAYLOAD_MAX_BYTES_OF_BOTH }),
+            "{error}"
+        );
+        ada.join(Some("refused")).expect("open");
+        assert_eq!(event(&mut ada).await, Event::Waiting);
+
+        let mut bad = server.raw(kind).await;
+        let say = |message: &ClientMessage<'_>| {
+            encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec()
+        };
+        bad.sender.send_control(&say(&ClientMessage::Hello { version: VERSION })).expect("open");
+        let join = ClientMessage::Join { name: "Mallory".into(), code: Some("refused".into()) };
+        bad.sender.send_control(&say(&join)).expect("open");
+        let reason = loop {
+            match timeout(PATIENCE, bad.receiver.recv()).await.expect("in time") {
+                Ok((_, bytes)) => {
+                    if let Ok(ServerMessage::Started(started)) = decode(&bytes) {
+                        let update = Move { game: started.game, seq: 1, ..Move::default() };
+                        let told = MoveWithPayload { update, payload: &[1; TOO_LONG] };
+                        bad.sender.send_state(&say(&ClientMessage::Move(told))).expect("open");
+                    }
+                }
+                Err(reason) => break reason,
+            }
+        };
+        assert!(
+            matches!(&reason, CloseReason::Peer(bye) if bye.code == Ending::PayloadTooLong.code()),
+            "{kind}: {reason}"
+        );
+        assert!(matches!(event(&mut ada).await, Event::Started(_)));
+        assert!(matches!(event(&mut ada).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+        ada.close().await;
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn who_leaves_is_gone_and_who_is_left_plays_again() {
     let server = Server::start(Config::default());
@@ -255,7 +341,9 @@ fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
         |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
     let hello = bytes(&ClientMessage::Hello { version: VERSION });
     let join = bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some("alone".into()) });
-    let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }));
+    let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()));
+    let too_much = MoveWithPayload { payload: &[7; PAYLOAD_MAX_BYTES + 1], ..MoveWithPayload::default() };
+    let too_long = bytes(&ClientMessage::Move(too_much));
     vec![
         ("garbage", vec![vec![0xff; 50]], Ending::Malformed),
         ("trailing bytes", vec![[hello.clone(), vec![0]].concat()], Ending::Malformed),
@@ -268,6 +356,7 @@ fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
         ("a move before pairing", vec![hello.clone(), a_move(1)], Ending::Unexpected),
         ("a second hello", vec![hello.clone(), join.clone(), hello.clone()], Ending::Unexpected),
         ("a second join", vec![hello.clone(), join.clone(), join.clone()], Ending::Unexpected),
+        ("a payload that is too long", vec![hello.clone(), join.clone(), too_long], Ending::Malformed),
         ("a move on the control lane", vec![hello, join, a_move(1)], Ending::Unexpected),
     ]
 }
@@ -369,12 +458,13 @@ async fn a_move_for_another_match_moves_nobody_else() {
         |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
     bad.sender.send_control(&say(&ClientMessage::Hello { version: VERSION })).expect("open");
     bad.sender.send_control(&say(&ClientMessage::Join { name: "Mallory".into(), code: None })).expect("open");
-    for expected in [ServerMessage::Welcome { version: VERSION, clock: clock::id() }, ServerMessage::Waiting]
-    {
+    let payload_max_bytes = PAYLOAD_MAX_BYTES as u16;
+    let welcome = ServerMessage::Welcome { version: VERSION, clock: clock::id(), payload_max_bytes };
+    for expected in [welcome, ServerMessage::Waiting] {
         let (_, bytes) = bad.receiver.recv().await.expect("open");
-        assert_eq!(netduel_protocol::decode::<ServerMessage>(&bytes), Ok(expected));
+        assert_eq!(decode::<ServerMessage>(&bytes), Ok(expected));
     }
-    let forged = ClientMessage::Move(Move { game: victim, seq: 1_000, ..Move::default() });
+    let forged = ClientMessage::Move(Move { game: victim, seq: 1_000, ..Move::default() }.into());
     bad.sender.send_state(&say(&forged)).expect("open");
     let reason = bad.receiver.recv().await.expect_err("expelled");
     assert!(

@@ -3,13 +3,18 @@
 //! A new kind in `TransportKind::ALL` is tested without a line here. The cases run one after another, since some of
 //! them count what the whole process holds.
 
+#[path = "conformance/path.rs"]
+mod path;
+
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_transport::{
-    CloseReason, Congestion, ConnectError, Connection, FrameError, Goodbye, Identity, Lane, Listener,
-    MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, Receiver, SendError, Sender, TransportKind, Trust,
+    CloseReason, Congestion, CongestionControl, ConnectError, Connection, FrameError, Goodbye, Identity,
+    Lane, Listener, MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, Receiver, SendError, Sender, TransportKind,
+    Trust,
 };
+use path::{Path, Weather};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -43,8 +48,12 @@ cases![
     two_kinds_never_connect,
     garbage_harms_nobody_else,
     half_closed_and_unfinished_input_ends_the_connection,
+    forged_datagrams_change_nothing,
+    a_rough_path_costs_no_control_message,
     a_thousand_connections_leave_nothing_behind,
     path_stats_say_what_is_in_effect,
+    sessions_are_resumed_only_where_both_sides_ask_for_it,
+    no_session_outlives_its_trust_or_its_certificate,
 ];
 
 fn main() {
@@ -106,6 +115,24 @@ async fn pair(kind: TransportKind) -> (Connection, Connection) {
 async fn recv(receiver: &mut Receiver) -> Result<(Lane, Vec<u8>), CloseReason> {
     let message = timeout(PATIENCE, receiver.recv()).await.expect("a message or an end, in time");
     message.map(|(lane, bytes)| (lane, bytes.to_vec()))
+}
+
+/// A pair with a path between them that the test holds; `None` if the kind's own packets are the kernel's.
+async fn pair_over_a_path(kind: TransportKind, options: &Options) -> Option<(Path, Connection, Connection)> {
+    let server = serve(kind, options);
+    let addr = server.listener.local_addr();
+    if kind == TransportKind::MEMORY || raw_tcp(addr).await.is_some() {
+        return None;
+    }
+    let path = Path::to(addr).await;
+    let trust = server.identity.trust();
+    let connecting = kind.connect(path.addr(), "localhost", Some(&trust), options);
+    let (client, accepted) = tokio::join!(connecting, server.accept());
+    Some((path, client.expect("client handshake"), accepted))
+}
+
+fn done() -> Goodbye {
+    Goodbye::new(Goodbye::FIRST_APPLICATION_CODE, "done")
 }
 
 /// Polls a receiver until its connection ends, as every user of a connection must.
@@ -308,22 +335,23 @@ async fn a_silent_peer_is_given_up_after_the_idle_timeout(kind: TransportKind) {
     if kind == TransportKind::MEMORY {
         return; // Its peer cannot fall silent: it is here.
     }
-    // The server sends keep-alives far too seldom for what the client waits, and says nothing else.
-    let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
     let idle_timeout = Duration::from_millis(400);
     let impatient = Options { keep_alive: idle_timeout / 2, idle_timeout, ..Options::default() };
-    let server = serve(kind, &seldom);
-    let (client, accepted) = tokio::join!(server.connect(&impatient), server.accept());
-    let mut receiver = client.receiver;
-    if kind.capabilities().state_may_drop || raw_tcp(server.listener.local_addr()).await.is_none() {
-        // Over QUIC a keep-alive is answered by the stack, whatever its user does: only a dead peer is silent.
-        drop((accepted, receiver));
-        return;
-    }
     let start = std::time::Instant::now();
-    assert_eq!(recv(&mut receiver).await, Err(CloseReason::IdleTimeout(idle_timeout)));
+    let given_up = Err(CloseReason::IdleTimeout(idle_timeout));
+    if let Some((path, mut client, mut accepted)) = pair_over_a_path(kind, &impatient).await {
+        echo_works(&mut client, &mut accepted).await;
+        path.set(Weather::Dark);
+        let (ours, theirs) = tokio::join!(recv(&mut client.receiver), recv(&mut accepted.receiver));
+        assert_eq!((ours, theirs), (given_up.clone(), given_up));
+    } else {
+        // The kernel carries a stream, so the peer is silenced instead: it is not polled, and says nothing by itself.
+        let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
+        let server = serve(kind, &seldom);
+        let (mut client, _accepted) = tokio::join!(server.connect(&impatient), server.accept());
+        assert_eq!(recv(&mut client.receiver).await, given_up);
+    }
     assert!(start.elapsed() >= idle_timeout, "not before its time");
-    drop(accepted);
 }
 
 async fn messages_right_behind_the_handshake_arrive(kind: TransportKind) {
@@ -369,7 +397,7 @@ async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
     assert!(matches!(untrusted, Err(ConnectError::Untrusted(_))), "{untrusted:?}");
     let wrong_name = attempt("example.org", Some(server.identity.trust())).await;
     assert!(matches!(wrong_name, Err(ConnectError::Untrusted(_))), "{wrong_name:?}");
-    match attempt("localhost", Some(Trust::Pin(stranger.fingerprint()))).await {
+    match attempt("localhost", Some(Trust::pin(stranger.fingerprint()))).await {
         Err(ConnectError::PinMismatch { expected, presented }) => {
             assert_eq!(expected, stranger.fingerprint().to_string());
             assert_eq!(presented, server.identity.fingerprint().to_string());
@@ -381,7 +409,7 @@ async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
     server.identity.save_certificate(file.path()).expect("saved");
     assert!(attempt("127.0.0.1", Some(Trust::from_file(file.path()).expect("loaded"))).await.is_ok());
     let pin = server.identity.fingerprint().to_string().parse().expect("a fingerprint");
-    assert!(attempt("any.name", Some(Trust::Pin(pin))).await.is_ok(), "a pin needs no name");
+    assert!(attempt("any.name", Some(Trust::pin(pin))).await.is_ok(), "a pin needs no name");
 }
 
 async fn two_kinds_never_connect(kind: TransportKind) {
@@ -480,18 +508,67 @@ async fn half_closed_and_unfinished_input_ends_the_connection(kind: TransportKin
     }
 }
 
+async fn forged_datagrams_change_nothing(kind: TransportKind) {
+    let Some((path, mut client, mut accepted)) = pair_over_a_path(kind, &Options::default()).await else {
+        return; // Forging a segment of a stream is the kernel's to prevent.
+    };
+    let mut noise = 1u32;
+    for size in [0, 1, 2, 4, 5, 8, 9, 13, 45, 56, 300, 1200, 1473, 2000] {
+        for first in (0..=u8::MAX).step_by(3) {
+            let mut forged = vec![0; size];
+            forged.fill_with(|| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            });
+            if let Some(byte) = forged.first_mut() {
+                *byte = first;
+            }
+            path.forge(&forged).await;
+        }
+        echo_works(&mut client, &mut accepted).await;
+    }
+}
+
+async fn a_rough_path_costs_no_control_message(kind: TransportKind) {
+    const MESSAGES: usize = 60;
+    let options = Options { handshake_timeout: PATIENCE, ..Options::default() };
+    let Some((path, client, accepted)) = pair_over_a_path(kind, &options).await else {
+        return; // The kernel's TCP is tested elsewhere.
+    };
+    path.set(Weather::Rough);
+    let message = |number: usize| vec![number as u8; number * 37 % MAX_CONTROL_BYTES];
+    let finished = std::cell::Cell::new(0);
+    let talk = async |mut side: Connection| {
+        for number in 0..MESSAGES {
+            side.sender.send_control(&message(number)).expect("open");
+            side.sender.send_state(&[number as u8]).expect("open");
+            loop {
+                match recv(&mut side.receiver).await.expect("open") {
+                    (Lane::Control, bytes) => break assert_eq!(bytes, message(number), "message {number}"),
+                    (Lane::State, bytes) => assert_eq!(bytes.len(), 1),
+                }
+            }
+        }
+        // Who has all of it goes on driving, since what it sent may have to be sent again.
+        finished.update(|finished| finished + 1);
+        while finished.get() < 2 {
+            let _ = timeout(Duration::from_millis(10), side.receiver.recv()).await;
+        }
+    };
+    tokio::join!(talk(client), talk(accepted));
+}
+
 async fn a_thousand_connections_leave_nothing_behind(kind: TransportKind) {
     const CONNECTIONS: usize = 1_000;
     let server = serve(kind, &Options::default());
     let metrics = tokio::runtime::Handle::current().metrics();
-    let closing = || Goodbye::new(Goodbye::FIRST_APPLICATION_CODE, "done");
     let mut baseline = None;
     for number in 0..CONNECTIONS {
         let (client, mut accepted) = server.pair(&Options::default()).await;
         client.sender.send_control(b"one of a thousand").expect("open");
         recv(&mut accepted.receiver).await.expect("a message");
         // QUIC lingers for a few round trips after its close; nobody needs to wait in line for that.
-        tokio::spawn(client.receiver.close(closing()));
+        tokio::spawn(client.receiver.close(done()));
         recv(&mut accepted.receiver).await.expect_err("closed");
         if number == 0 {
             drop(accepted);
@@ -536,9 +613,13 @@ async fn path_stats_say_what_is_in_effect(kind: TransportKind) {
                 continue;
             }
             assert!(stats.rtt_us.is_some_and(|rtt| rtt > 0 && rtt < 1_000_000), "{stats:?}");
-            assert!(stats.congestion_window_bytes.is_some_and(|window| window > 1_000), "{stats:?}");
             assert!(stats.sent_bytes.is_some_and(|bytes| bytes > 10), "{stats:?}");
             assert!(stats.sent_packets.is_some_and(|packets| packets > 1), "{stats:?}");
+            if kind.capabilities().congestion != CongestionControl::AsAsked {
+                assert_eq!(stats.congestion, None, "it has none of those");
+                continue;
+            }
+            assert!(stats.congestion_window_bytes.is_some_and(|window| window > 1_000), "{stats:?}");
             let in_effect = stats.congestion.expect("read back");
             // An ordinary user may use only what the system allows; the promise is that we say what we got.
             let allowed = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_allowed_congestion_control");
@@ -547,4 +628,72 @@ async fn path_stats_say_what_is_in_effect(kind: TransportKind) {
             }
         }
     }
+}
+
+/// Connects with `trust` and says what the client and the server hold of the handshake.
+async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<bool>; 2] {
+    let (kind, addr) = (server.listener.kind(), server.listener.local_addr());
+    let connecting = async { kind.connect(addr, "localhost", Some(trust), options).await };
+    let (client, mut accepted) = tokio::join!(connecting, server.accept());
+    let mut client = client.expect("client handshake");
+    // What the server says comes behind its ticket.
+    echo_works(&mut client, &mut accepted).await;
+    [client.sender.resumed(), accepted.sender.resumed()]
+}
+
+async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: TransportKind) {
+    let encrypted = kind.capabilities().encrypted;
+    let both = |resumed: bool| [encrypted.then_some(resumed); 2];
+    let (off, on) = (Options::default(), Options { resumption: true, ..Options::default() });
+    for (server_options, client_options) in [(&off, &off), (&off, &on), (&on, &off), (&on, &on)] {
+        let server = serve(kind, server_options);
+        let trust = server.identity.trust();
+        let asked = server_options.resumption && client_options.resumption;
+        assert_eq!(resumed(&server, &trust, client_options).await, both(false), "the first is full");
+        // Each ticket is good once, and each connection brings the next one.
+        for _ in 0..3 {
+            assert_eq!(resumed(&server, &trust.clone(), client_options).await, both(asked));
+        }
+        assert_eq!(resumed(&server, &trust, &off).await, both(false), "not asked for any more");
+    }
+}
+
+async fn no_session_outlives_its_trust_or_its_certificate(kind: TransportKind) {
+    if !kind.capabilities().encrypted {
+        return;
+    }
+    let options = Options { resumption: true, ..Options::default() };
+    let server = serve(kind, &options);
+    let pin = server.identity.fingerprint();
+    let trust = Trust::pin(pin);
+    assert_eq!(resumed(&server, &trust, &options).await, [Some(false); 2]);
+    assert_eq!(resumed(&server, &trust, &options).await, [Some(true); 2]);
+    assert_eq!(resumed(&server, &Trust::pin(pin), &options).await, [Some(false); 2], "a new trust has none");
+
+    // The server with the certificate that the pin is of, then another one in its place.
+    let other = serve(kind, &options);
+    let attempt = async |server: &Server, trust: &Trust| {
+        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
+        let connecting = kind.connect(server.listener.local_addr(), "localhost", Some(trust), &options);
+        tokio::join!(connecting, accepting).0
+    };
+    let other_pin = Trust::pin(other.identity.fingerprint());
+    for (server, trust) in [(&server, &other_pin), (&other, &trust)] {
+        for _ in 0..2 {
+            match attempt(server, trust).await {
+                Err(ConnectError::PinMismatch { presented, .. }) => {
+                    assert_eq!(presented, server.identity.fingerprint().to_string());
+                }
+                unexpected => panic!("{unexpected:?}"),
+            }
+        }
+    }
+    // Both at once, with one trust: each attempt is told of its own server.
+    let third = serve(kind, &options);
+    let (a, b) = tokio::join!(attempt(&other, &trust), attempt(&third, &trust));
+    for (result, server) in [(a, &other), (b, &third)] {
+        let Err(ConnectError::PinMismatch { presented, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(presented, server.identity.fingerprint().to_string());
+    }
+    assert!(attempt(&server, &trust).await.is_ok(), "the right one is still welcome");
 }

@@ -1,0 +1,363 @@
+//! Peers on UDP sockets: a client has a socket of its own, a server has one for all. Below `udp.rs` and `enet.rs`.
+//!
+//! Either way a connection gets an [`Outlet`] to send by, from any task and without waiting, and an [`Inlet`] to read
+//! from. On a server one task reads the socket and puts each datagram into its peer's inbox. What comes from a
+//! stranger is the [`Gate`]'s to judge: it answers without remembering anything, or lets in.
+//!
+//! A peer is its address: one that a NAT gives another port on the way is a stranger, and its connection times out.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::{Bytes, BytesMut};
+use socket2::{SockAddr, SockRef};
+use tokio::{
+    net::UdpSocket,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::AbortHandle,
+};
+
+use crate::PathStats;
+
+/// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
+pub(crate) const PACKET_BYTES: usize = 1200;
+/// Largest datagram that is read: what an Ethernet frame holds behind an IPv4 header. A larger one is nobody's of ours.
+const DATAGRAM_BYTES_MAX: usize = 1472;
+/// Datagrams that wait for one peer's task. As many small ones as Linux lets a socket of its own hold (208 KiB); when
+/// it is full the oldest goes, since the newest update is the one that counts.
+const INBOX_DATAGRAMS: usize = 256;
+/// What is read is cut from chunks of this size: a hundred moves or more for each allocation.
+const POOL_CHUNK_BYTES: usize = 16 * 1024;
+/// Peers that a server's socket tells apart: more than the game server takes, and as many as ENet's peer numbers can be.
+const PEERS_MAX: usize = 4096;
+/// Peers that knocked and are not connected yet; further knocks go unheard until one of them is. As TCP's backlog.
+const HALF_OPEN_MAX: usize = 1024;
+/// After the system refused to read, so that an error that stays does not take a whole processor.
+const READ_BACK_OFF: Duration = Duration::from_millis(10);
+const UDP_HEADER_BYTES: u64 = 8;
+
+/// Where one peer's datagrams go out, and what went in and out.
+pub(crate) struct Outlet {
+    socket: Arc<UdpSocket>,
+    remote: SocketAddr,
+    /// Where to, on a socket that has many peers; `None` on a connected one.
+    to: Option<SockAddr>,
+    sent: Count,
+    received: Count,
+}
+
+#[derive(Default)]
+struct Count {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Count {
+    fn add(&self, bytes: usize) {
+        self.packets.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+impl Outlet {
+    fn new(socket: Arc<UdpSocket>, remote: SocketAddr, to: Option<SockAddr>) -> Arc<Self> {
+        Arc::new(Self { socket, remote, to, sent: Count::default(), received: Count::default() })
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Sends one datagram; `false` if the system has no room for it now. Never waits.
+    ///
+    /// Any other refusal counts as a loss on the path: a route may come back, and an ICMP message that says "nobody
+    /// there" can be forged, so none of them may end a connection.
+    pub(crate) fn send(&self, datagram: &[u8]) -> bool {
+        // Straight to the system: what tokio remembers of readiness belongs to the task that reads.
+        let socket = SockRef::from(&*self.socket);
+        let outcome = match &self.to {
+            None => socket.send(datagram),
+            Some(to) => socket.send_to(datagram, to),
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(_) => {}
+            Ok(_) => self.sent.add(datagram.len()),
+        }
+        true
+    }
+
+    /// Bytes of datagrams sent so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent.bytes.load(Relaxed)
+    }
+
+    /// What was counted, headers included; the rest is the protocol's to fill in.
+    pub(crate) fn path_stats(&self) -> PathStats {
+        PathStats {
+            sent_packets: Some(self.sent.packets.load(Relaxed)),
+            received_packets: Some(self.received.packets.load(Relaxed)),
+            sent_bytes: Some(self.sent.bytes.load(Relaxed)),
+            received_bytes: Some(self.received.bytes.load(Relaxed)),
+            max_packet_bytes: Some(PACKET_BYTES as u64),
+            ..PathStats::default()
+        }
+        .with_headers(self.remote, UDP_HEADER_BYTES)
+    }
+}
+
+/// Where one peer's datagrams come in.
+pub(crate) struct Inlet {
+    outlet: Arc<Outlet>,
+    source: Source,
+}
+
+enum Source {
+    Own { pool: BytesMut },
+    Shared { inbox: Arc<Inbox>, hub: Arc<Running> },
+}
+
+#[derive(Default)]
+struct Inbox {
+    waiting: Mutex<VecDeque<Bytes>>,
+    reader: AtomicWaker,
+}
+
+impl Inbox {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, datagram: Bytes) {
+        let mut waiting = self.waiting();
+        if waiting.len() == INBOX_DATAGRAMS {
+            waiting.pop_front();
+        }
+        waiting.push_back(datagram);
+        drop(waiting);
+        self.reader.wake();
+    }
+}
+
+impl Inlet {
+    /// The next datagram. An error says only that something sent before did not arrive (nobody listens there): it
+    /// may be forged, and the next call goes on.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        // Whoever floods a peer with forged datagrams, which its protocol passes over, must not keep its task forever.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
+        let datagram = match &mut self.source {
+            Source::Own { pool } => ready!(poll_socket(&self.outlet.socket, pool, cx))?,
+            Source::Shared { inbox, .. } => {
+                let next = inbox.waiting().pop_front();
+                let next = next.or_else(|| {
+                    inbox.reader.register(cx.waker());
+                    inbox.waiting().pop_front()
+                });
+                match next {
+                    Some(datagram) => datagram,
+                    None => return Poll::Pending,
+                }
+            }
+        };
+        turn.made_progress();
+        self.outlet.received.add(datagram.len());
+        Poll::Ready(Ok(datagram))
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if let Source::Shared { hub, .. } = &self.source {
+            hub.routes().remove(&self.outlet.remote);
+        }
+    }
+}
+
+fn poll_socket(socket: &UdpSocket, pool: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    loop {
+        make_room(pool);
+        match socket.try_recv_buf(pool) {
+            Ok(_) => {
+                if let Some(datagram) = cut(pool) {
+                    return Poll::Ready(Ok(datagram));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(socket.poll_recv_ready(cx))?,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Room for the largest datagram and a byte more, which tells that one was larger.
+fn make_room(pool: &mut BytesMut) {
+    if pool.capacity() - pool.len() <= DATAGRAM_BYTES_MAX {
+        pool.reserve(POOL_CHUNK_BYTES);
+    }
+}
+
+/// The datagram just read; `None` if it was oversized.
+fn cut(pool: &mut BytesMut) -> Option<Bytes> {
+    let datagram = pool.split();
+    (datagram.len() <= DATAGRAM_BYTES_MAX).then(|| datagram.freeze())
+}
+
+/// A client's socket, for one peer.
+pub(crate) async fn connect(to: SocketAddr) -> io::Result<(Arc<Outlet>, Inlet)> {
+    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    // The kernel drops what comes from anybody else.
+    socket.connect(to).await?;
+    let outlet = Outlet::new(Arc::new(socket), to, None);
+    Ok((outlet.clone(), Inlet { outlet, source: Source::Own { pool: BytesMut::new() } }))
+}
+
+/// Judges what strangers send to a server. Whoever can send from a forged address reaches it, so it must neither
+/// remember nor answer with more bytes than it got.
+pub(crate) trait Gate: Send + 'static {
+    /// `true` lets the sender in, and the datagram becomes its first; what is left in `answer` goes back to it.
+    fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool;
+}
+
+/// A peer that was let in.
+pub(crate) struct Knock {
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) inlet: Inlet,
+    /// Its place among those not connected yet; to be held until the handshake is over.
+    pub(crate) half_open: OwnedSemaphorePermit,
+}
+
+/// A server's socket.
+pub(crate) struct Hub {
+    addr: SocketAddr,
+    knocks: tokio::sync::Mutex<mpsc::Receiver<Knock>>,
+    /// Dropped with the hub and all its inlets, and then the socket is closed.
+    _running: Arc<Running>,
+}
+
+/// The task that reads, for as long as anybody wants what it reads.
+struct Running {
+    socket: Arc<UdpSocket>,
+    routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
+    reader: AbortHandle,
+}
+
+impl Running {
+    fn routes(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<Inbox>>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Hub {
+    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate) -> io::Result<Self> {
+        Self::bind_bounded(addr, gate, HALF_OPEN_MAX)
+    }
+
+    fn bind_bounded(addr: SocketAddr, gate: impl Gate, half_open_max: usize) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let addr = socket.local_addr()?;
+        let (knock, knocks) = mpsc::channel(half_open_max);
+        let running = Arc::new_cyclic(|running| {
+            let reader = Reader {
+                socket: socket.clone(),
+                running: running.clone(),
+                gate,
+                knock,
+                half_open: Arc::new(Semaphore::new(half_open_max)),
+                answer: Vec::new(),
+            };
+            let reader = tokio::spawn(reader.run()).abort_handle();
+            Running { socket, routes: Mutex::default(), reader }
+        });
+        Ok(Self { addr, knocks: tokio::sync::Mutex::new(knocks), _running: running })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The next peer that was let in; cancel safe.
+    pub(crate) async fn next_knock(&self) -> io::Result<Knock> {
+        Ok(self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?)
+    }
+}
+
+struct Reader<G> {
+    socket: Arc<UdpSocket>,
+    running: Weak<Running>,
+    gate: G,
+    knock: mpsc::Sender<Knock>,
+    half_open: Arc<Semaphore>,
+    answer: Vec<u8>,
+}
+
+impl<G: Gate> Reader<G> {
+    async fn run(mut self) {
+        let mut pool = BytesMut::new();
+        loop {
+            make_room(&mut pool);
+            let Ok((_, from)) = self.socket.recv_buf_from(&mut pool).await else {
+                tokio::time::sleep(READ_BACK_OFF).await;
+                continue;
+            };
+            let Some(datagram) = cut(&mut pool) else { continue };
+            let Some(running) = self.running.upgrade() else { return };
+            let inbox = running.routes().get(&from).cloned();
+            match inbox {
+                Some(inbox) => inbox.push(datagram),
+                None => self.meet(running, from, datagram),
+            }
+        }
+    }
+
+    fn meet(&mut self, running: Arc<Running>, from: SocketAddr, datagram: Bytes) {
+        self.answer.clear();
+        let welcome = self.gate.meet(from, &datagram, &mut self.answer);
+        debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
+        if !self.answer.is_empty() {
+            let _ = SockRef::from(&*self.socket).send_to(&self.answer, &from.into()); // The stranger asks again.
+        }
+        if !welcome {
+            return;
+        }
+        // No room, nobody who accepts, no peer number left: unheard. The peer knocks again or gives up.
+        let Ok(half_open) = self.half_open.clone().try_acquire_owned() else { return };
+        let Ok(place) = self.knock.try_reserve() else { return };
+        let inbox = Arc::<Inbox>::default();
+        inbox.push(datagram);
+        let mut routes = running.routes();
+        if routes.len() >= PEERS_MAX {
+            return;
+        }
+        match routes.entry(from) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(route) => {
+                route.insert(inbox.clone());
+            }
+        }
+        drop(routes);
+        let outlet = Outlet::new(running.socket.clone(), from, Some(from.into()));
+        let inlet = Inlet { outlet: outlet.clone(), source: Source::Shared { inbox, hub: running } };
+        place.send(Knock { outlet, inlet, half_open });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,540 @@
+//! ENet, the protocol that games have used over UDP for twenty years, by `rusty_enet`. The only file that names it.
+//!
+//! *Control* is a reliable channel, *state* an unreliable sequenced one, where ENet drops what is older than what it
+//! has. ENet throttles by itself: where round trips grow it throws away a share of the unreliable packets, and
+//! [`PathStats::throttled_messages`] counts them.
+//!
+//! What is ours about it:
+//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Hub`] tells peers apart by
+//!   their addresses. ENet's own way, one host for all, walks every peer for each packet it sends.
+//! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins with the connection's random
+//!   number, which only those two know: without it, whoever forges a sender's address can end its connection with
+//!   one datagram, since all else that ENet asks for is two bits. A peer without checksum gets no answer.
+//! - ENet has no cookie: a forged *connect* costs a host (some 12 KB) until the handshake times out, and is answered a few
+//!   times. `HALF_OPEN_MAX` bounds them, and those that stand are not harmed.
+//! - A disconnect of ENet's carries one number. The goodbye's words go before it, on a third channel; a peer that has
+//!   only the two lanes' channels gets the number alone.
+//! - ENet looks at the time only when it is asked to. While something is unacknowledged that is every [`RESEND_TICK`],
+//!   otherwise every heartbeat.
+//! - Its clock counts milliseconds, and so do its round-trip times.
+//! - Unreliable messages have 16-bit numbers: every 65,536th goes as a reliable one and starts them again.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::{Bytes, BytesMut};
+use ring::rand::{SecureRandom, SystemRandom};
+use rusty_enet::{
+    EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, PeerState,
+    Socket, consts::PEER_DEFAULT_ROUND_TRIP_TIME, crc32,
+};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::{
+    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, FrameError, Goodbye,
+    Handshake, Identity, Lane, Listen, MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, PathStats, Target,
+    Transport, TransportKind,
+    connection::{RecvHalf, SendHalf},
+    datagram::{self, Gate, Hub, Inlet, Knock, Outlet, PACKET_BYTES},
+    frame,
+    heartbeat::Heartbeat,
+    outbox::CONTROL_QUEUE_BYTES,
+};
+
+/// The channels, by number. A peer has the first two at least.
+const CONTROL_CHANNEL: u8 = 0;
+const STATE_CHANNEL: u8 = 1;
+const GOODBYE_CHANNEL: u8 = 2;
+const CHANNELS: usize = 3;
+/// Each host has one peer.
+const PEER: PeerID = PeerID(0);
+/// Between looks at the clock while something is unacknowledged: ENet sends again after its round-trip time and four
+/// variations, which on a local network is as little as this.
+const RESEND_TICK: Duration = Duration::from_millis(5);
+/// The same during a handshake, which ENet sends again after half a second at first. Longer, since whoever forges
+/// addresses can have as many handshakes under way as are allowed.
+const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
+/// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
+const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
+/// Where an ENet clock starts, since it takes 0 for "never".
+const CLOCK_START: Duration = Duration::from_secs(1);
+
+pub(crate) const ENET: Enet = Enet;
+
+pub(crate) struct Enet;
+
+impl Transport for Enet {
+    fn name(&self) -> &'static str {
+        "enet"
+    }
+
+    fn summary(&self) -> &'static str {
+        "ENet over UDP, control on a reliable channel, state on an unreliable sequenced one"
+    }
+
+    fn default_port(&self) -> u16 {
+        4438
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            encrypted: false,
+            state_may_drop: true,
+            max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::Own,
+        }
+    }
+
+    fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly)?, options: options.clone() }))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        to: &'a Target<'a>,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        Box::pin(async move {
+            let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
+            let (outlet, inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let mut receiver = assemble(outlet, inlet, options).map_err(unreachable)?;
+            let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
+            (receiver.shared.core().host.connect((), CHANNELS, 0))
+                .map_err(|error| failed(error.to_string()))?;
+            poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
+            // The first round trip that a client can measure.
+            receiver.shared.core().host.peer_mut(PEER).ping();
+            receiver.into_connection(to.kind, options).map_err(failed)
+        })
+    }
+}
+
+/// Lets in who says *connect*, with a right checksum.
+struct ConnectsOnly;
+
+impl Gate for ConnectsOnly {
+    fn meet(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
+        /// Peer number with flags (2), sent time (2), checksum (4).
+        const HEADER_BYTES: usize = 8;
+        const CONNECT_BYTES: usize = 48;
+        /// No peer number yet, and the flag that says that there is a sent time.
+        const NO_PEER: [u8; 2] = [0x8f, 0xff];
+        /// The command, and the flag that wants it acknowledged.
+        const CONNECT: u8 = 2 | 0x80;
+        let Some((header, commands)) = datagram.split_first_chunk::<HEADER_BYTES>() else { return false };
+        let with_seed = [header[0], header[1], header[2], header[3], 0, 0, 0, 0];
+        commands.len() == CONNECT_BYTES
+            && header[..2] == NO_PEER
+            && commands[0] == CONNECT
+            && crc32(&[&with_seed, commands]).to_ne_bytes() == header[4..]
+    }
+}
+
+struct EnetListen {
+    hub: Hub,
+    options: Options,
+}
+
+impl Listen for EnetListen {
+    fn local_addr(&self) -> SocketAddr {
+        self.hub.local_addr()
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+        Box::pin(async move {
+            let Knock { outlet, inlet, half_open } = self.hub.next_knock().await?;
+            let (remote, options) = (outlet.remote(), self.options.clone());
+            let handshake: Handshake = Box::pin(async move {
+                let kind = TransportKind(&ENET);
+                let failed = |reason: String| ConnectError::Handshake { kind, reason };
+                let mut receiver =
+                    assemble(outlet, inlet, &options).map_err(|error| failed(error.to_string()))?;
+                poll_fn(|cx| receiver.poll_connected(cx, false))
+                    .await
+                    .map_err(|error| failed(error.to_string()))?;
+                drop(half_open);
+                receiver.into_connection(kind, &options).map_err(failed)
+            });
+            Ok((remote, handshake))
+        })
+    }
+}
+
+/// ENet's socket: sends by the outlet, reads what it was fed.
+struct Feed {
+    outlet: Arc<Outlet>,
+    /// One datagram at a time, so that all that it brought is handed up before the next one can change it.
+    datagram: Option<Bytes>,
+}
+
+impl Socket for Feed {
+    /// A host has one peer, and the inlet knows whose the datagrams are.
+    type Address = ();
+    type Error = Infallible;
+
+    fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
+        // Without room in the system it is lost, as ENet has it everywhere: state is superseded, control sent again.
+        self.outlet.send(datagram);
+        Ok(datagram.len())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8; MTU_MAX]) -> Result<Option<((), PacketReceived)>, Infallible> {
+        let Some(datagram) = self.datagram.take() else { return Ok(None) };
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        Ok(Some(((), PacketReceived::Complete(datagram.len()))))
+    }
+}
+
+/// A message that ENet holds; dropped when it is acknowledged, or was sent and needs no acknowledgement.
+struct Held {
+    message: Box<[u8]>,
+    bytes_held: Arc<AtomicUsize>,
+}
+
+impl Held {
+    fn packet(message: &[u8], kind: PacketKind, bytes_held: &Arc<AtomicUsize>) -> Packet {
+        bytes_held.fetch_add(message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
+        Packet::new(Box::new(Self { message: message.into(), bytes_held: bytes_held.clone() }), kind)
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.bytes_held.fetch_sub(self.message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
+    }
+}
+
+fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<EnetReceiver> {
+    let mut seed = [0; 4];
+    (SystemRandom::new().fill(&mut seed))
+        .map_err(|_| io::Error::other("the system has no random numbers"))?;
+    let start = Instant::now();
+    let settings = HostSettings {
+        peer_limit: 1,
+        channel_limit: CHANNELS,
+        checksum: Some(Box::new(crc32)),
+        time: Box::new(move || CLOCK_START + start.elapsed()),
+        // The number that the checksum begins with comes from it, and must not be guessed.
+        seed: Some(u32::from_ne_bytes(seed)),
+        ..HostSettings::default()
+    };
+    let mut host = Host::new(Feed { outlet: outlet.clone(), datagram: None }, settings)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let within_limits = (host.set_mtu(PACKET_BYTES as u16))
+        .and_then(|()| host.set_maximum_packet_size(PACKET_MAX_BYTES))
+        .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
+    within_limits.map_err(|error| io::Error::other(error.to_string()))?;
+    let core = Core { host, throttled_messages: 0, lost_packets: 0, lost_seen: 0 };
+    let shared = Arc::new(Shared {
+        outlet,
+        core: Mutex::new(core),
+        bytes_held: Arc::default(),
+        driver: AtomicWaker::new(),
+        ending: OnceLock::new(),
+    });
+    let tick = every(HANDSHAKE_TICK);
+    Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat: Heartbeat::new(options), tick })
+}
+
+fn every(period: Duration) -> Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+/// What both halves hold.
+struct Shared {
+    outlet: Arc<Outlet>,
+    core: Mutex<Core>,
+    /// Of messages that ENet has not got rid of, with overheads.
+    bytes_held: Arc<AtomicUsize>,
+    /// The task that polls the receiver, to be woken when something must be watched.
+    driver: AtomicWaker,
+    ending: OnceLock<CloseReason>,
+}
+
+struct Core {
+    host: Host<Feed>,
+    throttled_messages: u64,
+    lost_packets: u64,
+    /// ENet's own count of them, which starts again every ten seconds.
+    lost_seen: u32,
+}
+
+impl Core {
+    fn peer(&mut self) -> &mut Peer<Feed> {
+        self.host.peer_mut(PEER)
+    }
+
+    /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
+    fn service(&mut self) -> (Option<EventNoRef>, bool) {
+        // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
+        let heard_bytes = self.peer().incoming_data_total();
+        let event = match self.host.service() {
+            Ok(event) => event.map(rusty_enet::Event::no_ref),
+            Err(never) => match never {},
+        };
+        let heard = self.peer().incoming_data_total() > heard_bytes;
+        let lost = self.peer().packets_lost();
+        self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
+        self.lost_seen = lost;
+        (event, heard)
+    }
+}
+
+impl Shared {
+    /// The lock is held for some memory copies and system calls that do not wait, never across an await.
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), CloseReason> {
+        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let first = self.ending.set(reason.clone()).is_ok();
+        if first && let Some(goodbye) = reason.goodbye() {
+            let mut core = self.core();
+            if core.peer().channel_count() > usize::from(GOODBYE_CHANNEL) {
+                let words = frame::encode_goodbye(&goodbye);
+                let packet = Held::packet(&words, PacketKind::Reliable, &self.bytes_held);
+                let _ = core.peer().send(GOODBYE_CHANNEL, &packet); // Refused if the peer is gone.
+            } else {
+                core.peer().disconnect_later(goodbye.code);
+            }
+            core.host.flush();
+        }
+        if first {
+            self.driver.wake();
+        }
+        self.ending.get().cloned().unwrap_or(reason)
+    }
+
+    /// Hands a message to ENet, which sends it at once.
+    fn send(&self, core: &mut Core, channel: u8, message: &[u8], kind: PacketKind) {
+        let packet = Held::packet(message, kind, &self.bytes_held);
+        // Refused only if the peer is gone, which the receiver's task finds out.
+        let _ = core.peer().send(channel, &packet);
+        drop(packet);
+        core.host.flush();
+    }
+}
+
+impl SendHalf for Shared {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.check_open()?;
+        let waiting = self.bytes_held.load(Relaxed);
+        if waiting + message.len() > CONTROL_QUEUE_BYTES {
+            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+        }
+        self.send(&mut self.core(), CONTROL_CHANNEL, message, PacketKind::Reliable);
+        self.driver.wake(); // It must watch for the acknowledgement.
+        Ok(())
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let mut core = self.core();
+        let sent_bytes = self.outlet.sent_bytes();
+        self.send(&mut core, STATE_CHANNEL, message, PacketKind::AlwaysUnreliable { sequenced: true });
+        // ENet does not say so; but what it did not throw away has left.
+        if self.outlet.sent_bytes() - sent_bytes < message.len() as u64 {
+            core.throttled_messages += 1;
+        }
+        drop(core);
+        if self.bytes_held.load(Relaxed) > 0 {
+            self.driver.wake(); // One in 65,536 must be watched like control.
+        }
+        Ok(0)
+    }
+
+    fn close(&self, goodbye: Goodbye) {
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        let mut core = self.core();
+        let rtt = core.peer().round_trip_time();
+        let measured = rtt != Duration::from_millis(PEER_DEFAULT_ROUND_TRIP_TIME.into());
+        PathStats {
+            rtt_us: measured.then(|| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            lost_packets: Some(core.lost_packets),
+            throttled_messages: Some(core.throttled_messages),
+            max_packet_bytes: Some(core.peer().mtu().into()),
+            ..self.outlet.path_stats()
+        }
+    }
+}
+
+struct EnetReceiver {
+    shared: Arc<Shared>,
+    inlet: Inlet,
+    /// What messages are cut from.
+    pool: BytesMut,
+    heartbeat: Heartbeat,
+    tick: Interval,
+}
+
+impl EnetReceiver {
+    /// Drives ENet until it has an event. `always_tick` where something is unacknowledged that is no message.
+    fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<Result<EventNoRef, io::Error>> {
+        loop {
+            let mut core = self.shared.core();
+            let fed = core.host.socket().datagram.is_some();
+            let (event, heard) = core.service();
+            drop(core);
+            if heard {
+                self.heartbeat.heard();
+            }
+            match event {
+                // Nothing was fed: it was ENet that gave up.
+                Some(EventNoRef::Disconnect { .. }) if !fed => {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Some(event) => return Poll::Ready(Ok(event)),
+                None => {}
+            }
+            if let Poll::Ready(datagram) = self.inlet.poll_recv(cx) {
+                self.shared.core().host.socket_mut().datagram = Some(datagram?);
+                continue;
+            }
+            let watch = always_tick || self.shared.bytes_held.load(Relaxed) > 0;
+            if !watch || self.tick.poll_tick(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Through the handshake. A refusal from the path counts only for a client that hopes for an answer.
+    fn poll_connected(&mut self, cx: &mut Context<'_>, client: bool) -> Poll<io::Result<()>> {
+        loop {
+            match ready!(self.poll_event(cx, true)) {
+                Ok(EventNoRef::Connect { .. }) => return Poll::Ready(Ok(())),
+                Ok(EventNoRef::Disconnect { .. }) => {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
+                }
+                Ok(EventNoRef::Receive { .. }) => {}
+                Err(error) if client || error.kind() == io::ErrorKind::TimedOut => {
+                    return Poll::Ready(Err(error));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn into_connection(mut self, kind: TransportKind, options: &Options) -> Result<Connection, String> {
+        let mut core = self.shared.core();
+        let peer = core.peer();
+        let channels = peer.channel_count();
+        if channels <= usize::from(STATE_CHANNEL) {
+            peer.disconnect_now(Goodbye::BAD_FRAME);
+            return Err(format!("the peer asks for {channels} channel, and the two lanes need one each"));
+        }
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
+        peer.set_ping_interval(millis(options.keep_alive));
+        // Our heartbeat is first; ENet's own timeout is for a peer that talks and never acknowledges.
+        let give_up = millis(options.idle_timeout * 2);
+        peer.set_timeout(0, give_up, give_up);
+        core.host.flush();
+        drop(core);
+        self.tick = every(RESEND_TICK);
+        let remote = self.shared.outlet.remote();
+        Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        loop {
+            let event = match self.poll_event(cx, false) {
+                Poll::Ready(event) => event,
+                Poll::Pending => {
+                    ready!(self.heartbeat.poll_beat(cx))?;
+                    continue; // ENet's turn to send its ping.
+                }
+            };
+            return Poll::Ready(match event {
+                Ok(EventNoRef::Receive { channel_id, packet, .. }) => self.on_packet(channel_id, &packet),
+                Ok(EventNoRef::Disconnect { data, .. }) => {
+                    Err(CloseReason::Peer(Goodbye::new(data, "the peer disconnected")))
+                }
+                Ok(EventNoRef::Connect { .. }) => continue,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    Err(CloseReason::Transport("the peer acknowledges nothing".into()))
+                }
+                Err(_) => continue, // From the path, and perhaps forged.
+            });
+        }
+    }
+
+    fn on_packet(&mut self, channel: u8, packet: &Packet) -> Result<(Lane, Bytes), CloseReason> {
+        self.pool.extend_from_slice(packet.data());
+        let message = self.pool.split().freeze();
+        let lane = match channel {
+            CONTROL_CHANNEL => Lane::Control,
+            STATE_CHANNEL => Lane::State,
+            _ => {
+                // The number is for ENet's sake: the peer waits for our side of it.
+                let goodbye = frame::decode_goodbye(message)?;
+                self.shared.core().peer().disconnect_now(goodbye.code);
+                return Err(CloseReason::Peer(goodbye));
+            }
+        };
+        let (size, max) = (message.len(), lane.max_bytes());
+        if size > max { Err(FrameError::TooLong { size, max }.into()) } else { Ok((lane, message)) }
+    }
+}
+
+impl RecvHalf for EnetReceiver {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        self.shared.driver.register(cx.waker());
+        self.shared.check_open()?;
+        let message = ready!(self.poll_message(cx));
+        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    }
+
+    /// Until the peer has disconnected in answer; lost goodbyes are ENet's to send again.
+    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let said = self.shared.ending.get().is_some_and(|reason| reason.goodbye().is_some());
+        Box::pin(poll_fn(move |cx| {
+            loop {
+                if !said || self.shared.core().peer().state() == PeerState::Disconnected {
+                    return Poll::Ready(());
+                }
+                match ready!(self.poll_event(cx, true)) {
+                    Ok(EventNoRef::Disconnect { .. }) => return Poll::Ready(()),
+                    Ok(EventNoRef::Receive { channel_id: GOODBYE_CHANNEL, .. }) => return Poll::Ready(()),
+                    _ => {}
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for EnetReceiver {
+    fn drop(&mut self) {
+        let gone = Goodbye::new(Goodbye::GONE, "the program dropped the connection");
+        let reason = self.shared.end(CloseReason::Local(gone));
+        // At once and once, for a peer that did not get the words.
+        let code = reason.goodbye().map_or(Goodbye::GONE, |goodbye| goodbye.code);
+        self.shared.core().peer().disconnect_now(code);
+    }
+}

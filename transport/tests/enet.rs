@@ -1,0 +1,148 @@
+//! ENet's own library in C against ours: `enet_peer.c`, compiled here, talks to a listener on both channels.
+//!
+//! Needs a C compiler and the library (`apt-get install libenet-dev`). Without them the tests say so and pass, unless
+//! `NETDUEL_ENET_REQUIRED=1` says that they must run.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use netduel_transport::{
+    CloseReason, Connection, Goodbye, Identity, Lane, Listener, MAX_CONTROL_BYTES, Options, TransportKind,
+};
+use tokio::time::timeout;
+
+/// No single wait needs nearly as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The compiled peer; `None`, and a line that says why, where it cannot be had.
+fn peer() -> Option<&'static PathBuf> {
+    static PEER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let peer = PEER.get_or_init(|| {
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("enet_peer");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/enet_peer.c");
+        let compiled = Command::new("cc")
+            .args(["-std=c11", "-Wall", "-Wextra", "-o"])
+            .arg(&program)
+            .args([source, "-lenet"])
+            .output()
+            .map_err(|error| format!("no C compiler `cc` ({error})"))?;
+        if compiled.status.success() {
+            return Ok(program);
+        }
+        let said = String::from_utf8_lossy(&compiled.stderr).into_owned();
+        assert!(!said.contains("enet_peer.c") || said.contains("enet/enet.h"), "it must compile: {said}");
+        Err(format!("ENet's library is missing (apt-get install libenet-dev): {said}"))
+    });
+    match peer {
+        Ok(program) => Some(program),
+        Err(reason) => {
+            let required = std::env::var_os("NETDUEL_ENET_REQUIRED").is_some_and(|value| value == "1");
+            assert!(!required, "NETDUEL_ENET_REQUIRED is set, and {reason}");
+            eprintln!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+fn listen() -> Listener {
+    let kind: TransportKind = "enet".parse().expect("a kind");
+    let identity = Identity::generate(&["localhost".into()]).expect("identity");
+    kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
+}
+
+/// Runs the peer against `listener`: channels, checksum, the number it leaves with.
+async fn run(peer: &PathBuf, listener: &Listener, arguments: [&str; 3]) -> (String, Output) {
+    let mut command = Command::new(peer);
+    command.arg(listener.local_addr().port().to_string()).args(arguments);
+    let output =
+        tokio::task::spawn_blocking(move || command.output().expect("runs")).await.expect("no panic");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output)
+}
+
+async fn recv(connection: &mut Connection) -> Result<(Lane, Vec<u8>), CloseReason> {
+    let message = timeout(PATIENCE, connection.receiver.recv()).await.expect("a message or an end, in time");
+    message.map(|(lane, bytes)| (lane, bytes.to_vec()))
+}
+
+/// Reads what the peer sends, in any order of lanes, and answers with as much.
+async fn exchange(listener: &Listener) -> Connection {
+    let mut connection = listener.accept().await.expect("accept").finish().await.expect("connected");
+    let mut control = Vec::new();
+    let mut state = Vec::new();
+    while control.len() < 2 || state.is_empty() {
+        match recv(&mut connection).await.expect("open") {
+            (Lane::Control, message) => control.push(message),
+            (Lane::State, message) => state.push(message),
+        }
+    }
+    let large: Vec<u8> = (0..MAX_CONTROL_BYTES).map(|place| (place * 7) as u8).collect();
+    assert_eq!(control, [b"control from C".to_vec(), large.clone()]);
+    assert_eq!(state, [b"state from C"]);
+    connection.sender.send_control(b"control from Rust").expect("open");
+    connection.sender.send_control(&large).expect("open");
+    connection.sender.send_state(b"state from Rust").expect("open");
+    connection
+}
+
+fn line(channel: u8, message: &[u8]) -> String {
+    let sum: u64 = message.iter().copied().map(u64::from).sum();
+    format!("channel {channel}: {} bytes, sum {sum}", message.len())
+}
+
+#[tokio::test]
+async fn the_c_library_exchanges_messages_on_both_channels() {
+    let Some(peer) = peer() else { return };
+    let listener = listen();
+    let large: Vec<u8> = (0..MAX_CONTROL_BYTES).map(|place| (place * 7) as u8).collect();
+    let expected =
+        [line(0, b"control from Rust"), line(0, &large), line(1, b"state from Rust"), "connected".into()];
+    for leaves in [0u32, 777] {
+        let code = leaves.to_string();
+        let arguments = ["2", "1", code.as_str()];
+        let talk = async {
+            let mut connection = exchange(&listener).await;
+            if leaves == 0 {
+                // Goes out once all before it has arrived.
+                connection.receiver.close(Goodbye::new(1234, "words that ENet has no room for")).await;
+                return;
+            }
+            match recv(&mut connection).await {
+                Err(CloseReason::Peer(goodbye)) => assert_eq!(goodbye.code, leaves),
+                other => panic!("{other:?}"),
+            }
+            // The number it leaves with comes back to it by its own acknowledgement alone.
+        };
+        let ((said, output), ()) = tokio::join!(run(peer, &listener, arguments), talk);
+        assert!(output.status.success(), "{said}");
+        for expected in &expected {
+            assert!(said.lines().any(|line| line == expected), "no '{expected}' in:\n{said}");
+        }
+        let last = if leaves == 0 { "disconnected: 1234" } else { "disconnected: 0" };
+        assert_eq!(said.lines().last(), Some(last), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_channel_for_each_lane_is_refused() {
+    let Some(peer) = peer() else { return };
+    let listener = listen();
+    let refuse = async { listener.accept().await.expect("accept").finish().await };
+    let ((said, _), refused) = tokio::join!(run(peer, &listener, ["1", "1", "0"]), refuse);
+    let refused = refused.expect_err("one channel cannot carry two lanes").to_string();
+    assert!(refused.contains("asks for 1 channel"), "{refused}");
+    assert!(said.contains("disconnected: "), "{said}");
+}
+
+#[tokio::test]
+async fn who_has_no_checksum_is_not_heard() {
+    let Some(peer) = peer() else { return };
+    let listener = listen();
+    tokio::select! {
+        (said, _) = run(peer, &listener, ["2", "0", "0"]) => assert_eq!(said, "no answer\n"),
+        _ = listener.accept() => panic!("it must not be let in"),
+    }
+}

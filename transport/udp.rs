@@ -1,0 +1,451 @@
+//! Plain datagrams with the least that the two lanes need: the floor that every other kind is measured against.
+//!
+//! *State* leaves at once as a datagram of its own, numbered; the receiver drops what is older than what it has.
+//! *Control* is one byte stream of frames, cut into segments by `control.rs` and sent again until acknowledged.
+//! There is no encryption and no congestion control, so it is no choice for a game on the internet.
+//!
+//! Every datagram (`wire.rs`) bears the connection's token, the client's random number: whoever cannot see the traffic
+//! must guess it, as with TCP's sequence numbers.
+//!
+//! **Handshake.** *Hello* is answered by a *challenge*: the server's time and a MAC of it, of the client's address and
+//! of the token, under a key of the listener's own. Nothing is remembered. Only a *join* that brings the challenge back
+//! makes a connection, so a forged source address costs the server no memory, and gets no more bytes than it sent.
+
+mod control;
+mod handshake;
+mod wire;
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::{Buf, Bytes};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::{Instant, Sleep};
+
+use crate::{
+    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, FrameError, Goodbye,
+    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
+    connection::{LINGER, RecvHalf, SendHalf},
+    datagram::{self, Hub, Inlet, Knock, Outlet},
+    frame::{self, FrameKind, FrameReader},
+    heartbeat::Heartbeat,
+};
+use control::{ControlOut, Rtt, SEGMENT_BYTES};
+use handshake::{Challenger, knock};
+use wire::{Token, Type, parse, write_header};
+
+/// Between the goodbyes of a side that waits for them to arrive: a few of them fit into [`LINGER`].
+const GOODBYE_INTERVAL: Duration = Duration::from_millis(100);
+/// Until what the system had no room for is tried again: some packets' time on a slow link.
+const ROOM_INTERVAL: Duration = Duration::from_millis(2);
+
+pub(crate) const UDP: Udp = Udp;
+
+pub(crate) struct Udp;
+
+impl Transport for Udp {
+    fn name(&self) -> &'static str {
+        "udp"
+    }
+
+    fn summary(&self) -> &'static str {
+        "plain UDP with the least that two lanes need: the floor, not a choice"
+    }
+
+    fn default_port(&self) -> u16 {
+        4439
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            encrypted: false,
+            state_may_drop: true,
+            max_state_bytes: MAX_STATE_BYTES,
+            congestion: CongestionControl::None,
+        }
+    }
+
+    fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+        let gate = Arc::new(Challenger::new()?);
+        let hub = Hub::bind(addr, gate.clone())?;
+        Ok(Box::new(UdpListen { hub, gate, options: options.clone() }))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        to: &'a Target<'a>,
+        options: &'a Options,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        Box::pin(async move {
+            let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
+            let (outlet, mut inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let mut token = Token::default();
+            SystemRandom::new()
+                .fill(&mut token)
+                .map_err(|_| unreachable(io::Error::other("the system has no random numbers")))?;
+            let rtt = knock(&outlet, &mut inlet, token).await.map_err(unreachable)?;
+            Ok(assemble(outlet, inlet, token, rtt, options))
+        })
+    }
+}
+
+struct UdpListen {
+    hub: Hub,
+    gate: Arc<Challenger>,
+    options: Options,
+}
+
+impl Listen for UdpListen {
+    fn local_addr(&self) -> SocketAddr {
+        self.hub.local_addr()
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+        Box::pin(async move {
+            let Knock { outlet, mut inlet, half_open } = self.hub.next_knock().await?;
+            let (remote, gate, options) = (outlet.remote(), self.gate.clone(), self.options.clone());
+            let handshake: Handshake = Box::pin(async move {
+                let broken = |reason: String| ConnectError::Handshake { kind: TransportKind(&UDP), reason };
+                let join =
+                    poll_fn(|cx| inlet.poll_recv(cx)).await.map_err(|error| broken(error.to_string()))?;
+                // The gate looked at it; only a join older than the newest few hundred datagrams is gone from here.
+                let Some((Type::Join, token, body)) = parse(&join) else {
+                    return Err(broken("its join was overtaken".into()));
+                };
+                let mut rtt = Rtt::default();
+                if let Some(age_us) = gate.age_us(remote, token, &body, gate.now_us()) {
+                    rtt.measured(Duration::from_micros(age_us));
+                }
+                let connection = assemble(outlet.clone(), inlet, token, rtt, &options);
+                let mut welcome = Vec::new();
+                write_header(&mut welcome, Type::Welcome, token);
+                outlet.send(&welcome);
+                drop(half_open);
+                Ok(connection)
+            });
+            Ok((remote, handshake))
+        })
+    }
+}
+
+fn assemble(outlet: Arc<Outlet>, inlet: Inlet, token: Token, rtt: Rtt, options: &Options) -> Connection {
+    let remote = outlet.remote();
+    let shared = Arc::new(Shared {
+        outlet,
+        token,
+        out: Mutex::new(Out {
+            control: ControlOut::new(rtt),
+            update: Vec::new(),
+            number: 0,
+            datagram: Vec::new(),
+            wrote: false,
+        }),
+        driver: AtomicWaker::new(),
+        ending: OnceLock::new(),
+    });
+    let receiver = UdpReceiver {
+        shared: shared.clone(),
+        inlet,
+        arrived: 0,
+        frames: FrameReader::new(options.read_deadline),
+        newest: None,
+        heartbeat: Heartbeat::new(options),
+        timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
+    };
+    Connection::new(TransportKind(&UDP), remote, shared, Box::new(receiver))
+}
+
+/// What both halves hold.
+struct Shared {
+    outlet: Arc<Outlet>,
+    token: Token,
+    out: Mutex<Out>,
+    /// The task that polls the receiver, to be woken when something must be sent again.
+    driver: AtomicWaker,
+    ending: OnceLock<CloseReason>,
+}
+
+struct Out {
+    control: ControlOut,
+    /// The newest update as a datagram, if the system had no room for it; empty otherwise.
+    update: Vec<u8>,
+    /// Of the update sent last; it wraps.
+    number: u16,
+    /// Where datagrams are put together; kept, so that the steady state allocates nothing.
+    datagram: Vec<u8>,
+    /// Something went out since the last beat, so no keep-alive is due.
+    wrote: bool,
+}
+
+impl Shared {
+    /// The lock is held for a memory copy and a system call that does not wait, never across an await.
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), CloseReason> {
+        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let first = self.ending.set(reason.clone()).is_ok();
+        if first {
+            self.say_goodbye();
+            self.driver.wake();
+        }
+        self.ending.get().cloned().unwrap_or(reason)
+    }
+
+    /// Tells the peer why this side ended the connection, if it did.
+    fn say_goodbye(&self) {
+        if let Some(goodbye) = self.ending.get().and_then(CloseReason::goodbye) {
+            self.send(&mut self.out(), Type::Close, &frame::encode_goodbye(&goodbye));
+        }
+    }
+
+    /// Sends a datagram that nothing is lost with if it is lost.
+    fn send(&self, out: &mut Out, kind: Type, body: &[u8]) {
+        write_header(&mut out.datagram, kind, self.token);
+        out.datagram.extend_from_slice(body);
+        out.wrote |= self.outlet.send(&out.datagram);
+    }
+
+    /// Sends what is due and what waited for room. Returns when there is something to do again.
+    fn flush(&self, out: &mut Out, now: Instant) -> Option<Instant> {
+        let mut room = true;
+        while room && let Some((place, segment)) = out.control.due(now) {
+            write_header(&mut out.datagram, Type::Control, self.token);
+            out.datagram.extend_from_slice(&place.to_be_bytes());
+            out.datagram.extend_from_slice(segment);
+            let bytes = segment.len();
+            room = self.outlet.send(&out.datagram);
+            if room {
+                out.wrote = true;
+                out.control.sent(bytes, now);
+            }
+        }
+        if room && !out.update.is_empty() {
+            room = self.outlet.send(&out.update);
+            if room {
+                out.wrote = true;
+                out.update.clear();
+            }
+        }
+        if room { out.control.resend_at() } else { Some(now + ROOM_INTERVAL) }
+    }
+}
+
+impl SendHalf for Shared {
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        if let Err(waiting) = out.control.push(FrameKind::Control, message) {
+            drop(out);
+            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+        }
+        self.flush(&mut out, Instant::now());
+        drop(out);
+        self.driver.wake(); // It must know when to send again.
+        Ok(())
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        let out = &mut *out;
+        let replaced = usize::from(!out.update.is_empty());
+        out.number = out.number.wrapping_add(1);
+        write_header(&mut out.update, Type::State, self.token);
+        out.update.extend_from_slice(&out.number.to_be_bytes());
+        out.update.extend_from_slice(message);
+        if self.outlet.send(&out.update) {
+            out.wrote = true;
+            out.update.clear();
+        } else {
+            self.driver.wake();
+        }
+        Ok(replaced)
+    }
+
+    fn close(&self, goodbye: Goodbye) {
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        let out = self.out();
+        let micros = |time: Duration| u64::try_from(time.as_micros()).ok();
+        PathStats {
+            rtt_us: out.control.rtt().smoothed().and_then(micros),
+            min_rtt_us: out.control.rtt().lowest().and_then(micros),
+            retransmitted_packets: Some(out.control.resent()),
+            ..self.outlet.path_stats()
+        }
+    }
+}
+
+struct UdpReceiver {
+    shared: Arc<Shared>,
+    inlet: Inlet,
+    /// Up to where the control stream arrived.
+    arrived: u32,
+    frames: FrameReader,
+    /// The number of the newest update that arrived.
+    newest: Option<u16>,
+    heartbeat: Heartbeat,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl UdpReceiver {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        loop {
+            if let Some((kind, payload)) = self.frames.next()? {
+                match kind {
+                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
+                    _ => return Poll::Ready(Err(FrameError::Misplaced("state or close").into())),
+                }
+            }
+            while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+                beat?;
+                let mut out = self.shared.out();
+                let wrote = std::mem::take(&mut out.wrote);
+                if self.heartbeat.keep_alive_due(wrote) {
+                    self.shared.send(&mut out, Type::KeepAlive, &[]);
+                }
+            }
+            self.poll_flush(cx);
+            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
+            if let Some(update) = self.on_datagram(&datagram)? {
+                return Poll::Ready(Ok((Lane::State, update)));
+            }
+        }
+    }
+
+    /// Sends what is due, and sees to it that this task is polled when more is.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let at = {
+                let mut out = self.shared.out();
+                if out.control.is_empty() && out.update.is_empty() {
+                    return;
+                }
+                self.shared.flush(&mut out, Instant::now())
+            };
+            let Some(at) = at else { return };
+            if self.timer.deadline() != at {
+                self.timer.as_mut().reset(at);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// Returns an update, if it brought one that is newer than what was.
+    fn on_datagram(&mut self, datagram: &Bytes) -> Result<Option<Bytes>, CloseReason> {
+        let Some((kind, token, mut body)) = parse(datagram) else { return Ok(None) };
+        if token != self.shared.token {
+            return Ok(None);
+        }
+        self.heartbeat.heard();
+        let size = body.len();
+        match kind {
+            Type::State if size > 2 + MAX_STATE_BYTES => {
+                return Err(FrameError::TooLong { size: size - 2, max: MAX_STATE_BYTES }.into());
+            }
+            Type::State if size >= 2 => {
+                let number = body.get_u16();
+                if self.newest.is_none_or(|newest| is_newer(number, newest)) {
+                    self.newest = Some(number);
+                    return Ok(Some(body));
+                }
+            }
+            Type::Control if (4..=4 + SEGMENT_BYTES).contains(&size) => {
+                let behind = self.arrived.wrapping_sub(body.get_u32()) as usize;
+                // What was cut anew when it was sent again may begin before what is missing. A gap is left to be resent.
+                if behind < body.len() {
+                    body.advance(behind);
+                    self.frames.buffer().extend_from_slice(&body);
+                    self.arrived = self.arrived.wrapping_add(body.len() as u32);
+                }
+                self.shared.send(&mut self.shared.out(), Type::Acknowledge, &self.arrived.to_be_bytes());
+            }
+            Type::Acknowledge if size == 4 => {
+                self.shared.out().control.acknowledged(body.get_u32(), Instant::now());
+            }
+            Type::Join => self.shared.send(&mut self.shared.out(), Type::Welcome, &[]), // The first was lost.
+            Type::Close => {
+                self.shared.send(&mut self.shared.out(), Type::Closed, &[]);
+                return Err(CloseReason::Peer(frame::decode_goodbye(body)?));
+            }
+            // Said by a side that has forgotten us.
+            Type::Closed => return Err(CloseReason::Vanished),
+            Type::Hello | Type::Challenge | Type::Welcome | Type::KeepAlive => {}
+            Type::State | Type::Control | Type::Acknowledge => {
+                return Err(FrameError::Misplaced("mis-sized").into());
+            }
+        }
+        Ok(None)
+    }
+
+    /// The peer has the goodbye, or says its own.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
+            match parse(&datagram) {
+                Some((Type::Closed | Type::Close, token, _)) if token == self.shared.token => {
+                    return Poll::Ready(());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Numbers wrap: newer is what lies less than half of all numbers ahead.
+fn is_newer(number: u16, than: u16) -> bool {
+    (1..1 << 15).contains(&number.wrapping_sub(than))
+}
+
+impl RecvHalf for UdpReceiver {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        self.shared.driver.register(cx.waker());
+        self.shared.check_open()?;
+        let message = ready!(self.poll_message(cx));
+        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    }
+
+    /// Says it until the peer says that it heard, or lingers no longer.
+    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if self.shared.ending.get().is_none_or(|reason| reason.goodbye().is_none()) {
+                return;
+            }
+            let until = Instant::now() + LINGER;
+            while Instant::now() < until {
+                let closed = pin!(poll_fn(|cx| self.poll_closed(cx)));
+                if tokio::time::timeout(GOODBYE_INTERVAL, closed).await.is_ok() {
+                    return;
+                }
+                self.shared.say_goodbye();
+            }
+        })
+    }
+}
+
+impl Drop for UdpReceiver {
+    fn drop(&mut self) {
+        self.shared
+            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
+    }
+}

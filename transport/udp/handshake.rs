@@ -1,0 +1,206 @@
+//! How two sides of the `udp` kind meet: hello, challenge, join, welcome. `udp.rs` says why.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ring::{hmac, rand::SystemRandom};
+use tokio::time::Instant;
+
+use super::{
+    control::Rtt,
+    wire::{HEADER_BYTES, Token, Type, parse, write_header},
+};
+use crate::datagram::{Gate, Inlet, Outlet};
+
+/// Between a client's first knocks; doubled each time up to [`KNOCK_INTERVAL_MAX`].
+const KNOCK_INTERVAL: Duration = Duration::from_millis(100);
+const KNOCK_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// How long a challenge can be answered: twice as long as a handshake may take by default.
+const CHALLENGE_LIFETIME_US: u64 = 10_000_000;
+/// When it was made, in µs of the listener's clock, and the MAC.
+const CHALLENGE_BYTES: usize = 8 + 32;
+/// Says what is spoken, and in which version.
+const PROTOCOL: &[u8] = b"netduel-udp/1";
+
+/// A client's handshake. Ends connected or with the system's refusal; the deadline is the caller's.
+pub(super) async fn knock(outlet: &Outlet, inlet: &mut Inlet, token: Token) -> io::Result<Rtt> {
+    let mut rtt = Rtt::default();
+    let mut interval = KNOCK_INTERVAL;
+    let mut knock = Vec::new();
+    write_header(&mut knock, Type::Hello, token);
+    knock.extend_from_slice(PROTOCOL);
+    knock.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
+    loop {
+        outlet.send(&knock);
+        let sent = Instant::now();
+        let answer = tokio::time::timeout(interval, async {
+            loop {
+                let datagram = poll_fn(|cx| inlet.poll_recv(cx)).await?;
+                match parse(&datagram) {
+                    Some((kind, theirs, body)) if theirs == token => return Ok::<_, io::Error>((kind, body)),
+                    _ => {}
+                }
+            }
+        });
+        match answer.await {
+            // Lost, on the way there or back.
+            Err(_) => interval = (interval * 2).min(KNOCK_INTERVAL_MAX),
+            Ok(answer) => match answer? {
+                (Type::Challenge, challenge) if challenge.len() == CHALLENGE_BYTES => {
+                    if interval == KNOCK_INTERVAL {
+                        rtt.measured(sent.elapsed());
+                    }
+                    write_header(&mut knock, Type::Join, token);
+                    knock.extend_from_slice(&challenge);
+                }
+                // Anything else with our token can only come behind a welcome that was lost or overtaken.
+                (Type::Hello | Type::Challenge | Type::Join, _) => {}
+                (Type::Close | Type::Closed, _) => return Err(io::ErrorKind::ConnectionRefused.into()),
+                _ => return Ok(rtt),
+            },
+        }
+    }
+}
+
+/// The server's side of the handshake, which remembers nothing of a client until it has shown that it gets our answers.
+pub(super) struct Challenger {
+    key: hmac::Key,
+    start: Instant,
+}
+
+impl Challenger {
+    pub(super) fn new() -> io::Result<Self> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| io::Error::other("the system has no random numbers"))?;
+        Ok(Self { key, start: Instant::now() })
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What the MAC is taken of: address (16) and port (2), token (4), time (8).
+    fn claim(from: SocketAddr, token: Token, made_us: [u8; 8]) -> [u8; 30] {
+        let ip = match from.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let mut claim = [0; 30];
+        claim[..16].copy_from_slice(&ip.octets());
+        claim[16..18].copy_from_slice(&from.port().to_be_bytes());
+        claim[18..22].copy_from_slice(&token);
+        claim[22..].copy_from_slice(&made_us);
+        claim
+    }
+
+    fn challenge(&self, from: SocketAddr, token: Token, now_us: u64) -> [u8; CHALLENGE_BYTES] {
+        let made_us = now_us.to_be_bytes();
+        let mac = hmac::sign(&self.key, &Self::claim(from, token, made_us));
+        let mut challenge = [0; CHALLENGE_BYTES];
+        challenge[..8].copy_from_slice(&made_us);
+        challenge[8..].copy_from_slice(mac.as_ref());
+        challenge
+    }
+
+    /// How long ago this challenge was made, in µs; `None` if it is not one of ours, not this client's, or too old.
+    pub(super) fn age_us(
+        &self,
+        from: SocketAddr,
+        token: Token,
+        challenge: &[u8],
+        now_us: u64,
+    ) -> Option<u64> {
+        let challenge: &[u8; CHALLENGE_BYTES] = challenge.try_into().ok()?;
+        let (made_us, mac) = challenge.split_first_chunk::<8>()?;
+        hmac::verify(&self.key, &Self::claim(from, token, *made_us), mac).ok()?;
+        let age_us = now_us.saturating_sub(u64::from_be_bytes(*made_us));
+        (age_us <= CHALLENGE_LIFETIME_US).then_some(age_us)
+    }
+}
+
+impl Gate for Arc<Challenger> {
+    fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
+        let Some((&[kind, ref token @ ..], body)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
+            return false;
+        };
+        match Type::parse(kind) {
+            Some(Type::Hello) if body.starts_with(PROTOCOL) && body.len() >= CHALLENGE_BYTES => {
+                write_header(answer, Type::Challenge, *token);
+                answer.extend_from_slice(&self.challenge(from, *token, self.now_us()));
+                false
+            }
+            Some(Type::Join) => self.age_us(from, *token, body, self.now_us()).is_some(),
+            // Of a connection that is over here. The peer may stop saying it.
+            Some(Type::Close) => {
+                write_header(answer, Type::Closed, *token);
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(token: Token) -> Vec<u8> {
+        let mut hello = Vec::new();
+        write_header(&mut hello, Type::Hello, token);
+        hello.extend_from_slice(PROTOCOL);
+        hello.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
+        hello
+    }
+
+    #[test]
+    fn only_who_gets_our_answers_is_let_in() {
+        let mut gate = Arc::new(Challenger::new().expect("random numbers"));
+        let (client, other): (SocketAddr, SocketAddr) =
+            (([10, 0, 0, 1], 7).into(), ([10, 0, 0, 1], 8).into());
+        let token = [1, 2, 3, 4];
+        let mut answer = Vec::new();
+        assert!(!gate.meet(client, &hello(token), &mut answer), "a hello alone is nothing to remember");
+        assert_eq!(answer.len(), hello(token).len(), "nothing is gained by forging an address");
+        assert_eq!(answer[0], Type::Challenge as u8);
+
+        let mut join = answer.clone();
+        join[0] = Type::Join as u8;
+        let mut silent = Vec::new();
+        assert!(gate.meet(client, &join, &mut silent));
+        assert!(!gate.meet(other, &join, &mut silent), "the challenge is another's");
+        for place in 1..join.len() {
+            let mut changed = join.clone();
+            changed[place] ^= 1;
+            assert!(!gate.meet(client, &changed, &mut silent), "byte {place} was changed");
+            assert!(!gate.meet(client, &join[..place], &mut silent), "cut at {place}");
+        }
+        assert!(silent.is_empty());
+    }
+
+    #[test]
+    fn a_challenge_cannot_be_kept_for_later() {
+        let gate = Challenger::new().expect("random numbers");
+        let client = ([10, 0, 0, 1], 7).into();
+        let challenge = gate.challenge(client, [0; 4], 500);
+        let age_us = |now_us| gate.age_us(client, [0; 4], &challenge, now_us);
+        assert_eq!(age_us(500 + CHALLENGE_LIFETIME_US), Some(CHALLENGE_LIFETIME_US));
+        assert_eq!(age_us(501 + CHALLENGE_LIFETIME_US), None);
+    }
+
+    #[test]
+    fn what_is_no_hello_gets_no_answer() {
+        let mut gate = Arc::new(Challenger::new().expect("random numbers"));
+        let client = ([10, 0, 0, 1], 7).into();
+        let mut answer = Vec::new();
+        let short = &hello([0; 4])[..HEADER_BYTES + CHALLENGE_BYTES - 1];
+        for datagram in [&[][..], &[Type::Hello as u8], short, &[0; 1200], &[0xff; 60]] {
+            assert!(!gate.meet(client, datagram, &mut answer));
+            assert!(answer.is_empty());
+        }
+    }
+}

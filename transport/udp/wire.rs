@@ -1,0 +1,55 @@
+//! What a datagram of the `udp` kind looks like: a type (1), the connection's token (4), and what the type wants.
+
+use bytes::Bytes;
+
+/// The client's random number, in every datagram of its connection.
+pub(super) type Token = [u8; 4];
+/// Type and token.
+pub(super) const HEADER_BYTES: usize = 5;
+/// What a datagram is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    /// What is spoken, and zeros up to the size of the challenge that answers it.
+    Hello = 0xd0,
+    /// The time and the MAC.
+    Challenge,
+    /// The challenge, back again.
+    Join,
+    /// Nothing more: the connection stands.
+    Welcome,
+    /// The update's number (2), and the update.
+    State,
+    /// The place in the stream (4), and a segment of it.
+    Control,
+    /// Up to which place the stream arrived (4).
+    Acknowledge,
+    /// Nothing more: this side lives.
+    KeepAlive,
+    /// The goodbye.
+    Close,
+    /// Nothing more: the goodbye arrived.
+    Closed,
+}
+
+impl Type {
+    pub(super) fn parse(byte: u8) -> Option<Self> {
+        use Type::{Acknowledge, Challenge, Close, Closed, Control, Hello, Join, KeepAlive, State, Welcome};
+        [Hello, Challenge, Join, Welcome, State, Control, Acknowledge, KeepAlive, Close, Closed]
+            .into_iter()
+            .find(|it| *it as u8 == byte)
+    }
+}
+
+/// The parts of a datagram; `None` if it is not one of ours.
+pub(super) fn parse(datagram: &Bytes) -> Option<(Type, Token, Bytes)> {
+    let (header, _) = datagram.split_first_chunk::<HEADER_BYTES>()?;
+    let token = [header[1], header[2], header[3], header[4]];
+    Some((Type::parse(header[0])?, token, datagram.slice(HEADER_BYTES..)))
+}
+
+/// Makes `out` a datagram of this type; the caller appends what the type wants.
+pub(super) fn write_header(out: &mut Vec<u8>, kind: Type, token: Token) {
+    out.clear();
+    out.push(kind as u8);
+    out.extend_from_slice(&token);
+}
