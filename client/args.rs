@@ -13,27 +13,27 @@ use crate::PlayerConfig;
 pub struct ConnectArgs {
     /// The server, as HOST or HOST:PORT; each transport has its own default port
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
-    server: String,
+    pub server: String,
 
     /// Transport: tcp, tls, quic-stream, quic-uni or quic-datagram
     #[arg(long, default_value = "tcp")]
-    transport: TransportKind,
+    pub transport: TransportKind,
 
     /// Trust the certificates in this PEM file (the server writes its own with --cert-out)
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
-    ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
 
     /// Trust exactly the certificate with this SHA-256 fingerprint (the server prints its own)
     #[arg(long, value_name = "SHA256", value_parser = parse_pin)]
-    pin: Option<Fingerprint>,
+    pub pin: Option<Fingerprint>,
 
     /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
     #[arg(long, default_value_t)]
-    congestion: Congestion,
+    pub congestion: Congestion,
 
     /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
     #[arg(long)]
-    nagle: bool,
+    pub nagle: bool,
 }
 
 fn parse_pin(text: &str) -> Result<Fingerprint, String> {

@@ -134,10 +134,14 @@ pub enum Event {
         /// Where the server holds both to be.
         positions: [Position; 2],
     },
-    /// A ping came back after this many µs.
+    /// A ping came back.
     Pong {
-        /// Round trip in µs.
+        /// Round trip in µs, without the time within the server.
         rtt_us: u64,
+        /// Of that, the way there in µs. Half of it where the clocks' offset is estimated from pings.
+        up_us: u64,
+        /// How long it was in the server, in µs.
+        in_server_us: u64,
     },
     /// The server is going down within this time.
     Draining {
@@ -358,7 +362,7 @@ impl Player {
     }
 
     /// A time of this host as µs since the start of the match by the server's clock.
-    fn match_us(&self, local_us: u64) -> u64 {
+    pub fn match_us(&self, local_us: u64) -> u64 {
         let started_us = self.current.as_ref().map_or(0, |current| current.started.started_us);
         self.clock.server_us(local_us).saturating_sub(started_us)
     }
@@ -392,7 +396,12 @@ impl Player {
                 Some(current) if current.started.game == game => Event::PeerLeft { reason, positions },
                 _ => return Ok(None),
             },
-            ServerMessage::Pong(pong) => Event::Pong { rtt_us: self.clock.on_pong(now_us, &pong) },
+            ServerMessage::Pong(pong) => {
+                let rtt_us = self.clock.on_pong(now_us, &pong);
+                let up_us = pong.received_us.saturating_sub(self.clock.server_us(pong.ping_sent_us));
+                let in_server_us = pong.sent_us.saturating_sub(pong.received_us);
+                Event::Pong { rtt_us, up_us: up_us.min(rtt_us), in_server_us }
+            }
             ServerMessage::Draining { seconds } => Event::Draining { seconds },
             ServerMessage::Welcome { .. } => return Err(PlayError::BadServer("a second welcome".into())),
         }))

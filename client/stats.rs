@@ -1,7 +1,9 @@
 //! Latency, jitter, age and loss of the opponent's moves. Pure: time is passed in, and nothing here reads a clock.
 //!
 //! [`Samples`] is the project's one home of histograms and percentiles. [`MoveStats`] is what a receiver of moves
-//! knows; [`ClockSync`] is what pings tell about the server's clock.
+//! knows; [`ClockSync`] is what pings tell about the server's clock; [`live`] is what a player sees of the last seconds.
+
+pub mod live;
 
 use hdrhistogram::Histogram;
 use netduel_protocol::{Move, Pong};
@@ -83,9 +85,14 @@ impl Samples {
 
     /// The value in µs that a share `quantile` (0 to 1) does not exceed; `None` without enough samples to tell.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
+        self.quantile_beyond_us(quantile, SAMPLES_BEYOND)
+    }
+
+    /// The same, where so many samples beyond it are enough.
+    fn quantile_beyond_us(&self, quantile: f64, samples_beyond: f64) -> Option<u64> {
         let beyond = self.observations as f64 * quantile.min(1.0 - quantile);
         // A hair of slack, since 1 − 0.99 is not exactly 0.01.
-        (beyond + 1e-6 >= SAMPLES_BEYOND).then(|| self.histogram.value_at_quantile(quantile))
+        (beyond + 1e-6 >= samples_beyond).then(|| self.histogram.value_at_quantile(quantile))
     }
 
     /// The complementary distribution: values in µs, rising, each with the share of the weight (0 to 1) that lies over

@@ -1,0 +1,74 @@
+//! `netduel`: the window, and the processes of a race, which are this program again.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::ArgMatches;
+use eframe::{
+    NativeOptions,
+    egui::{ViewportBuilder, vec2},
+};
+use netduel_client_egui::{
+    app::{NetduelApp, Setup},
+    flags::{Cli, Part},
+    race_feed::Report,
+    race_lab, race_players,
+    screenshot::Screenshot,
+    settings::Settings,
+};
+
+fn main() -> ExitCode {
+    // First: this process may have been started to be a link.
+    netduel_link::init();
+    let (cli, matches) = Cli::read();
+    let outcome = match &cli.part {
+        None => window(cli, &matches),
+        Some(Part::RaceProbe) => race_lab::probe(),
+        Some(Part::RaceServer(args)) => netduel_server::command::run(args),
+        Some(Part::RacePlayers { plan }) => race_players::run(plan),
+        // Whoever started the race reads this, and not the terminal.
+        Some(Part::RaceLab { plan }) => race_lab::run(plan).or_else(|error| {
+            println!("{}", serde_json::to_string(&Report::Failed(format!("{error:#}")))?);
+            Ok(())
+        }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn window(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
+    let settings_file = cli.settings.take().or_else(Settings::usual_file);
+    let mut settings = settings_file.as_deref().map(Settings::load).unwrap_or_default();
+    let begin = cli.apply(matches, &mut settings);
+    let setup = Setup {
+        settings,
+        settings_file,
+        recordings: cli.recordings,
+        begin,
+        autopilot: cli.autopilot,
+        screenshot: cli.screenshot.map(|file| Screenshot::new(file, cli.after)),
+    };
+    let [width, height] = cli.size;
+    let viewport = ViewportBuilder::default()
+        .with_title("Netduel")
+        .with_app_id("netduel")
+        .with_inner_size(vec2(width, height))
+        .with_min_inner_size(vec2(360.0, 320.0));
+    let options = NativeOptions { viewport, ..NativeOptions::default() };
+    eframe::run_native(
+        "netduel",
+        options,
+        Box::new(|cc| Ok(Box::new(NetduelApp::new(cc, setup)?))),
+    )
+    .map_err(|error| anyhow::anyhow!("{error}"))
+    .context(
+        "cannot open a window. It needs a display (DISPLAY or WAYLAND_DISPLAY on Linux; over ssh: ssh -X) and OpenGL 2 \
+         (on Debian: apt-get install libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6). \
+         To play without a window: cargo bot",
+    )
+}

@@ -1,0 +1,218 @@
+//! What is drawn where: the own player at once, the opponent smoothly, both honest about what is known. Pure.
+
+use std::collections::VecDeque;
+
+use netduel_protocol::game::{self, ARENA, Heading, PLAYER, Position};
+
+/// Moves kept to draw the opponent from: two seconds of the fastest rate. Nothing older is ever drawn.
+const UPDATES_MAX: usize = 480;
+/// Half of what a correction moved is gone from the screen after this: seen as a slide, not as a jump.
+const CORRECTION_HALF_LIFE_US: f32 = 60_000.0;
+/// The opponent is drawn this late at most. Later, smoothness costs more than it gives.
+const DELAY_MAX_US: f32 = 500_000.0;
+/// How fast that delay follows the link: slow enough that nobody sees time run unevenly.
+const DELAY_FOLLOWS_US: f32 = 1_000_000.0;
+
+/// Keys over time, between two moves. The mean heading moves a player exactly as the keys did, so that a slow rate of
+/// updates loses no key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Steering {
+    heading: Heading,
+    since_us: u64,
+    began_us: u64,
+    /// Heading × time since the last move, in µs.
+    sum: [f64; 2],
+}
+
+impl Steering {
+    /// Nobody steers since `now_us`.
+    pub fn new(now_us: u64) -> Self {
+        Self { since_us: now_us, began_us: now_us, ..Self::default() }
+    }
+
+    /// Other keys are held from `now_us` on.
+    pub fn turn(&mut self, now_us: u64, heading: Heading) {
+        self.integrate(now_us);
+        self.heading = heading;
+    }
+
+    /// The mean heading since the last call, up to `until_us`.
+    pub fn take(&mut self, until_us: u64) -> Heading {
+        self.integrate(until_us);
+        let elapsed_us = until_us.saturating_sub(self.began_us) as f64;
+        let mean = |sum: f64| if elapsed_us > 0.0 { (sum / elapsed_us) as f32 } else { 0.0 };
+        let heading = Heading { x: mean(self.sum[0]), y: mean(self.sum[1]) };
+        (self.sum, self.began_us) = ([0.0; 2], self.since_us);
+        heading
+    }
+
+    fn integrate(&mut self, until_us: u64) {
+        let elapsed_us = until_us.saturating_sub(self.since_us);
+        self.sum[0] += f64::from(self.heading.x) * elapsed_us as f64;
+        self.sum[1] += f64::from(self.heading.y) * elapsed_us as f64;
+        self.since_us = self.since_us.max(until_us);
+    }
+}
+
+/// The own player: moves with the keys; what the server or the network thread knows better slides in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnTrack {
+    position: Position,
+    /// What is still to slide away.
+    offset: [f32; 2],
+    at_us: u64,
+}
+
+impl OwnTrack {
+    /// Begins at a place, without a slide.
+    pub fn new(position: Position, now_us: u64) -> Self {
+        Self { position, offset: [0.0; 2], at_us: now_us }
+    }
+
+    /// Time passes while `heading` is held.
+    pub fn advance(&mut self, now_us: u64, heading: Heading) {
+        let elapsed_us = now_us.saturating_sub(self.at_us);
+        self.position = game::advance(self.position, heading, elapsed_us);
+        let left = 0.5_f32.powf(elapsed_us as f32 / CORRECTION_HALF_LIFE_US);
+        self.offset = self.offset.map(|offset| if offset.abs() < 0.05 { 0.0 } else { offset * left });
+        self.at_us = now_us;
+    }
+
+    /// The player was at `position` at `at_us`, whatever was drawn.
+    pub fn correct(&mut self, position: Position, at_us: u64, heading: Heading) {
+        let known = game::advance(position, heading, self.at_us.saturating_sub(at_us));
+        self.offset[0] += self.position.x - known.x;
+        self.offset[1] += self.position.y - known.y;
+        self.position = known;
+    }
+
+    /// Where to draw it.
+    pub fn shown(&self) -> Position {
+        let inside = |at: f32| at.clamp(0.0, ARENA - PLAYER);
+        Position { x: inside(self.position.x + self.offset[0]), y: inside(self.position.y + self.offset[1]) }
+    }
+
+    /// Whether it still slides.
+    pub fn slides(&self) -> bool {
+        self.offset.iter().any(|offset| offset.abs() > 0.5)
+    }
+}
+
+/// The opponent: its moves in the order of their sending. Times are µs since the start of the match.
+#[derive(Clone, Debug, Default)]
+pub struct PeerTrack {
+    /// (intended sending, position), the newest last.
+    updates: VecDeque<(u64, Position)>,
+    delay_us: f32,
+    at_us: u64,
+}
+
+impl PeerTrack {
+    /// Begins at a place.
+    pub fn new(position: Position, now_us: u64) -> Self {
+        Self { updates: VecDeque::from([(now_us, position)]), delay_us: 0.0, at_us: now_us }
+    }
+
+    /// Takes in a fresh move.
+    pub fn push(&mut self, sent_us: u64, position: Position) {
+        if self.updates.len() == UPDATES_MAX {
+            self.updates.pop_front();
+        }
+        self.updates.push_back((sent_us, position));
+    }
+
+    /// Time passes; `wanted_us` is how late the opponent should be drawn so that its next move has come by then.
+    pub fn advance(&mut self, now_us: u64, wanted_us: u64) {
+        let wanted_us = (wanted_us as f32).min(DELAY_MAX_US);
+        if self.delay_us == 0.0 {
+            self.delay_us = wanted_us;
+        }
+        let elapsed_us = now_us.saturating_sub(self.at_us) as f32;
+        self.delay_us += (wanted_us - self.delay_us) * (elapsed_us / DELAY_FOLLOWS_US).min(1.0);
+        self.at_us = now_us;
+    }
+
+    /// The newest position known.
+    pub fn newest(&self) -> Position {
+        self.updates.back().map_or_else(Position::default, |(_, position)| *position)
+    }
+
+    /// Between the two moves around the time that is drawn. Never beyond the newest: a freeze shows as one.
+    pub fn smooth(&self) -> Position {
+        let drawn_us = self.at_us.saturating_sub(self.delay_us as u64);
+        let next = self.updates.partition_point(|(sent_us, _)| *sent_us <= drawn_us);
+        match (next.checked_sub(1).and_then(|last| self.updates.get(last)), self.updates.get(next)) {
+            (Some((from_us, from)), Some((to_us, to))) => {
+                let share = (drawn_us - from_us) as f32 / (to_us - from_us).max(1) as f32;
+                let between = |a: f32, b: f32| a + (b - a) * share;
+                Position { x: between(from.x, to.x), y: between(from.y, to.y) }
+            }
+            (Some((_, only)), None) | (None, Some((_, only))) => *only,
+            (None, None) => Position::default(),
+        }
+    }
+
+    /// How late it is drawn, in µs.
+    pub fn delay_us(&self) -> u64 {
+        self.delay_us as u64
+    }
+
+    /// Whether what is drawn is behind what is known, so that another frame shows something new.
+    pub fn moves(&self) -> bool {
+        let (shown, newest) = (self.smooth(), self.newest());
+        (shown.x - newest.x).abs() + (shown.y - newest.y).abs() > 0.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: Heading = Heading { x: 1.0, y: 0.0 };
+    const STILL: Heading = Heading { x: 0.0, y: 0.0 };
+
+    #[test]
+    fn the_mean_heading_goes_as_far_as_the_keys_did() {
+        let mut steering = Steering::new(1_000_000);
+        steering.turn(1_250_000, RIGHT);
+        steering.turn(1_500_000, STILL);
+        assert_eq!(steering.take(2_000_000), Heading { x: 0.25, y: 0.0 });
+        assert_eq!(steering.take(2_000_000), STILL, "no time passed");
+        assert_eq!(steering.take(3_000_000), STILL);
+        steering.turn(2_900_000, RIGHT);
+        assert_eq!(steering.take(4_000_000), RIGHT, "a key from before the last move counts from that move");
+    }
+
+    #[test]
+    fn a_correction_slides_and_ends_where_the_server_says() {
+        let mut own = OwnTrack::new(Position { x: 100.0, y: 100.0 }, 0);
+        own.advance(100_000, RIGHT);
+        assert_eq!(own.shown(), Position { x: 130.0, y: 100.0 }, "at once, by the rules");
+        own.correct(Position { x: 100.0, y: 100.0 }, 100_000, RIGHT);
+        assert_eq!(own.shown().x, 130.0, "no jump");
+        assert!(own.slides());
+        own.advance(160_000, STILL);
+        assert!((own.shown().x - 115.0).abs() < 0.1, "{:?}", own.shown());
+        own.advance(2_000_000, STILL);
+        own.advance(2_100_000, STILL);
+        assert_eq!(own.shown().x, 100.0);
+        assert!(!own.slides());
+    }
+
+    #[test]
+    fn the_opponent_is_drawn_between_its_moves_and_never_beyond_them() {
+        let mut peer = PeerTrack::new(Position::default(), 0);
+        for step in 1..=10u16 {
+            peer.push(u64::from(step) * 100_000, Position { x: f32::from(step) * 10.0, y: 0.0 });
+        }
+        peer.advance(1_150_000, 200_000);
+        assert_eq!(peer.delay_us(), 200_000);
+        assert!((peer.smooth().x - 95.0).abs() < 0.01, "{:?}", peer.smooth());
+        assert_eq!(peer.newest().x, 100.0);
+        assert!(peer.moves());
+        peer.advance(5_000_000, 200_000);
+        assert_eq!(peer.smooth(), peer.newest(), "a freeze is shown as one");
+        (0..10_000).for_each(|at_us| peer.push(at_us + 2_000_000, Position::default()));
+        assert_eq!(peer.updates.len(), UPDATES_MAX);
+    }
+}

@@ -1,0 +1,80 @@
+//! A picture of the window after a while, for the README and for tests: `--screenshot FILE --after 5s`.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use eframe::egui::{ColorImage, Context, ViewportCommand};
+
+/// Looked at this often whether it is time.
+const LOOK: Duration = Duration::from_millis(100);
+
+type Picture = Arc<Mutex<Option<Arc<ColorImage>>>>;
+
+/// The order for a picture. When it is taken the window closes.
+pub struct Screenshot {
+    file: PathBuf,
+    at: Instant,
+    begun: Instant,
+    asked: bool,
+    picture: Picture,
+    frames: u64,
+}
+
+impl Screenshot {
+    /// Takes a picture `after` this moment.
+    pub fn new(file: PathBuf, after: Duration) -> Self {
+        let begun = Instant::now();
+        Self { file, at: begun + after, begun, asked: false, picture: Picture::default(), frames: 0 }
+    }
+
+    /// Once a frame.
+    pub(crate) fn update(&mut self, ctx: &Context) {
+        self.frames += 1;
+        if !self.asked && Instant::now() >= self.at {
+            self.asked = true;
+            let (picture, waker) = (self.picture.clone(), ctx.clone());
+            ctx.request_screenshot(move |image| {
+                *picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+                waker.request_repaint();
+            });
+        }
+        let Some(image) = self.picture.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            // Before its time too: a window at rest would not come by.
+            return ctx.request_repaint_after(LOOK);
+        };
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let (frames, per_s) = (self.frames, self.frames as f64 / seconds);
+        let said = match save(&image, &self.file) {
+            Ok(()) => writeln!(
+                std::io::stdout(),
+                "frames {frames} in {seconds:.1} s, {per_s:.1} per second\nsaved {}",
+                self.file.display()
+            ),
+            Err(error) => writeln!(std::io::stderr(), "error: {error:#}"),
+        };
+        // Whoever asked for the picture may not listen; it is taken all the same.
+        drop(said);
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+}
+
+fn save(image: &ColorImage, file: &Path) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", file.display());
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(failed)?;
+    }
+    let output = std::fs::File::create(file).with_context(failed)?;
+    let [width, height] = image.size.map(|side| side as u32);
+    let mut encoder = png::Encoder::new(std::io::BufWriter::new(output), width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    // A window is opaque: its alpha would only make the file larger.
+    let bytes: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes)).with_context(failed)
+}

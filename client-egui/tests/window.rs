@@ -1,0 +1,172 @@
+//! The real app over real loopback sockets, driven through its accessibility tree: no display, no renderer.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use eframe::egui::Key;
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
+use netduel_client::{Event, Player};
+use netduel_client_egui::{
+    app::{NetduelApp, Setup},
+    embedded::{Audience, Embedded},
+    network::Phase,
+    settings::{Choice, Settings},
+};
+use netduel_transport::TransportKind;
+
+/// Long enough for a machine that does other things as well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type App = Harness<'static, NetduelApp>;
+
+fn window(settings: Settings, settings_file: Option<PathBuf>, begin: Option<Choice>) -> App {
+    let setup = Setup {
+        settings,
+        settings_file,
+        recordings: std::env::temp_dir(),
+        begin,
+        autopilot: false,
+        screenshot: None,
+    };
+    Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(|cc| NetduelApp::new(cc, setup).expect("the app starts"))
+}
+
+/// Steps until `done`. What happens on sockets takes its own time, so this waits for the thing itself.
+fn until(app: &mut App, what: &str, done: impl Fn(&App) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done(app) {
+        assert!(Instant::now() < deadline, "never came: {what}; the phase is {:?}", app.state().phase());
+        std::thread::yield_now();
+        app.step();
+    }
+}
+
+fn shows(app: &App, text: &str) -> bool {
+    app.query_all_by_label_contains(text).next().is_some()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
+}
+
+/// Settings that join `server` over `kind`.
+fn joining(server: &Embedded, kind: TransportKind) -> Settings {
+    let (_, addr) = server.addresses.iter().find(|(it, _)| *it == kind).expect("listens");
+    Settings {
+        choice: Choice::Join,
+        transport: kind.name().into(),
+        server: addr.to_string(),
+        pin: server.pin.clone(),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn one_key_leads_to_a_moving_opponent_and_its_statistics() {
+    let mut app = window(Settings::default(), None, None);
+    app.run_steps(2);
+    assert!(shows(&app, "Play now") && shows(&app, "Host a match") && shows(&app, "Join the server"));
+    app.key_press(Key::Enter);
+    until(&mut app, "a match", |app| app.state().phase() == Phase::Playing);
+    let at = |app: &App, who: &str| {
+        let arena = app.get_by_label_contains("Arena with");
+        let label = arena.accesskit_node().label().unwrap_or_default();
+        label.split(who).nth(1).unwrap_or_default().to_owned()
+    };
+    until(&mut app, "both players", |app| !at(app, "bot at").is_empty());
+    let begun = at(&app, "bot at");
+    until(&mut app, "a move of the bot", |app| at(app, "bot at") != begun);
+    let begun = at(&app, "you at");
+    app.key_down(Key::ArrowRight);
+    until(&mut app, "an own move", |app| at(app, "you at") != begun);
+    app.key_up(Key::ArrowRight);
+    until(&mut app, "graded statistics", |app| {
+        app.query_all_by_label("good").chain(app.query_all_by_label("fair")).count() >= 4
+    });
+    for text in ["Age", "Round trip", "Jitter", "Moves received", "My moves", "me to server"] {
+        assert!(shows(&app, text), "{text} is not shown");
+    }
+    app.key_press(Key::Escape);
+    until(&mut app, "the start screen", |app| shows(app, "Host a match"));
+    until(&mut app, "the end of the session", |app| app.state().phase() == Phase::Idle);
+}
+
+#[test]
+fn an_opponent_who_leaves_is_said_to_and_the_next_match_comes() {
+    let runtime = runtime();
+    let server = runtime.block_on(Embedded::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
+    // A code keeps the server's bot out of it.
+    for (mine, theirs) in TransportKind::ALL.into_iter().zip(TransportKind::ALL.into_iter().rev()) {
+        let settings = Settings { code: format!("for {mine}"), ..joining(&server, mine) };
+        let config = server.player(theirs, "Ada", 16_667).expect("spoken");
+        let mut app = window(settings, None, Some(Choice::Join));
+        for key in [None, Some(Key::R)] {
+            key.into_iter().for_each(|key| app.key_press(key));
+            until(&mut app, "the queue", |app| shows(app, "Waiting for an opponent"));
+            let mut player = runtime.block_on(Player::connect(&config)).expect("connected");
+            player.join(Some(&format!("for {mine}"))).expect("joined");
+            runtime.block_on(async {
+                let started = async {
+                    while !matches!(player.next_event().await.expect("goes on"), Event::Started(_)) {}
+                };
+                tokio::time::timeout(PATIENCE, started).await.expect("a match");
+            });
+            until(&mut app, "the match", |app| app.state().phase() == Phase::Playing);
+            until(&mut app, "its name", |app| shows(app, &format!("Ada over {theirs}")));
+            runtime.block_on(player.close());
+            until(&mut app, "the end of the match", |app| shows(app, "The opponent left"));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ends_is_said_to_and_tried_again() {
+    let runtime = runtime();
+    let server = runtime.block_on(Embedded::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
+    let mut app = window(joining(&server, TransportKind::ALL[0]), None, Some(Choice::Join));
+    until(&mut app, "a match with the bot", |app| app.state().phase() == Phase::Playing);
+    drop(server);
+    until(&mut app, "the loss", |app| matches!(app.state().phase(), Phase::Lost { .. }));
+    until(&mut app, "words for it", |app| shows(app, "The connection is lost") && shows(app, "Try now"));
+    app.key_press(Key::Escape);
+    until(&mut app, "the start screen", |app| shows(app, "Host a match"));
+}
+
+#[test]
+fn what_cannot_be_played_says_what_to_do() {
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("an address");
+    let plain = TransportKind::ALL.into_iter().find(|kind| !kind.capabilities().encrypted).expect("one");
+    let settings =
+        Settings { server: nobody.to_string(), transport: plain.name().into(), ..Settings::default() };
+    let mut app = window(settings.clone(), None, Some(Choice::Join));
+    until(&mut app, "the refusal", |app| shows(app, "The server cannot be reached"));
+    let encrypted = TransportKind::ALL.into_iter().find(|kind| kind.capabilities().encrypted).expect("one");
+    let settings = Settings { transport: encrypted.name().into(), ..settings };
+    let mut app = window(settings, None, Some(Choice::Join));
+    until(&mut app, "the advice", |app| shows(app, "paste the fingerprint"));
+}
+
+#[test]
+fn choices_are_remembered_and_a_small_window_shows_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.json");
+    let mut app = window(Settings::default(), Some(file.clone()), None);
+    app.run_steps(2);
+    app.get_by_label("dark").click();
+    until(&mut app, "the file", |_| file.exists());
+    assert_eq!(Settings::load(&file).look.name(), "dark");
+    drop(app);
+    let mut app = window(Settings::load(&file), Some(file.clone()), Some(Choice::PlayNow));
+    app.set_size([480.0, 640.0].into());
+    until(&mut app, "a match", |app| app.state().phase() == Phase::Playing);
+    until(&mut app, "statistics", |app| shows(app, "Round trip"));
+    assert_eq!(Settings::load(&file).choice, Choice::PlayNow);
+}

@@ -1,0 +1,398 @@
+//! What a player may look at while it plays: figures of the last seconds, and a trace of the last half minute. Pure.
+//!
+//! [`super::MoveStats`] is of a whole window and feeds reports; this forgets what is old. All times are µs since the
+//! start of the match by the server's clock.
+
+use std::collections::VecDeque;
+
+use netduel_protocol::Move;
+use netduel_transport::PathStats;
+use serde::{Deserialize, Serialize};
+
+use super::{FREEZE_PERIODS, Freshness, MoveStats, Samples};
+
+/// What the figures are of: long enough for a median, short enough to see a change within a breath.
+pub const RECENT_US: u64 = 5_000_000;
+/// What the trace is of: time to say "did you see that?" and to look.
+pub const TRACE_US: u64 = 30_000_000;
+/// Moves and pings kept for the trace: half a minute of the fastest rate, 240 Hz. What comes faster shortens it.
+const TRACE_MAX: usize = 7_200;
+/// The recent figures forget in steps of this.
+const SLOT_US: u64 = 250_000;
+/// Slots that make up [`RECENT_US`].
+const SLOTS: usize = (RECENT_US / SLOT_US) as usize;
+/// Bytes and packets are counted over this: the shortest time in which a rate of 60 Hz is even.
+const RATE_US: u64 = 1_000_000;
+/// Looks at the transport's counters that are kept: a second of them, however often the caller looks.
+const LOOKS_MAX: usize = 64;
+/// Samples that must lie beyond a live quantile. Reports ask for ten, to speak of other days; these figures speak only of
+/// the seconds that just went by, and of those they are the whole.
+const BEYOND_LIVE: f64 = 1.0;
+/// Of a time-weighted age no sample needs to: half a tooth says how old the position was for half of its time.
+const BEYOND_LIVE_AGE: f64 = 0.0;
+
+/// A figure over the last five seconds, in µs. `None` where nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    /// The newest value.
+    pub current_us: Option<u64>,
+    /// The median.
+    pub p50_us: Option<u64>,
+    /// What 95 of 100 do not exceed.
+    pub p95_us: Option<u64>,
+    /// The largest.
+    pub max_us: Option<u64>,
+}
+
+/// Distributions of the last [`RECENT_US`], in slots that are forgotten one by one.
+#[derive(Clone, Debug, Default)]
+struct Sliding {
+    /// (number of the slot since the start, what is in it), the newest last; [`SLOTS`] at most.
+    slots: VecDeque<(u64, Samples)>,
+    current_us: Option<u64>,
+}
+
+impl Sliding {
+    fn record(&mut self, now_us: u64, value_us: u64) {
+        self.slot(now_us).record(value_us);
+        self.current_us = Some(value_us);
+    }
+
+    fn record_span(&mut self, now_us: u64, from_us: u64, to_us: u64) {
+        self.slot(now_us).record_span(from_us, to_us);
+    }
+
+    fn slot(&mut self, now_us: u64) -> &mut Samples {
+        let number = now_us / SLOT_US;
+        if self.slots.back().is_none_or(|(newest, _)| *newest < number) {
+            if self.slots.len() == SLOTS {
+                self.slots.pop_front();
+            }
+            self.slots.push_back((number, Samples::default()));
+        }
+        let last = self.slots.len() - 1;
+        &mut self.slots[last].1
+    }
+
+    /// With what still grows, from one value to another.
+    fn recent(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
+        let oldest = (now_us / SLOT_US).saturating_sub(SLOTS as u64);
+        let mut all = Samples::default();
+        self.slots.iter().filter(|(number, _)| *number > oldest).for_each(|(_, slot)| all.merge(slot));
+        let beyond = if growing_us.is_some() { BEYOND_LIVE_AGE } else { BEYOND_LIVE };
+        if let Some((from_us, to_us)) = growing_us {
+            all.record_span(from_us.max(to_us.saturating_sub(RECENT_US)), to_us);
+        }
+        Recent {
+            current_us: growing_us.map_or(self.current_us, |(_, to_us)| Some(to_us)),
+            p50_us: all.quantile_beyond_us(0.5, beyond),
+            p95_us: all.quantile_beyond_us(0.95, beyond),
+            max_us: all.max_us(),
+        }
+    }
+}
+
+/// Bytes and packets a second, by the transport's own count. `None` where it does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Bytes sent a second, headers included.
+    pub sent_bytes_per_s: Option<f64>,
+    /// Bytes received a second.
+    pub received_bytes_per_s: Option<f64>,
+    /// Packets sent a second.
+    pub sent_packets_per_s: Option<f64>,
+    /// Packets received a second.
+    pub received_packets_per_s: Option<f64>,
+}
+
+/// Everything that one player knows of its link and its opponent's moves, at one moment.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// When, in µs since the start of the match.
+    pub at_us: u64,
+    /// How old the newest known position of the opponent is.
+    pub age: Recent,
+    /// From the opponent's intended sending to the arrival here.
+    pub one_way: Recent,
+    /// How far the clocks behind the one-way delay may be off, in µs.
+    pub clock_error_us: u32,
+    /// From here to the server and back, without the time within it.
+    pub round_trip: Recent,
+    /// From here to the server.
+    pub up: Recent,
+    /// From the server to here.
+    pub down: Recent,
+    /// Between a ping's arrival in the server and its answer.
+    pub in_server: Recent,
+    /// Interarrival jitter (RFC 3550) in µs.
+    pub jitter_us: f64,
+    /// The opponent's send period in µs, as its moves show it.
+    pub peer_period_us: Option<u64>,
+    /// Gaps of more than three of its periods, since the start.
+    pub freezes: u64,
+    /// The longest gap since the start, in µs.
+    pub longest_gap_us: u64,
+    /// Moves sent since the start.
+    pub sent: u64,
+    /// Of those, replaced by a newer one before they left.
+    pub superseded: u64,
+    /// Moves that came and were newer than all before.
+    pub received: u64,
+    /// Moves that came when a newer one had come already.
+    pub late: u64,
+    /// Moves that never came: lost, or superseded by the sender or the server.
+    pub missing: u64,
+    /// What crosses the wire.
+    pub rates: Rates,
+    /// What the transport says itself.
+    pub path: PathStats,
+}
+
+/// The last half minute as points (s since the start of the match, ms).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// The age of the opponent's position: a sawtooth, which falls when a move comes; its upper envelope where many
+    /// teeth share a column of the plot.
+    pub age: Vec<[f64; 2]>,
+    /// The one-way delay of each fresh move.
+    pub one_way: Vec<[f64; 2]>,
+    /// Round trips of pings.
+    pub round_trip: Vec<[f64; 2]>,
+    /// When a gap began that became a freeze, and when it ended, in s.
+    pub freezes: Vec<(f64, f64)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct LiveStats {
+    one_way: Sliding,
+    age: Sliding,
+    round_trip: Sliding,
+    up: Sliding,
+    down: Sliding,
+    in_server: Sliding,
+    /// (arrived, intended sending) of fresh moves, the newest last.
+    moves: VecDeque<(u64, u64)>,
+    /// (time, round trip).
+    pings: VecDeque<(u64, u64)>,
+    looks: VecDeque<(u64, PathStats)>,
+    newest_seq: u32,
+    peer_period_us: Option<f64>,
+    freezes: u64,
+}
+
+impl LiveStats {
+    /// Takes in a move of the opponent that came at `now_us`.
+    pub fn on_move(&mut self, now_us: u64, update: &Move, freshness: Freshness) {
+        if freshness == Freshness::Late {
+            return;
+        }
+        if let Some((arrived_us, sent_us)) = self.moves.back().copied() {
+            let skipped = f64::from(update.seq.saturating_sub(self.newest_seq).max(1));
+            let spacing_us = update.at_us.saturating_sub(sent_us) as f64 / skipped;
+            let known_us = self.peer_period_us.get_or_insert(spacing_us);
+            *known_us += (spacing_us - *known_us) / 16.0;
+            if now_us.saturating_sub(arrived_us) as f64 > *known_us * FREEZE_PERIODS as f64 {
+                self.freezes += 1;
+            }
+            let age_from = |at_us: u64| at_us.saturating_sub(sent_us);
+            self.age.record_span(now_us, age_from(arrived_us), age_from(now_us));
+        }
+        self.newest_seq = update.seq;
+        self.one_way.record(now_us, now_us.saturating_sub(update.at_us));
+        push_bounded(&mut self.moves, TRACE_MAX, (now_us, update.at_us));
+    }
+
+    /// Takes in an answered ping: its ways there and back, and the time within the server.
+    pub fn on_pong(&mut self, now_us: u64, up_us: u64, in_server_us: u64, down_us: u64) {
+        let rtt_us = up_us.saturating_add(down_us);
+        self.round_trip.record(now_us, rtt_us);
+        self.up.record(now_us, up_us);
+        self.down.record(now_us, down_us);
+        self.in_server.record(now_us, in_server_us);
+        push_bounded(&mut self.pings, TRACE_MAX, (now_us, rtt_us));
+    }
+
+    /// Takes in what the transport says; a few times a second.
+    pub fn on_path(&mut self, now_us: u64, path: PathStats) {
+        while self.looks.front().is_some_and(|(at_us, _)| now_us.saturating_sub(*at_us) > RATE_US) {
+            self.looks.pop_front();
+        }
+        push_bounded(&mut self.looks, LOOKS_MAX, (now_us, path));
+    }
+
+    /// Everything there is to say at `now_us`. `totals` are those of the match, `sent` and `superseded` the player's.
+    pub fn figures(&self, now_us: u64, totals: &MoveStats, sent: u64, superseded: u64) -> Figures {
+        // The tooth that still grows counts as far as it has grown, so that a silent opponent does not look well.
+        let tooth_us = self.moves.back().map(|(arrived_us, sent_us)| {
+            (arrived_us.saturating_sub(*sent_us), now_us.saturating_sub(*sent_us))
+        });
+        let gap_us = self.moves.back().map_or(0, |(arrived_us, _)| now_us.saturating_sub(*arrived_us));
+        Figures {
+            at_us: now_us,
+            age: self.age.recent(now_us, tooth_us),
+            one_way: self.one_way.recent(now_us, None),
+            clock_error_us: totals.clock_error_us,
+            round_trip: self.round_trip.recent(now_us, None),
+            up: self.up.recent(now_us, None),
+            down: self.down.recent(now_us, None),
+            in_server: self.in_server.recent(now_us, None),
+            jitter_us: totals.jitter_us,
+            peer_period_us: self.peer_period_us.map(|period_us| period_us as u64),
+            freezes: self.freezes,
+            longest_gap_us: totals.longest_gap_us.max(gap_us),
+            sent,
+            superseded,
+            received: totals.fresh,
+            late: totals.late,
+            missing: totals.missing.saturating_sub(totals.late),
+            rates: self.rates(),
+            path: self.looks.back().map(|(_, path)| path.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn rates(&self) -> Rates {
+        let (Some((from_us, first)), Some((to_us, last))) = (self.looks.front(), self.looks.back()) else {
+            return Rates::default();
+        };
+        let seconds = to_us.saturating_sub(*from_us) as f64 / 1e6;
+        let per_s = |read: fn(&PathStats) -> Option<u64>| {
+            let grown = read(last)?.saturating_sub(read(first)?);
+            (seconds > 0.0).then(|| grown as f64 / seconds)
+        };
+        Rates {
+            sent_bytes_per_s: per_s(|path| path.sent_bytes),
+            received_bytes_per_s: per_s(|path| path.received_bytes),
+            sent_packets_per_s: per_s(|path| path.sent_packets),
+            received_packets_per_s: per_s(|path| path.received_packets),
+        }
+    }
+
+    /// The last `span_us` up to `now_us`, for a plot that is `columns` wide: of many teeth that share a column only the
+    /// peak of the tallest is kept, so that no peak is lost and the line is not a solid band.
+    pub fn trace(&self, now_us: u64, span_us: u64, columns: usize) -> Trace {
+        let from_us = now_us.saturating_sub(span_us);
+        let column_us = (span_us / columns.max(1) as u64).max(1);
+        let point = |at_us: u64, value_us: u64| [at_us as f64 / 1e6, value_us as f64 / 1e3];
+        let mut trace = Trace::default();
+        let freeze_us = self.peer_period_us.map_or(f64::MAX, |period_us| period_us * FREEZE_PERIODS as f64);
+        let skip = self.moves.partition_point(|(arrived_us, _)| *arrived_us < from_us).saturating_sub(1);
+        let mut teeth = Vec::new();
+        let mut from = None;
+        for &(arrived_us, sent_us) in self.moves.range(skip..) {
+            if let Some((before_us, old_us)) = from {
+                let peak_us = arrived_us.saturating_sub(old_us);
+                teeth.push((arrived_us, peak_us, arrived_us.saturating_sub(sent_us)));
+                if arrived_us.saturating_sub(before_us) as f64 > freeze_us {
+                    trace.freezes.push((before_us as f64 / 1e6, arrived_us as f64 / 1e6));
+                }
+            }
+            from = Some((arrived_us, sent_us));
+        }
+        let mut tooth = teeth.iter().peekable();
+        while let Some(&first) = tooth.next() {
+            let (mut tallest, mut alone) = (first, true);
+            while let Some(next) = tooth.next_if(|next| next.0 / column_us == first.0 / column_us) {
+                tallest = if next.1 > tallest.1 { *next } else { tallest };
+                alone = false;
+            }
+            trace.age.push(point(tallest.0, tallest.1));
+            if alone {
+                trace.age.push(point(tallest.0, tallest.2));
+            }
+            trace.one_way.push(point(tallest.0, tallest.2));
+        }
+        if let Some((_, sent_us)) = from {
+            trace.age.push(point(now_us, now_us.saturating_sub(sent_us)));
+        }
+        let skip = self.pings.partition_point(|(at_us, _)| *at_us < from_us);
+        trace.round_trip = self.pings.range(skip..).map(|&(at_us, rtt_us)| point(at_us, rtt_us)).collect();
+        trace
+    }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, max: usize, item: T) {
+    if queue.len() == max {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(seq: u32, at_us: u64) -> Move {
+        Move { seq, at_us, ..Move::default() }
+    }
+
+    /// 60 moves a second that take 20 ms, from 0 to `until_us`.
+    fn even(live: &mut LiveStats, until_us: u64) {
+        for seq in 1..=(until_us / 16_667) as u32 {
+            let at_us = u64::from(seq) * 16_667;
+            live.on_move(at_us + 20_000, &sent(seq, at_us), Freshness::Fresh);
+        }
+    }
+
+    #[test]
+    fn figures_are_of_the_last_five_seconds_only() {
+        let mut live = LiveStats::default();
+        live.on_move(900_000, &sent(1, 0), Freshness::Fresh);
+        let totals = MoveStats::new(16_667);
+        assert_eq!(live.figures(1_000_000, &totals, 0, 0).one_way.max_us.map(|us| us / 10_000), Some(90));
+        for seq in 2..=600u32 {
+            let at_us = u64::from(seq) * 16_667 + 1_000_000;
+            live.on_move(at_us + 20_000, &sent(seq, at_us), Freshness::Fresh);
+        }
+        let now_us = 600 * 16_667 + 1_030_000;
+        let figures = live.figures(now_us, &totals, 7, 3);
+        let within =
+            |value: Option<u64>, wanted: u64| value.is_some_and(|us| us.abs_diff(wanted) * 50 <= wanted);
+        assert!(within(figures.one_way.max_us, 20_000), "the 900 ms are forgotten: {:?}", figures.one_way);
+        assert!(
+            within(figures.age.p50_us, 28_300) && within(figures.age.max_us, 36_667),
+            "{:?}",
+            figures.age
+        );
+        assert_eq!(figures.age.current_us, Some(30_000));
+        assert!(within(figures.peer_period_us, 16_667));
+        assert_eq!((figures.sent, figures.superseded), (7, 3));
+        let silent = live.figures(now_us + 9_000_000, &totals, 7, 3);
+        assert_eq!((silent.one_way.p50_us, silent.age.current_us), (None, Some(9_030_000)));
+        assert!(
+            within(silent.age.max_us, 9_030_000) && within(silent.age.p50_us, 6_530_000),
+            "{:?}",
+            silent.age
+        );
+    }
+
+    #[test]
+    fn the_trace_is_a_sawtooth_and_keeps_every_peak() {
+        let mut live = LiveStats::default();
+        even(&mut live, 10_000_000);
+        let seq = (10_000_000 / 16_667) as u32 + 20;
+        live.on_move(10_400_000, &sent(seq, u64::from(seq) * 16_667), Freshness::Fresh);
+        let fine = live.trace(10_500_000, 5_000_000, 10_000);
+        assert_eq!(fine.age.len() % 2, 1, "two points for each tooth, and the one that grows");
+        assert_eq!(fine.freezes.len(), 1);
+        let peak = |trace: &Trace| trace.age.iter().map(|point| point[1]).fold(0.0, f64::max);
+        let coarse = live.trace(10_500_000, TRACE_US, 50);
+        assert!(coarse.age.len() < 60, "an envelope: {}", coarse.age.len());
+        assert_eq!(peak(&fine), peak(&coarse));
+        assert_eq!(live.figures(10_500_000, &MoveStats::default(), 0, 0).freezes, 1);
+    }
+
+    #[test]
+    fn rates_are_of_the_last_second_and_memory_stays_bounded() {
+        let mut live = LiveStats::default();
+        let path = |bytes| PathStats { sent_bytes: Some(bytes), ..PathStats::default() };
+        (0..40).for_each(|tenth| live.on_path(tenth * 100_000, path(tenth * 500)));
+        let rates = live.figures(4_000_000, &MoveStats::default(), 0, 0).rates;
+        assert_eq!((rates.sent_bytes_per_s, rates.received_bytes_per_s), (Some(5_000.0), None));
+        even(&mut live, 600_000_000);
+        (0..20_000).for_each(|second| live.on_pong(second * 1_000_000, 10, 20, 30));
+        assert!(live.moves.len() <= TRACE_MAX && live.pings.len() <= TRACE_MAX);
+        assert!(live.one_way.slots.len() <= SLOTS && live.round_trip.slots.len() <= SLOTS);
+        assert_eq!(live.round_trip.current_us, Some(40));
+    }
+}
