@@ -64,6 +64,11 @@ impl Process {
         usage(self.child.id())
     }
 
+    /// By which the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes its standard input, which asks our children to end.
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
@@ -81,6 +86,35 @@ impl Process {
             }
         };
         if status.success() { Ok(()) } else { bail!("the {} failed ({status})", self.what) }
+    }
+}
+
+/// What the kernel has accounted to children of this process that are over and waited for, in µs: `cutime` and `cstime`
+/// of proc_pid_stat(5), fields 16 and 17, which are those that `wait4` returned. In ticks.
+pub(crate) fn ended_children_cpu_us() -> Option<u64> {
+    let after_name = stat_after_name(std::process::id())?;
+    Some(ticks(&after_name, 13)? + ticks(&after_name, 14)?)
+}
+
+impl Process {
+    /// Waits until it is over, as [`Self::end`] does, and returns the most CPU time that we ever read of it, and what the
+    /// kernel accounts for in the end; in µs.
+    pub(crate) fn end_accounted(mut self) -> anyhow::Result<(u64, u64)> {
+        const UNKNOWN: &str = "this system does not say how much CPU a process used";
+        self.close_stdin();
+        let deadline = Instant::now() + END_TIMEOUT;
+        let mut ours_us = 0;
+        // While it is a zombie, its threads are gone and it is not waited for yet.
+        while stat_after_name(self.id()).context(UNKNOWN)?.first().is_some_and(|state| state != "Z") {
+            ours_us = ours_us.max(self.usage().cpu_us.context(UNKNOWN)?);
+            if Instant::now() > deadline {
+                bail!("the {} does not end", self.what);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let before_us = ended_children_cpu_us().context(UNKNOWN)?;
+        self.child.wait()?;
+        Ok((ours_us, ended_children_cpu_us().context(UNKNOWN)? - before_us))
     }
 }
 
@@ -103,6 +137,10 @@ pub struct Usage {
     pub system_us: Option<u64>,
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
+    /// What the kernel holds for its internet sockets, in bytes: what is queued in them and reserved for them (sock_diag), and
+    /// the objects that they are made of, by the sizes of the kernel's allocator; the mean of looks at the window's
+    /// beginning, every second of it, and its end. Asked of the server alone.
+    pub kernel_bytes: Option<u64>,
     /// Times it was put off the CPU, by its own wish or not.
     pub context_switches: Option<u64>,
 }
@@ -116,14 +154,25 @@ impl Usage {
             user_us: grown(self.user_us, earlier.user_us),
             system_us: grown(self.system_us, earlier.system_us),
             resident_bytes: self.resident_bytes,
+            kernel_bytes: self.kernel_bytes,
             context_switches: grown(self.context_switches, earlier.context_switches),
         }
     }
 }
 
 /// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
-#[cfg(target_os = "linux")]
 const TICK_US: u64 = 10_000;
+
+/// The fields of `/proc/PID/stat` behind the name, which may hold anything: the first is field 3, the state.
+fn stat_after_name(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// A field of these that counts ticks, in µs.
+fn ticks(after_name: &[String], field: usize) -> Option<u64> {
+    Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US)
+}
 
 /// From `/proc`: scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a run.
 #[cfg(target_os = "linux")]
@@ -147,16 +196,14 @@ fn usage(pid: u32) -> Usage {
             .sum()
     });
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which may hold anything: field 14 (utime) and 15 (stime) of proc_pid_stat(5), that is 11 and 12.
-    let after_name: Vec<&str> =
-        stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
-    let ticks = |field: usize| Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US);
+    // Fields 14 (utime) and 15 (stime) of proc_pid_stat(5).
+    let after_name = stat_after_name(pid).unwrap_or_default();
     Usage {
         cpu_us: cpu_ns.map(|ns| ns / 1_000),
-        user_us: ticks(11),
-        system_us: ticks(12),
+        user_us: ticks(&after_name, 11),
+        system_us: ticks(&after_name, 12),
         resident_bytes: field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
+        kernel_bytes: None,
         context_switches: switches,
     }
 }
