@@ -254,9 +254,9 @@ impl Server {
 }
 
 impl Server {
-    /// Ends it and returns its CPU time as we read it and as the kernel accounts for it, in µs.
-    pub(crate) fn stop_accounted(self) -> anyhow::Result<(u64, u64)> {
-        self.process.end_accounted()
+    /// Kills it and returns its CPU time as we read it and as the kernel accounts for it, in µs.
+    pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
+        self.process.kill_accounted()
     }
 }
 

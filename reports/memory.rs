@@ -139,7 +139,11 @@ pub(crate) fn table(results: &Results) -> Option<Table> {
         ("together kB", true),
         ("server alone MB", true),
     ]);
-    let text = |bytes: Option<f64>, unit: f64| bytes.map_or(UNKNOWN.into(), |it| format!("{:.1}", it / unit));
+    // Rounded first: next to nothing may be a little less than it, and "-0.0" is no number to show.
+    let rounded = |it: f64| (it * 10.0).round() / 10.0 + 0.0;
+    let text = |bytes: Option<f64>, unit: f64| {
+        bytes.map_or(UNKNOWN.into(), |it| format!("{:.1}", rounded(it / unit)))
+    };
     for Slope { contender, group, connections: (from, to), resident, kernel } in &slopes {
         let payload = match group.payload_bytes {
             0 => String::new(),

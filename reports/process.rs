@@ -90,31 +90,42 @@ impl Process {
 }
 
 /// What the kernel has accounted to children of this process that are over and waited for, in µs: `cutime` and `cstime`
-/// of proc_pid_stat(5), fields 16 and 17, which are those that `wait4` returned. In ticks.
-pub(crate) fn ended_children_cpu_us() -> Option<u64> {
+/// of proc_pid_stat(5), fields 16 and 17, which sum up what `wait4` returned. In ticks.
+#[cfg(target_os = "linux")]
+fn ended_children_cpu_us() -> Option<u64> {
     let after_name = stat_after_name(std::process::id())?;
     Some(ticks(&after_name, 13)? + ticks(&after_name, 14)?)
 }
 
+#[cfg(target_os = "linux")]
 impl Process {
-    /// Waits until it is over, as [`Self::end`] does, and returns the most CPU time that we ever read of it, and what the
-    /// kernel accounts for in the end; in µs.
-    pub(crate) fn end_accounted(mut self) -> anyhow::Result<(u64, u64)> {
-        const UNKNOWN: &str = "this system does not say how much CPU a process used";
-        self.close_stdin();
+    /// Stops it, so that what we read of its CPU time is the last there is; kills it; and returns what we read and what the
+    /// kernel accounts for in the end, in µs.
+    pub(crate) fn kill_accounted(mut self) -> anyhow::Result<(u64, u64)> {
+        use rustix::process::{Pid, Signal, kill_process};
+        const UNSAID: &str = "this system does not say how much CPU a process used";
+        let pid = Pid::from_raw(self.id().cast_signed()).context("a process has a number")?;
+        kill_process(pid, Signal::STOP)?;
         let deadline = Instant::now() + END_TIMEOUT;
-        let mut ours_us = 0;
-        // While it is a zombie, its threads are gone and it is not waited for yet.
-        while stat_after_name(self.id()).context(UNKNOWN)?.first().is_some_and(|state| state != "Z") {
-            ours_us = ours_us.max(self.usage().cpu_us.context(UNKNOWN)?);
+        while stat_after_name(self.id()).context(UNSAID)?.first().is_none_or(|state| state != "T") {
             if Instant::now() > deadline {
-                bail!("the {} does not end", self.what);
+                bail!("the {} does not stop", self.what);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::yield_now();
         }
-        let before_us = ended_children_cpu_us().context(UNKNOWN)?;
+        let ours_us = self.usage().cpu_us.context(UNSAID)?;
+        let before_us = ended_children_cpu_us().context(UNSAID)?;
+        self.child.kill()?;
         self.child.wait()?;
-        Ok((ours_us, ended_children_cpu_us().context(UNKNOWN)? - before_us))
+        Ok((ours_us, ended_children_cpu_us().context(UNSAID)? - before_us))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Process {
+    /// Not known here.
+    pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
+        bail!("how much CPU a process used is known on Linux only")
     }
 }
 
@@ -161,15 +172,18 @@ impl Usage {
 }
 
 /// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
+#[cfg(target_os = "linux")]
 const TICK_US: u64 = 10_000;
 
 /// The fields of `/proc/PID/stat` behind the name, which may hold anything: the first is field 3, the state.
+#[cfg(target_os = "linux")]
 fn stat_after_name(pid: u32) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
 }
 
 /// A field of these that counts ticks, in µs.
+#[cfg(target_os = "linux")]
 fn ticks(after_name: &[String], field: usize) -> Option<u64> {
     Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use netduel_transport::TransportKind;
 
 use crate::{
-    harness::{self, Outcome as Played, Place, Server, play},
+    harness::{self, Place, Server, play},
     load::{LoadPlan, Trusted},
     metrics::Metric,
     scenario::{Contender, Scenario, Workload},
@@ -95,8 +95,8 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
             seed: 1,
             options: Contender::plain(kind).options(),
         };
-        let Played { .. } = play(&mut Place::Loopback, &plan, Some(&server), |_| {})?;
-        let (ours_us, kernels_us) = server.stop_accounted()?;
+        play(&mut Place::Loopback, &plan, Some(&server), |_| {})?;
+        let (ours_us, kernels_us) = server.kill_accounted()?;
         let off_us = ours_us.abs_diff(kernels_us);
         let share = off_us as f64 / kernels_us.max(1) as f64;
         println!(

@@ -145,10 +145,6 @@ impl Row {
             let scaled = |run: &RunResult| Some(run.server.cpu_us? * part(run)? / ticks(run)?.max(1));
             ratio(&scaled, &fresh).filter(|_| enough)
         };
-        let largest = |bytes: fn(&RunResult) -> Option<u64>| {
-            let of = |run: &&RunResult| Some(bytes(run)? as f64);
-            Figure::of(runs.iter().filter_map(of).reduce(f64::max), runs.iter().map(of))
-        };
         let path = &runs[0].load.path;
         let of_server =
             runs[0].counters.paths.iter().find(|it| it.transport == runs[0].key.contender.transport);
@@ -178,8 +174,8 @@ impl Row {
             server_user_us: split(|run| run.server.user_us),
             server_system_us: split(|run| run.server.system_us),
             server_switches: ratio(&|run| run.server.context_switches, &fresh),
-            server_resident_bytes: largest(|run| run.server.resident_bytes),
-            server_kernel_bytes: largest(|run| run.server.kernel_bytes),
+            server_resident_bytes: largest(runs, |run| run.server.resident_bytes),
+            server_kernel_bytes: largest(runs, |run| run.server.kernel_bytes),
             bytes_in: ratio(&bytes_in, &fresh),
             bytes_out: ratio(&bytes_out, &fresh),
             packets_in: ratio(&packets_in, &fresh),
@@ -195,6 +191,12 @@ impl Row {
             server: of_server.map(|it| it.path.clone()),
         }
     }
+}
+
+/// Bytes of the run with the most of them.
+fn largest(runs: &[&RunResult], bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+    let of = |run: &&RunResult| Some(bytes(run)? as f64);
+    Figure::of(runs.iter().filter_map(of).reduce(f64::max), runs.iter().map(of))
 }
 
 /// The samples of several runs in one distribution.
