@@ -91,6 +91,9 @@ pub use {
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{Finding, Lab, Link, SELF_TESTS, SelfTest};
 
+/// Name of the interface to the link, the same on both sides.
+pub const INTERFACE: &str = "link0";
+
 /// An end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {

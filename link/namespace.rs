@@ -27,10 +27,8 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{LinkError, Side, sys};
+use crate::{INTERFACE, LinkError, Side, sys};
 
-/// Name of the interface to the link, the same on both sides.
-pub(crate) const INTERFACE: &str = "link0";
 /// Interface index of `lo`, which the kernel makes first in every namespace.
 const LOOPBACK_INDEX: u32 = 1;
 /// Both sides are in 198.18.0.0/15, which is for benchmarks (RFC 2544).

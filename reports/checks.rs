@@ -181,8 +181,12 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
          share that was fresh."
             .into(),
     );
-    threats
-        .push("Resident memory leaves out what the kernel holds for sockets, of which TCP has more.".into());
+    if let Some(why) = &results.provenance.no_kernel_memory {
+        threats.push(format!(
+            "Resident memory leaves out what the kernel holds for sockets, of which TCP has more; here that could not be \
+             had: {why}."
+        ));
+    }
     let error_us = results.runs.iter().map(|run| run.load.stats.clock_error_us).max().unwrap_or(0);
     if error_us > 0 {
         threats

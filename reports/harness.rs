@@ -20,6 +20,7 @@ use crate::{
     load::{LoadEvent, LoadPlan, LoadResult, Trusted},
     process::{Process, Usage, ourselves},
     scenario::{Contender, Remote, RunKey, Scenario},
+    sockets::Sockets,
 };
 
 /// Until a server that was started listens.
@@ -72,6 +73,14 @@ impl Place {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Ok(command.spawn()?),
             Self::Link(link, _) => Ok(link.spawn(side, command)?),
+        }
+    }
+
+    /// The server's view of the kernel's sockets; none where it cannot be had, which the report says why.
+    fn sockets(&self) -> Option<Sockets> {
+        match self {
+            Self::Loopback | Self::Elsewhere(_) => Sockets::open().ok(),
+            Self::Link(link, _) => link.inside(Side::Server, Sockets::open).ok()?.ok(),
         }
     }
 
@@ -164,6 +173,8 @@ pub(crate) struct Server {
     process: Process,
     addresses: HashMap<TransportKind, SocketAddr>,
     pin: String,
+    /// Where the kernel is asked for what it holds for the server, if it says.
+    sockets: Option<Sockets>,
 }
 
 impl Server {
@@ -207,7 +218,8 @@ impl Server {
             command.env("RUST_LOG", "warn");
         }
         let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
-        let mut server = Self { process, addresses: HashMap::new(), pin: String::new() };
+        let sockets = place.sockets();
+        let mut server = Self { process, addresses: HashMap::new(), pin: String::new(), sockets };
         loop {
             let line = server.process.line(READY_TIMEOUT)?.context("the server ended before it was ready")?;
             match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -229,6 +241,12 @@ impl Server {
         &self.pin
     }
 
+    /// What the kernel has accounted to it so far, and holds for its sockets now.
+    pub(crate) fn usage(&self) -> Usage {
+        let kernel_bytes = self.sockets.as_ref().and_then(|it| it.kernel_bytes(self.process.id()));
+        Usage { kernel_bytes, ..self.process.usage() }
+    }
+
     /// Ends it and returns what it counted.
     pub(crate) fn stop(mut self) -> anyhow::Result<Snapshot> {
         self.process.close_stdin();
@@ -236,6 +254,13 @@ impl Server {
         self.process.end()?;
         serde_json::from_str(&line)
             .with_context(|| format!("the server said '{line}' where its counters should be"))
+    }
+}
+
+impl Server {
+    /// Kills it and returns its CPU time as we read it and as the kernel accounts for it, in µs.
+    pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
+        self.process.kill_accounted()
     }
 }
 
@@ -266,22 +291,30 @@ pub(crate) fn play(
         Ok(serde_json::from_str(&line)?)
     };
 
-    let usage = || server.map_or_else(Usage::default, |server| server.process.usage());
+    let usage = || server.map_or_else(Usage::default, Server::usage);
     let (mut before, mut used, mut link) = (None, None, None);
+    let mut kernel_bytes = Vec::new();
     loop {
-        if before.is_some() && used.is_none() {
-            watch(usage());
-        }
         match next(&players, timeout)? {
             LoadEvent::Paired => {}
-            LoadEvent::Tick => {}
+            LoadEvent::Tick => {
+                let now = usage();
+                kernel_bytes.extend(now.kernel_bytes);
+                watch(now);
+            }
             LoadEvent::WindowOpen => {
                 place.open_window()?;
-                before = Some([usage(), players.usage()]);
+                let now = [usage(), players.usage()];
+                kernel_bytes.extend(now[0].kernel_bytes);
+                watch(now[0]);
+                before = Some(now);
             }
             LoadEvent::WindowClosed => {
                 let before = before.context("the window closed before it opened")?;
-                used = Some([usage().since(&before[0]), players.usage().since(&before[1])]);
+                let mut now = [usage(), players.usage()];
+                kernel_bytes.extend(now[0].kernel_bytes);
+                now[0].kernel_bytes = mean(&kernel_bytes);
+                used = Some([now[0].since(&before[0]), now[1].since(&before[1])]);
                 link = place.close_window()?;
             }
             LoadEvent::Done(load) => {
@@ -291,4 +324,9 @@ pub(crate) fn play(
             }
         }
     }
+}
+
+/// `None` of nothing.
+fn mean(values: &[u64]) -> Option<u64> {
+    (!values.is_empty()).then(|| values.iter().sum::<u64>() / values.len() as u64)
 }

@@ -8,7 +8,9 @@ use crate::{
     bearing::bearings,
     chart, checks,
     html_table::{head_cell, meanings, table},
+    memory,
     metrics::Metric,
+    parity,
     render_verdict::{map_cell, map_note},
     results::Results,
     scenario::{Contender, Workload},
@@ -51,10 +53,12 @@ pub fn html(results: &Results) -> String {
                         (links_section(results, &groups))
                         (cost_section(results, &groups))
                     }
+                    (memory_section(results))
                     section id="settings" {
                         h2 { "Settings in effect" }
-                        p { "Congestion control, TLS and packet size are read back from the players' stacks at the end of a run. " (tables::parity_note(results)) }
-                        (table(&tables::parity(&summary)))
+                        p { (parity::note(results)) }
+                        (table(&parity::contenders(&summary)))
+                        (table(&parity::sides(&summary)))
                     }
                     (calibration_section(results))
                     (benches_section(results))
@@ -285,6 +289,18 @@ fn cost_section(results: &Results, groups: &[Group<'_>]) -> Markup {
                 (table(&tables::figures(&group.rows, columns())))
             }
             (meanings(columns()))
+        }
+    }
+}
+
+fn memory_section(results: &Results) -> Markup {
+    html! {
+        @if let Some(slopes) = memory::table(results) {
+            section id="memory" {
+                h2 { "Memory per connection" }
+                p { (memory::NOTE) }
+                (table(&slopes))
+            }
         }
     }
 }

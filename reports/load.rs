@@ -33,6 +33,9 @@ use crate::{
 
 /// How long pairing may take in all. Hundreds of TLS handshakes on two cores take a second.
 const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pairs that connect at once. A server's UDP socket holds 90 of QUIC's first packets by the system's default, and a loss
+/// among them costs a second: 300 at once did not all get through in the five that a handshake may take.
+const PAIRS_JOINING_MAX: usize = 32;
 /// Time for what is under way at the end of the window to arrive, and for the last pongs.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -248,17 +251,21 @@ pub(crate) async fn announce(
     }
 }
 
-/// Everybody connects at once: one after another, the handshakes of a link with a long round trip would take minutes.
+/// Many connect at once: one after another, the handshakes of a link with a long round trip would take minutes.
 async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     let mut joining = tokio::task::JoinSet::new();
-    for configs in plan.configs()? {
-        for config in configs {
-            joining.spawn(async move { join_match(&config).await });
-        }
+    let room = Arc::new(tokio::sync::Semaphore::new(PAIRS_JOINING_MAX));
+    for [first, second] in plan.configs()? {
+        let room = room.clone();
+        joining.spawn(async move {
+            let _place = room.acquire().await?;
+            tokio::try_join!(join_match(&first), join_match(&second))
+        });
     }
-    let mut players = Vec::with_capacity(joining.len());
-    while let Some(player) = joining.join_next().await {
-        players.push(player??);
+    let mut players = Vec::with_capacity(2 * joining.len());
+    while let Some(pair) = joining.join_next().await {
+        let (first, second) = pair??;
+        players.extend([first, second]);
     }
     // In the order of their matches, not of their luck.
     players

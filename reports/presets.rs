@@ -96,6 +96,17 @@ impl Preset {
             },
         },
         Self {
+            name: "memory",
+            question: "what a connection adds to the server's memory, its own and the kernel's: 20 to 400 quiet players",
+            // Quiet, so that queues are short; not more quiet, since 20 players × 10 Hz × 6 s just carry a p99.
+            scenario: || Scenario {
+                pairs: vec![10, 50, 100, 200],
+                rates_hz: vec![10],
+                duration_ms: 2_000,
+                ..base()
+            },
+        },
+        Self {
             name: "payload",
             question: "what size does: 0 to 1,024 bytes with each move",
             scenario: || Scenario {

@@ -64,6 +64,11 @@ impl Process {
         usage(self.child.id())
     }
 
+    /// By which the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes its standard input, which asks our children to end.
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
@@ -81,6 +86,46 @@ impl Process {
             }
         };
         if status.success() { Ok(()) } else { bail!("the {} failed ({status})", self.what) }
+    }
+}
+
+/// What the kernel has accounted to children of this process that are over and waited for, in µs: `cutime` and `cstime`
+/// of proc_pid_stat(5), fields 16 and 17, which sum up what `wait4` returned. In ticks.
+#[cfg(target_os = "linux")]
+fn ended_children_cpu_us() -> Option<u64> {
+    let after_name = stat_after_name(std::process::id())?;
+    Some(ticks(&after_name, 13)? + ticks(&after_name, 14)?)
+}
+
+#[cfg(target_os = "linux")]
+impl Process {
+    /// Stops it, so that what we read of its CPU time is the last there is; kills it; and returns what we read and what the
+    /// kernel accounts for in the end, in µs.
+    pub(crate) fn kill_accounted(mut self) -> anyhow::Result<(u64, u64)> {
+        use rustix::process::{Pid, Signal, kill_process};
+        const UNSAID: &str = "this system does not say how much CPU a process used";
+        let pid = Pid::from_raw(self.id().cast_signed()).context("a process has a number")?;
+        kill_process(pid, Signal::STOP)?;
+        let deadline = Instant::now() + END_TIMEOUT;
+        while stat_after_name(self.id()).context(UNSAID)?.first().is_none_or(|state| state != "T") {
+            if Instant::now() > deadline {
+                bail!("the {} does not stop", self.what);
+            }
+            std::thread::yield_now();
+        }
+        let ours_us = self.usage().cpu_us.context(UNSAID)?;
+        let before_us = ended_children_cpu_us().context(UNSAID)?;
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok((ours_us, ended_children_cpu_us().context(UNSAID)? - before_us))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Process {
+    /// Not known here.
+    pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
+        bail!("how much CPU a process used is known on Linux only")
     }
 }
 
@@ -103,6 +148,10 @@ pub struct Usage {
     pub system_us: Option<u64>,
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
+    /// What the kernel holds for its internet sockets, in bytes: what is queued in them and reserved for them (sock_diag), and
+    /// the objects that they are made of, by the sizes of the kernel's allocator; the mean of looks at the window's
+    /// beginning, every second of it, and its end. Asked of the server alone.
+    pub kernel_bytes: Option<u64>,
     /// Times it was put off the CPU, by its own wish or not.
     pub context_switches: Option<u64>,
 }
@@ -116,6 +165,7 @@ impl Usage {
             user_us: grown(self.user_us, earlier.user_us),
             system_us: grown(self.system_us, earlier.system_us),
             resident_bytes: self.resident_bytes,
+            kernel_bytes: self.kernel_bytes,
             context_switches: grown(self.context_switches, earlier.context_switches),
         }
     }
@@ -124,6 +174,19 @@ impl Usage {
 /// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
 #[cfg(target_os = "linux")]
 const TICK_US: u64 = 10_000;
+
+/// The fields of `/proc/PID/stat` behind the name, which may hold anything: the first is field 3, the state.
+#[cfg(target_os = "linux")]
+fn stat_after_name(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// A field of these that counts ticks, in µs.
+#[cfg(target_os = "linux")]
+fn ticks(after_name: &[String], field: usize) -> Option<u64> {
+    Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US)
+}
 
 /// From `/proc`: scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a run.
 #[cfg(target_os = "linux")]
@@ -147,16 +210,14 @@ fn usage(pid: u32) -> Usage {
             .sum()
     });
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which may hold anything: field 14 (utime) and 15 (stime) of proc_pid_stat(5), that is 11 and 12.
-    let after_name: Vec<&str> =
-        stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
-    let ticks = |field: usize| Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US);
+    // Fields 14 (utime) and 15 (stime) of proc_pid_stat(5).
+    let after_name = stat_after_name(pid).unwrap_or_default();
     Usage {
         cpu_us: cpu_ns.map(|ns| ns / 1_000),
-        user_us: ticks(11),
-        system_us: ticks(12),
+        user_us: ticks(&after_name, 11),
+        system_us: ticks(&after_name, 12),
         resident_bytes: field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
+        kernel_bytes: None,
         context_switches: switches,
     }
 }

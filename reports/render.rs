@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::{
     axis::crossovers,
     bearing::bearings,
-    checks, render_verdict,
+    checks, memory, parity, render_verdict,
     results::Results,
     summary::Summary,
     tables::{self, Cell, Column, Heading, Table},
@@ -32,6 +32,10 @@ pub fn terminal(results: &Results) -> String {
             let _ = writeln!(out, "\n{}", group.title);
             aligned(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
         }
+    }
+    if let Some(slopes) = memory::table(results) {
+        let _ = writeln!(out, "\nmemory per connection");
+        aligned(&mut out, &slopes);
     }
     let _ = writeln!(
         out,
@@ -123,14 +127,20 @@ pub fn markdown(results: &Results) -> String {
             judged.for_each(|it| render_verdict::comparisons(&mut out, it, verdict, scenario.workload));
         }
     }
+    if let Some(slopes) = memory::table(results) {
+        let _ = writeln!(out, "\n## Memory per connection\n\n{}\n", memory::NOTE);
+        piped(&mut out, &slopes);
+    }
     if !results.calibrations.is_empty() {
         let _ = writeln!(out, "\n## The links, asked for and measured\n\n{}\n", tables::LINKS_NOTE);
         piped(&mut out, &tables::links(results));
     }
     trust(&mut out, results, &summary);
     let _ = writeln!(out, "\n## Settings in effect\n");
-    piped(&mut out, &tables::parity(&summary));
-    let _ = writeln!(out, "\n{}", tables::parity_note(results));
+    piped(&mut out, &parity::contenders(&summary));
+    let _ = writeln!(out);
+    piped(&mut out, &parity::sides(&summary));
+    let _ = writeln!(out, "\n{}", parity::note(results));
     let _ = writeln!(out, "\n## What the columns mean\n");
     for column in terminal_columns(results) {
         let _ = writeln!(out, "- **{}**: {}", column.heading, column.meaning);

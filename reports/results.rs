@@ -17,6 +17,7 @@ use crate::{
     cpus,
     harness::RunResult,
     scenario::{RunKey, Scenario},
+    sockets,
 };
 
 /// Raised with every change of the file's form.
@@ -45,7 +46,7 @@ pub struct Results {
     pub calibrations: Vec<Calibration>,
     /// Why there are no emulated links, where they were wanted by default and could not be had.
     pub no_links: Option<String>,
-    /// What `cargo bench` had left beside this checkout; see [`crate::benches`].
+    /// What `cargo bench` had left beside this checkout; see `benches.rs`.
     pub benches: Vec<Bench>,
 }
 
@@ -104,6 +105,8 @@ pub struct Provenance {
     pub command: Vec<String>,
     /// The processor that the server had to itself among our processes, where there was more than one.
     pub server_cpu: Option<usize>,
+    /// Why the kernel's memory for sockets is not known here; none where it is.
+    pub no_kernel_memory: Option<String>,
     /// When it was taken up again after an interruption, in seconds since 1970 (UTC).
     pub resumed_unix_s: Vec<u64>,
 }
@@ -146,6 +149,7 @@ impl Provenance {
                 .collect(),
             command: std::env::args().skip(1).collect(),
             server_cpu: cpus::of_server(),
+            no_kernel_memory: sockets::unavailable(),
             resumed_unix_s: Vec::new(),
         }
     }

@@ -1,20 +1,20 @@
 //! Checks of the measuring itself: is no difference called one (A/A), is an added delay recovered, is added CPU found?
+//! Does what is counted on the wire, and of the CPU, agree with an account that is none of ours?
 //! They run the same harness, and are judged by the same rules, as every comparison.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use netduel_transport::TransportKind;
 
 use crate::{
-    harness::{self, Place},
     measure::{enter_lab, measure},
     metrics::Metric,
     render_verdict::in_a_word,
     results::{Provenance, Results},
     scenario::{Network, RunKey, Scenario, Workload},
-    statistics,
+    selftest_cpu, selftest_wire, statistics,
     verdict::{Contest, Effect, Outcome, Series, Table, judge},
 };
 
@@ -25,10 +25,6 @@ const DELAY_LINKS: [&str; 2] = ["delay=10ms", "delay=11ms"];
 const DELAY_ADDED_US: f64 = 2_000.0;
 /// How far from that what is measured may lie.
 const DELAY_ERROR_MAX_US: f64 = 200.0;
-/// The share of the server's own CPU time that is burned on top of it.
-const CPU_ADDED_SHARE: f64 = 0.1;
-/// The burden of a comparison is spread over this: short against every window, long against a wake-up.
-const BURN_PERIOD: Duration = Duration::from_millis(10);
 
 /// Which check.
 #[derive(Subcommand, Clone, Debug)]
@@ -54,12 +50,22 @@ pub enum SelfTest {
     /// Burn 10 % more CPU in the server's process; fails unless that is found
     Cpu {
         /// Repeats with and without
-        #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(3..=100))]
+        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(3..=100))]
         repeat: u32,
         /// Which transport
         #[arg(long, default_value_t = TransportKind::ALL[0])]
         transport: TransportKind,
     },
+    /// Compare what we read of a server's CPU time with what the kernel accounts for at its end, over each transport; fails
+    /// unless they agree within 1 %
+    CpuAccount {
+        /// How long each plays
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
+    /// Compare bytes and packets as the link counts them with a packet capture by tcpdump, over each transport; fails unless
+    /// they agree within 1 %
+    Wire,
 }
 
 /// Carries out a check, and tells what it found.
@@ -70,12 +76,14 @@ pub fn self_test(test: &SelfTest) -> anyhow::Result<()> {
     match *test {
         SelfTest::Aa { comparisons, repeat, transport } => aa(comparisons, repeat, transport),
         SelfTest::Delay { repeat } => delay(repeat),
-        SelfTest::Cpu { repeat, transport } => cpu(repeat, transport),
+        SelfTest::Cpu { repeat, transport } => selftest_cpu::cpu(repeat, transport),
+        SelfTest::CpuAccount { seconds } => selftest_cpu::account(seconds),
+        SelfTest::Wire => selftest_wire::wire(),
     }
 }
 
 /// Short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440 moves.
-fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u8) -> Scenario {
+pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u8) -> Scenario {
     Scenario {
         preset: "selftest".into(),
         transports,
@@ -155,7 +163,8 @@ fn against_itself(
     judge(metric, &[contest], noise, seed).remove(0)
 }
 
-fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
+/// The numbers of a comparison in a line.
+pub(crate) fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     format!(
         "{} against {} {} ({} to {}, floor {}, p = {:.3}): {}",
         metric.number(effect.subject),
@@ -201,74 +210,4 @@ fn delay(repeat: u32) -> anyhow::Result<()> {
         "an added delay was not recovered: delays mean nothing on this machine now"
     );
     Ok(())
-}
-
-/// The same transport three times in each repeat: as it is, as its control, and with the burden.
-fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let plain = Scenario { pairs: vec![20], duration_ms: 1_000, ..scenario(vec![transport], repeat, 2) };
-    let runs = plain.runs();
-    let first = runs.first().context("there is nothing to run")?;
-    let pilot = harness::run(&plain, first, Place::Loopback)?;
-    let used_us = pilot.server.cpu_us.context("this system does not say how much CPU a process used")?;
-    let used_us_per_s = used_us as f64 * 1_000.0 / plain.duration_ms as f64;
-    let server_burn_us_per_s = (used_us_per_s * CPU_ADDED_SHARE).round() as u32;
-    println!(
-        "the server uses {:.1} ms/s; {:.2} ms/s go on top",
-        used_us_per_s / 1e3,
-        f64::from(server_burn_us_per_s) / 1e3
-    );
-    let burdened = Scenario { server_burn_us_per_s, ..plain.clone() };
-
-    let mut arms = [Series::new(), Series::new(), Series::new()];
-    for key in &runs {
-        let run = harness::run(if key.arm == 2 { &burdened } else { &plain }, key, Place::Loopback)?;
-        arms[usize::from(key.arm)].extend(Metric::ServerCpu.of(&run).map(|value| (key.repeat, value)));
-    }
-    let [against, control, subject] = &arms;
-    let noise = Contest { subject: control, against, controls: Vec::new() }.noise(plain.seed);
-    let (effect, outcome) =
-        judge(Metric::ServerCpu, &[Contest { subject, against, controls: vec![control] }], noise, plain.seed)
-            .remove(0);
-    let effect = effect.context("not enough runs came to their end")?;
-    println!(
-        "{}; {:+.1} %",
-        describe(Metric::ServerCpu, &effect, outcome),
-        (effect.subject / effect.against - 1.0) * 100.0
-    );
-    ensure!(
-        matches!(outcome, Outcome::Worse(_)),
-        "{:.0} % more CPU were not found: differences in CPU of that size cannot be told on this machine now",
-        CPU_ADDED_SHARE * 100.0
-    );
-    Ok(())
-}
-
-/// Burns CPU time in this process, on a thread of its own and away from the path of a move, until it ends. By the
-/// thread's own CPU clock, so that waking up counts and being put off does not.
-pub fn burn_beside(us_per_s: u32) {
-    if us_per_s == 0 {
-        return;
-    }
-    std::thread::spawn(move || {
-        let start = std::time::Instant::now();
-        loop {
-            let due_ns = start.elapsed().as_secs_f64() * f64::from(us_per_s) * 1e3;
-            while (thread_cpu_ns() as f64) < due_ns {
-                std::hint::spin_loop();
-            }
-            std::thread::sleep(BURN_PERIOD);
-        }
-    });
-}
-
-#[cfg(target_os = "linux")]
-fn thread_cpu_ns() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
-}
-
-/// Elsewhere the CPU of a server is not measured either, so nothing needs to be burned.
-#[cfg(not(target_os = "linux"))]
-fn thread_cpu_ns() -> i64 {
-    i64::MAX
 }

@@ -3,11 +3,13 @@
 
 use netduel_client::stats::Samples;
 use netduel_link::LinkReport;
+use netduel_transport::PathStats;
 use serde::Serialize;
 
 use crate::{
     connects::Connects,
     harness::RunResult,
+    parity,
     results::{Failure, Results},
     scenario::{Group, RunKey, Workload},
 };
@@ -89,6 +91,8 @@ pub struct Row {
     pub server_switches: Option<Figure>,
     /// Server's resident memory in bytes.
     pub server_resident_bytes: Option<Figure>,
+    /// What the kernel held for its sockets, mean over the window, in bytes: of the repeat with the most.
+    pub server_kernel_bytes: Option<Figure>,
     /// Bytes that the server received per fresh move: whole IP packets, counted on the link where there is one, else by
     /// the players' transports.
     pub bytes_in: Option<Figure>,
@@ -108,6 +112,12 @@ pub struct Row {
     pub tls: Option<String>,
     /// Largest packet payload in bytes.
     pub max_packet_bytes: Option<u64>,
+    /// What a player's side of the transport said of itself, in the first repeat.
+    #[serde(skip)]
+    pub players: PathStats,
+    /// What the server's side said, likewise.
+    #[serde(skip)]
+    pub server: Option<PathStats>,
 }
 
 impl Row {
@@ -137,8 +147,9 @@ impl Row {
             let scaled = |run: &RunResult| Some(run.server.cpu_us? * part(run)? / ticks(run)?.max(1));
             ratio(&scaled, &fresh).filter(|_| enough)
         };
-        let resident = runs.iter().filter_map(|run| run.server.resident_bytes).max();
         let path = &runs[0].load.path;
+        let of_server =
+            runs[0].counters.paths.iter().find(|it| it.transport == runs[0].key.contender.transport);
         let connects = |pick, quantile| connects(runs, pick, quantile);
         Self {
             key: runs[0].key.combination(),
@@ -163,10 +174,8 @@ impl Row {
             server_user_us: split(|run| run.server.user_us),
             server_system_us: split(|run| run.server.system_us),
             server_switches: ratio(&|run| run.server.context_switches, &fresh),
-            server_resident_bytes: Figure::of(
-                resident.map(|bytes| bytes as f64),
-                runs.iter().map(|run| run.server.resident_bytes.map(|bytes| bytes as f64)),
-            ),
+            server_resident_bytes: largest(runs, |run| run.server.resident_bytes),
+            server_kernel_bytes: largest(runs, |run| run.server.kernel_bytes),
             bytes_in: ratio(&bytes_in, &fresh),
             bytes_out: ratio(&bytes_out, &fresh),
             packets_in: ratio(&packets_in, &fresh),
@@ -178,6 +187,8 @@ impl Row {
             congestion: path.congestion.clone(),
             tls: path.tls.clone(),
             max_packet_bytes: path.max_packet_bytes,
+            players: path.clone(),
+            server: of_server.map(|it| it.path.clone()),
         }
     }
 }
@@ -188,6 +199,12 @@ fn connects(runs: &[&RunResult], pick: fn(&Connects) -> &Samples, quantile: f64)
     let mut all = Samples::default();
     runs.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
     Figure::of(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
+}
+
+/// Bytes of the run with the most of them.
+fn largest(runs: &[&RunResult], bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+    let of = |run: &&RunResult| Some(bytes(run)? as f64);
+    Figure::of(runs.iter().filter_map(of).reduce(f64::max), runs.iter().map(of))
 }
 
 /// The samples of several runs in one distribution.
@@ -310,6 +327,18 @@ pub enum Warning {
         /// In effect.
         got: String,
     },
+    /// The two sides of a transport were not set alike.
+    #[error("{transport}: {setting} was {players} on the players' side and {server} on the server's")]
+    SettingsDiffer {
+        /// Over which transport.
+        transport: String,
+        /// What was not alike.
+        setting: String,
+        /// The players' value.
+        players: String,
+        /// The server's.
+        server: String,
+    },
     /// The server put players back who keep to the rules.
     #[error("{transport} on {link}: {count} legal moves were corrected; please report this as a bug")]
     Corrected {
@@ -410,6 +439,14 @@ impl Summary {
         if let Some(got) = row.congestion.as_ref().filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());
             self.warnings.push(Warning::OtherCongestion { transport: transport.clone(), asked, got });
+        }
+        for (setting, players, server) in
+            row.server.iter().flat_map(|server| parity::differences(&row.players, server))
+        {
+            let warning = Warning::SettingsDiffer { transport: transport.clone(), setting, players, server };
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
         }
         let count = runs.iter().map(|run| run.load.corrected).sum();
         if count > 0 {

@@ -1,7 +1,5 @@
 //! The tables of a report, as plain text in cells: terminal, Markdown and HTML differ only in how they draw them. Pure.
 
-use netduel_transport::CongestionControl;
-
 use crate::{
     bearing::Bearing,
     results::{Calibration, Provenance, Results},
@@ -57,7 +55,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(Cell::from).collect());
     }
 
-    fn push_of<const N: usize>(&mut self, contender: Contender, cells: [String; N]) {
+    pub(crate) fn push_of<const N: usize>(&mut self, contender: Contender, cells: [String; N]) {
         let cells = cells.into_iter().map(Cell::from);
         self.rows.push(std::iter::once(Cell::from(contender)).chain(cells).collect());
     }
@@ -148,7 +146,7 @@ pub(crate) const COST: &[Column] = &[
     CPU,
     Column {
         heading: "RSS MB",
-        meaning: "the server's resident memory (kernel socket memory is not in it)",
+        meaning: "the server's resident memory at the end of the window; what the kernel holds for its sockets comes on top",
         figure: |row| row.server_resident_bytes,
         format: |bytes| one_digit(bytes / 1e6),
     },
@@ -166,6 +164,14 @@ pub(crate) const COST: &[Column] = &[
     },
 ];
 
+/// What the kernel holds for the server's sockets.
+const KERNEL: Column = Column {
+    heading: "kernel kB",
+    meaning: "what the kernel holds for the server's sockets, beside its resident memory: what is queued in them, and the objects they are made of",
+    figure: |row| row.server_kernel_bytes,
+    format: |bytes| one_digit(bytes / 1e3),
+};
+
 /// More of it, where there is room.
 pub(crate) const COST_DETAIL: &[Column] = &[
     Column {
@@ -180,6 +186,7 @@ pub(crate) const COST_DETAIL: &[Column] = &[
         figure: |row| row.server_system_us,
         format: one_digit,
     },
+    KERNEL,
     Column {
         heading: "switches",
         meaning: "times the server was put off the CPU for each fresh move: how often it was woken",
@@ -244,7 +251,7 @@ pub(crate) const CONNECT_COST: &[Column] = &[
     },
     Column {
         heading: "RSS MB",
-        meaning: "the server's resident memory (kernel socket memory is not in it)",
+        meaning: "the server's resident memory at the end of the window; what the kernel holds for its sockets comes on top",
         figure: |row| row.server_resident_bytes,
         format: |bytes| one_digit(bytes / 1e6),
     },
@@ -386,82 +393,6 @@ pub(crate) fn links(results: &Results) -> Table {
         }
     }
     table
-}
-
-/// The settings that each side really had.
-pub(crate) fn parity(summary: &Summary) -> Table {
-    let mut table = Table::new([
-        ("transport", false),
-        ("lanes", false),
-        ("congestion control", false),
-        ("TLS", false),
-        ("largest packet B", false),
-        ("told of a move", false),
-        ("Nagle", false),
-        ("may the wire drop a move", false),
-    ]);
-    let mut contenders: Vec<Contender> = Vec::new();
-    for row in &summary.rows {
-        if !contenders.contains(&row.key.contender) {
-            contenders.push(row.key.contender);
-        }
-    }
-    for contender in contenders {
-        let read = |value: fn(&Row) -> String| {
-            let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
-            by_link(rows.map(|row| (row.key.group.link.as_str(), value(row))))
-        };
-        let kind = contender.transport;
-        let drops = kind.capabilities().state_may_drop;
-        table.push_of(
-            contender,
-            [
-                kind.summary().into(),
-                read(|row| match (&row.congestion, row.key.contender.transport.capabilities().congestion) {
-                    (Some(name), _) => name.clone(),
-                    (None, CongestionControl::AsAsked) => "unknown".into(),
-                    (None, CongestionControl::Own) => "its own".into(),
-                    (None, CongestionControl::None) => "none".into(),
-                }),
-                read(|row| row.tls.clone().unwrap_or_else(|| "not encrypted".into())),
-                read(|row| row.max_packet_bytes.map_or("unknown".into(), |bytes| bytes.to_string())),
-                contender.relay.to_string(),
-                if contender.nagle { "on" } else { "off" }.into(),
-                if drops { "yes" } else { "no: loss shows as delay" }.into(),
-            ],
-        );
-    }
-    table
-}
-
-/// A value, if it is the same on all links; else each with its links.
-fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
-    let mut known: Vec<(String, Vec<&str>)> = Vec::new();
-    for (link, value) in values {
-        let at = known.iter().position(|it| it.0 == value).unwrap_or_else(|| {
-            known.push((value, Vec::new()));
-            known.len() - 1
-        });
-        if !known[at].1.contains(&link) {
-            known[at].1.push(link);
-        }
-    }
-    match &known[..] {
-        [(value, _)] => value.clone(),
-        many => many
-            .iter()
-            .map(|(value, links)| format!("{value} on {}", links.join(", ")))
-            .collect::<Vec<_>>()
-            .join("; "),
-    }
-}
-
-/// Settings that hold for all of them, beside [`parity`].
-pub(crate) fn parity_note(results: &Results) -> String {
-    format!(
-        "Nagle's algorithm is TCP's alone. Warm-up before each window: {} ms.",
-        results.scenario.warmup_ms
-    )
 }
 
 /// What was searched for, by link and contender: what held, and what broke next.

@@ -1,7 +1,11 @@
 //! What the server counts. One relaxed atomic each; a [`Snapshot`] is what people and reports read.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
+use netduel_transport::{PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
 macro_rules! counters {
@@ -10,17 +14,21 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[$doc])* pub(crate) $name: Counter,)*
+            paths: Mutex<Vec<PathSample>>,
         }
 
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Snapshot {
             $($(#[$doc])* pub $name: u64,)*
+            /// What the first connection of each kind that joined said of itself then: what this side really had set.
+            #[serde(default)]
+            pub paths: Vec<PathSample>,
         }
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.0.load(Relaxed),)* }
+                Snapshot { $($name: self.$name.0.load(Relaxed),)* paths: self.lock_paths().clone() }
             }
         }
     };
@@ -51,6 +59,29 @@ counters! {
     moves_stale,
     /// Moves against the rules; each led to a correction.
     moves_illegal,
+}
+
+/// A connection of a kind, as the server's side of it saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathSample {
+    /// Of which transport.
+    pub transport: TransportKind,
+    /// What it said of itself.
+    pub path: PathStats,
+}
+
+impl Counters {
+    /// Notes what a connection says of itself, if it is the first of its kind: at most one for each kind there is.
+    pub(crate) fn note_path(&self, sender: &Sender) {
+        let mut paths = self.lock_paths();
+        if paths.iter().all(|it| it.transport != sender.kind()) {
+            paths.push(PathSample { transport: sender.kind(), path: sender.path_stats() });
+        }
+    }
+
+    fn lock_paths(&self) -> MutexGuard<'_, Vec<PathSample>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A number that only grows.

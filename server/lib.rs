@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use netduel_transport::Listener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use counters::Snapshot;
+pub use counters::{PathSample, Snapshot};
 pub use relay::RelayPolicy;
 
 use lobby::Lobby;

@@ -80,6 +80,7 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
     if let Err(over) = begun {
         return over;
     }
+    lobby.counters.note_path(&player.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     loop {
         let step = match receiver.recv().await {

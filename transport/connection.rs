@@ -65,6 +65,21 @@ pub struct PathStats {
     pub max_packet_bytes: Option<u64>,
     /// TLS version and cipher suite, such as `TLSv1.3 TLS13_AES_128_GCM_SHA256`; `None` if unencrypted.
     pub tls: Option<String>,
+    /// What else is set on this side, each a name and a value in words: read back from the socket where that can be, else
+    /// what the library was told.
+    pub settings: Vec<(String, String)>,
+}
+
+/// One of [`PathStats::settings`].
+pub(crate) fn setting(name: &str, value: impl fmt::Display) -> (String, String) {
+    (name.to_owned(), value.to_string())
+}
+
+/// The buffers of a socket, as the kernel has them now; it counts its own bookkeeping in them, and TCP's grow by need.
+pub(crate) fn buffers(socket: &socket2::SockRef<'_>) -> Vec<(String, String)> {
+    let known =
+        [("send buffer B", socket.send_buffer_size()), ("receive buffer B", socket.recv_buffer_size())];
+    known.into_iter().filter_map(|(name, bytes)| Some(setting(name, bytes.ok()?))).collect()
 }
 
 impl PathStats {

@@ -33,7 +33,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use crate::{
     BoxFuture, Capabilities, CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye,
     Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
-    connection::{RecvHalf, SendHalf},
+    connection::{RecvHalf, SendHalf, buffers, setting},
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
     handshake::ServerMessages,
     identity::{SUITE_NAME, Verifier},
@@ -61,6 +61,10 @@ const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
 /// Control goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
 const UDP_HEADER_BYTES: u64 = 8;
+/// The smallest packet that every QUIC path carries (RFC 9000, 14), which is where quinn begins, too.
+const INITIAL_MTU_BYTES: u16 = 1200;
+/// quinn without the acknowledgement frequency extension, which is not asked for, keeps to RFC 9000, 13.2.
+const ACKNOWLEDGEMENTS: &str = "every second packet, or after 25 ms";
 /// Code for a stream whose update was superseded. Nobody reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
@@ -114,6 +118,7 @@ impl Quic {
             .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout).ok())
             .keep_alive_interval(Some(options.keep_alive))
             // No message needs more than the smallest packet, so larger ones are not probed for.
+            .initial_mtu(INITIAL_MTU_BYTES)
             .mtu_discovery_config(None)
             .congestion_controller_factory(controller(options.congestion));
         config
@@ -167,9 +172,10 @@ impl Transport for Quic {
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut config = ServerConfig::with_crypto(Arc::new(WatchedServer(Arc::new(tls))));
         config.transport_config(Arc::new(self.transport_config(options)));
-        let endpoint = endpoint(addr, Some(config))?;
+        let (endpoint, socket_buffers) = endpoint(addr, Some(config))?;
         let addr = endpoint.local_addr()?;
-        Ok(Box::new(QuicListen { transport: *self, endpoint, addr, options: options.clone() }))
+        let options = options.clone();
+        Ok(Box::new(QuicListen { transport: *self, endpoint, addr, options, socket_buffers }))
     }
 
     fn connect<'a>(
@@ -186,17 +192,14 @@ impl Transport for Quic {
             config.transport_config(Arc::new(self.transport_config(options)));
 
             let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-            let endpoint = endpoint(any, None).map_err(|error| ConnectError::Unreachable {
-                addr: to.addr,
-                kind: to.kind,
-                error,
-            })?;
+            let (endpoint, socket_buffers) = endpoint(any, None)
+                .map_err(|error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error })?;
             let connecting =
                 endpoint.connect_with(config, to.addr, to.name).map_err(|error| failed(error.to_string()))?;
             let lost = |error| connect_error(to, &verifier, error);
             let connection = connecting.await.map_err(lost)?;
             let control = connection.open_bi().await.map_err(lost)?;
-            let shared = self.assemble(connection, control.0, options).await.map_err(lost)?;
+            let shared = self.assemble(connection, control.0, options, socket_buffers).await.map_err(lost)?;
             // The server sees a stream only once something was sent on it.
             let greeting = shared.out().control.push(FrameKind::KeepAlive, &[]);
             debug_assert!(greeting.is_ok(), "an empty outbox takes a greeting");
@@ -212,6 +215,7 @@ impl Quic {
         connection: quinn::Connection,
         control_stream: SendStream,
         options: &Options,
+        socket_buffers: SocketBuffers,
     ) -> Result<Arc<Shared>, ConnectionError> {
         // Best effort: a stream without priority is only a little later under load.
         let _ = control_stream.set_priority(CONTROL_PRIORITY);
@@ -229,6 +233,7 @@ impl Quic {
             driver: AtomicWaker::new(),
             ending: OnceLock::new(),
             options: options.clone(),
+            socket_buffers,
         }))
     }
 }
@@ -357,9 +362,14 @@ impl crypto::Session for Watched {
     }
 }
 
-fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+/// What [`buffers`] said of an endpoint's socket: one copy for all of its connections.
+type SocketBuffers = Arc<[(String, String)]>;
+
+/// With what its socket's buffers are.
+fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<(Endpoint, SocketBuffers)> {
     let socket = std::net::UdpSocket::bind(addr)?;
-    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+    let buffers = buffers(&socket2::SockRef::from(&socket)).into();
+    Ok((Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))?, buffers))
 }
 
 struct QuicListen {
@@ -367,6 +377,7 @@ struct QuicListen {
     endpoint: Endpoint,
     addr: SocketAddr,
     options: Options,
+    socket_buffers: SocketBuffers,
 }
 
 impl Listen for QuicListen {
@@ -379,13 +390,17 @@ impl Listen for QuicListen {
             let incoming = self.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected)?;
             let (remote, transport, options) =
                 (incoming.remote_address(), self.transport, self.options.clone());
+            let socket_buffers = self.socket_buffers.clone();
             let handshake: Handshake = Box::pin(async move {
                 let kind = transport.kind();
                 let failed =
                     |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
                 let connection = incoming.accept().map_err(failed)?.await.map_err(failed)?;
                 let control = connection.accept_bi().await.map_err(failed)?;
-                let shared = transport.assemble(connection, control.0, &options).await.map_err(failed)?;
+                let shared = transport
+                    .assemble(connection, control.0, &options, socket_buffers)
+                    .await
+                    .map_err(failed)?;
                 Ok(shared.split(kind, remote, control.1, None))
             });
             Ok((remote, handshake))
@@ -405,6 +420,8 @@ struct Shared {
     driver: AtomicWaker,
     ending: OnceLock<CloseReason>,
     options: Options,
+    /// As they were when the socket was made: quinn keeps it to itself.
+    socket_buffers: SocketBuffers,
 }
 
 struct Out {
@@ -636,12 +653,36 @@ impl SendHalf for Shared {
             received_bytes: Some(stats.udp_rx.bytes),
             max_packet_bytes: Some(stats.path.current_mtu.into()),
             tls: Some(SUITE_NAME.to_owned()),
+            settings: self.settings(),
         }
         .with_headers(self.connection.remote_address(), UDP_HEADER_BYTES)
     }
 
     fn resumed(&self) -> Option<bool> {
         self.connection.handshake_data()?.downcast::<Resumed>().ok()?.0
+    }
+}
+
+impl Shared {
+    /// quinn tells nothing back of these, so they are what it was told; but for the socket's, which are the kernel's word.
+    fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = vec![
+            setting("initial MTU B", INITIAL_MTU_BYTES),
+            setting("MTU discovery", "off"),
+            setting("acknowledgements", ACKNOWLEDGEMENTS),
+            setting("stream window B", STREAM_WINDOW_BYTES),
+            setting("connection window B", CONNECTION_WINDOW_BYTES),
+        ];
+        settings.extend(match self.out().state {
+            StateOut::Stream { .. } => vec![],
+            StateOut::Uni(_) => vec![setting("streams at once", MAX_UNI_STREAMS)],
+            StateOut::Datagram(_) => vec![
+                setting("datagrams to send B", DATAGRAM_SEND_BUFFER_BYTES),
+                setting("datagrams to read B", DATAGRAM_RECEIVE_BUFFER_BYTES),
+            ],
+        });
+        settings.extend(self.socket_buffers.iter().cloned());
+        settings
     }
 }
 

@@ -5,6 +5,8 @@
 use tokio::net::TcpStream;
 
 use crate::PathStats;
+#[cfg(target_os = "linux")]
+use crate::connection::{buffers, setting};
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn read(_socket: &TcpStream) -> PathStats {
@@ -30,7 +32,20 @@ pub(crate) fn read(socket: &TcpStream) -> PathStats {
         received_bytes: Some(info.bytes_received),
         max_packet_bytes: Some(info.snd_mss.into()),
         tls: None,
+        settings: settings(socket),
     }
+}
+
+/// What was set on the socket, read back from it.
+#[cfg(target_os = "linux")]
+fn settings(socket: &TcpStream) -> Vec<(String, String)> {
+    let socket = socket2::SockRef::from(socket);
+    let switch = |on: bool| if on { "on" } else { "off" };
+    let mut settings = Vec::new();
+    settings.extend(socket.tcp_nodelay().ok().map(|on| setting("TCP_NODELAY", switch(on))));
+    settings.extend(socket.tcp_notsent_lowat().ok().map(|bytes| setting("TCP_NOTSENT_LOWAT B", bytes)));
+    settings.extend(buffers(&socket));
+    settings
 }
 
 #[cfg(target_os = "linux")]

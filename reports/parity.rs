@@ -1,0 +1,171 @@
+//! The settings that each side of a contender really had: what its players' stacks and the server's said of themselves.
+//! Pure.
+
+use netduel_transport::{CongestionControl, PathStats};
+
+use crate::{
+    results::Results,
+    scenario::Contender,
+    summary::{Row, Summary},
+    tables::Table,
+};
+
+/// What the kernel sets by need, so that both sides may differ in it: TCP's buffers grow with the path.
+const SET_BY_NEED: &str = "buffer B";
+/// Where a side does not say.
+const UNSAID: &str = "unknown";
+
+/// What each contender is.
+pub(crate) fn contenders(summary: &Summary) -> Table {
+    let mut table = Table::new([
+        ("transport", false),
+        ("lanes", false),
+        ("told of a move", false),
+        ("Nagle", false),
+        ("may the wire drop a move", false),
+    ]);
+    for contender in contenders_of(summary) {
+        let kind = contender.transport;
+        let drops = kind.capabilities().state_may_drop;
+        table.push_of(
+            contender,
+            [
+                kind.summary().into(),
+                contender.relay.to_string(),
+                if contender.nagle { "on" } else { "off" }.into(),
+                if drops { "yes" } else { "no: loss shows as delay" }.into(),
+            ],
+        );
+    }
+    table
+}
+
+/// What either side of it had set.
+pub(crate) fn sides(summary: &Summary) -> Table {
+    let mut table = Table::new([
+        ("transport", false),
+        ("side", false),
+        ("congestion control", false),
+        ("TLS", false),
+        ("largest packet B", false),
+        ("set", false),
+    ]);
+    type Side = fn(&Row) -> Option<&PathStats>;
+    let sides: [(&str, Side); 2] =
+        [("players", |row| Some(&row.players)), ("server", |row| row.server.as_ref())];
+    for contender in contenders_of(summary) {
+        for (side, of) in sides {
+            let read = |value: fn(&PathStats) -> String| {
+                let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
+                by_link(rows.map(|row| (row.key.group.link.as_str(), of(row).map_or(UNSAID.into(), value))))
+            };
+            table.push_of(
+                contender,
+                [
+                    side.into(),
+                    match contender.transport.capabilities().congestion {
+                        CongestionControl::AsAsked => {
+                            read(|path| path.congestion.clone().unwrap_or_else(|| UNSAID.into()))
+                        }
+                        CongestionControl::Own => "its own".into(),
+                        CongestionControl::None => "none".into(),
+                    },
+                    read(|path| path.tls.clone().unwrap_or_else(|| "not encrypted".into())),
+                    read(|path| path.max_packet_bytes.map_or(UNSAID.into(), |bytes| bytes.to_string())),
+                    read(|path| match &path.settings[..] {
+                        [] => UNSAID.into(),
+                        all => all
+                            .iter()
+                            .map(|(name, value)| format!("{name}: {value}"))
+                            .collect::<Vec<_>>()
+                            .join("; "),
+                    }),
+                ],
+            );
+        }
+    }
+    table
+}
+
+/// Beside the tables: what they rest on, and what holds for all.
+pub(crate) fn note(results: &Results) -> String {
+    format!(
+        "Each side says for itself what was in effect, the players at the end of a run and the server when the first of them \
+         joined: congestion control and what is set on sockets are read back from the stack, the rest of QUIC is what its \
+         library was told. Nagle's algorithm is TCP's alone. Warm-up before each window: {} ms.",
+        results.scenario.warmup_ms
+    )
+}
+
+/// What a run's two sides do not have alike: the setting, the players' value and the server's. Nothing where a side does
+/// not say.
+pub(crate) fn differences(players: &PathStats, server: &PathStats) -> Vec<(String, String, String)> {
+    let read_back =
+        [("congestion control", &players.congestion, &server.congestion), ("TLS", &players.tls, &server.tls)];
+    let mut differences: Vec<(String, String, String)> = (read_back.into_iter())
+        .filter_map(|(name, one, other)| Some((name.to_owned(), one.clone()?, other.clone()?)))
+        .collect();
+    for (name, value) in players.settings.iter().filter(|(name, _)| !name.ends_with(SET_BY_NEED)) {
+        let other = server.settings.iter().find(|(other, _)| other == name);
+        differences.extend(other.map(|(_, other)| (name.clone(), value.clone(), other.clone())));
+    }
+    differences.retain(|(_, one, other)| one != other);
+    differences
+}
+
+fn contenders_of(summary: &Summary) -> Vec<Contender> {
+    let mut contenders: Vec<Contender> = Vec::new();
+    for row in &summary.rows {
+        if !contenders.contains(&row.key.contender) {
+            contenders.push(row.key.contender);
+        }
+    }
+    contenders
+}
+
+/// A value, if it is the same on all links; else each with its links.
+fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
+    let mut known: Vec<(String, Vec<&str>)> = Vec::new();
+    for (link, value) in values {
+        let at = known.iter().position(|it| it.0 == value).unwrap_or_else(|| {
+            known.push((value, Vec::new()));
+            known.len() - 1
+        });
+        if !known[at].1.contains(&link) {
+            known[at].1.push(link);
+        }
+    }
+    match &known[..] {
+        [(value, _)] => value.clone(),
+        many => many
+            .iter()
+            .map(|(value, links)| format!("{value} on {}", links.join(", ")))
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_say_and_do_not_have_alike_is_told() {
+        let side = |congestion: Option<&str>, nodelay: &str, buffer: &str| PathStats {
+            congestion: congestion.map(str::to_owned),
+            settings: [("TCP_NODELAY", nodelay), ("send buffer B", buffer)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            ..PathStats::default()
+        };
+        let players = side(Some("cubic"), "on", "1");
+        assert!(differences(&players, &side(Some("cubic"), "on", "2")).is_empty(), "buffers grow by need");
+        assert!(
+            differences(&players, &side(None, "on", "1")).is_empty(),
+            "what is not said is no difference"
+        );
+        let told: Vec<String> =
+            differences(&players, &side(Some("bbr"), "off", "1")).into_iter().map(|it| it.0).collect();
+        assert_eq!(told, ["congestion control", "TCP_NODELAY"]);
+    }
+}
