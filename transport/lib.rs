@@ -27,6 +27,8 @@ mod datagram;
 mod enet;
 mod error;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod identity;
