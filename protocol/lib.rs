@@ -232,10 +232,16 @@ pub enum Ending {
     TooManyMessages = 0x108,
     /// A payload longer than the welcome allowed.
     PayloadTooLong = 0x109,
+    /// The player's address has as many connections as one may have.
+    TooManyFromAddress = 0x110,
+    /// The server has as many matches as it takes.
+    TooManyMatches = 0x111,
+    /// The server failed in this session, by a fault of its own.
+    ServerFault = 0x112,
 }
 
 impl Ending {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Done,
         Self::VersionMismatch,
         Self::ServerFull,
@@ -246,6 +252,9 @@ impl Ending {
         Self::ShuttingDown,
         Self::TooManyMessages,
         Self::PayloadTooLong,
+        Self::TooManyFromAddress,
+        Self::TooManyMatches,
+        Self::ServerFault,
     ];
 
     /// The code in the goodbye.

@@ -193,6 +193,13 @@ impl Server {
             "5",
             "--max-connections",
             "10000",
+            // All players share one address, and some runs are about many connections at once.
+            "--max-connections-per-address",
+            "10000",
+            "--max-handshakes",
+            "10000",
+            "--max-matches",
+            "10000",
             "--max-messages",
             "1000000",
         ]);

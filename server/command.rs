@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, RelayPolicy};
+use crate::{Config, RelayPolicy, Server, metrics::MetricsListener};
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
@@ -60,6 +60,18 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
+    /// Connections of one address at most (of IPv6: of one /64), so that nobody fills the server alone
+    #[arg(long, default_value_t = Config::default().connections_per_address_max)]
+    max_connections_per_address: usize,
+
+    /// Handshakes under way at most; more are dropped
+    #[arg(long, default_value_t = Config::default().handshakes_max)]
+    max_handshakes: usize,
+
+    /// Matches at most
+    #[arg(long, default_value_t = Config::default().matches_max)]
+    max_matches: usize,
+
     /// Messages a second that a player may send, all kinds together
     #[arg(long, default_value_t = Config::default().messages_per_s_max)]
     max_messages: u32,
@@ -67,6 +79,10 @@ pub struct ServerArgs {
     /// Seconds that matches may go on after SIGTERM or Ctrl-C
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     drain: u64,
+
+    /// Serve /metrics (Prometheus) and /health there, over plain HTTP: an address that only the operator reaches
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
 
     /// How log lines on standard error look; RUST_LOG chooses which (RUST_LOG=debug shows every connection)
     #[arg(long, value_enum, default_value = "text")]
@@ -149,9 +165,21 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
         .map(|(kind, addr)| kind.bind(addr, &identity, &options))
         .collect::<Result<Vec<Listener>, _>>()?;
 
+    let metrics = match args.metrics {
+        None => None,
+        Some(addr) => Some(
+            MetricsListener::bind(addr)
+                .await
+                .with_context(|| format!("cannot serve metrics on {addr}: choose another --metrics"))?,
+        ),
+    };
+
     let mut stdout = std::io::stdout().lock();
     for listener in &listeners {
         writeln!(stdout, "listening {} {}", listener.kind(), listener.local_addr())?;
+    }
+    if let Some(metrics) = &metrics {
+        writeln!(stdout, "metrics http://{}/metrics", metrics.local_addr()?)?;
     }
     writeln!(stdout, "certificate sha256 {}", identity.fingerprint())?;
     writeln!(stdout, "ready: players may connect; end with Ctrl-C")?;
@@ -160,12 +188,19 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let config = Config {
         relay: args.relay,
         connections_max: args.max_connections,
+        connections_per_address_max: args.max_connections_per_address,
+        handshakes_max: args.max_handshakes,
+        matches_max: args.max_matches,
         messages_per_s_max: args.max_messages,
         drain_timeout: Duration::from_secs(args.drain),
         ..Config::default()
     };
     let shutdown = CancellationToken::new();
-    let serving = crate::run(listeners, config, shutdown.clone());
+    let server = Server::new(listeners, config);
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.serve(server.observer()));
+    }
+    let serving = server.run(shutdown.clone());
     let counters = tokio::select! {
         counters = serving => counters,
         outcome = two_signals(&shutdown) => return outcome,

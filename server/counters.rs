@@ -5,25 +5,33 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use netduel_transport::{PathStats, Sender, TransportKind};
+use netduel_protocol::Ending;
+use netduel_transport::{CloseReason, Goodbye, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {
         /// Counters since the start of the server.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
-            $($(#[$doc])* pub(crate) $name: Counter,)*
+            $($(#[doc = $doc])* pub(crate) $name: Counter,)*
             paths: Mutex<Vec<PathSample>>,
         }
 
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Snapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
             /// What the first connection of each kind that joined said of itself then: what this side really had set.
             #[serde(default)]
             pub paths: Vec<PathSample>,
+        }
+
+        impl Snapshot {
+            /// Calls `see` with each counter's name, what it is, and its value.
+            pub(crate) fn each(&self, mut see: impl FnMut(&'static str, &'static str, u64)) {
+                $(see(stringify!($name), concat!($($doc),*).trim_ascii(), self.$name);)*
+            }
         }
 
         impl Counters {
@@ -41,8 +49,36 @@ counters! {
     handshakes_failed,
     /// Connections closed because the server was full.
     refused_full,
-    /// Connections the server ended because of what the player sent, or did not send.
+    /// Connections refused because their address has too many.
+    refused_address,
+    /// Connections dropped because too many handshakes were under way.
+    refused_handshakes,
+    /// Joins refused because there were too many matches.
+    refused_matches,
+    /// QUIC handshakes that had to prove their address first, since many were under way.
+    address_checks,
+    /// Times that the system refused to accept a connection.
+    accept_errors,
+    /// Connections the server ended because of what the player sent, or did not send. The sum of the causes below.
     expelled,
+    /// Of them: another version of the protocol.
+    expelled_version,
+    /// Of them: frames, messages or payloads that are malformed or too long.
+    expelled_malformed,
+    /// Of them: messages that may not come now.
+    expelled_unexpected,
+    /// Of them: no hello or join in time.
+    expelled_join_timeout,
+    /// Of them: too many messages a second.
+    expelled_flooding,
+    /// Of them: too many moves against the rules.
+    expelled_cheating,
+    /// Of them: a frame was begun and not finished, or control messages were not read.
+    expelled_stalled,
+    /// Connections over which nothing came any more.
+    idle_timeouts,
+    /// Sessions that ended by a panic of the server's own.
+    panics,
     /// Matches begun.
     matches_started,
     /// Matches over.
@@ -82,6 +118,37 @@ impl Counters {
     fn lock_paths(&self) -> MutexGuard<'_, Vec<PathSample>> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// A player was sent away for `goodbye`.
+    pub(crate) fn count_expelled(&self, goodbye: &Goodbye) {
+        let cause = match Ending::from_code(goodbye.code) {
+            Some(Ending::VersionMismatch) => &self.expelled_version,
+            Some(Ending::Malformed | Ending::PayloadTooLong) => &self.expelled_malformed,
+            Some(Ending::JoinTimeout) => &self.expelled_join_timeout,
+            Some(Ending::TooManyMessages) => &self.expelled_flooding,
+            Some(Ending::TooManyCorrections) => &self.expelled_cheating,
+            Some(Ending::Unexpected) => &self.expelled_unexpected,
+            // Not for what the player did: counted where it is decided.
+            _ => return,
+        };
+        self.expelled.increment();
+        cause.increment();
+    }
+
+    /// A connection ended by itself.
+    pub(crate) fn count_closed(&self, reason: &CloseReason) {
+        let cause = match reason {
+            CloseReason::IdleTimeout(_) => return self.idle_timeouts.increment(),
+            CloseReason::ReadDeadline(_) | CloseReason::ControlLaneFull(_) => &self.expelled_stalled,
+            CloseReason::BadFrame(_) => &self.expelled_malformed,
+            CloseReason::Local(_)
+            | CloseReason::Peer(_)
+            | CloseReason::Vanished
+            | CloseReason::Transport(_) => return,
+        };
+        self.expelled.increment();
+        cause.increment();
+    }
 }
 
 /// A number that only grows.
@@ -95,5 +162,10 @@ impl Counter {
 
     pub(crate) fn increment(&self) {
         self.add(1);
+    }
+
+    /// Somebody else counts; this is what it has now.
+    pub(crate) fn set(&self, count: u64) {
+        self.0.store(count, Relaxed);
     }
 }

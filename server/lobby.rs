@@ -13,11 +13,12 @@ use std::{
 };
 
 use netduel_protocol::{Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, ServerMessage};
-use netduel_transport::{Goodbye, Sender};
+use netduel_transport::{Goodbye, Sender, TransportKind};
 
 use crate::{
     Config,
     counters::Counters,
+    guards::Guards,
     pairing::{Joined, Pairing, PlayerId},
     relay::Match,
 };
@@ -72,6 +73,21 @@ impl Player {
     }
 }
 
+/// How many there are of everything at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Handshakes under way.
+    pub handshakes: usize,
+    /// Connected players, by transport; a transport without any is left out.
+    pub connections: Vec<(TransportKind, usize)>,
+    /// Players that wait for an opponent.
+    pub waiting: usize,
+    /// Matches going on.
+    pub matches: usize,
+    /// The server is going down and lets nobody in.
+    pub draining: bool,
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -80,6 +96,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
+    pub(crate) guards: Arc<Guards>,
     state: Mutex<State>,
 }
 
@@ -89,12 +106,13 @@ struct State {
     players: HashMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
+    matches: usize,
     draining: bool,
 }
 
 impl Lobby {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, counters: Counters::default(), state: Mutex::default() }
+        Self { config, counters: Counters::default(), guards: Arc::default(), state: Mutex::default() }
     }
 
     /// A connection becomes a player, if there is room.
@@ -139,6 +157,14 @@ impl Lobby {
         if lock(&player.playing).is_some() {
             return Err(twice());
         }
+        if state.matches >= self.config.matches_max {
+            self.counters.refused_matches.increment();
+            let reason = format!(
+                "the server has no room: {} matches are going on; try later",
+                self.config.matches_max
+            );
+            return Err(Goodbye::new(Ending::TooManyMatches.code(), reason));
+        }
         let partner = match state.pairing.join(player.id, code) {
             Joined::Twice => return Err(twice()),
             Joined::Waiting => None,
@@ -154,6 +180,7 @@ impl Lobby {
 
     fn start(&self, state: &mut State, players: [Arc<Player>; 2]) {
         state.last_game += 1;
+        state.matches += 1;
         let game = Arc::new(Match::new(state.last_game, players, self.config.relay));
         self.counters.matches_started.increment();
         tracing::info!(
@@ -178,6 +205,7 @@ impl Lobby {
         let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
         let peer = &game.players[1 - number];
         lock(&peer.playing).take();
+        state.matches -= 1;
         self.counters.matches_ended.increment();
         tracing::info!(game = game.game, "{} left: {reason:?}", player.name());
         peer.say(&ServerMessage::PeerLeft { game: game.game, reason, positions: game.positions() });
@@ -204,6 +232,26 @@ impl Lobby {
             } else {
                 player.sender.close(shutting_down());
             }
+        }
+    }
+
+    /// Who is there now.
+    pub(crate) fn census(&self) -> Census {
+        let state = lock(&self.state);
+        let mut connections: Vec<(TransportKind, usize)> = Vec::new();
+        for player in state.players.values() {
+            let kind = player.sender.kind();
+            match connections.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => connections.push((kind, 1)),
+            }
+        }
+        Census {
+            handshakes: self.guards.handshakes(),
+            connections,
+            waiting: state.pairing.waiting(),
+            matches: state.matches,
+            draining: state.draining,
         }
     }
 

@@ -45,6 +45,11 @@ impl Pairing {
     pub(crate) fn leave(&mut self, player: PlayerId) -> bool {
         self.codes.remove(&player).is_some_and(|code| self.waiting.remove(&code).is_some())
     }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.codes.len()
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,23 @@
 //! One connection, from the handshake to the goodbye: what the player says, and what that leads to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use netduel_protocol::{ClientMessage, CodecError, Ending, LeaveReason, Pong, ServerMessage, VERSION, clock};
 use netduel_transport::{Accepting, CloseReason, Goodbye, Lane, Receiver};
 
-use crate::lobby::{Lobby, Player};
+use crate::{
+    guards::Admission,
+    lobby::{Lobby, Player},
+};
 
 /// Why a session is over.
 enum Over {
@@ -34,11 +45,13 @@ impl From<CodecError> for Over {
     }
 }
 
-/// Runs a session to its end.
-pub(crate) async fn run(accepting: Accepting, lobby: Arc<Lobby>) {
+/// Runs a session to its end. `admission` is given back when it is over.
+pub(crate) async fn run(accepting: Accepting, mut admission: Admission, lobby: Arc<Lobby>) {
     lobby.counters.accepted.increment();
     let remote = accepting.remote_addr();
-    let connection = match accepting.finish().await {
+    let accepted = accepting.finish().await;
+    admission.handshake_over();
+    let connection = match accepted {
         Ok(connection) => connection,
         Err(error) => {
             lobby.counters.handshakes_failed.increment();
@@ -47,21 +60,24 @@ pub(crate) async fn run(accepting: Accepting, lobby: Arc<Lobby>) {
         }
     };
     let (sender, mut receiver) = (connection.sender, connection.receiver);
+    if admission.over_limit() {
+        receiver.close(too_many_from_address(&lobby)).await;
+        return;
+    }
     let goodbye = match lobby.enter(sender) {
         Err(refusal) => refusal,
         Ok(player) => {
-            let over = play(&lobby, &player, &mut receiver).await;
-            let reason = leave_reason(&over);
-            lobby.remove(&player, reason);
-            if reason == LeaveReason::Expelled {
-                lobby.counters.expelled.increment();
-            }
+            let over = contained(play(&lobby, &player, &mut receiver)).await;
+            let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
+            lobby.remove(&player, leave_reason(&over));
             match over {
                 Over::Expelled(goodbye) => {
+                    lobby.counters.count_expelled(&goodbye);
                     tracing::info!(%remote, "expelled: {goodbye}");
                     goodbye
                 }
                 Over::Closed(reason) => {
+                    lobby.counters.count_closed(&reason);
                     tracing::debug!(%remote, "{reason}");
                     Goodbye::new(Ending::Done.code(), "goodbye")
                 }
@@ -69,6 +85,33 @@ pub(crate) async fn run(accepting: Accepting, lobby: Arc<Lobby>) {
         }
     };
     receiver.close(goodbye).await;
+}
+
+/// A panic inside `future` ends it and nothing else. What it held stays usable: every lock recovers from a panic, and
+/// what they guard is changed only after everything that could fail.
+async fn contained<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
+    lobby.counters.panics.increment();
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    tracing::error!("a session panicked, and ends alone: {said}");
+    Goodbye::new(Ending::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
+}
+
+fn too_many_from_address(lobby: &Lobby) -> Goodbye {
+    let max = lobby.config.connections_per_address_max;
+    let reason =
+        format!("your address has too many connections: {max} are the most; close one, or try later");
+    Goodbye::new(Ending::TooManyFromAddress.code(), reason)
 }
 
 async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
@@ -153,6 +196,8 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
 }
 
 fn on_message(lobby: &Lobby, player: &Arc<Player>, lane: Lane, bytes: &Bytes) -> Result<(), Over> {
+    #[cfg(test)]
+    tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
         (ClientMessage::Move(told), Lane::State) => player.on_move(&told, &lobby.counters)?,
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
@@ -183,6 +228,11 @@ fn leave_reason(over: &Over) -> LeaveReason {
         Over::Closed(CloseReason::Peer(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
             LeaveReason::Disconnected
         }
+        // Ours to answer for, and nothing that the player did.
+        Over::Expelled(goodbye) if goodbye.code == Ending::ServerFault.code() => LeaveReason::Disconnected,
         Over::Closed(_) | Over::Expelled(_) => LeaveReason::Expelled,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ mod datagram;
 mod enet;
 mod error;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod identity;
@@ -107,6 +109,10 @@ trait Listen: Send + Sync {
     fn local_addr(&self) -> SocketAddr;
     /// The next peer that knocks; cancel safe. The handshake is the returned future's.
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>>;
+    /// Peers that had to prove their address before anything else, so far.
+    fn address_checks(&self) -> u64 {
+        0
+    }
     /// Returns once the goodbyes of connections that ended are out, where that is the listener's to do.
     fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
@@ -279,6 +285,12 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Accepting> {
         let (remote_addr, handshake) = self.inner.accept().await?;
         Ok(Accepting { kind: self.kind, remote_addr, handshake, options: self.options.clone() })
+    }
+
+    /// Peers that had to prove their address before they were handed out, since many handshakes were under way: QUIC's
+    /// Retry. Other kinds always see to that themselves, and count none.
+    pub fn address_checks(&self) -> u64 {
+        self.inner.address_checks()
     }
 
     /// Waits until the goodbyes of its connections are out; put a time limit around it. For the end of a program.

@@ -12,7 +12,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker, ready},
 };
 
@@ -65,6 +68,15 @@ const UDP_HEADER_BYTES: u64 = 8;
 const INITIAL_MTU_BYTES: u16 = 1200;
 /// quinn without the acknowledgement frequency extension, which is not asked for, keeps to RFC 9000, 13.2.
 const ACKNOWLEDGEMENTS: &str = "every second packet, or after 25 ms";
+/// From this many handshakes under way on a socket on, a newcomer proves its address first (Retry, RFC 9000, 8.1.2), which
+/// costs it a round trip and us no memory. Players come a few at a time; dozens at once are a rush or a forger.
+const RETRY_FROM_HANDSHAKES: usize = 32;
+/// First packets that wait for the server's next accept, which is never long: as many as wait in TCP's backlog.
+const INCOMING_MAX: usize = 1024;
+/// What such a peer may send behind its first packet: a ClientHello in three or four of them.
+const INCOMING_BUFFER_BYTES: u64 = 4 * 1200;
+/// The same of all that wait. quinn's default is 100 MiB.
+const INCOMING_BUFFERS_BYTES: u64 = 1024 * 1024;
 /// Code for a stream whose update was superseded. Nobody reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
@@ -171,11 +183,26 @@ impl Transport for Quic {
         let tls = identity.server_config(&self.alpn(), options.resumption)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut config = ServerConfig::with_crypto(Arc::new(WatchedServer(Arc::new(tls))));
-        config.transport_config(Arc::new(self.transport_config(options)));
+        config
+            .transport_config(Arc::new(self.transport_config(options)))
+            .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size(INCOMING_BUFFER_BYTES)
+            .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES)
+            // A player whose address changes (Wi-Fi to mobile, a NAT that forgot) keeps its match. The new path is
+            // validated before anything but a little is sent to it.
+            .migration(true);
         let (endpoint, socket_buffers) = endpoint(addr, Some(config))?;
         let addr = endpoint.local_addr()?;
-        let options = options.clone();
-        Ok(Box::new(QuicListen { transport: *self, endpoint, addr, options, socket_buffers }))
+        let (handshakes, retries) = (Arc::default(), AtomicU64::new(0));
+        Ok(Box::new(QuicListen {
+            transport: *self,
+            endpoint,
+            addr,
+            options: options.clone(),
+            handshakes,
+            retries,
+            socket_buffers,
+        }))
     }
 
     fn connect<'a>(
@@ -378,6 +405,34 @@ struct QuicListen {
     addr: SocketAddr,
     options: Options,
     socket_buffers: SocketBuffers,
+    handshakes: Arc<AtomicUsize>,
+    retries: AtomicU64,
+}
+
+/// A handshake under way, for as long as it lives.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl QuicListen {
+    /// The next peer; while many handshakes are under way, the next that has proved its address.
+    async fn next(&self) -> io::Result<quinn::Incoming> {
+        loop {
+            let incoming = self.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected)?;
+            let many = self.handshakes.load(Relaxed) >= RETRY_FROM_HANDSHAKES;
+            if !many || incoming.remote_address_validated() {
+                return Ok(incoming);
+            }
+            // Never refused: who may not be asked again has proved its address.
+            if incoming.retry().is_ok() {
+                self.retries.fetch_add(1, Relaxed);
+            }
+        }
+    }
 }
 
 impl Listen for QuicListen {
@@ -387,11 +442,14 @@ impl Listen for QuicListen {
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
-            let incoming = self.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected)?;
+            let incoming = self.next().await?;
+            self.handshakes.fetch_add(1, Relaxed);
+            let under_way = UnderWay(self.handshakes.clone());
             let (remote, transport, options) =
                 (incoming.remote_address(), self.transport, self.options.clone());
             let socket_buffers = self.socket_buffers.clone();
             let handshake: Handshake = Box::pin(async move {
+                let _under_way = under_way;
                 let kind = transport.kind();
                 let failed =
                     |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
@@ -405,6 +463,10 @@ impl Listen for QuicListen {
             });
             Ok((remote, handshake))
         })
+    }
+
+    fn address_checks(&self) -> u64 {
+        self.retries.load(Relaxed)
     }
 
     fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {

@@ -15,6 +15,9 @@ mod control;
 mod handshake;
 mod wire;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use wire::parts_make_it_again;
+
 use std::{
     future::{Future, poll_fn},
     io,

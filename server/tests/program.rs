@@ -173,6 +173,7 @@ fn what_cannot_start_says_why_and_what_to_do() {
 
     for (args, code, words) in [
         (&["--listen", &taken][..], 1, "The port is taken"),
+        (&["--listen", "tcp=127.0.0.1:0", "--metrics", &taken[4..]], 1, "choose another --metrics"),
         (&["--listen", "tcp"], 2, "KIND=ADDRESS"),
         (&["--listen", "pigeon=127.0.0.1:1"], 2, "there are tcp, tls,"),
         (&["--listen", "tcp=nowhere"], 2, "is not an address with a port"),

@@ -53,3 +53,14 @@ pub(super) fn write_header(out: &mut Vec<u8>, kind: Type, token: Token) {
     out.push(kind as u8);
     out.extend_from_slice(&token);
 }
+
+/// For fuzzers: what parses is made of its parts.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parts_make_it_again(input: &[u8]) {
+    if let Some((kind, token, rest)) = parse(&Bytes::copy_from_slice(input)) {
+        let mut written = Vec::new();
+        write_header(&mut written, kind, token);
+        written.extend_from_slice(&rest);
+        assert_eq!(written, input, "a datagram changes on its way");
+    }
+}

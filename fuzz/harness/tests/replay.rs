@@ -1,0 +1,79 @@
+//! The fuzz targets on stable: every committed seed, its neighbours, and some random inputs, the same each time.
+
+use std::{fs, path::PathBuf};
+
+use netduel_fuzz_harness::{ALL, play};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A run of it takes about a second; fuzzing proper is for `fuzz/README.md`.
+const RANDOM_INPUTS: usize = 2_000;
+const INPUT_MAX_BYTES: usize = 400;
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "seeds", target].iter().collect();
+    let mut files: Vec<_> =
+        fs::read_dir(&folder).expect("a folder of seeds").map(|entry| entry.expect("read").path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no seeds in {}", folder.display());
+    files.iter().map(|file| fs::read(file).expect("read")).collect()
+}
+
+#[test]
+fn every_seed_holds_and_so_do_its_truncations_and_flipped_bits() {
+    for (name, harness) in ALL {
+        for seed in seeds(name) {
+            harness(&seed);
+            // The server takes a millisecond a script: its neighbours are the random test's.
+            if name == "server" {
+                continue;
+            }
+            (0..seed.len()).for_each(|length| harness(&seed[..length]));
+            for bit in 0..8 * seed.len() {
+                let mut flipped = seed.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                harness(&flipped);
+            }
+        }
+    }
+}
+
+#[test]
+fn random_inputs_and_mutated_seeds_hold() {
+    for (name, harness) in ALL {
+        let (seeds, mut random) = (seeds(name), ChaCha8Rng::seed_from_u64(1));
+        for number in 0..RANDOM_INPUTS {
+            let mut input = if number % 2 == 0 {
+                seeds[number / 2 % seeds.len()].clone()
+            } else {
+                vec![0; random.random_range(0..INPUT_MAX_BYTES)]
+            };
+            if number % 2 == 1 {
+                random.fill_bytes(&mut input);
+            }
+            for _ in 0..random.random_range(0..4_u8) {
+                if !input.is_empty() {
+                    let place = random.random_range(0..input.len());
+                    input[place] = random.random();
+                }
+            }
+            println!("{name} {input:?}"); // Shown only if it fails.
+            harness(&input);
+        }
+    }
+}
+
+/// A script that reaches nothing would hold, too.
+#[test]
+fn the_seeds_of_the_server_reach_what_they_are_for() {
+    let played: Vec<_> = seeds("server").iter().map(|script| play(script)).collect();
+    let reached = |what: &str, count: u64| assert!(count > 0, "no seed reaches {what}");
+    reached("a match", played.iter().map(|counters| counters.matches_started).sum());
+    reached("a relayed move", played.iter().map(|counters| counters.updates_relayed).sum());
+    reached("an illegal move", played.iter().map(|counters| counters.moves_illegal).sum());
+    reached("a stale move", played.iter().map(|counters| counters.moves_stale).sum());
+    reached("a full server", played.iter().map(|counters| counters.refused_full).sum());
+    reached("too many matches", played.iter().map(|counters| counters.refused_matches).sum());
+    reached("garbage", played.iter().map(|counters| counters.expelled_malformed).sum());
+    reached("what may not come now", played.iter().map(|counters| counters.expelled_unexpected).sum());
+}

@@ -1,0 +1,5 @@
+//! See `frames` of `fuzz/harness`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| { netduel_transport::fuzzing::frames(input) });

@@ -1,0 +1,48 @@
+//! The server's limits and policy, each with its reason. The flags of `command.rs` set them.
+
+use std::time::Duration;
+
+use crate::RelayPolicy;
+
+/// The server's limits and policy.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who is told of a move.
+    pub relay: RelayPolicy,
+    /// Connected players at most. The default takes about 40 MB if all of them come over QUIC.
+    pub connections_max: usize,
+    /// Connections of one address at most, handshakes included; of IPv6, one /64, since that is what one customer gets.
+    /// Room for a school behind one address; eight such addresses fill the default server, so that nobody does alone.
+    ///
+    /// Where the address was not verified yet (QUIC before its Retry, which is asked for above a few dozen handshakes),
+    /// a forger could use up another's share. Well below a hundred this limit makes that cheap.
+    pub connections_per_address_max: usize,
+    /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, so
+    /// this many are an eighth of a second in which matches wait; real players come a few at a time. More than one
+    /// address may have, so that no single one takes them all.
+    pub handshakes_max: usize,
+    /// Matches at most. The default is what the default connections can form; lower it to bound the relay's work.
+    pub matches_max: usize,
+    /// From the connection to the first join. Ours takes a round trip; ten seconds is a very bad link's.
+    pub join_timeout: Duration,
+    /// Messages that a player may send a second, all kinds together. Sixteen times what the fastest client of ours sends
+    /// (240 moves); a flood above it would take the server's one thread from everybody else.
+    pub messages_per_s_max: u32,
+    /// How long matches may go on after the server was told to end.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            relay: RelayPolicy::Other,
+            connections_max: 1_000,
+            connections_per_address_max: 128,
+            handshakes_max: 256,
+            matches_max: 500,
+            join_timeout: Duration::from_secs(10),
+            messages_per_s_max: 4_000,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What operators look at: `/metrics` for Prometheus and `/health` for whoever restarts or routes, over plain HTTP.
+//!
+//! Nothing is counted here. Each scrape reads the server's own counters and writes them down with the exporter's recorder,
+//! so the hot path knows nothing of it. The exporter's own listener is not used: it accepts without a limit, and calls
+//! again without a pause when the system has no descriptors left, on the one thread that the matches need.
+//!
+//! The address is for the operator's network alone: there is no encryption and no password.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use crate::Observer;
+
+/// Requests at once: a scraper or two and a health check. More wait in the kernel's backlog.
+const REQUESTS_MAX: usize = 8;
+/// One request from its connection to its answer's last byte; scrapers give up after ten seconds, too.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// After an accept failed: see the server's own.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A bound address for operators.
+pub(crate) struct MetricsListener(TcpListener);
+
+impl MetricsListener {
+    /// Listens on `addr`.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub(crate) async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        TcpListener::bind(addr).await.map(Self)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, observer: Observer) -> Infallible {
+        let scrape = Arc::new(Scrape::new(observer));
+        let room = Arc::new(Semaphore::new(REQUESTS_MAX));
+        loop {
+            let permit = room.clone().acquire_owned().await;
+            match self.0.accept().await {
+                Ok((stream, _)) => {
+                    let answered = answer(stream, scrape.clone());
+                    tokio::spawn(async move {
+                        let _permit = permit;
+                        // Whoever asks too slowly, or goes away, has no answer; it asks again.
+                        let _ = tokio::time::timeout(REQUEST_TIMEOUT, answered).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!("cannot accept a request for metrics: {error}");
+                    tokio::time::sleep(ACCEPT_BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+/// One request for each connection, so that nobody holds one of the few.
+async fn answer(stream: TcpStream, scrape: Arc<Scrape>) -> Result<(), hyper::Error> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = scrape.respond(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.keep_alive(false).timer(TokioTimer::new());
+    http.serve_connection(TokioIo::new(stream), service).await
+}
+
+struct Scrape {
+    observer: Observer,
+    recorder: PrometheusRecorder,
+}
+
+impl Scrape {
+    fn new(observer: Observer) -> Self {
+        // Not the process's recorder: a test may run several servers in one.
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            observer.snapshot().each(|name, help, _| {
+                if let (name, None) = labelled(name) {
+                    describe_counter!(name, help);
+                }
+            });
+            describe_counter!("netduel_refused_total", "Connections and joins refused, by cause.");
+            describe_counter!("netduel_expelled_total", "Players sent away for what they did, by cause.");
+            describe_gauge!("netduel_connections", "Connected players, by transport.");
+            describe_gauge!("netduel_handshakes", "Handshakes under way.");
+            describe_gauge!("netduel_waiting", "Players that wait for an opponent.");
+            describe_gauge!("netduel_matches", "Matches going on.");
+            describe_gauge!("netduel_draining", "1 once the server was told to end.");
+        });
+        Self { observer, recorder }
+    }
+
+    fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let mut response = match (method, path) {
+            (&Method::GET, "/metrics") => text(StatusCode::OK, self.render()),
+            (&Method::GET, "/health") if self.observer.census().draining => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into())
+            }
+            (&Method::GET, "/health") => text(StatusCode::OK, "ok\n".into()),
+            (_, "/metrics" | "/health") => text(StatusCode::METHOD_NOT_ALLOWED, "GET it\n".into()),
+            _ => text(StatusCode::NOT_FOUND, "there are /metrics and /health\n".into()),
+        };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        }
+        response
+    }
+
+    fn render(&self) -> String {
+        metrics::with_local_recorder(&self.recorder, || {
+            self.observer.snapshot().each(|name, _, value| match labelled(name) {
+                (_, Some("")) => {} // The sum of what is labelled.
+                (name, Some(cause)) => counter!(name, "cause" => cause).absolute(value),
+                (name, None) => counter!(name).absolute(value),
+            });
+            let census = self.observer.census();
+            for kind in self.observer.kinds() {
+                let connected = census.connections.iter().find(|(of, _)| *of == kind);
+                gauge!("netduel_connections", "transport" => kind.name())
+                    .set(connected.map_or(0, |(_, count)| *count) as f64);
+            }
+            gauge!("netduel_handshakes").set(census.handshakes as f64);
+            gauge!("netduel_waiting").set(census.waiting as f64);
+            gauge!("netduel_matches").set(census.matches as f64);
+            gauge!("netduel_draining").set(f64::from(u8::from(census.draining)));
+        });
+        self.recorder.handle().render()
+    }
+}
+
+/// A counter's name for Prometheus. Those that differ only in the cause are one with a label, as sums are made there;
+/// the sum itself has an empty one.
+fn labelled(name: &'static str) -> (String, Option<&'static str>) {
+    for family in ["refused", "expelled"] {
+        if let Some(cause) = name.strip_prefix(family) {
+            return (format!("netduel_{family}_total"), Some(cause.trim_start_matches('_')));
+        }
+    }
+    (format!("netduel_{name}_total"), None)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    // The version of Prometheus' text format; anything else reads it as plain text.
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

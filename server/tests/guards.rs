@@ -1,0 +1,186 @@
+//! The server's guards as who trips them meets them: a typed goodbye, a count by cause, and a witness that plays on.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use netduel_client::{Event, PlayError, Player, PlayerConfig};
+use netduel_protocol::{Ending, clock, game::Heading};
+use netduel_server::{Config, Observer, Server, Snapshot};
+use netduel_transport::{Identity, Options, TransportKind, Trust};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// No single wait in this suite needs nearly as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    addresses: HashMap<TransportKind, SocketAddr>,
+    trust: Trust,
+    observer: Observer,
+    shutdown: CancellationToken,
+    serving: JoinHandle<Snapshot>,
+}
+
+impl Running {
+    fn start(config: Config, kinds: &[TransportKind]) -> Self {
+        let identity = Identity::generate(&["localhost".into()]).expect("identity");
+        let bind = |kind: &TransportKind| {
+            kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bound")
+        };
+        let listeners: Vec<_> = kinds.iter().map(bind).collect();
+        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
+        let server = Server::new(listeners, config);
+        let (observer, shutdown) = (server.observer(), CancellationToken::new());
+        let serving = tokio::spawn(server.run(shutdown.clone()));
+        Self { addresses, trust: identity.trust(), observer, shutdown, serving }
+    }
+
+    async fn connect(&self, kind: TransportKind) -> Result<Player, PlayError> {
+        let config = PlayerConfig {
+            addr: self.addresses[&kind],
+            server_name: "localhost".into(),
+            kind,
+            trust: Some(self.trust.clone()),
+            options: Options::default(),
+            name: "tester".into(),
+            period_us: 16_667,
+        };
+        Player::connect(&config).await
+    }
+
+    async fn matched(&self, kind: TransportKind) -> [Player; 2] {
+        let mut players =
+            [self.connect(kind).await.expect("connected"), self.connect(kind).await.expect("connected")];
+        for player in &mut players {
+            player.join(None).expect("open");
+        }
+        for player in &mut players {
+            while !matches!(event(player).await, Event::Started(_)) {}
+        }
+        players
+    }
+
+    async fn stop(self) -> Snapshot {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
+    }
+}
+
+async fn event(player: &mut Player) -> Event {
+    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
+}
+
+async fn plays_on([ada, grace]: &mut [Player; 2]) {
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(grace).await, Event::PeerMoved { .. }));
+}
+
+fn every_kind() -> Vec<TransportKind> {
+    TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]).collect()
+}
+
+/// Until the server has seen what a client did; its tasks run on this thread, so yielding is what lets it.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let reached = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
+    for kind in every_kind() {
+        let config = Config { connections_per_address_max: 2, ..Config::default() };
+        let server = Running::start(config, &[kind]);
+        let mut witness = server.matched(kind).await;
+        let Err(refusal) = server.connect(kind).await else { panic!("one too many over {kind}") };
+        assert!(
+            matches!(refusal, PlayError::Refused { ending: Ending::TooManyFromAddress, .. }),
+            "{kind}: {refusal}"
+        );
+        plays_on(&mut witness).await;
+        // Who leaves makes room.
+        let [ada, mut grace] = witness;
+        ada.close().await;
+        assert!(matches!(event(&mut grace).await, Event::PeerLeft { .. }));
+        let next = loop {
+            match server.connect(kind).await {
+                Ok(player) => break player,
+                Err(PlayError::Refused { ending: Ending::TooManyFromAddress, .. }) => {}
+                Err(error) => panic!("{kind}: {error}"),
+            }
+        };
+        tokio::join!(next.close(), grace.close());
+        let counters = server.stop().await;
+        assert!(counters.refused_address >= 1, "{kind}: {counters:?}");
+        assert_eq!((counters.expelled, counters.refused_full), (0, 0), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
+    for kind in every_kind() {
+        let server = Running::start(Config { matches_max: 1, ..Config::default() }, &[kind]);
+        let mut witness = server.matched(kind).await;
+        let mut late = server.connect(kind).await.expect("connected");
+        late.join(None).expect("open");
+        let error = timeout(PATIENCE, late.next_event()).await.expect("in time").expect_err("no room");
+        assert!(
+            matches!(error, PlayError::Refused { ending: Ending::TooManyMatches, .. }),
+            "{kind}: {error}"
+        );
+        plays_on(&mut witness).await;
+        let [ada, mut grace] = witness;
+        ada.close().await;
+        assert!(matches!(event(&mut grace).await, Event::PeerLeft { .. }));
+        grace.join(None).expect("open");
+        assert_eq!(event(&mut grace).await, Event::Waiting, "there is room again");
+        grace.close().await;
+        let counters = server.stop().await;
+        assert_eq!((counters.refused_matches, counters.expelled), (1, 0), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
+    let tls = TransportKind::ALL.into_iter().find(|kind| kind.name() == "tls").expect("there is TLS");
+    let server = Running::start(Config { handshakes_max: 3, ..Config::default() }, &[tls]);
+    let mut witness = server.matched(tls).await;
+    let mut silent = Vec::new();
+    for count in 1..=3 {
+        silent.push(TcpStream::connect(server.addresses[&tls]).await.expect("connected"));
+        until("a handshake under way", || server.observer.census().handshakes == count).await;
+    }
+    let mut dropped = TcpStream::connect(server.addresses[&tls]).await.expect("the kernel accepts");
+    let heard = timeout(PATIENCE, dropped.read(&mut [0; 8])).await.expect("an end in time");
+    assert!(matches!(heard, Ok(0) | Err(_)), "closed unheard: {heard:?}");
+    plays_on(&mut witness).await;
+    silent.clear();
+    until("they are gone", || server.observer.census().handshakes == 0).await;
+    let again = server.connect(tls).await.expect("there is room again");
+    again.close().await;
+    let counters = server.stop().await;
+    assert_eq!((counters.refused_handshakes, counters.handshakes_failed), (1, 3));
+}
+
+#[tokio::test]
+async fn what_is_expelled_is_counted_by_cause() {
+    let kind = TransportKind::MEMORY;
+    let config =
+        Config { join_timeout: Duration::from_millis(50), messages_per_s_max: 5, ..Config::default() };
+    let server = Running::start(config, &[kind]);
+    let options = Options::default();
+    let connect = || kind.connect(server.addresses[&kind], "localhost", None, &options);
+    let mut garbage = connect().await.expect("connected");
+    garbage.sender.send_control(&[0xff; 9]).expect("open");
+    timeout(PATIENCE, garbage.receiver.recv()).await.expect("in time").expect_err("expelled");
+    let mut silent = connect().await.expect("connected");
+    timeout(PATIENCE, silent.receiver.recv()).await.expect("in time").expect_err("expelled");
+    let mut flooder = server.connect(kind).await.expect("connected");
+    flooder.join(None).expect("open");
+    while flooder.ping().is_ok() && timeout(PATIENCE, flooder.next_event()).await.expect("in time").is_ok() {}
+    let counters = server.stop().await;
+    let Snapshot { expelled, expelled_malformed, expelled_join_timeout, expelled_flooding, .. } = counters;
+    assert_eq!([expelled_malformed, expelled_join_timeout, expelled_flooding, expelled], [1, 1, 1, 3]);
+}

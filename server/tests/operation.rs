@@ -1,0 +1,186 @@
+//! `netduel-server` as whoever operates it sees it: metrics, health, and no file descriptors left.
+
+#![cfg(unix)]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, ChildStderr, Command, Stdio},
+    time::Duration,
+};
+
+use netduel_client::{Event, Player, PlayerConfig};
+use netduel_protocol::{clock, game::Heading};
+use netduel_transport::{Options, TransportKind};
+use tokio::time::timeout;
+
+/// No single wait in this suite needs nearly as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Descriptors for the server: a dozen are its own.
+const DESCRIPTORS: usize = 32;
+
+/// A running server. Killed when dropped.
+struct Program {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    tcp: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    /// One that serves TCP.
+    fn start() -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_netduel-server")))
+    }
+
+    /// The same with few descriptors, hard limit and soft.
+    fn with_descriptors(count: usize) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_netduel-server")]);
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command
+            .args(["--listen", "tcp=127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut line = || lines.next().expect("ready before it ends").expect("read");
+        let tcp = line().strip_prefix("listening tcp ").expect("an address").parse().expect("an address");
+        let metrics = line();
+        let metrics = metrics.strip_prefix("metrics http://").and_then(|rest| rest.strip_suffix("/metrics"));
+        let metrics = metrics.expect("an address").parse().expect("an address");
+        while !line().starts_with("ready:") {}
+        Self { child, stderr, tcp, metrics }
+    }
+
+    /// The status line and the body that a request is answered with.
+    fn request(&self, request: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.metrics).expect("connected");
+        write!(stream, "{request} HTTP/1.1\r\nHost: here\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("one answer and the end");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.lines().next().expect("a status").to_owned(), body.to_owned())
+    }
+
+    async fn matched(&self) -> [Player; 2] {
+        let mut players = [self.player().await, self.player().await];
+        for player in &mut players {
+            while !matches!(event(player).await, Event::Started(_)) {}
+        }
+        players
+    }
+
+    /// The next log line with these words.
+    fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.stderr.read_line(&mut line).expect("read") > 0, "ended before it said '{words}'");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    async fn player(&self) -> Player {
+        let config = PlayerConfig {
+            addr: self.tcp,
+            server_name: "localhost".into(),
+            kind: TransportKind::ALL[0],
+            trust: None,
+            options: Options::default(),
+            name: "tester".into(),
+            period_us: 16_667,
+        };
+        let mut player = Player::connect(&config).await.expect("connected");
+        player.join(None).expect("open");
+        player
+    }
+}
+
+async fn event(player: &mut Player) -> Event {
+    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
+}
+
+#[tokio::test]
+async fn without_descriptors_matches_go_on_and_accepting_comes_back() {
+    let mut server = Program::with_descriptors(DESCRIPTORS);
+    let mut witness = server.matched().await;
+    // The kernel accepts them into the backlog, whether or not the server can.
+    let flood: Vec<TcpStream> =
+        (0..DESCRIPTORS).map(|_| TcpStream::connect(server.tcp).expect("the kernel accepts")).collect();
+    let said = server.wait_for("cannot accept over tcp");
+    assert!(said.contains("WARN") && said.contains("will try again"), "{said}");
+
+    let [ada, grace] = &mut witness;
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(grace).await, Event::PeerMoved { .. }));
+
+    drop(flood);
+    server.wait_for("accepts over tcp again");
+    let mut next = server.player().await;
+    assert_eq!(event(&mut next).await, Event::Waiting);
+}
+
+#[tokio::test]
+async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
+    let server = Program::start();
+    assert_eq!(server.request("GET /health"), ("HTTP/1.1 200 OK".into(), "ok\n".into()));
+    let [mut ada, mut grace] = server.matched().await;
+    let mut waiting = server.player().await;
+    assert_eq!(event(&mut waiting).await, Event::Waiting);
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+
+    let (status, metrics) = server.request("GET /metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    for line in [
+        "netduel_connections{transport=\"tcp\"} 3",
+        "netduel_waiting 1",
+        "netduel_matches 1",
+        "netduel_handshakes 0",
+        "netduel_draining 0",
+        "netduel_accepted_total 3",
+        "netduel_updates_relayed_total 1",
+        "netduel_updates_superseded_total 0",
+        "netduel_refused_total{cause=\"address\"} 0",
+        "netduel_expelled_total{cause=\"flooding\"} 0",
+        "netduel_panics_total 0",
+        "# TYPE netduel_expelled_total counter",
+        "# TYPE netduel_matches gauge",
+        "# HELP netduel_panics_total Sessions that ended by a panic of the server's own.",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no '{line}' in\n{metrics}");
+    }
+    assert_eq!(server.request("POST /metrics").0, "HTTP/1.1 405 Method Not Allowed");
+    assert_eq!(server.request("GET /elsewhere").0, "HTTP/1.1 404 Not Found");
+
+    let sent = Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    assert!(matches!(event(&mut ada).await, Event::Draining { .. }));
+    assert_eq!(server.request("GET /health").0, "HTTP/1.1 503 Service Unavailable");
+}
+
+#[tokio::test]
+async fn requests_that_say_nothing_keep_no_match_waiting() {
+    let server = Program::start();
+    let _silent: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(server.metrics).expect("the kernel accepts")).collect();
+    let [mut ada, mut grace] = server.matched().await;
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+}

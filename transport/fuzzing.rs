@@ -1,0 +1,70 @@
+//! What fuzzers call: each decoder of bytes from the network, with what must hold of it. Behind the feature `fuzzing`,
+//! since it opens what is nobody else's business.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    FrameError,
+    frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+    handshake::ServerMessages,
+};
+
+/// Frames of a byte stream: however it is cut, the same frames come out, and they are made of the bytes that went in.
+///
+/// # Panics
+/// If that does not hold.
+pub fn frames(input: &[u8]) {
+    let Some((cut, stream)) = input.split_first() else { return };
+    let whole = read(stream, READ_CHUNK_BYTES);
+    let pieces = read(stream, usize::from(*cut) + 1);
+    assert_eq!(whole, pieces, "the cut decides what is read");
+    let mut written = Vec::new();
+    for (kind, payload) in &whole.0 {
+        frame::append(&mut written, *kind, payload);
+        if *kind == FrameKind::Close
+            && let Ok(goodbye) = frame::decode_goodbye(payload.clone())
+        {
+            let again = frame::decode_goodbye(frame::encode_goodbye(&goodbye).into());
+            assert_eq!(again, Ok(goodbye), "a goodbye changes on its way");
+        }
+    }
+    assert!(stream.starts_with(&written), "frames that nobody sent");
+}
+
+fn read(stream: &[u8], piece_bytes: usize) -> (Vec<(FrameKind, Bytes)>, Option<FrameError>) {
+    let mut reader = FrameReader::new(Duration::MAX);
+    let mut frames = Vec::new();
+    for piece in stream.chunks(piece_bytes) {
+        reader.buffer().extend_from_slice(piece);
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// A datagram of the `udp` kind: its parts make it again.
+///
+/// # Panics
+/// If that does not hold.
+pub fn udp_datagram(input: &[u8]) {
+    crate::udp::parts_make_it_again(input);
+}
+
+/// The server's TLS messages, as a client watches them: however they are cut, they tell the same.
+///
+/// # Panics
+/// If that does not hold.
+pub fn tls_messages(input: &[u8]) {
+    let Some((cut, stream)) = input.split_first() else { return };
+    let (mut whole, mut pieces) = (ServerMessages::default(), ServerMessages::default());
+    whole.pass(stream);
+    stream.chunks(usize::from(*cut) + 1).for_each(|piece| pieces.pass(piece));
+    assert_eq!(whole.resumed(), pieces.resumed(), "the cut decides what is seen");
+}
