@@ -102,7 +102,7 @@ pub(crate) fn words([me, peer]: &[Link<'_>; 2]) -> Vec<String> {
     let mut words: Vec<String> = [(me, peer), (peer, me)].into_iter().filter_map(felt).collect();
     if !peer.is_known() {
         words.push(format!(
-            "What {} saw is not known: a player elsewhere does not tell its figures. The one-way delay and the age above \
+            "What {} saw is not known: a player elsewhere does not tell its figures. The one-way delay and the age here \
              are of the whole way from {0}, so they contain its line.",
             peer.name
         ));
