@@ -197,7 +197,9 @@ mod tests {
         fs::create_dir_all(&folder).expect("a folder");
         let said = |name: &str, text: Option<&str>| {
             let file = folder.join(name);
-            text.map(|text| fs::write(&file, text).expect("written"));
+            if let Some(text) = text {
+                fs::write(&file, text).expect("written");
+            }
             Recording::load(&file).err().map(|error| error.to_string()).unwrap_or_default()
         };
         let whole = Recording { format: FORMAT.into(), schema: SCHEMA, ..Recording::default() };
