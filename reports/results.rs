@@ -45,7 +45,7 @@ pub struct Results {
     pub calibrations: Vec<Calibration>,
     /// Why there are no emulated links, where they were wanted by default and could not be had.
     pub no_links: Option<String>,
-    /// What `cargo bench` had left beside this checkout; see [`crate::benches`].
+    /// What `cargo bench` had left beside this checkout; see `benches.rs`.
     pub benches: Vec<Bench>,
 }
 
