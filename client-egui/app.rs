@@ -1,19 +1,20 @@
 //! The window: which screen is shown, what the keys do on it, and how the network thread is told.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use eframe::{
     App, CreationContext, Frame,
     egui::{Context, Key, Ui},
 };
-use netduel_client::course::Course;
+use netduel_client::{course::Course, stats::live::Figures};
 use netduel_protocol::{clock, game::Heading};
 
 use crate::{
     arena,
     game_view::{GameView, Wanted},
-    network::{Network, Phase},
+    network::{Network, Phase, Place},
     race_view::RaceView,
+    recording::Seat,
     screenshot::Screenshot,
     settings::{Choice, Settings},
     start_view::StartView,
@@ -33,6 +34,8 @@ pub struct Setup {
     pub settings_file: Option<PathBuf>,
     /// Where recordings are saved.
     pub recordings: PathBuf,
+    /// Save the match when the window closes.
+    pub record: bool,
     /// Begin at once.
     pub begin: Option<Choice>,
     /// Steer by a script.
@@ -53,6 +56,7 @@ pub struct NetduelApp {
     saved: Settings,
     settings_file: Option<PathBuf>,
     recordings: PathBuf,
+    record: bool,
     network: Network,
     screen: Screen,
     begin: Option<Choice>,
@@ -76,6 +80,7 @@ impl NetduelApp {
             settings: setup.settings,
             settings_file: setup.settings_file,
             recordings: setup.recordings,
+            record: setup.record,
             screen: Screen::Start(StartView::new()),
             begin: setup.begin,
             autopilot: setup.autopilot.then(|| Course::new(7)),
@@ -86,6 +91,12 @@ impl NetduelApp {
     /// What the network thread does.
     pub fn phase(&self) -> Phase {
         self.network.snapshot().phase
+    }
+
+    /// What both players know of their links right now, where the opponent is the bot of this program.
+    pub fn figures(&self) -> Option<(Arc<Figures>, Arc<Figures>)> {
+        let snapshot = self.network.snapshot();
+        Some((snapshot.figures, snapshot.peer_figures?))
     }
 
     fn start(&mut self, ctx: &Context, choice: Choice) {
@@ -101,9 +112,13 @@ impl NetduelApp {
             }
             Ok(wish) => {
                 self.network.set_rate(self.settings.rate_hz);
-                let transport = wish.kind.name().to_owned();
+                let server = match &wish.place {
+                    Place::Join(args) => Some(args.server.clone()),
+                    Place::Bot | Place::Host => None,
+                };
+                let seat = Seat { name: wish.name.clone(), transport: wish.kind.name().into(), server };
                 self.network.begin(wish);
-                self.screen = Screen::Game(Box::new(GameView::new(self.recordings.clone(), transport)));
+                self.screen = Screen::Game(Box::new(GameView::new(self.recordings.clone(), seat)));
             }
         }
     }
@@ -216,5 +231,12 @@ impl App for NetduelApp {
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         self.remember();
+        if self.record
+            && let Screen::Game(view) = &mut self.screen
+            && let Some(note) = view.save(self.settings.rate_hz)
+        {
+            // Said where the program was started: there is no window any more.
+            eprintln!("{note}");
+        }
     }
 }

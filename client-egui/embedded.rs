@@ -13,7 +13,10 @@ use netduel_client::{
     Event, PlayError, Player, PlayerConfig,
     course::Course,
     pace::Beat,
-    stats::live::{Figures, LiveStats},
+    stats::{
+        MoveStats,
+        live::{Figures, LiveStats},
+    },
 };
 use netduel_protocol::clock;
 use netduel_server::Config;
@@ -39,6 +42,15 @@ pub enum Audience {
     Network,
 }
 
+/// What the bot sees of its link.
+#[derive(Clone, Debug)]
+pub struct BotSide {
+    /// Over the last seconds.
+    pub figures: Arc<Figures>,
+    /// Over the whole match.
+    pub totals: Arc<MoveStats>,
+}
+
 /// A running server. Dropping it ends it.
 #[derive(Debug)]
 pub struct Embedded {
@@ -49,7 +61,7 @@ pub struct Embedded {
     /// The fingerprint of that, for players elsewhere.
     pub pin: String,
     /// What the bot sees of its link; `None` without a bot, or before it plays.
-    pub bot: watch::Receiver<Option<Arc<Figures>>>,
+    pub bot: watch::Receiver<Option<BotSide>>,
     shutdown: CancellationToken,
 }
 
@@ -141,7 +153,7 @@ fn on_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> any
 }
 
 /// Plays one match after another.
-async fn bot_forever(config: &PlayerConfig, tell: &watch::Sender<Option<Arc<Figures>>>) {
+async fn bot_forever(config: &PlayerConfig, tell: &watch::Sender<Option<BotSide>>) {
     for seed in 1.. {
         if bot_plays(config, seed, tell).await.is_err() {
             tokio::time::sleep(BOT_BACK_OFF).await;
@@ -152,7 +164,7 @@ async fn bot_forever(config: &PlayerConfig, tell: &watch::Sender<Option<Arc<Figu
 async fn bot_plays(
     config: &PlayerConfig,
     seed: u64,
-    tell: &watch::Sender<Option<Arc<Figures>>>,
+    tell: &watch::Sender<Option<BotSide>>,
 ) -> Result<(), PlayError> {
     let mut player = Player::connect(config).await?;
     player.join(None)?;
@@ -182,7 +194,8 @@ async fn bot_plays(
                 live.on_path(now_us, player.path_stats());
                 if let Some(current) = player.current() {
                     let figures = live.figures(now_us, &current.stats, current.sent, current.superseded);
-                    tell.send_replace(Some(Arc::new(figures)));
+                    let totals = current.stats.finished(now_us).into();
+                    tell.send_replace(Some(BotSide { figures: figures.into(), totals }));
                 }
                 player.ping()?;
             }

@@ -75,6 +75,10 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub recordings: PathBuf,
 
+    /// Save a recording of the match when the window closes
+    #[arg(long)]
+    pub record: bool,
+
     /// Save a picture of the window and end
     #[arg(long, value_name = "FILE", hide = true)]
     pub screenshot: Option<PathBuf>,

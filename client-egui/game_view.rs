@@ -18,7 +18,7 @@ use crate::{
     path_view,
     phase_view::{Words, words},
     plots,
-    recording::Recorder,
+    recording::{Recorder, Seat},
     settings::Settings,
     start_view,
     theme::{self, GAP, NARROW, card, palette},
@@ -58,13 +58,14 @@ pub(crate) struct GameView {
 }
 
 impl GameView {
-    pub(crate) fn new(recordings: PathBuf, transport: String) -> Self {
+    pub(crate) fn new(recordings: PathBuf, seat: Seat) -> Self {
+        let transport = seat.transport.clone();
         Self {
             snapshot: Snapshot::default(),
             own: OwnTrack::default(),
             peer: PeerTrack::default(),
             heading: Heading::default(),
-            recorder: Recorder::default(),
+            recorder: Recorder::new(seat),
             recordings,
             peers_side: false,
             span: 0,
@@ -100,8 +101,8 @@ impl GameView {
         let period_us = figures.peer_period_us.unwrap_or(0);
         self.peer.advance(match_us, figures.one_way.p95_us.unwrap_or(0) + PERIODS_LATE * period_us);
         let playing = self.snapshot.phase == Phase::Playing;
-        if playing && figures.at_us > 0 {
-            self.recorder.push(figures);
+        if playing {
+            self.recorder.push(&self.snapshot);
         }
         playing && (heading != Heading::default() || self.own.slides() || self.peer.moves())
     }
@@ -114,7 +115,7 @@ impl GameView {
         if ui.available_width() >= NARROW {
             if in_match {
                 Panel::right("statistics").exact_size(SIDE_WIDTH).resizable(false).show(ui, |ui| {
-                    ScrollArea::vertical().show(ui, |ui| self.statistics(ui));
+                    ScrollArea::vertical().show(ui, |ui| self.statistics(ui, settings.rate_hz));
                 });
             }
             CentralPanel::default().show(ui, |ui| {
@@ -128,7 +129,7 @@ impl GameView {
                     self.ground(ui, side, &words, settings, network);
                     if in_match {
                         ui.add_space(GAP);
-                        self.statistics(ui);
+                        self.statistics(ui, settings.rate_hz);
                     }
                 });
             });
@@ -253,7 +254,7 @@ impl GameView {
         });
     }
 
-    fn statistics(&mut self, ui: &mut Ui) {
+    fn statistics(&mut self, ui: &mut Ui, rate_hz: u32) {
         let colors = palette(ui.visuals());
         let peer = self.snapshot.peer_figures.clone();
         let figures: std::sync::Arc<Figures> = match &peer {
@@ -270,7 +271,9 @@ impl GameView {
                 );
             });
             self.peers_side &= enabled;
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| self.save_button(ui));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                self.save_button(ui, rate_hz);
+            });
         });
         if let Some(note) = &self.note {
             ui.add(egui::Label::new(RichText::new(note).small().color(colors.muted)).wrap());
@@ -312,15 +315,25 @@ impl GameView {
         plots::link(ui, trace, now_s, SPANS_S[self.span], 150.0);
     }
 
-    fn save_button(&mut self, ui: &mut Ui) {
+    fn save_button(&mut self, ui: &mut Ui, rate_hz: u32) {
         let button = ui.add_enabled(!self.recorder.is_empty(), egui::Button::new("Save recording"));
-        let button = button.on_hover_text("The figures of this match, ten a second, as CSV and JSON.");
-        let (true, Some(started)) = (button.clicked(), &self.snapshot.started) else { return };
-        let rate_hz = self.snapshot.figures.peer_period_us.map_or(0, |us| (1_000_000 / us.max(1)) as u32);
-        let saved = self.recorder.save(&self.recordings, started, &self.transport, rate_hz);
-        self.note = Some(match saved {
-            Ok(path) => format!("Saved {}.csv and .json", path.display()),
+        let button = button.on_hover_text("The figures of this match, ten a second, as CSV and JSON. netduel-report recording draws a page of the JSON.");
+        if button.clicked() {
+            self.note = self.save(rate_hz);
+        }
+    }
+
+    /// Saves the match, and says where, or why not; `None` if there is none.
+    pub(crate) fn save(&mut self, rate_hz: u32) -> Option<String> {
+        let started = self.snapshot.started.as_ref().filter(|_| !self.recorder.is_empty())?;
+        Some(match self.recorder.save(&self.recordings, started, rate_hz) {
+            Ok(path) => {
+                format!(
+                    "Saved {0}.csv and .json; a page of it: netduel-report recording {0}.json",
+                    path.display()
+                )
+            }
             Err(error) => format!("Cannot save to {}: {error}", self.recordings.display()),
-        });
+        })
     }
 }

@@ -3,7 +3,8 @@
 //! `app.rs` is the window and knows the screens: `start_view.rs`, `game_view.rs`, `race_view.rs`. `network.rs` is the
 //! interface's end of the network thread, which is `session.rs` and `table.rs`; nothing on the interface's side waits.
 //! `embedded.rs` is a server and a bot of our own. `motion.rs` says what is drawn where. A race runs in processes of its
-//! own: `race.rs` holds them, `race_lab.rs` makes the link, `race_players.rs` plays, `race_feed.rs` is what they say.
+//! own: `race.rs` holds them, `race_lab.rs` makes the link, `race_link.rs` says whether it was late, `race_players.rs`
+//! plays, `race_feed.rs` is what they say.
 //! No statistics are computed here: that is `client/stats/live.rs`.
 
 pub mod app;
@@ -21,6 +22,7 @@ mod plots;
 mod race;
 pub mod race_feed;
 pub mod race_lab;
+mod race_link;
 pub mod race_players;
 mod race_stalls;
 mod race_view;

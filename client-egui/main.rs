@@ -49,6 +49,7 @@ fn window(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
         settings,
         settings_file,
         recordings: cli.recordings,
+        record: cli.record,
         begin,
         autopilot: cli.autopilot,
         screenshot: cli.screenshot.map(|file| Screenshot::new(file, cli.after)),

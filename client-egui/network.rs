@@ -11,7 +11,10 @@ use std::{
 
 use netduel_client::{
     args::ConnectArgs,
-    stats::live::{Figures, Trace},
+    stats::{
+        MoveStats,
+        live::{Figures, Trace},
+    },
 };
 use netduel_protocol::{
     LeaveReason, Started,
@@ -127,12 +130,16 @@ pub struct Snapshot {
     pub invitation: Option<Arc<Invitation>>,
     /// This player's link.
     pub figures: Arc<Figures>,
+    /// The same over the whole match.
+    pub totals: Arc<MoveStats>,
     /// Its last half minute.
     pub trace: Arc<Trace>,
     /// Its last five seconds, closer.
     pub close_trace: Arc<Trace>,
     /// The opponent's link, where that is the bot of this program.
     pub peer_figures: Option<Arc<Figures>>,
+    /// The same over the whole match.
+    pub peer_totals: Option<Arc<MoveStats>>,
     /// Add this to this host's clock (µs) to get the time since the start of the match.
     pub match_offset_us: i64,
     /// The server goes down within this many seconds.

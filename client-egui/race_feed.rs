@@ -48,7 +48,7 @@ impl Order {
     }
 }
 
-/// From the players.
+/// From the players, and of the link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
@@ -58,6 +58,8 @@ pub enum Report {
     Frame(Frame),
     /// Figures; ten times a second.
     Figures(Vec<LaneFigures>),
+    /// Why the last half minute on this link is not to be believed; empty if it is. Once a second.
+    Link(Vec<String>),
     /// It cannot go on, and why.
     Failed(String),
 }

@@ -2,15 +2,24 @@
 //! of its own, since a link wants to be made before there are threads, and a window has many.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use netduel_link::{Lab, Link, LinkSpec, Privilege, Side};
 
-use crate::race_feed::Plan;
+use crate::{
+    race_feed::{Plan, Report},
+    race_link::LinkWatch,
+};
+
+/// Between two looks at the link.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where server and players live.
 enum Ground {
@@ -54,19 +63,14 @@ pub fn probe() -> anyhow::Result<()> {
 /// # Errors
 /// What could not be started, and why.
 pub fn run(plan: &Plan) -> anyhow::Result<()> {
-    let ground = Ground::new(plan)?;
+    let mut ground = Ground::new(plan)?;
     let mut server = ground.spawn(Side::Server, server_command(plan, ground.server_ip())?)?;
     let outcome = server
         .stdout
         .take()
         .context("the server has no output")
         .and_then(|output| listening(plan, output))
-        .and_then(|plan| {
-            let mut command = ourselves("race-players")?;
-            command.arg(serde_json::to_string(&plan)?);
-            // Orders and reports pass between the window and the players, and not through here.
-            Ok(ground.spawn(Side::Client, command)?.wait()?)
-        });
+        .and_then(|plan| play(&plan, &mut ground));
     // It serves nobody any more.
     let _ = server.kill();
     let _ = server.wait();
@@ -75,6 +79,60 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
         bail!("the players ended with {status}");
     }
     Ok(())
+}
+
+/// Starts the players and waits for their end. Orders pass from the window to them and not through here; their reports do,
+/// since two processes that write into one pipe would cut each other's lines.
+fn play(plan: &Plan, ground: &mut Ground) -> anyhow::Result<ExitStatus> {
+    let mut command = ourselves("race-players")?;
+    command.arg(serde_json::to_string(plan)?).stdout(Stdio::piped());
+    let mut players = ground.spawn(Side::Client, command)?;
+    let reports = players.stdout.take().context("the players have no output")?;
+    let (started, starts) = sync_channel(1);
+    let passing = thread::Builder::new().name("reports".into()).spawn(move || pass_on(reports, &started))?;
+    if let Ground::Link(link) = ground {
+        watch(link, &starts);
+    }
+    let _ = passing.join();
+    Ok(players.wait()?)
+}
+
+/// Hands each line to the window, at once and whole. The first one says that the race is on; when the last one is out, the
+/// sender of `started` is gone.
+fn pass_on(reports: ChildStdout, started: &SyncSender<()>) {
+    for (number, line) in BufReader::new(reports).lines().map_while(Result::ok).enumerate() {
+        if number == 0 {
+            // Without a link nobody listens.
+            let _ = started.try_send(());
+        }
+        if say(&line).is_err() {
+            return; // The view is closed.
+        }
+    }
+}
+
+/// Looks at the link until the race is over, once it is on.
+fn watch(link: &mut Link, started: &Receiver<()>) {
+    if started.recv().is_err() {
+        return;
+    }
+    let mut watch = LinkWatch::default();
+    loop {
+        // An emulator that does not answer is gone, and its players with it: they say so.
+        let Ok(report) = link.snapshot() else { return };
+        let line = serde_json::to_string(&Report::Link(watch.look(report))).unwrap_or_default();
+        if say(&line).is_err() {
+            return;
+        }
+        if started.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush())
 }
 
 fn server_command(plan: &Plan, ip: IpAddr) -> anyhow::Result<Command> {

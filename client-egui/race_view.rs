@@ -18,6 +18,7 @@ use crate::{
     plots::{self, Series},
     race::{Probe, Race},
     race_feed::{Frame, LaneFigures, Order, Plan, Report, position},
+    race_link,
     race_stalls::Stalls,
     settings::Settings,
     start_view,
@@ -52,6 +53,8 @@ pub(crate) struct RaceView {
     failure: Option<String>,
     frame: Frame,
     figures: Vec<LaneFigures>,
+    /// Why the figures are not to be believed.
+    link_problems: Vec<String>,
     trails: Vec<VecDeque<Position>>,
     stalls: Stalls,
     steered: Option<Instant>,
@@ -90,6 +93,7 @@ impl RaceView {
             match report {
                 Report::Started => self.started = true,
                 Report::Figures(figures) => self.figures = figures,
+                Report::Link(problems) => self.link_problems = problems,
                 Report::Frame(frame) => {
                     self.trails.resize(frame.lanes.len(), VecDeque::new());
                     for (trail, lane) in self.trails.iter_mut().zip(&frame.lanes) {
@@ -235,6 +239,7 @@ impl RaceView {
         self.choices(ui, settings);
         ui.separator();
         self.bars(ui);
+        race_link::warning(ui, &self.link_problems);
         ui.add_space(6.0);
         ui.label(RichText::new("Age of the opponent's position, last 30 s").strong());
         let kinds = self.kinds();

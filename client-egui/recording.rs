@@ -1,99 +1,108 @@
-//! A match as figures over time, saved for others to look at: ten lines a second, as CSV and as JSON.
+//! A match as figures over time, saved for others to look at: as JSON, which `netduel-report recording` reads, and as CSV.
 
 use std::{
-    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use netduel_client::stats::live::Figures;
+use netduel_client::{
+    recording::{FORMAT, Recording, SCHEMA},
+    stats::live::Figures,
+};
 use netduel_protocol::Started;
-use serde::Serialize;
 
-/// Figures kept: ten minutes at ten a second, about 5 MB. The oldest go first.
-const FIGURES_MAX: usize = 6_000;
+use crate::network::Snapshot;
 
-/// The figures of the match that is on, or of the last one.
-#[derive(Debug, Default)]
-pub(crate) struct Recorder {
-    figures: VecDeque<Figures>,
+/// Who plays, and where: what stays the same from match to match.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seat {
+    /// The own name.
+    pub(crate) name: String,
+    /// The own transport, by name.
+    pub(crate) transport: String,
+    /// The server's address as typed; `None` if it is the window's own.
+    pub(crate) server: Option<String>,
 }
 
-/// The JSON file.
-#[derive(Serialize)]
-struct Recording<'a> {
-    /// What this file is, and its version.
-    format: &'static str,
-    /// When it was saved, in seconds since 1970 (UTC).
-    saved_unix_s: u64,
-    transport: &'a str,
-    peer_transport: &'a str,
-    peer_name: &'a str,
-    /// Own moves a second.
-    rate_hz: u32,
-    /// Oldest first; durations in µs.
-    figures: &'a VecDeque<Figures>,
+/// The match that is on, or the last one.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    seat: Seat,
+    recording: Recording,
 }
 
 impl Recorder {
-    /// Forgets the last match.
+    pub(crate) fn new(seat: Seat) -> Self {
+        Self { seat, recording: Recording::default() }
+    }
+
+    /// Forgets the last match; another one begins.
     pub(crate) fn restart(&mut self) {
-        self.figures.clear();
+        self.recording = Recording { started_unix_s: unix_s(), ..Recording::default() };
     }
 
     /// Takes in figures that are newer than the last.
-    pub(crate) fn push(&mut self, figures: &Figures) {
-        if self.figures.back().is_some_and(|last| last.at_us >= figures.at_us) {
-            return;
+    pub(crate) fn push(&mut self, snapshot: &Snapshot) {
+        let Recording { me, peer, .. } = &mut self.recording;
+        // Before the first look there is nothing in them.
+        if snapshot.figures.at_us > 0 {
+            me.push(&snapshot.figures, &snapshot.totals);
         }
-        if self.figures.len() == FIGURES_MAX {
-            self.figures.pop_front();
+        if let (Some(figures), Some(totals)) = (&snapshot.peer_figures, &snapshot.peer_totals) {
+            peer.push(figures, totals);
         }
-        self.figures.push_back(figures.clone());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.figures.is_empty()
+        self.recording.me.figures.is_empty()
     }
 
     /// Writes `play-TIME.csv` and `play-TIME.json` into `folder`; returns their common path without an ending.
     pub(crate) fn save(
-        &self,
+        &mut self,
         folder: &Path,
         started: &Started,
-        transport: &str,
         rate_hz: u32,
     ) -> std::io::Result<PathBuf> {
-        let saved_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let saved_unix_s = unix_s();
         fs::create_dir_all(folder)?;
         let path = folder.join(format!("play-{saved_unix_s}"));
-        let recording = Recording {
-            format: "netduel recording 1",
-            saved_unix_s,
-            transport,
-            peer_transport: &started.peer_transport,
-            peer_name: &started.peer_name,
-            rate_hz,
-            figures: &self.figures,
-        };
-        fs::write(path.with_extension("json"), serde_json::to_string(&recording)?)?;
-        fs::write(path.with_extension("csv"), self.csv())?;
+        let recording = &mut self.recording;
+        recording.format = FORMAT.into();
+        recording.schema = SCHEMA;
+        recording.version = env!("CARGO_PKG_VERSION").into();
+        recording.saved_unix_s = saved_unix_s;
+        recording.server.clone_from(&self.seat.server);
+        recording.rate_hz = rate_hz;
+        recording.me.name.clone_from(&self.seat.name);
+        recording.me.transport.clone_from(&self.seat.transport);
+        recording.peer.name.clone_from(&started.peer_name);
+        recording.peer.transport.clone_from(&started.peer_transport);
+        recording.save(&path.with_extension("json"))?;
+        fs::write(path.with_extension("csv"), csv(recording))?;
         Ok(path)
-    }
-
-    fn csv(&self) -> String {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        // Writing to memory does not fail, and every line has as many cells as the header.
-        let _ = writer.write_record(HEADER);
-        for figures in &self.figures {
-            let _ = writer.write_record(row(figures));
-        }
-        String::from_utf8_lossy(&writer.into_inner().unwrap_or_default()).into_owned()
     }
 }
 
-const HEADER: [&str; 21] = [
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
+}
+
+fn csv(recording: &Recording) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail, and every line has as many cells as the header.
+    let _ = writer.write_record(HEADER);
+    for (name, side) in [("me", &recording.me), ("peer", &recording.peer)] {
+        for figures in &side.figures {
+            let _ = writer.write_record(row(name, figures));
+        }
+    }
+    String::from_utf8_lossy(&writer.into_inner().unwrap_or_default()).into_owned()
+}
+
+const HEADER: [&str; 22] = [
+    "side",
     "at_us",
     "age_us",
     "age_p50_us",
@@ -117,11 +126,12 @@ const HEADER: [&str; 21] = [
     "transport_rtt_us",
 ];
 
-fn row(figures: &Figures) -> [String; 21] {
+fn row(side: &str, figures: &Figures) -> [String; 22] {
     let cell = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let rate = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
     let Figures { age, one_way, round_trip, rates, .. } = figures;
     [
+        side.to_owned(),
         figures.at_us.to_string(),
         cell(age.current_us),
         cell(age.p50_us),
@@ -148,13 +158,31 @@ fn row(figures: &Figures) -> [String; 21] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use netduel_client::stats::MoveStats;
+
     use super::*;
 
+    fn figures(at_us: u64) -> Arc<Figures> {
+        Figures { at_us, ..Figures::default() }.into()
+    }
+
     #[test]
-    fn both_files_hold_every_figure_once_and_memory_stays_bounded() {
-        let mut recorder = Recorder::default();
-        for at_us in [1, 2, 2, 3] {
-            recorder.push(&Figures { at_us, ..Figures::default() });
+    fn both_files_hold_every_figure_of_both_once() {
+        let seat = Seat { name: "Ada".into(), transport: "x".into(), server: None };
+        let mut recorder = Recorder::new(seat);
+        recorder.restart();
+        assert!(recorder.is_empty());
+        for at_us in [0, 1, 2, 2, 3] {
+            let peer_totals = (at_us > 1).then(|| Arc::new(MoveStats::default()));
+            let peer_figures = (at_us > 1).then(|| figures(at_us));
+            recorder.push(&Snapshot {
+                figures: figures(at_us),
+                peer_figures,
+                peer_totals,
+                ..Snapshot::default()
+            });
         }
         let folder = tempfile::tempdir().expect("a folder");
         let started = Started {
@@ -165,16 +193,17 @@ mod tests {
             positions: Default::default(),
             started_us: 0,
             peer_name: "bot".into(),
-            peer_transport: "x".into(),
+            peer_transport: "y".into(),
         };
-        let path = recorder.save(folder.path(), &started, "y", 60).expect("saved");
+        let path = recorder.save(folder.path(), &started, 60).expect("saved");
         let csv = fs::read_to_string(path.with_extension("csv")).expect("written");
-        assert_eq!(csv.lines().count(), 4);
+        assert_eq!(csv.lines().count(), 1 + 3 + 2);
         assert!(csv.lines().all(|line| line.split(',').count() == HEADER.len()), "{csv}");
-        let json = fs::read_to_string(path.with_extension("json")).expect("written");
-        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-        assert_eq!(json["figures"].as_array().map(Vec::len), Some(3));
-        (0..20_000).for_each(|at_us| recorder.push(&Figures { at_us, ..Figures::default() }));
-        assert_eq!(recorder.figures.len(), FIGURES_MAX);
+        let read = Recording::load(&path.with_extension("json")).expect("readable");
+        assert_eq!((read.me.figures.len(), read.peer.figures.len()), (3, 2));
+        let names = [&read.me.name, &read.me.transport, &read.peer.name, &read.peer.transport];
+        assert_eq!(names, ["Ada", "x", "bot", "y"]);
+        recorder.restart();
+        assert!(recorder.is_empty());
     }
 }

@@ -1,13 +1,13 @@
 //! A connection while it lasts: the queue, matches one after another, and what is told of them. Part of the network thread.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::time::{Duration, Instant};
 
 use netduel_client::{
     Event, PlayError, Player,
     pace::Beat,
     stats::{
         Freshness,
-        live::{Figures, LiveStats, RECENT_US, TRACE_US},
+        live::{LiveStats, RECENT_US, TRACE_US},
     },
 };
 use netduel_protocol::{Started, clock, game::Position};
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    embedded::BotSide,
     motion::Steering,
     network::{Command, Motion, Phase},
     session::{Next, Over, Session},
@@ -32,7 +33,7 @@ const LONG_COLUMNS: usize = 200;
 const SHORT_COLUMNS: usize = 600;
 
 /// What the bot sees of its link.
-type Bot = watch::Receiver<Option<Arc<Figures>>>;
+type Bot = watch::Receiver<Option<BotSide>>;
 
 /// See the module.
 pub(crate) struct Table<'a> {
@@ -134,6 +135,9 @@ impl<'a> Table<'a> {
         self.session.outbox.update(|state| {
             state.phase = Phase::Playing;
             state.started = Some(started.into());
+            // Those of the last match would count as this one's.
+            (state.figures, state.totals) = Default::default();
+            (state.peer_figures, state.peer_totals) = Default::default();
             state.draining_s = None;
         });
         self.on_look()
@@ -203,12 +207,16 @@ impl<'a> Table<'a> {
         let figures = self.live.figures(match_us, &current.stats, current.sent, current.superseded);
         let trace = self.live.trace(match_us, TRACE_US, LONG_COLUMNS);
         let close_trace = self.live.trace(match_us, RECENT_US, SHORT_COLUMNS);
-        let peer_figures = self.bot.as_ref().and_then(|bot| bot.borrow().clone());
+        let totals = current.stats.finished(match_us);
+        let peer = self.bot.as_ref().and_then(|bot| bot.borrow().clone());
+        let (peer_figures, peer_totals) = peer.map(|peer| (peer.figures, peer.totals)).unzip();
         self.session.outbox.update(|state| {
             state.figures = figures.into();
+            state.totals = totals.into();
             state.trace = trace.into();
             state.close_trace = close_trace.into();
             state.peer_figures = peer_figures;
+            state.peer_totals = peer_totals;
             state.match_offset_us = match_us.wrapping_sub(now_us).cast_signed();
         });
         // Last, since it leaves when this returns: what was computed here is no part of its way.

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod course;
 pub mod pace;
+pub mod recording;
 pub mod stats;
 
 use std::{net::SocketAddr, time::Duration};

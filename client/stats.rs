@@ -342,6 +342,14 @@ impl MoveStats {
         }
     }
 
+    /// As it would be if the window closed at `now_us`.
+    #[must_use]
+    pub fn finished(&self, now_us: u64) -> Self {
+        let mut finished = self.clone();
+        finished.finish(now_us);
+        finished
+    }
+
     /// Adds another player's statistics of the same window.
     pub fn merge(&mut self, other: &Self) {
         self.one_way.merge(&other.one_way);

@@ -29,15 +29,24 @@ pub(crate) fn class_of(contender: Contender) -> String {
     format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 
+/// A line in the key of a chart.
+pub(crate) struct Key {
+    /// The style sheet's.
+    pub(crate) class: String,
+    pub(crate) name: String,
+    /// Said behind it.
+    pub(crate) value: String,
+}
+
 /// A chart with its title, what to see in it, and what its lines are.
-fn chart(title: &str, note: &str, key: &[(Contender, String)], plot: &Markup) -> Markup {
+pub(crate) fn chart(title: &str, note: &str, key: &[Key], plot: &Markup) -> Markup {
     html! {
         figure class="chart" {
             figcaption { strong { (title) } " " (note) }
             @if !key.is_empty() {
                 ul class="key" {
-                    @for (kind, value) in key {
-                        li class=(class_of(*kind)) { (swatch()) (kind) " " b { (value) } }
+                    @for Key { class, name, value } in key {
+                        li class=(class) { (swatch()) (name) " " b { (value) } }
                     }
                 }
             }
@@ -61,11 +70,24 @@ pub(crate) fn tails(
     note: &str,
     pick: fn(&RunResult) -> &Samples,
 ) -> Markup {
-    let samples: Vec<(Contender, Samples)> = rows
-        .iter()
-        .map(|row| (row.key.contender, summary::together(&summary::repeats_of(results, &row.key), pick)))
-        .collect();
-    let lines: Vec<Line> = samples.iter().map(|(kind, samples)| tail(*kind, samples)).collect();
+    let named = |row: &&Row| Named {
+        class: class_of(row.key.contender),
+        name: row.key.contender.to_string(),
+        samples: summary::together(&summary::repeats_of(results, &row.key), pick),
+    };
+    tails_of(&rows.iter().map(named).collect::<Vec<_>>(), title, note)
+}
+
+/// A distribution with the class and the name of its line.
+pub(crate) struct Named {
+    pub(crate) class: String,
+    pub(crate) name: String,
+    pub(crate) samples: Samples,
+}
+
+/// How likely each distribution is to exceed each value.
+pub(crate) fn tails_of(all: &[Named], title: &str, note: &str) -> Markup {
+    let lines: Vec<Line> = all.iter().map(tail).collect();
     let points = || lines.iter().flat_map(|line| line.points.iter());
     let (Some(from), Some(to), Some(least)) = (
         points().map(|(ms, _)| *ms).reduce(f64::min),
@@ -83,19 +105,20 @@ pub(crate) fn tails(
         format: share_text,
         unit: "beyond",
     };
-    let mut key: Vec<(Contender, Option<u64>)> =
-        samples.iter().map(|(kind, samples)| (*kind, samples.quantile_us(0.99))).collect();
+    let mut key: Vec<(&Named, Option<u64>)> =
+        all.iter().map(|named| (named, named.samples.quantile_us(0.99))).collect();
     key.sort_by_key(|(_, p99_us)| p99_us.unwrap_or(u64::MAX));
-    let key: Vec<(Contender, String)> = key
+    let key: Vec<Key> = key
         .into_iter()
-        .map(|(kind, p99_us)| {
-            (kind, p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64))))
+        .map(|(Named { class, name, .. }, p99_us)| {
+            let value = p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64)));
+            Key { class: class.clone(), name: name.clone(), value }
         })
         .collect();
     chart(title, note, &key, &plot::lines(title, x, y, Pick::Y, &lines))
 }
 
-fn tail(kind: Contender, samples: &Samples) -> Line {
+fn tail(Named { class, name: kind, samples }: &Named) -> Line {
     let points: Vec<(f64, f64)> = samples
         .tail()
         .filter(|(_, share)| *share <= TAIL_FROM)
@@ -106,7 +129,7 @@ fn tail(kind: Contender, samples: &Samples) -> Line {
         Some((us / 1e3, 1.0 - quantile, format!("{kind}: {name} {} ms", milliseconds(us))))
     };
     let dots = DOTS.into_iter().filter_map(dot).collect();
-    Line { class: class_of(kind), name: kind.to_string(), points, dots, ranges: Vec::new() }
+    Line { class: class.clone(), name: kind.clone(), points, dots, ranges: Vec::new() }
 }
 
 /// Age over the time of one repeat, a strip for each row of a group: all of them met the same bad periods.
@@ -213,7 +236,8 @@ pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) ->
     };
     let (from, to) = if log { (lowest * 0.9, highest * 1.1) } else { (0.0, plot::end_of(highest)) };
     let y = Axis { log, from, to, name: column.heading, format: plain, unit: "" };
-    let key: Vec<(Contender, String)> = contenders.into_iter().map(|it| (it, String::new())).collect();
+    let in_key = |it: Contender| Key { class: class_of(it), name: it.to_string(), value: String::new() };
+    let key: Vec<Key> = contenders.into_iter().map(in_key).collect();
     let title = format!("{} over the {}.", column.heading, sweep.axis.title());
     let plot = plot::lines(&title, x, y, Pick::X, &lines);
     chart(&title, &format!("On {}. Bars: smallest and largest of the repeats.", sweep.scope), &key, &plot)
@@ -239,7 +263,7 @@ fn line_along(sweep: &Sweep, rows: &[&Row], contender: Contender, column: &Colum
 }
 
 /// A number without digits that say nothing.
-fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

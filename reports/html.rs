@@ -34,6 +34,33 @@ pub fn html(results: &Results) -> String {
     let groups = tables::groups(&summary);
     let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
     let sweeps = axis::of_results(results, &keys);
+    let body = html! {
+        (intro(results, &groups, &sweeps))
+        main {
+            (verdict_section(results, verdict.as_ref()))
+            (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
+            @if results.scenario.search.is_none() {
+                (links_section(results, &groups))
+                (cost_section(results, &groups))
+            }
+            (memory_section(results))
+            section id="settings" {
+                h2 { "Settings in effect" }
+                p { (parity::note(results)) }
+                (table(&parity::contenders(&summary)))
+                (table(&parity::sides(&summary)))
+            }
+            (calibration_section(results))
+            (benches_section(results))
+            (trust_section(results, &summary))
+            (provenance_section(results))
+        }
+    };
+    document("Netduel: transports compared", &body)
+}
+
+/// A page with all that it needs.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -41,30 +68,11 @@ pub fn html(results: &Results) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Netduel: transports compared" }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (intro(results, &groups, &sweeps))
-                main {
-                    (verdict_section(results, verdict.as_ref()))
-                    (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
-                    @if results.scenario.search.is_none() {
-                        (links_section(results, &groups))
-                        (cost_section(results, &groups))
-                    }
-                    (memory_section(results))
-                    section id="settings" {
-                        h2 { "Settings in effect" }
-                        p { (parity::note(results)) }
-                        (table(&parity::contenders(&summary)))
-                        (table(&parity::sides(&summary)))
-                    }
-                    (calibration_section(results))
-                    (benches_section(results))
-                    (trust_section(results, &summary))
-                    (provenance_section(results))
-                }
+                (body)
                 script { (PreEscaped(SCRIPT)) }
             }
         }

@@ -38,9 +38,10 @@ pub(crate) fn table(table: &Table) -> Markup {
                     @for row in &table.rows {
                         tr {
                             @for (cell, heading) in row.iter().zip(&table.headings) {
-                                @match cell.contender {
-                                    Some(contender) => (head_cell(contender)),
-                                    None => td class=[class_of(cell, heading)] title=[&cell.note] { (cell.text) },
+                                @match (cell.contender, cell.head) {
+                                    (Some(contender), _) => (head_cell(contender)),
+                                    (None, Some(class)) => th scope="row" class=(class) { (chart::swatch()) (cell.text) },
+                                    (None, None) => td class=[class_of(cell, heading)] title=[&cell.note] { (cell.text) },
                                 }
                             }
                         }

@@ -3,7 +3,7 @@
 //! `presets.rs` are the questions, `scenario.rs` says what is run; `measure.rs` carries it out and `harness.rs` each run,
 //! with a server in one process and the players of `load.rs` in another. `journal.rs` and `results.rs` are what is kept,
 //! `summary.rs`, `verdict.rs`, `bearing.rs` and `checks.rs` what it says, `tables.rs` and `chart.rs` what is shown of it,
-//! `render.rs`, `html.rs` and `csv.rs` how that looks.
+//! `render.rs`, `html.rs` and `csv.rs` how that looks. `recording.rs` reports on a match that the window saved.
 
 mod axis;
 mod bearing;
@@ -30,6 +30,9 @@ mod parity;
 mod plot;
 mod presets;
 mod process;
+mod recording;
+mod recording_page;
+mod recording_tables;
 mod render;
 mod render_verdict;
 mod results;
@@ -61,6 +64,8 @@ pub use memory::{Fit, Slope, slopes};
 pub use metrics::Metric;
 pub use presets::Preset;
 pub use process::Usage;
+pub use recording::{render_recording, terminal as recording_terminal};
+pub use recording_page::page as recording_page;
 pub use render::{markdown, terminal};
 pub use results::{Calibration, Entry, Failure, Provenance, Results, SCHEMA};
 pub use scenario::{Contender, Group, Network, Remote, RunKey, Scenario, Workload};

@@ -19,6 +19,7 @@ use netduel_server::command::ServerArgs;
   netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
   netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
   netduel-report render results/2026-11-22T140000Z/results.json
+  netduel-report recording results/play-1795368123.json     a page of a match that the window saved
   netduel-report compare OLD/results.json NEW/results.json   what changed beyond noise; exit code 3 if for the worse
   netduel-report selftest aa                                 does it find a difference where there is none?
   netduel-report soak --matches 200 --duration 60s
@@ -38,6 +39,11 @@ enum Command {
     /// Write the report again from its results file alone
     Render {
         /// A results.json
+        file: PathBuf,
+    },
+    /// Write the page of a match that the window saved, beside its file
+    Recording {
+        /// A play-TIME.json, written by the window's "Save recording"
         file: PathBuf,
     },
     /// Say what changed between two results beyond noise; exit code 3 if something got worse
@@ -83,6 +89,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run(args) => netduel_reports::compare(&args)?,
         Command::Render { file } => netduel_reports::render_file(&file)?,
+        Command::Recording { file } => netduel_reports::render_recording(&file)?,
         Command::Compare(args) => {
             if netduel_reports::diff(&args)? {
                 return Ok(EXIT_WORSE.into());

@@ -55,7 +55,7 @@ fn terminal_columns(results: &Results) -> impl Iterator<Item = &'static Column> 
 }
 
 /// A table with its columns under each other.
-fn aligned(out: &mut String, table: &Table) {
+pub(crate) fn aligned(out: &mut String, table: &Table) {
     let lines = lines(table);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table.headings.len()).map(width).collect();

@@ -35,13 +35,15 @@ pub(crate) struct Cell {
     pub(crate) text: String,
     /// What it names, at the head of a row.
     pub(crate) contender: Option<Contender>,
+    /// The style sheet's class of what it names, where that is no contender.
+    pub(crate) head: Option<&'static str>,
     /// What a pointer on it shows.
     pub(crate) note: Option<String>,
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, contender: None, note: None }
+        Self { text, contender: None, head: None, note: None }
     }
 }
 
@@ -63,7 +65,7 @@ impl Table {
 
 impl From<Contender> for Cell {
     fn from(contender: Contender) -> Self {
-        Self { text: contender.to_string(), contender: Some(contender), note: None }
+        Self { text: contender.to_string(), contender: Some(contender), head: None, note: None }
     }
 }
 

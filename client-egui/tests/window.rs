@@ -10,7 +10,7 @@ use egui_kittest::{
     Harness,
     kittest::{NodeT, Queryable},
 };
-use netduel_client::{Event, Player};
+use netduel_client::{Event, Player, recording::Recording};
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
     embedded::{Audience, Embedded},
@@ -25,10 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 type App = Harness<'static, NetduelApp>;
 
 fn window(settings: Settings, settings_file: Option<PathBuf>, begin: Option<Choice>) -> App {
+    window_saving(settings, settings_file, begin, std::env::temp_dir())
+}
+
+fn window_saving(
+    settings: Settings,
+    settings_file: Option<PathBuf>,
+    begin: Option<Choice>,
+    recordings: PathBuf,
+) -> App {
     let setup = Setup {
         settings,
         settings_file,
-        recordings: std::env::temp_dir(),
+        recordings,
+        record: false,
         begin,
         autopilot: false,
         screenshot: None,
@@ -152,6 +162,32 @@ fn what_cannot_be_played_says_what_to_do() {
     let settings = Settings { transport: encrypted.name().into(), ..settings };
     let mut app = window(settings, None, Some(Choice::Join));
     until(&mut app, "the advice", |app| shows(app, "paste the fingerprint"));
+}
+
+#[test]
+fn a_saved_recording_is_read_back_with_both_links() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings { name: "Ada".into(), ..Settings::default() };
+    let mut app = window_saving(settings, None, Some(Choice::PlayNow), folder.path().into());
+    until(&mut app, "a match", |app| app.state().phase() == Phase::Playing);
+    until(&mut app, "the bot's figures", |app| {
+        let figures = app.state().figures();
+        figures.is_some_and(|(mine, theirs)| mine.received > 10 && theirs.received > 10)
+    });
+    app.get_by_label("Save recording").click();
+    until(&mut app, "where it is", |app| shows(app, "netduel-report recording"));
+    let json = || {
+        let files = std::fs::read_dir(folder.path()).expect("a folder").filter_map(Result::ok);
+        files.map(|file| file.path()).find(|path| path.extension().is_some_and(|ending| ending == "json"))
+    };
+    let read = Recording::load(&json().expect("saved")).expect("readable");
+    assert_eq!((read.me.name.as_str(), read.peer.name.as_str()), ("Ada", "bot"));
+    assert!(read.server.is_none() && read.started_unix_s <= read.saved_unix_s);
+    for side in [&read.me, &read.peer] {
+        let (totals, last) = (side.totals.as_ref().expect("told"), side.figures.back().expect("some"));
+        assert_eq!(totals.fresh, last.received);
+        assert!(totals.age.count() > 10, "{}", side.name);
+    }
 }
 
 #[test]

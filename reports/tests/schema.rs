@@ -1,11 +1,13 @@
-//! `docs/results.md` against a real file: every field is documented with its type, and nothing else is.
+//! `docs/results.md` and `docs/recording.md` against real files: every field is documented with its type, and nothing else is.
 
 use std::collections::{BTreeSet, HashMap};
 
+use netduel_client::recording;
 use netduel_reports::{Bench, Connects, Failure, Network, Remote, Results, SCHEMA, Search};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../docs/results.md");
+const OF_RECORDINGS: &str = include_str!("../../docs/recording.md");
 
 /// A section: whether a value has one of its fields or all of them, and their types.
 #[derive(Default)]
@@ -14,10 +16,10 @@ struct Section {
     fields: HashMap<String, String>,
 }
 
-fn sections() -> HashMap<String, Section> {
+fn sections(document: &str) -> HashMap<String, Section> {
     let mut sections: HashMap<String, Section> = HashMap::new();
     let mut current = String::new();
-    for line in DOCUMENT.lines() {
+    for line in document.lines() {
         if let Some(heading) = line.strip_prefix("## ") {
             current = heading.split_whitespace().next().expect("a name").to_owned();
             sections.entry(current.clone()).or_default().one_of = heading.ends_with("(one of)");
@@ -67,7 +69,7 @@ fn check_section(sections: &HashMap<String, Section>, kind: &str, value: &Value,
             "{place}: {has:?} is not one of {documented:?}"
         );
     } else {
-        assert_eq!(has, documented, "{place} has other fields than the section {kind} of docs/results.md");
+        assert_eq!(has, documented, "{place} has other fields than the section {kind} of its document");
     }
     for (field, value) in object {
         check(sections, &section.fields[field], value, &format!("{place}.{field}"));
@@ -90,6 +92,23 @@ fn every_field_of_a_results_file_is_documented_with_its_type() {
     results.benches.push(Bench { group, name, mean_ns: 1.0, low_ns: 0.5, high_ns: 1.5 });
     assert!(results.runs.iter().any(|run| run.link.as_ref().is_some_and(|link| !link.drops.is_empty())));
     let value = serde_json::to_value(&results).expect("serialises");
-    check(&sections(), "Results", &value, "results");
+    check(&sections(DOCUMENT), "Results", &value, "results");
     assert!(DOCUMENT.contains(&format!("This is schema **{SCHEMA}**")), "docs/results.md names the schema");
+}
+
+#[test]
+fn every_field_of_a_recording_is_documented_with_its_type() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/recording.json");
+    // As it stands in the file, and with what an opponent elsewhere does not tell.
+    let text = std::fs::read_to_string(sample).expect("the sample");
+    let file: Value = serde_json::from_str(&text).expect("JSON");
+    let mut read = recording::Recording::load(sample.as_ref()).expect("the sample is of this schema");
+    (read.peer.totals, read.peer.figures) = Default::default();
+    read.server = Some("play.example".into());
+    let mut both = sections(OF_RECORDINGS);
+    both.extend(sections(DOCUMENT));
+    check(&both, "Recording", &file, "the file");
+    check(&both, "Recording", &serde_json::to_value(&read).expect("serialises"), "recording");
+    let schema = recording::SCHEMA;
+    assert!(OF_RECORDINGS.contains(&format!("This is schema **{schema}**")), "the document names the schema");
 }

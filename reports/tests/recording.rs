@@ -1,0 +1,119 @@
+//! A real recording, trimmed, rendered: a page that is whole by itself, and the same in short; and files that are none.
+
+use std::{path::Path, process::Command};
+
+use netduel_client::recording::Recording;
+use netduel_reports::{recording_page, recording_terminal};
+use scraper::{Html, Selector};
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/recording.json");
+
+fn recording() -> Recording {
+    Recording::load(SAMPLE.as_ref()).expect("the sample is of this schema")
+}
+
+fn texts(page: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).expect("a selector");
+    page.select(&selector).map(|found| found.text().collect()).collect()
+}
+
+#[test]
+fn the_page_shows_both_links_and_is_whole_by_itself() {
+    let recording = recording();
+    let text = recording_page(&recording);
+    assert_eq!(text, recording_page(&recording), "the same bytes each time");
+    let page = Html::parse_document(&text);
+    assert!(page.errors.is_empty(), "{:?}", page.errors);
+    assert!(!text.contains("http") && !text.contains("url(") && !text.contains("@import"));
+    for heading in ["In short", "Over time", "How often, how bad", "Where this is from"] {
+        assert!(texts(&page, "h2").iter().any(|text| text == heading), "{heading}");
+    }
+    let heads = texts(&page, "tbody th");
+    assert_eq!(heads.len(), 2 * 4, "both players in each of four tables");
+    assert!(heads.iter().all(|head| [&recording.me.name, &recording.peer.name].contains(&head)), "{heads:?}");
+    assert_eq!(texts(&page, "figure.chart svg.plot").len(), 5);
+    let sent = recording.me.figures.back().expect("some").sent.to_string();
+    assert!(texts(&page, "td.number").contains(&sent), "the moves sent");
+    for anchor in page.select(&Selector::parse("a[href]").expect("a selector")) {
+        let target = anchor.attr("href").expect("an address");
+        assert_eq!(texts(&page, target).len(), 1, "{target}");
+    }
+}
+
+#[test]
+fn an_opponent_elsewhere_is_said_to_be_unknown_and_names_are_escaped() {
+    let mut recording = recording();
+    (recording.peer.totals, recording.peer.figures) = Default::default();
+    recording.peer.name = "<script>alert(1)</script>".into();
+    recording.server = Some("<b>play.example</b>".into());
+    let text = recording_page(&recording);
+    assert!(!text.contains("<script>alert") && !text.contains("<b>play"));
+    let page = Html::parse_document(&text);
+    assert_eq!(texts(&page, "tbody th").len(), 4, "one player in each table");
+    assert!(texts(&page, "#summary p").iter().any(|text| text.contains("does not tell its figures")));
+    assert!(recording_terminal(&recording).contains("does not tell its figures"));
+}
+
+#[test]
+fn a_match_without_a_single_move_still_has_a_page() {
+    let mut recording = recording();
+    for side in [&mut recording.me, &mut recording.peer] {
+        side.totals = side.totals.take().map(|_| Default::default());
+        side.figures.truncate(1);
+        side.figures.iter_mut().for_each(|it| *it = Default::default());
+    }
+    let page = Html::parse_document(&recording_page(&recording));
+    assert_eq!(texts(&page, "figure.chart").len(), 5);
+    assert!(texts(&page, "figure.chart svg.plot").is_empty());
+    // Whatever stands in a file, it ends in a page.
+    (recording.started_unix_s, recording.saved_unix_s) = (u64::MAX, u64::MAX);
+    for figures in &mut recording.me.figures {
+        figures.at_us = u64::MAX;
+        figures.round_trip.current_us = Some(u64::MAX);
+        (figures.received, figures.late, figures.missing) = (u64::MAX, u64::MAX, u64::MAX);
+    }
+    assert!(recording_page(&recording).len() > 1_000);
+}
+
+fn program(file: &Path) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
+        .arg("recording")
+        .arg(file)
+        .output()
+        .expect("started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_program_writes_the_page_beside_the_file_and_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("play-1.json");
+    std::fs::copy(SAMPLE, &file).expect("copied");
+    let (code, said, errors) = program(&file);
+    assert_eq!(code, Some(0), "{errors}");
+    let page = folder.path().join("play-1.html");
+    assert!(said.contains(&page.display().to_string()) && said.contains("age p95 ms"), "{said}");
+    assert_eq!(std::fs::read_to_string(&page).expect("written"), recording_page(&recording()));
+}
+
+#[test]
+fn wrong_files_say_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample/results.json");
+    let named = folder.path().join("play.html");
+    std::fs::copy(SAMPLE, &named).expect("copied");
+    let old = folder.path().join("old.json");
+    std::fs::write(&old, r#"{"format":"netduel recording 1","figures":[]}"#).expect("written");
+    for (file, wanted) in [
+        (folder.path().join("none.json"), "cannot read"),
+        (results, "netduel-report render"),
+        (old, "has schema 1"),
+        (named.clone(), "name it .json"),
+    ] {
+        let (code, _, errors) = program(&file);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains(wanted) && errors.contains(&file.display().to_string()), "{errors}");
+    }
+    assert!(Recording::load(&named).is_ok(), "it is as it was");
+}
