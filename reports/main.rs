@@ -12,7 +12,7 @@ use netduel_server::command::ServerArgs;
 #[command(
     version,
     after_help = "Examples:
-  netduel-report run                                         every transport on loopback, wifi and lte, at 60 Hz
+  netduel-report run                                         every transport on loopback, busy Wi-Fi and LTE
   netduel-report run --preset rate                           the highest rate that each transport bears, by search
   netduel-report run --preset full --out all                 every question; go on with --resume all if interrupted
   netduel-report run --transport tcp,quic-datagram --rate 20,60,128

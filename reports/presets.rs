@@ -9,10 +9,9 @@ use crate::{
     search::Search,
 };
 
-/// Three windows of 0.8 s hold a handful of wifi's bursts, or none, or far too many. With this seed they hold what is
-/// typical: bad time in every repeat, and as much of it as a long run meets on average, which a test holds it to; and TCP's
-/// age p99 comes out as in windows of eight seconds (0.29 s on wifi), which other such seeds miss by a factor of four.
-pub(crate) const SEED: u64 = 176;
+/// With it the three windows of 0.8 s of a quick look hold what a long one meets on the busy Wi-Fi: bad time in each, and as
+/// much of it as on average. A test holds it to that, since with other seeds such short windows may hold none.
+pub(crate) const SEED: u64 = 1;
 
 /// A question.
 pub struct Preset {
@@ -28,10 +27,10 @@ impl Preset {
     pub const ALL: &[Self] = &[
         Self {
             name: "quick",
-            question: "a first look: every transport on a clean link and two impaired ones, at 60 Hz",
+            question: "a first look: every transport on loopback, busy Wi-Fi and LTE, at 60 Hz",
             // 24 players × 60 Hz × 0.8 s hold a p99 in each repeat, and the whole ends within 90 s.
             scenario: || Scenario {
-                links: links(&["loopback", "wifi", "lte"]),
+                links: links(&["loopback", "wifi-busy", "lte"]),
                 pairs: vec![12],
                 warmup_ms: 150,
                 duration_ms: 800,
@@ -230,9 +229,9 @@ mod tests {
         bad_ns as f64 / window_ns as f64
     }
 
-    /// The shares of wifi's windows, one for each repeat and direction.
+    /// The shares of the busy Wi-Fi's windows, one for each repeat and direction.
     fn wifi_windows(seed: u64, repeats: u32, window_ns: u64) -> Vec<f64> {
-        let spec: LinkSpec = "wifi".parse().expect("a profile");
+        let spec: LinkSpec = "wifi-busy".parse().expect("a profile");
         (0..repeats)
             .flat_map(|repeat| [Direction::Up, Direction::Down].map(|way| (repeat, way)))
             .map(|(repeat, way)| bad_share(&spec, seed + u64::from(repeat), way, window_ns))
@@ -244,7 +243,7 @@ mod tests {
         let quick = Preset::ALL[0].scenario();
         let windows = wifi_windows(SEED, quick.repeats, quick.duration_ms * 1_000_000);
         assert!(windows.chunks(2).all(|both_ways| both_ways.iter().sum::<f64>() > 0.0), "{windows:?}");
-        let (mean, of_the_profile) = (windows.iter().sum::<f64>() / windows.len() as f64, 40.0 / 1_540.0);
+        let (mean, of_the_profile) = (windows.iter().sum::<f64>() / windows.len() as f64, 60.0 / 960.0);
         assert!((mean / of_the_profile - 1.0).abs() < 0.1, "{mean} instead of {of_the_profile}");
     }
 }
