@@ -164,10 +164,10 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
     if !results.provenance.resumed_unix_s.is_empty() {
         threats.push("It was interrupted and taken up again: the machine may have changed between.".into());
     }
-    if results.provenance.server_cpu.is_some() {
+    if results.provenance.run_cpu.is_some() {
         threats.push(
-            "The server had a processor to itself among our processes. Without that its moves cost less where both ends \
-             happen to share a core, and more where they do not."
+            "Server and players were bound to one processor, so that its CPU time per move does not depend on which core \
+             wakes which. On machines of their own, every move also pays for the waking of an idle core."
                 .into(),
         );
     }

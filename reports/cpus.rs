@@ -1,36 +1,32 @@
-//! Which processor a run's processes use: the server one for itself, the players the others. On two cores, whether the
-//! scheduler puts a move's two ends on one core or on two decides what the move costs, and it changes its mind from run to
-//! run: without this, the same transport's CPU per move differs from itself by up to a third.
+//! Which processor a run's processes use: server and players the same one, and whoever else is on the machine, the
+//! emulator first of all, the others. Left to the scheduler, whether a move's two ends run on one core or on two decides
+//! what the move costs, and that changes from run to run: the same transport's CPU per move differed from itself by up to a
+//! third. On two cores apart it is steadier, but four fifths of it are then the waking of an idle core, which is a virtual
+//! machine's price and hides the transports'. Where it is searched for what breaks, nothing is bound: two cores bear more.
 
-/// The processor that the server is bound to: the last of those this process may use. `None` where there is only one, or
-/// the system cannot bind.
+/// The processor that a run is bound to: the last of those this process may use. `None` where there is only one, or the
+/// system cannot bind.
 #[cfg(target_os = "linux")]
-pub(crate) fn of_server() -> Option<usize> {
+pub(crate) fn of_run() -> Option<usize> {
     let allowed = rustix::thread::sched_getaffinity(None).ok()?;
     let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu))?;
     (allowed.count() > 1).then_some(last)
 }
 
-/// Binds this process, and what it starts, to one processor, or to all but that.
+/// Binds this process, and what it starts, to one processor.
 ///
 /// # Errors
 /// The system's.
 #[cfg(target_os = "linux")]
-pub fn bind(cpu: usize, others: bool) -> std::io::Result<()> {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let mut set = CpuSet::new();
-    if others {
-        set = sched_getaffinity(None)?;
-        set.unset(cpu);
-    } else {
-        set.set(cpu);
-    }
-    Ok(sched_setaffinity(None, &set)?)
+pub fn bind(cpu: usize) -> std::io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
 /// Processes are not bound here.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn of_server() -> Option<usize> {
+pub(crate) fn of_run() -> Option<usize> {
     None
 }
 
@@ -39,6 +35,6 @@ pub(crate) fn of_server() -> Option<usize> {
 /// # Errors
 /// None.
 #[cfg(not(target_os = "linux"))]
-pub fn bind(_cpu: usize, _others: bool) -> std::io::Result<()> {
+pub fn bind(_cpu: usize) -> std::io::Result<()> {
     Ok(())
 }

@@ -122,9 +122,16 @@ impl Place {
 /// One run of a scenario.
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let (contender, group) = (key.contender, &key.group);
+    let cpu = cpus::of_run().filter(|_| scenario.search.is_none());
     let server = match &place {
         Place::Elsewhere(_) => None,
-        _ => Some(Server::start(&place, &[contender.transport], &contender, scenario.server_burn_us_per_s)?),
+        _ => Some(Server::start(
+            &place,
+            &[contender.transport],
+            &contender,
+            scenario.server_burn_us_per_s,
+            cpu,
+        )?),
     };
     let (addresses, trusted) = match (&server, &place) {
         (Some(server), _) => (server.addresses.clone(), Trusted::Pin(server.pin.clone())),
@@ -135,6 +142,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
     };
     let plan = LoadPlan {
         workload: scenario.workload,
+        cpu,
         addresses,
         trusted,
         pairs: vec![[contender.transport; 2]; group.pairs as usize],
@@ -184,6 +192,7 @@ impl Server {
         kinds: &[TransportKind],
         contender: &Contender,
         burn_us_per_s: u32,
+        cpu: Option<usize>,
     ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
         command.args([
@@ -211,7 +220,7 @@ impl Server {
         if contender.resumption {
             command.arg("--resumption");
         }
-        if let Some(cpu) = cpus::of_server() {
+        if let Some(cpu) = cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
         if burn_us_per_s > 0 {
@@ -286,11 +295,8 @@ pub(crate) fn play(
     server: Option<&Server>,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<Outcome> {
-    let mut command = ourselves("players")?;
-    if let Some(cpu) = cpus::of_server() {
-        command.args(["--not-cpu", &cpu.to_string()]);
-    }
-    let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
+    let mut players =
+        Process::start("players", ourselves("players")?, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     connects::{self, Connects},
+    cpus,
     scenario::{Remote, Workload},
 };
 
@@ -82,6 +83,8 @@ const GOODBYE: Duration = Duration::from_millis(50);
 pub struct LoadPlan {
     /// Play, or come and go.
     pub workload: Workload,
+    /// The processor to run on; any without it.
+    pub cpu: Option<usize>,
     /// Where the server listens.
     pub addresses: HashMap<TransportKind, SocketAddr>,
     /// Which server is the right one.
@@ -161,6 +164,9 @@ pub fn run() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     let plan: LoadPlan = serde_json::from_str(&line).context("no plan on standard input")?;
+    if let Some(cpu) = plan.cpu {
+        cpus::bind(cpu)?;
+    }
     netduel_server::command::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(play(&plan))?;

@@ -67,11 +67,7 @@ enum Command {
     },
     /// The players of a run; their plan comes on standard input
     #[command(hide = true)]
-    Players {
-        /// A processor to leave alone
-        #[arg(long)]
-        not_cpu: Option<usize>,
-    },
+    Players,
     /// One end of a bulk transfer beside a game
     #[command(hide = true)]
     Bulk(BulkArgs),
@@ -100,17 +96,12 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Bulk(args) => netduel_reports::bulk(&args)?,
         Command::Serve { args, burn_us_per_s, cpu } => {
             if let Some(cpu) = cpu {
-                netduel_reports::bind_to_cpu(cpu, false)?;
+                netduel_reports::bind_to_cpu(cpu)?;
             }
             netduel_reports::burn_beside(burn_us_per_s);
             netduel_server::command::run(&args)?;
         }
-        Command::Players { not_cpu } => {
-            if let Some(cpu) = not_cpu {
-                netduel_reports::bind_to_cpu(cpu, true)?;
-            }
-            netduel_reports::run_players()?;
-        }
+        Command::Players => netduel_reports::run_players()?,
     }
     Ok(ExitCode::SUCCESS)
 }

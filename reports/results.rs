@@ -103,8 +103,8 @@ pub struct Provenance {
     pub sysctls: Vec<(String, String)>,
     /// What was typed.
     pub command: Vec<String>,
-    /// The processor that the server had to itself among our processes, where there was more than one.
-    pub server_cpu: Option<usize>,
+    /// The processor that server and players were bound to, if they were.
+    pub run_cpu: Option<usize>,
     /// Why the kernel's memory for sockets is not known here; none where it is.
     pub no_kernel_memory: Option<String>,
     /// When it was taken up again after an interruption, in seconds since 1970 (UTC).
@@ -148,7 +148,7 @@ impl Provenance {
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
             command: std::env::args().skip(1).collect(),
-            server_cpu: cpus::of_server(),
+            run_cpu: cpus::of_run(),
             no_kernel_memory: sockets::unavailable(),
             resumed_unix_s: Vec::new(),
         }
@@ -172,7 +172,8 @@ fn commit() -> Option<String> {
 
 impl Results {
     /// Of a comparison that is still to be carried out.
-    pub fn empty(scenario: Scenario, provenance: Provenance) -> Self {
+    pub fn empty(scenario: Scenario, mut provenance: Provenance) -> Self {
+        provenance.run_cpu = provenance.run_cpu.filter(|_| scenario.search.is_none());
         Self {
             schema: SCHEMA,
             scenario,

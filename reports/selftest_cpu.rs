@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use netduel_transport::TransportKind;
 
 use crate::{
+    cpus,
     harness::{self, Place, Server, play},
     load::{LoadPlan, Trusted},
     metrics::Metric,
@@ -82,9 +83,11 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
     let mut worst: f64 = 0.0;
     for kind in TransportKind::ALL {
         let place = Place::Loopback;
-        let server = Server::start(&place, &[kind], &Contender::plain(kind), ACCOUNT_BURN_US_PER_S)?;
+        let server =
+            Server::start(&place, &[kind], &Contender::plain(kind), ACCOUNT_BURN_US_PER_S, cpus::of_run())?;
         let plan = LoadPlan {
             workload: Workload::Moves,
+            cpu: cpus::of_run(),
             addresses: server.addresses().clone(),
             trusted: Trusted::Pin(server.pin().to_owned()),
             pairs: vec![[kind; 2]; 10],

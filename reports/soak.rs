@@ -42,9 +42,10 @@ pub struct SoakArgs {
 pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     // What the settings are of; the transports are those of the pairs.
     let settings = Contender::plain(TransportKind::ALL[0]);
-    let server = Server::start(&Place::Loopback, &TransportKind::ALL, &settings, 0)?;
+    let server = Server::start(&Place::Loopback, &TransportKind::ALL, &settings, 0, None)?;
     let plan = LoadPlan {
         workload: Workload::Moves,
+        cpu: None,
         addresses: server.addresses().clone(),
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: mixed_pairs(args.matches as usize),

@@ -457,8 +457,8 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
         ("system".into(), format!("{system}, kernel {kernel}")),
         ("processor".into(), format!("{cpus} CPUs: {cpu}")),
     ];
-    let server_cpu = results.provenance.server_cpu;
-    facts.extend(server_cpu.map(|cpu| ("server".into(), format!("on CPU {cpu}; the players on the others"))));
+    let run_cpu = results.provenance.run_cpu;
+    facts.extend(run_cpu.map(|cpu| ("server and players".into(), format!("both on CPU {cpu}"))));
     facts.extend(sysctls.iter().map(|(name, value)| (name.clone(), value.replace('\t', " "))));
     (facts, format!("netduel-report {}", command.join(" ")))
 }
