@@ -9,9 +9,9 @@ use crate::{
     search::Search,
 };
 
-/// With it the three windows of 0.7 s of a quick look hold what a long one meets on the busy Wi-Fi: bad time in each, and as
-/// much of it as on average. A test holds it to that, since with other seeds such short windows may hold none.
-pub(crate) const SEED: u64 = 1;
+/// The first with which the three windows of 0.7 s of a quick look hold what a long one meets on the busy Wi-Fi: bad time in
+/// each, and as much of it as on average. A test holds it to that; with other seeds such short windows may hold none.
+pub(crate) const SEED: u64 = 18;
 
 /// A question.
 pub struct Preset {
