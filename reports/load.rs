@@ -311,9 +311,10 @@ pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> 
     let mut player = loop {
         match Player::connect(config).await {
             Ok(player) => break player,
-            Err(PlayError::Connect(error)) if attempt == CONNECT_ATTEMPTS_MAX => return Err(error.into()),
-            Err(PlayError::Connect(_)) => attempt += 1,
-            Err(error) => return Err(error.into()),
+            // The server refuses for a reason that another attempt does not change.
+            Err(error @ (PlayError::Refused { .. } | PlayError::BadServer(_))) => return Err(error.into()),
+            Err(error) if attempt == CONNECT_ATTEMPTS_MAX => return Err(error.into()),
+            Err(_) => attempt += 1,
         }
     };
     player.join(Some(&config.name))?;
