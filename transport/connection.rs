@@ -99,6 +99,14 @@ pub(crate) trait SendHalf: Send + Sync {
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason>;
     /// Returns how many unsent updates this one replaced.
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
+    /// The same, but it may wait for [`Self::flush`]. For kinds that gain by one write of many.
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.send_state(message)
+    }
+    /// Writes what was queued.
+    fn flush(&self) -> Result<usize, CloseReason> {
+        Ok(0)
+    }
     fn close(&self, goodbye: Goodbye);
     fn path_stats(&self) -> PathStats;
     /// Whether the TLS handshake resumed an earlier session; `None` without TLS.
@@ -110,6 +118,10 @@ pub(crate) trait SendHalf: Send + Sync {
 /// The receiving half, which drives the connection. Dropping it ends the connection.
 pub(crate) trait RecvHalf: Send {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>>;
+    /// The next message of those that [`Self::poll_recv`] has read already. Never asks the system.
+    fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        Ok(None)
+    }
     /// Waits until the goodbye is out, for a bounded time.
     fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
@@ -176,6 +188,24 @@ impl Sender {
         Ok(self.inner.send_state(message)?)
     }
 
+    /// As [`Self::send_state`], for an update that others follow at once: all leave in one write where that saves
+    /// something, and by [`Self::flush`] at the latest, which has to come soon.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn queue_state(&self, message: &[u8]) -> Result<usize, SendError> {
+        check_size(Lane::State, message)?;
+        Ok(self.inner.queue_state(message)?)
+    }
+
+    /// Sends what was queued. Returns how many updates of the batch were superseded, since not all could leave.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] says why the connection is over.
+    pub fn flush(&self) -> Result<usize, SendError> {
+        Ok(self.inner.flush()?)
+    }
+
     /// Ends the connection with a word for the peer. What was sent just before may be lost, so the goodbye carries
     /// what the peer must know. The first goodbye counts.
     pub fn close(&self, goodbye: Goodbye) {
@@ -219,6 +249,15 @@ impl Receiver {
     /// Why the connection is over; the same again on every further call.
     pub async fn recv(&mut self) -> Result<(Lane, Bytes), CloseReason> {
         poll_fn(|cx| self.inner.poll_recv(cx)).await
+    }
+
+    /// The next message if it has been read already, together with the one before: it never asks the system, so that
+    /// nothing waits for it. `None` says nothing of what may have arrived since.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        self.inner.try_recv()
     }
 
     /// Says goodbye and waits, for at most a second, until it is out.

@@ -674,7 +674,10 @@ impl SendHalf for Shared {
         self.check_open()?;
         let mut out = self.out();
         let replaced = match &mut out.state {
-            StateOut::Stream { outbox, .. } => outbox.replace_state(message),
+            StateOut::Stream { outbox, .. } => {
+                outbox.replace_state(message);
+                outbox.take_superseded()
+            }
             StateOut::Uni(uni) => {
                 let update = pooled(&mut uni.pool, message);
                 usize::from(uni.next.replace(update).is_some())

@@ -258,7 +258,7 @@ impl Shared {
             out.closing = true;
             // Full is fine: a peer that does not read would not read the goodbye either.
             let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(&goodbye));
-            let _ = self.flush(&mut out);
+            let _ = self.write_out(&mut out);
         }
         drop(out);
         self.driver.wake();
@@ -266,7 +266,7 @@ impl Shared {
     }
 
     /// Writes what the socket takes; never waits.
-    fn flush(&self, out: &mut Out) -> io::Result<Flushed> {
+    fn write_out(&self, out: &mut Out) -> io::Result<Flushed> {
         let Out { outbox, tls, wrote, .. } = out;
         if outbox.is_empty() && tls.as_ref().is_none_or(|tls| !tls.wants_write()) {
             return Ok(Flushed::All);
@@ -313,18 +313,17 @@ impl Shared {
         self.socket.try_write(bytes)
     }
 
-    /// Sends what is queued, and leaves the rest to the receiver's task.
-    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<(), CloseReason> {
-        let flushed = self.flush(&mut out);
+    /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates were superseded.
+    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<usize, CloseReason> {
+        let flushed = self.write_out(&mut out);
+        let superseded = out.outbox.take_superseded();
         drop(out);
         match flushed {
-            Ok(Flushed::All) => Ok(()),
-            Ok(Flushed::Blocked) => {
-                self.driver.wake();
-                Ok(())
-            }
-            Err(error) => Err(self.end(error.into())),
+            Ok(Flushed::All) => {}
+            Ok(Flushed::Blocked) => self.driver.wake(),
+            Err(error) => return Err(self.end(error.into())),
         }
+        Ok(superseded)
     }
 }
 
@@ -336,14 +335,26 @@ impl SendHalf for Shared {
             drop(out);
             return Err(self.end(CloseReason::ControlLaneFull(waiting)));
         }
-        self.flush_or_wake(out)
+        self.flush_or_wake(out).map(drop)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
         self.check_open()?;
         let mut out = self.out();
-        let replaced = out.outbox.replace_state(message);
-        self.flush_or_wake(out).map(|()| replaced)
+        out.outbox.replace_state(message);
+        self.flush_or_wake(out)
+    }
+
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        let mut out = self.out();
+        out.outbox.batch_state(message);
+        if out.outbox.batch_is_full() { self.flush_or_wake(out) } else { Ok(0) }
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        self.check_open()?;
+        self.flush_or_wake(self.out())
     }
 
     fn close(&self, goodbye: Goodbye) {
@@ -374,8 +385,19 @@ impl io::Write for Socket<'_> {
 }
 
 impl io::Read for Socket<'_> {
+    /// Reads what is there. Less than there was room for means that no more is: to tell tokio so spares the system call
+    /// that would find out. What arrives later makes the socket ready anew.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.socket.try_read(bytes)
+        let mut short = None;
+        let read = self.0.socket.try_io(Interest::READABLE, || {
+            let count = io::Read::read(&mut &*SockRef::from(&self.0.socket), bytes)?;
+            if count == 0 || count == bytes.len() {
+                return Ok(count);
+            }
+            short = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        short.map_or(read, Ok)
     }
 }
 
@@ -394,16 +416,21 @@ impl TcpReceiver {
             if !std::mem::take(&mut self.leftovers) {
                 ready!(self.shared.socket.poll_read_ready(cx))?;
             }
-            let read = if self.shared.encrypted {
-                self.read_tls()
-            } else {
-                self.shared.socket.try_read_buf(self.frames.buffer())
-            };
+            let read = if self.shared.encrypted { self.read_tls() } else { self.read_plain() };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
             }
         }
+    }
+
+    fn read_plain(&mut self) -> io::Result<usize> {
+        let buffer = self.frames.buffer();
+        let start = buffer.len();
+        buffer.resize(start + READ_CHUNK_BYTES, 0);
+        let read = io::Read::read(&mut Socket(&self.shared), &mut buffer[start..]);
+        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
     }
 
     /// Decrypts what has arrived. `WouldBlock` if that was not yet a whole record.
@@ -445,7 +472,7 @@ impl TcpReceiver {
     /// Writes what a sender could not, as the socket takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         loop {
-            if self.shared.flush(&mut self.shared.out())? == Flushed::All {
+            if self.shared.write_out(&mut self.shared.out())? == Flushed::All {
                 return Ok(());
             }
             match self.shared.socket.poll_write_ready(cx) {
@@ -455,17 +482,23 @@ impl TcpReceiver {
         }
     }
 
+    /// The next message of what has been read.
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        while let Some((kind, payload)) = self.frames.next()? {
+            match kind {
+                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
+                FrameKind::State => return Ok(Some((Lane::State, payload))),
+                FrameKind::KeepAlive => {}
+                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_goodbye(payload)?)),
+            }
+        }
+        Ok(None)
+    }
+
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
-            while let Some((kind, payload)) = self.frames.next()? {
-                match kind {
-                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
-                    FrameKind::State => return Poll::Ready(Ok((Lane::State, payload))),
-                    FrameKind::KeepAlive => {}
-                    FrameKind::Close => {
-                        return Poll::Ready(Err(CloseReason::Peer(frame::decode_goodbye(payload)?)));
-                    }
-                }
+            if let Some(message) = self.next_message()? {
+                return Poll::Ready(Ok(message));
             }
             self.poll_heartbeat(cx)?;
             self.poll_flush(cx)?;
@@ -486,6 +519,11 @@ impl RecvHalf for TcpReceiver {
         self.shared.check_open()?;
         let message = ready!(self.poll_message(cx));
         Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    }
+
+    fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        self.shared.check_open()?;
+        self.next_message().map_err(|reason| self.shared.end(reason))
     }
 
     /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
