@@ -1,4 +1,7 @@
 //! A path for datagrams between a client and a server that can be rough, dark, or bring what nobody sent.
+//! The faults of `server/tests/faults.rs` use it, too.
+
+#![allow(dead_code, reason = "each suite that includes this file uses a part of it")]
 
 use std::{
     net::SocketAddr,
@@ -20,6 +23,10 @@ pub(crate) enum Weather {
     Rough,
     /// None arrives.
     Dark,
+    /// Of what the client sends, every second one arrives.
+    Holes,
+    /// The server sees the client come from another port from now on; then it is clear.
+    Rebind,
 }
 
 /// One client's path to a server. The client connects to [`Path::addr`].
@@ -64,14 +71,14 @@ impl Drop for Path {
     }
 }
 
-async fn carry(ends: [Arc<UdpSocket>; 2], weather: Arc<AtomicU8>) {
+async fn carry(mut ends: [Arc<UdpSocket>; 2], weather: Arc<AtomicU8>) {
     let (mut up, mut down) = ([0; 2048], [0; 2048]);
     let mut late: [Option<Vec<u8>>; 2] = [None, None];
     // The client's address is known from its first datagram on; it has no other.
     let (size, client) = ends[0].recv_from(&mut up).await.expect("a first datagram");
     ends[0].connect(client).await.expect("connected");
     let _ = ends[1].send(&up[..size]).await;
-    let mut chance = 1u32;
+    let (mut chance, mut odd) = (1u32, false);
     loop {
         let (from, datagram) = tokio::select! {
             size = ends[0].recv(&mut up) => (0, size.map(|size| &up[..size])),
@@ -79,10 +86,21 @@ async fn carry(ends: [Arc<UdpSocket>; 2], weather: Arc<AtomicU8>) {
         };
         // An error says that one side's socket is gone, and the other may still want to be heard.
         let Ok(datagram) = datagram else { continue };
+        if weather.load(Relaxed) == Weather::Rebind as u8 {
+            let server = ends[1].peer_addr().expect("connected");
+            let rebound = UdpSocket::bind(super::localhost()).await.expect("bind");
+            rebound.connect(server).await.expect("connected");
+            ends[1] = Arc::new(rebound);
+            weather.store(Weather::Clear as u8, Relaxed);
+        }
         let to = &ends[1 - from];
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let copies = match weather.load(Relaxed) {
             dark if dark == Weather::Dark as u8 => 0,
+            holes if holes == Weather::Holes as u8 => {
+                odd ^= from == 0;
+                u8::from(!odd || from == 1)
+            }
             rough if rough == Weather::Rough as u8 => match chance >> 16 & 0xffff {
                 0..13_107 => 0,
                 13_107..19_660 => 2,

@@ -1,0 +1,156 @@
+//! The table of faults: each fault of `docs/faults.md` that comes over a connection × each kind that it applies to.
+//!
+//! Every trial has a server of its own on real sockets, and a match between two witnesses that goes on all the while and
+//! ends with no control message lost or out of order and no final position lost. The trial injects the fault, holds what
+//! the bad side is told, and waits until the server has counted it.
+//!
+//! A new kind in `TransportKind::ALL` is tested without a line here, but for raw bytes of its own (`raw.rs`).
+
+#[path = "faults/bytes.rs"]
+mod bytes;
+#[path = "faults/floods.rs"]
+mod floods;
+#[path = "faults/host.rs"]
+mod host;
+#[path = "../../transport/tests/conformance/path.rs"]
+mod path;
+#[path = "faults/paths.rs"]
+mod paths;
+#[path = "faults/raw.rs"]
+mod raw;
+#[path = "faults/state.rs"]
+mod state;
+#[path = "faults/strangers.rs"]
+mod strangers;
+#[path = "faults/witness.rs"]
+mod witness;
+#[path = "faults/world.rs"]
+mod world;
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use netduel_server::Config;
+use netduel_transport::{Options, TransportKind};
+use witness::Witness;
+pub(crate) use world::{PATIENCE, World, localhost};
+
+/// One row of the table.
+struct Fault {
+    /// Its number in `docs/faults.md`.
+    number: u8,
+    name: &'static str,
+    applies: fn(TransportKind) -> bool,
+    settings: fn(&mut Config, &mut Options),
+    inject: for<'w> fn(&'w World) -> Pin<Box<dyn Future<Output = ()> + 'w>>,
+}
+
+macro_rules! faults {
+    ($($number:literal $file:ident::$name:ident on $applies:ident with $settings:ident;)*) => {
+        const FAULTS: &[Fault] = &[$(Fault {
+            number: $number,
+            name: stringify!($name),
+            applies: $applies,
+            settings: $settings,
+            inject: |world| Box::pin($file::$name(world)),
+        }),*];
+    };
+}
+
+faults! {
+    1 bytes::a_length_over_the_limit on every_kind with defaults;
+    2 bytes::a_prefix_and_then_silence on streams with short_deadlines;
+    3 bytes::every_truncation_and_bit_flip on every_kind with defaults;
+    4 bytes::trailing_bytes on every_kind with defaults;
+    5 bytes::another_version_or_protocol on every_kind with defaults;
+    6 bytes::values_without_sense on every_kind with defaults;
+    7 bytes::a_million_empty_frames on every_kind with defaults;
+    8 state::a_move_where_none_may_be on every_kind with defaults;
+    9 state::a_second_hello_or_join on every_kind with defaults;
+    11 state::a_cut_at_every_step on every_kind with short_silence;
+    12 strangers::another_protocol_and_garbage on every_kind with short_deadlines;
+    13 strangers::a_byte_at_a_time on streams with short_deadlines;
+    14 floods::a_reader_that_stops on every_kind with any_rate;
+    15 paths::a_half_open_peer on every_kind with short_silence;
+    16 paths::loss_duplicates_reordering_and_darkness on datagrams with short_silence;
+    16 paths::a_new_address on datagrams with short_silence;
+    17 strangers::handshakes_of_forged_addresses on datagrams with short_handshakes;
+    18 strangers::a_replayed_retry_token on quic with short_handshakes;
+    19 floods::streams_opened_and_reset on quic with defaults;
+    19 floods::frames_with_gaps on quic with short_silence;
+    20 strangers::clients_that_do_not_trust_us on encrypted with defaults;
+    25 host::a_players_clock_that_jumps on every_kind with defaults;
+    25 host::a_host_that_slept on every_kind with defaults;
+}
+
+fn every_kind(_: TransportKind) -> bool {
+    true
+}
+
+fn encrypted(kind: TransportKind) -> bool {
+    kind.capabilities().encrypted
+}
+
+fn quic(kind: TransportKind) -> bool {
+    kind.name().starts_with("quic-")
+}
+
+/// On UDP sockets, where the test can stand between the two sides.
+fn datagrams(kind: TransportKind) -> bool {
+    !["tcp", "tls"].contains(&kind.name())
+}
+
+/// With a byte stream of frames that can be written by hand.
+fn streams(kind: TransportKind) -> bool {
+    kind.name() != "enet"
+}
+
+fn defaults(_: &mut Config, _: &mut Options) {}
+
+fn short_deadlines(_: &mut Config, options: &mut Options) {
+    options.read_deadline = Duration::from_millis(300);
+    options.handshake_timeout = Duration::from_millis(800);
+}
+
+fn short_silence(_: &mut Config, options: &mut Options) {
+    options.idle_timeout = Duration::from_secs(2);
+    options.keep_alive = Duration::from_millis(250);
+}
+
+/// The server's handshakes end long before the forgers' do.
+fn short_handshakes(_: &mut Config, options: &mut Options) {
+    options.handshake_timeout = Duration::from_secs(2);
+}
+
+fn any_rate(config: &mut Config, _: &mut Options) {
+    config.messages_per_s_max = u32::MAX;
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = FAULTS.iter().flat_map(|fault| {
+        let kinds = TransportKind::ALL.into_iter().filter(|kind| (fault.applies)(*kind));
+        kinds.map(move |kind| trial(fault, kind))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn trial(fault: &'static Fault, kind: TransportKind) -> Trial {
+    Trial::test(format!("{kind}::{:02}_{}", fault.number, fault.name), move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let played = async {
+            let (mut config, mut options) = (Config::default(), Options::default());
+            (fault.settings)(&mut config, &mut options);
+            let world = World::start(kind, config, options);
+            let witness = Witness::start(&world).await;
+            (fault.inject)(&world).await;
+            witness.finish().await;
+            let counters = world.stop().await;
+            assert_eq!(counters.panics, 0);
+            assert_eq!(counters.matches_started, counters.matches_ended);
+        };
+        runtime
+            .block_on(async { tokio::time::timeout(PATIENCE * 2, played).await })
+            .map_err(|_| Failed::from("the trial hangs"))
+    })
+}

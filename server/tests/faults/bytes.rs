@@ -1,0 +1,159 @@
+//! Faults 1 to 7: bytes that are no frame, no message, or none that makes sense.
+
+use netduel_protocol::{
+    ClientMessage, Ending, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, VERSION,
+    decode, game::Position,
+};
+use netduel_transport::{Goodbye, MAX_CONTROL_BYTES};
+use tokio::{net::UdpSocket, time::timeout};
+
+use super::{
+    raw::{CONTROL, KEEP_ALIVE, Raw, frame, udp_hello},
+    streams,
+    world::{World, bytes, hello, join, localhost},
+};
+
+/// What a client may say, each once.
+fn messages() -> Vec<Vec<u8>> {
+    let position = Position { x: 1.5, y: -2.0 };
+    let update = Move { game: 7, seq: 300, at_us: 5_000_000, clock_error_us: 250, corrections: 1, position };
+    vec![
+        hello(),
+        join("code"),
+        bytes(&ClientMessage::Leave),
+        bytes(&ClientMessage::Move(MoveWithPayload { update, payload: &[0, 255] })),
+        bytes(&ClientMessage::Ping { sent_us: 70_000 }),
+    ]
+}
+
+pub(crate) async fn a_length_over_the_limit(world: &World) {
+    // Of a text within a message: the largest number that there is.
+    let name = vec![1, 253, 255, 255, 255, 255, 255, 255, 255, 255];
+    world.expelled("a length that lies", &[name], Ending::Malformed).await;
+    let mut count = 1;
+    if streams(world.kind) {
+        let over = (MAX_CONTROL_BYTES as u16 + 1).to_be_bytes();
+        for header in [[over[0], over[1], CONTROL], [0xff, 0xff, CONTROL], [0, 1, KEEP_ALIVE], [0xff; 3]] {
+            let mut raw = Raw::open(world).await;
+            raw.write(&header).await.expect("open");
+            assert_eq!(raw.goodbye().await.code, Goodbye::BAD_FRAME, "{header:?}");
+            count += 1;
+        }
+    }
+    world.counted("malformed", count, |it| it.expelled_malformed).await;
+}
+
+pub(crate) async fn a_prefix_and_then_silence(world: &World) {
+    let beginnings = [&[0][..], &[0, 9, CONTROL], &[0, 9, CONTROL, 1]];
+    for beginning in beginnings {
+        let mut raw = Raw::open(world).await;
+        raw.write(beginning).await.expect("open");
+        assert_eq!(raw.goodbye().await.code, Goodbye::READ_DEADLINE, "{beginning:?}");
+    }
+    world.counted("stalled", beginnings.len() as u64, |it| it.expelled_stalled).await;
+}
+
+/// Whatever is a message after all means what its bytes say, which the codec's own tests hold.
+pub(crate) async fn every_truncation_and_bit_flip(world: &World) {
+    let mut spoilt = Vec::new();
+    for message in messages() {
+        spoilt.extend((0..message.len()).map(|cut| message[..cut].to_vec()));
+        spoilt.extend((0..message.len() * 8).map(|bit| {
+            let mut flipped = message.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            flipped
+        }));
+    }
+    spoilt.retain(|bytes| decode::<ClientMessage<'_>>(bytes).is_err());
+    assert!(spoilt.len() > 100, "{} are refused", spoilt.len());
+    for bytes in &spoilt {
+        world.expelled(&format!("{bytes:?}"), std::slice::from_ref(bytes), Ending::Malformed).await;
+    }
+    world.until("all are counted", |it| it.observer.snapshot().expelled >= spoilt.len() as u64).await;
+    let counters = world.observer.snapshot();
+    assert_eq!([counters.expelled_malformed, counters.expelled], [spoilt.len() as u64; 2]);
+}
+
+pub(crate) async fn trailing_bytes(world: &World) {
+    for message in messages() {
+        let longer = [&message[..], &[0]].concat();
+        world.expelled(&format!("{longer:?}"), &[longer], Ending::Malformed).await;
+    }
+    world.counted("malformed", messages().len() as u64, |it| it.expelled_malformed).await;
+}
+
+pub(crate) async fn another_version_or_protocol(world: &World) {
+    for version in [VERSION - 1, VERSION + 1] {
+        let hello = bytes(&ClientMessage::Hello { version });
+        world.expelled("another version", &[hello], Ending::VersionMismatch).await;
+    }
+    world.counted("another version", 2, |it| it.expelled_version).await;
+    if world.kind.name() == "udp" {
+        // Nobody is answered who says another protocol's name, and nobody remembered.
+        let accepted = world.observer.snapshot().accepted;
+        let stranger = UdpSocket::bind(localhost()).await.expect("bound");
+        stranger.send_to(&udp_hello(b"netduel-udp/9"), world.addr).await.expect("sent");
+        stranger.send_to(&udp_hello(b"netduel-udp/1"), world.addr).await.expect("sent");
+        let mut answer = [0; 2048];
+        stranger.recv(&mut answer).await.expect("the second is answered");
+        let unheard = std::io::ErrorKind::WouldBlock;
+        assert_eq!(stranger.try_recv(&mut answer).expect_err("the first is not").kind(), unheard);
+        assert_eq!(world.observer.snapshot().accepted, accepted);
+    } else if streams(world.kind) {
+        let mut raw = Raw::open(world).await;
+        raw.write(b"GET / HTTP/1.1\r\n\r\n").await.expect("open");
+        assert_eq!(raw.goodbye().await.code, Goodbye::BAD_FRAME);
+        world.counted("malformed", 1, |it| it.expelled_malformed).await;
+    }
+}
+
+pub(crate) async fn values_without_sense(world: &World) {
+    let a_join = |name: &str, code: &str| {
+        bytes(&ClientMessage::Join { name: name.into(), code: Some(code.into()) })
+    };
+    let a_move = |x, y| {
+        bytes(&ClientMessage::Move(Move { seq: 1, position: Position { x, y }, ..Move::default() }.into()))
+    };
+    let too_much = MoveWithPayload { payload: &[7; PAYLOAD_MAX_BYTES + 1], ..MoveWithPayload::default() };
+    let mut not_utf8 = a_join("name", "code");
+    not_utf8[3] = 0xff;
+    let bad = [
+        ("an unknown variant", vec![42]),
+        ("noise", vec![0xff; 50]),
+        ("a long name", a_join(&"x".repeat(MAX_NAME_BYTES + 1), "code")),
+        ("a long code", a_join("name", &"x".repeat(MAX_CODE_BYTES + 1))),
+        ("a name that moves the cursor", a_join("\u{1b}[2J", "code")),
+        ("a name that is not UTF-8", not_utf8),
+        ("not a number", a_move(f32::NAN, 0.0)),
+        ("endless", a_move(0.0, f32::INFINITY)),
+        ("a payload that is too long", bytes(&ClientMessage::Move(too_much))),
+    ];
+    // As the first message, and in the middle of a session.
+    for (what, message) in &bad {
+        world.expelled(what, std::slice::from_ref(message), Ending::Malformed).await;
+        world.expelled(what, &[hello(), join("alone"), message.clone()], Ending::Malformed).await;
+    }
+    world.counted("malformed", 2 * bad.len() as u64, |it| it.expelled_malformed).await;
+}
+
+pub(crate) async fn a_million_empty_frames(world: &World) {
+    const FRAMES: usize = 1_000_000;
+    const BATCH: usize = 200;
+    world.expelled("an empty message", &[vec![]], Ending::Malformed).await;
+    world.counted("malformed", 1, |it| it.expelled_malformed).await;
+    if !streams(world.kind) {
+        return;
+    }
+    let mut raw = Raw::open(world).await;
+    let batch = frame(KEEP_ALIVE, &[]).repeat(BATCH);
+    let flood = async {
+        for _ in 0..FRAMES / BATCH {
+            if raw.write(&batch).await.is_err() {
+                return;
+            }
+        }
+        panic!("all of them were taken");
+    };
+    timeout(super::PATIENCE, flood).await.expect("cut in time");
+    world.counted("malformed", 2, |it| it.expelled_malformed).await;
+}

@@ -1,0 +1,85 @@
+//! Faults 15 and 16: paths that end, lose, repeat, reorder, and change.
+
+use std::time::Duration;
+
+use netduel_client::Event;
+use netduel_protocol::{LeaveReason, clock, game::Heading};
+use netduel_transport::Options;
+
+use super::{
+    datagrams, quic,
+    path::{Path, Weather},
+    witness::Witness,
+    world::{PATIENCE, World, event, hello, join},
+};
+
+/// One side is gone and nobody said so: the other is told in time.
+pub(crate) async fn a_half_open_peer(world: &World) {
+    if datagrams(world.kind) {
+        let path = Path::to(world.addr).await;
+        let [_gone, mut survivor] = world.matched_at(path.addr(), "half").await;
+        path.set(Weather::Dark);
+        survives(world, &mut survivor).await;
+    } else {
+        // The kernel carries a stream, so the peer is silenced instead: nobody polls it, and it says nothing by itself.
+        let silent = Options { keep_alive: PATIENCE * 2, ..world.client_options() };
+        let trust = world.identity.trust();
+        let gone = world.kind.connect(world.addr, "localhost", Some(&trust), &silent).await;
+        let gone = gone.expect("connected");
+        for message in [hello(), join("half")] {
+            gone.sender.send_control(&message).expect("open");
+        }
+        world.until("it waits", |it| it.observer.census().waiting == 1).await;
+        let mut survivor = world.joined(world.addr, "half").await;
+        assert!(matches!(event(&mut survivor).await, Event::Started(_)));
+        survives(world, &mut survivor).await;
+        drop(gone);
+    }
+}
+
+async fn survives(world: &World, survivor: &mut netduel_client::Player) {
+    let left = event(survivor).await;
+    assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
+    survivor.join(Some("half")).expect("open");
+    assert_eq!(event(survivor).await, Event::Waiting, "it may play again");
+    world.counted("idle timeouts", 1, |it| it.idle_timeouts).await;
+}
+
+/// A second pair of witnesses, one of them behind a bad path: it holds the lanes' promises there, too.
+pub(crate) async fn loss_duplicates_reordering_and_darkness(world: &World) {
+    const ROUGH: Duration = Duration::from_millis(1_500);
+    /// Well within the idle timeout.
+    const DARK: Duration = Duration::from_millis(500);
+    let path = Path::to(world.addr).await;
+    let behind = Witness::start_at(world, path.addr(), "behind").await;
+    for (weather, lasts) in [(Weather::Rough, ROUGH), (Weather::Dark, DARK), (Weather::Rough, ROUGH)] {
+        path.set(weather);
+        tokio::time::sleep(lasts).await;
+    }
+    path.set(Weather::Clear);
+    assert!(behind.finish().await > 1);
+    assert_eq!(world.observer.snapshot().idle_timeouts, 0);
+}
+
+/// A NAT forgets and gives another port. QUIC's match goes on; over the others, whose peers are addresses, it times out.
+pub(crate) async fn a_new_address(world: &World) {
+    let path = Path::to(world.addr).await;
+    if quic(world.kind) {
+        let behind = Witness::start_at(world, path.addr(), "behind").await;
+        path.set(Weather::Rebind);
+        // Another one while the first is being validated, as a phone on its way through a house.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        path.set(Weather::Rebind);
+        assert!(behind.finish().await > 1);
+        return assert_eq!(world.observer.snapshot().idle_timeouts, 0);
+    }
+    let [mut moved, mut survivor] = world.matched_at(path.addr(), "half").await;
+    path.set(Weather::Rebind);
+    for _ in 0..10 {
+        let _ = moved.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let accepted = world.observer.snapshot().accepted;
+    survives(world, &mut survivor).await;
+    assert_eq!(world.observer.snapshot().accepted, accepted, "nobody new was let in for it");
+}

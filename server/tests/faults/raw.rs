@@ -1,0 +1,208 @@
+//! A client's stream of frames, written by hand over every kind that has one. It says what none of ours would.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use netduel_transport::Goodbye;
+use quinn::crypto::rustls::QuicClientConfig;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::world::{PATIENCE, World, localhost};
+
+/// Frame kinds, as `transport/frame.rs` has them.
+pub(crate) const CONTROL: u8 = 0;
+pub(crate) const KEEP_ALIVE: u8 = 2;
+const CLOSE: u8 = 3;
+
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(payload.len()).expect("a short payload");
+    [&size.to_be_bytes()[..], &[kind], payload].concat()
+}
+
+pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ReadWrite for T {}
+
+/// See the module.
+pub(crate) enum Raw {
+    Stream(Box<dyn ReadWrite>),
+    Quic { endpoint: quinn::Endpoint, connection: quinn::Connection, control: quinn::SendStream },
+    Udp(Udp),
+}
+
+impl Raw {
+    pub(crate) async fn open(world: &World) -> Self {
+        match world.kind.name() {
+            "tcp" => Self::Stream(Box::new(TcpStream::connect(world.addr).await.expect("connected"))),
+            "tls" => {
+                let config = world.identity.trust().client_config_for("netduel-tls/1").expect("a trust");
+                let socket = TcpStream::connect(world.addr).await.expect("connected");
+                let name = "localhost".try_into().expect("a name");
+                let tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+                Self::Stream(Box::new(tls.expect("a handshake")))
+            }
+            "udp" => Self::Udp(Udp::open(world.addr).await),
+            _ => Self::quic(world, world.addr).await,
+        }
+    }
+
+    pub(crate) async fn quic(world: &World, addr: SocketAddr) -> Self {
+        let alpn = format!("netduel-{}/1", world.kind);
+        let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
+        let config = QuicClientConfig::try_from(config).expect("TLS 1.3");
+        let endpoint = quinn::Endpoint::client(localhost()).expect("bound");
+        let config = quinn::ClientConfig::new(Arc::new(config));
+        let connecting = endpoint.connect_with(config, addr, "localhost").expect("connecting");
+        let connection = timeout(PATIENCE, connecting).await.expect("in time").expect("a handshake");
+        let (control, _) = connection.open_bi().await.expect("a stream");
+        Self::Quic { endpoint, connection, control }
+    }
+
+    /// Writes; an error once the other side has closed.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Self::Quic { control, .. } => Ok(control.write_all(bytes).await?),
+            Self::Udp(udp) => udp.write(bytes).await,
+        }
+    }
+
+    /// What the server says when it closes; waits for it.
+    pub(crate) async fn goodbye(self) -> Goodbye {
+        let closed = async {
+            match self {
+                Self::Stream(mut stream) => {
+                    let mut said = Vec::new();
+                    // A reset behind the goodbye leaves it readable.
+                    let _ = stream.read_to_end(&mut said).await;
+                    last_words(&said)
+                }
+                Self::Quic { endpoint, connection, .. } => match connection.closed().await {
+                    quinn::ConnectionError::ApplicationClosed(close) => {
+                        drop(endpoint);
+                        let code = u32::try_from(close.error_code.into_inner()).expect("a code of ours");
+                        Goodbye::new(code, String::from_utf8_lossy(&close.reason))
+                    }
+                    other => panic!("not closed by the server: {other}"),
+                },
+                Self::Udp(mut udp) => loop {
+                    udp.hear().await.expect("readable");
+                    if let Some(goodbye) = udp.goodbye {
+                        break goodbye;
+                    }
+                },
+            }
+        };
+        timeout(PATIENCE, closed).await.expect("a goodbye in time")
+    }
+}
+
+/// The close frame among frames.
+fn last_words(mut said: &[u8]) -> Goodbye {
+    while let Some((&[high, low, kind], rest)) = said.split_first_chunk::<3>() {
+        let size = usize::from(u16::from_be_bytes([high, low]));
+        let (payload, rest) = rest.split_at_checked(size).expect("whole frames");
+        if kind == CLOSE {
+            return parse_goodbye(payload);
+        }
+        said = rest;
+    }
+    panic!("closed without a word")
+}
+
+fn parse_goodbye(payload: &[u8]) -> Goodbye {
+    let (code, reason) = payload.split_first_chunk::<4>().expect("a code");
+    Goodbye::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
+}
+
+/// The control stream of the `udp` kind, segment by segment, and its handshake: see `transport/udp/wire.rs`.
+pub(crate) struct Udp {
+    socket: UdpSocket,
+    /// Written, and how much of that was acknowledged.
+    place: u32,
+    acknowledged: u32,
+    goodbye: Option<Goodbye>,
+}
+
+const HELLO: u8 = 0xd0;
+const CHALLENGE: u8 = 0xd1;
+const JOIN: u8 = 0xd2;
+const WELCOME: u8 = 0xd3;
+const SEGMENT: u8 = 0xd5;
+const ACKNOWLEDGE: u8 = 0xd6;
+const GOODBYE: u8 = 0xd8;
+const TOKEN: [u8; 4] = *b"test";
+const CHALLENGE_BYTES: usize = 40;
+const SEGMENT_BYTES: usize = 1_000;
+/// Until what was not answered is said again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A first knock, of whatever protocol.
+pub(crate) fn udp_hello(protocol: &[u8]) -> Vec<u8> {
+    let mut hello = [&[HELLO], &TOKEN[..], protocol].concat();
+    hello.resize(1 + TOKEN.len() + CHALLENGE_BYTES, 0);
+    hello
+}
+
+impl Udp {
+    async fn open(addr: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(localhost()).await.expect("bound");
+        socket.connect(addr).await.expect("connected");
+        let udp = Self { socket, place: 0, acknowledged: 0, goodbye: None };
+        let challenge = udp.ask(&udp_hello(b"netduel-udp/1"), CHALLENGE).await;
+        udp.ask(&[&[JOIN], &TOKEN[..], &challenge].concat(), WELCOME).await;
+        udp
+    }
+
+    async fn ask(&self, question: &[u8], answer: u8) -> Vec<u8> {
+        let mut datagram = [0; 2048];
+        loop {
+            self.socket.send(question).await.expect("sent");
+            while let Ok(size) = timeout(AGAIN, self.socket.recv(&mut datagram)).await {
+                let size = size.expect("received");
+                if datagram[0] == answer {
+                    return datagram[5..size].to_vec();
+                }
+            }
+        }
+    }
+
+    /// One datagram of the server's.
+    async fn hear(&mut self) -> io::Result<()> {
+        let mut datagram = [0; 2048];
+        let size = self.socket.recv(&mut datagram).await?;
+        let body = &datagram[5..size];
+        match datagram[0] {
+            ACKNOWLEDGE => {
+                let place = u32::from_be_bytes(body.try_into().map_err(io::Error::other)?);
+                self.acknowledged = self.acknowledged.max(place);
+            }
+            GOODBYE => self.goodbye = Some(parse_goodbye(body)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for segment in bytes.chunks(SEGMENT_BYTES) {
+            let datagram = [&[SEGMENT], &TOKEN[..], &self.place.to_be_bytes(), segment].concat();
+            self.place += segment.len() as u32;
+            while self.acknowledged < self.place {
+                if self.goodbye.is_some() {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                self.socket.send(&datagram).await?;
+                if let Ok(heard) = timeout(AGAIN, self.hear()).await {
+                    heard?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Faults 8, 9 and 11: good messages at the wrong time, and connections that end at any time.
+
+use netduel_client::{Event, PlayError};
+use netduel_protocol::{ClientMessage, Ending, LeaveReason, Move, clock, game::Heading};
+use netduel_transport::Sender;
+use socket2::SockRef;
+use std::time::Duration;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    datagrams,
+    path::{Path, Weather},
+    raw::{CONTROL, frame},
+    world::{PATIENCE, World, bytes, event, hello, join, told},
+};
+
+fn a_move(game: u64) -> Vec<u8> {
+    bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()))
+}
+
+pub(crate) async fn a_move_where_none_may_be(world: &World) {
+    world.expelled("before the hello", &[a_move(1)], Ending::Unexpected).await;
+    world.expelled("before the join", &[hello(), a_move(1)], Ending::Unexpected).await;
+    let on_control = [hello(), join("alone"), a_move(1)];
+    world.expelled("on the control lane", &on_control, Ending::Unexpected).await;
+
+    // Of the witness's match, by somebody who only waits; of one that was never played, by somebody who plays.
+    for (mut bad, game) in [(world.connect().await, 1), (world.connect().await, 1_000_000)] {
+        for message in [hello(), join("alone")] {
+            bad.sender.send_control(&message).expect("open");
+        }
+        // The state lane may overtake the control lane: not before the answer to the join.
+        for _ in ["welcome", "waiting"] {
+            timeout(PATIENCE, bad.receiver.recv()).await.expect("in time").expect("open");
+        }
+        keep_sending(&bad.sender, &a_move(game));
+        let goodbye = told(&mut bad).await;
+        assert_eq!(Ending::from_code(goodbye.code), Some(Ending::Unexpected), "{goodbye}");
+    }
+    world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
+
+    // After the end: it was under way, so nobody is to blame.
+    let [mut ada, grace] = world.matched("over").await;
+    let game = ada.current().expect("a match").started.game;
+    grace.close().await;
+    assert!(matches!(event(&mut ada).await, Event::PeerLeft { .. }));
+    let stale = world.observer.snapshot().moves_stale;
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    world.until("the late move is counted", |it| it.observer.snapshot().moves_stale > stale).await;
+    ada.join(Some("again")).expect("still connected");
+    assert_eq!(event(&mut ada).await, Event::Waiting, "after match {game}");
+    ada.close().await;
+}
+
+/// A lane that may drop is used as games use it: again and again.
+fn keep_sending(sender: &Sender, message: &[u8]) {
+    for _ in 0..3 {
+        let _ = sender.send_state(message);
+    }
+}
+
+pub(crate) async fn a_second_hello_or_join(world: &World) {
+    world.expelled("a join first", &[join("alone")], Ending::Unexpected).await;
+    world.expelled("two hellos", &[hello(), hello()], Ending::Unexpected).await;
+    world.expelled("a late hello", &[hello(), join("alone"), hello()], Ending::Unexpected).await;
+    world.expelled("two joins", &[hello(), join("alone"), join("other")], Ending::Unexpected).await;
+    // While playing; the other is told that it was expelled.
+    let mut waiting = world.joined(world.addr, "twice").await;
+    assert_eq!(event(&mut waiting).await, Event::Waiting);
+    let mut bad = world.joined(world.addr, "twice").await;
+    for player in [&mut waiting, &mut bad] {
+        assert!(matches!(event(player).await, Event::Started(_)));
+    }
+    bad.join(Some("twice")).expect("open");
+    let error = timeout(PATIENCE, bad.next_event()).await.expect("in time").expect_err("expelled");
+    assert!(matches!(error, PlayError::Refused { ending: Ending::Unexpected, .. }), "{error}");
+    assert!(matches!(event(&mut waiting).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+    waiting.close().await;
+    world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
+}
+
+/// With a goodbye and without one, after each step of a session: nothing is left of it, and who played it is told.
+pub(crate) async fn a_cut_at_every_step(world: &World) {
+    const STEPS: usize = 5;
+    for step in 0..STEPS {
+        cut_with_a_goodbye(world, step).await;
+        world.only_witnesses().await;
+    }
+    if datagrams(world.kind) {
+        // Both at once: each waits for the idle timeout.
+        tokio::join!(die_on_the_path(world, "waits"), die_on_the_path(world, "plays"));
+        world.only_witnesses().await;
+        world.counted("idle timeouts", 2, |it| it.idle_timeouts).await;
+    } else if world.kind.name() == "tcp" {
+        for step in 0..STEPS {
+            reset(world, step).await;
+            world.only_witnesses().await;
+        }
+    }
+}
+
+async fn cut_with_a_goodbye(world: &World, step: usize) {
+    let bad = world.connect().await;
+    let script = [hello(), join("cut"), bytes(&ClientMessage::Ping { sent_us: 1 })];
+    for message in script.iter().take(step) {
+        bad.sender.send_control(message).expect("open");
+    }
+    if step < 4 {
+        return; // What was said may not even have left.
+    }
+    let mut bad = bad;
+    while world.observer.census().waiting == 0 {
+        timeout(PATIENCE, bad.receiver.recv()).await.expect("in time").expect("open");
+    }
+    let mut survivor = world.joined(world.addr, "cut").await;
+    assert!(matches!(event(&mut survivor).await, Event::Started(_)));
+    drop(bad);
+    let left = event(&mut survivor).await;
+    assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::Disconnected, .. }), "{left:?}");
+    survivor.join(Some("cut")).expect("open");
+    assert_eq!(event(&mut survivor).await, Event::Waiting, "it may play again");
+    survivor.close().await;
+}
+
+/// Its packets end: nobody says anything.
+async fn die_on_the_path(world: &World, at: &str) {
+    let path = Path::to(world.addr).await;
+    if at == "waits" {
+        let mut gone = world.joined(path.addr(), at).await;
+        assert_eq!(event(&mut gone).await, Event::Waiting);
+        path.set(Weather::Dark);
+        world.until("the silent one is let go", |it| it.observer.snapshot().idle_timeouts >= 1).await;
+    } else {
+        let [_gone, mut survivor] = world.matched_at(path.addr(), at).await;
+        path.set(Weather::Dark);
+        let left = event(&mut survivor).await;
+        assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
+        survivor.close().await;
+        world.until("both are counted", |it| it.observer.snapshot().idle_timeouts >= 2).await;
+    }
+}
+
+/// As the kernel of a process that was killed, or a firewall, ends a stream.
+async fn reset(world: &World, step: usize) {
+    use tokio::io::AsyncWriteExt;
+    let accepted = world.observer.snapshot().accepted;
+    let mut raw = TcpStream::connect(world.addr).await.expect("connected");
+    let script = [hello(), join("reset"), bytes(&ClientMessage::Ping { sent_us: 1 })];
+    for message in script.iter().take(step) {
+        raw.write_all(&frame(CONTROL, message)).await.expect("open");
+    }
+    world.until("it was accepted", |it| it.observer.snapshot().accepted > accepted).await;
+    SockRef::from(&raw).set_linger(Some(Duration::ZERO)).expect("set");
+}

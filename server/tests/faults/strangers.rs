@@ -1,0 +1,256 @@
+//! Faults 12, 13, 17, 18 and 20: who does not get as far as a session.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use netduel_transport::{ConnectError, Goodbye, Identity, Options, TransportKind, Trust};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    sync::mpsc,
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    datagrams, encrypted, quic,
+    raw::{Raw, udp_hello},
+    world::{PATIENCE, World, event, localhost},
+};
+
+/// Noise, and each other kind of ours: told no, or not heard; whoever comes next is served.
+pub(crate) async fn another_protocol_and_garbage(world: &World) {
+    let noise: Vec<u8> = (0..4_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    if datagrams(world.kind) {
+        let accepted = world.observer.snapshot().accepted;
+        let raw = UdpSocket::bind(localhost()).await.expect("bound");
+        for size in (0..1_500).step_by(7) {
+            for first in [0, 0x40, 0x80, 0xc0, 0xd0, 0xd2, 0xff] {
+                let mut datagram = noise[size..2 * size].to_vec();
+                datagram.splice(..1.min(size), std::iter::once(first).take(size));
+                raw.send_to(&datagram, world.addr).await.expect("sent");
+            }
+            tokio::task::yield_now().await;
+        }
+        let counters = world.observer.snapshot();
+        // QUIC and ENet hear a first packet out before they know better; none of them gets further.
+        let heard = counters.accepted - accepted;
+        let failed = |it: &World| it.observer.snapshot().handshakes_failed;
+        world.until("those that were heard failed", |it| failed(it) >= heard).await;
+    } else {
+        let mut raw = TcpStream::connect(world.addr).await.expect("connected");
+        raw.write_all(&noise).await.expect("written");
+        let mut said = Vec::new();
+        let _ = timeout(PATIENCE, raw.read_to_end(&mut said)).await.expect("an end in time");
+        let refused = |it: &World| {
+            let counters = it.observer.snapshot();
+            if encrypted(it.kind) { counters.handshakes_failed } else { counters.expelled_malformed }
+        };
+        world.until("the noise is counted", |it| refused(it) == 1).await;
+    }
+    let options = Options { handshake_timeout: Duration::from_millis(500), ..world.client_options() };
+    for other in TransportKind::ALL.into_iter().filter(|other| *other != world.kind) {
+        let trust = world.identity.trust();
+        if let Ok(mut connection) = other.connect(world.addr, "localhost", Some(&trust), &options).await {
+            // Plain TCP has no handshake; there the first frame tells.
+            connection.sender.send_control(b"hello?").expect("open");
+            let end = timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time");
+            end.expect_err("the server speaks another transport");
+        }
+    }
+    world.only_witnesses().await;
+    assert_eq!(world.connect().await.sender.kind(), world.kind, "the next is served");
+}
+
+/// 1 B/s, twenty times as fast: what was begun must be finished by its deadline, however busily.
+pub(crate) async fn a_byte_at_a_time(world: &World) {
+    const INTERVAL: Duration = Duration::from_millis(50);
+    let frame = [&[1, 0, 0], &[7; 256][..]].concat();
+    let mut raw = Raw::open(world).await;
+    let drip = async {
+        for byte in &frame {
+            if raw.write(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        panic!("the whole frame was waited for");
+    };
+    timeout(PATIENCE, drip).await.expect("cut in time");
+    if !matches!(raw, Raw::Stream(_)) {
+        assert_eq!(raw.goodbye().await.code, Goodbye::READ_DEADLINE);
+    }
+    world.counted("stalled", 1, |it| it.expelled_stalled).await;
+    if world.kind.name() == "tls" {
+        // The same before the handshake, and nothing at all.
+        let failed = world.observer.snapshot().handshakes_failed;
+        let silent = TcpStream::connect(world.addr).await.expect("connected");
+        let mut slow = TcpStream::connect(world.addr).await.expect("connected");
+        for byte in [22, 3, 1, 2, 0, 1].into_iter().chain([0; 506]) {
+            if slow.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        world.until("both are counted", |it| it.observer.snapshot().handshakes_failed == failed + 2).await;
+        drop(silent);
+    }
+}
+
+/// What `transport/quic.rs` lets be under way on a socket before it asks for an address to be proved.
+const UNASKED: usize = 32;
+
+/// Passes on what clients send and nothing that the server answers: to the server they are forgers. Tells what passed.
+async fn one_way(server: SocketAddr) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+    let inside = UdpSocket::bind(localhost()).await.expect("bound");
+    let outside = UdpSocket::bind(localhost()).await.expect("bound");
+    let addr = inside.local_addr().expect("bound");
+    let (tell, passed) = mpsc::channel(1_024);
+    tokio::spawn(async move {
+        let mut datagram = [0; 2048];
+        while let Ok(size) = inside.recv(&mut datagram).await {
+            // A full send buffer is loss, as on any path.
+            let _ = outside.send_to(&datagram[..size], server).await;
+            let _ = tell.try_send(datagram[..size].to_vec());
+        }
+    });
+    (addr, passed)
+}
+
+/// So many that the server asks newcomers for proof.
+async fn forgers(world: &World) -> JoinSet<()> {
+    let (nowhere, _) = one_way(world.addr).await;
+    let (kind, mut forgers) = (world.kind, JoinSet::new());
+    for _ in 0..2 * UNASKED {
+        let (trust, options) = (world.identity.trust(), world.client_options());
+        forgers.spawn(async move {
+            let _ = kind.connect(nowhere, "localhost", Some(&trust), &options).await;
+        });
+    }
+    world.until("they are under way", |it| it.observer.census().handshakes >= UNASKED).await;
+    forgers
+}
+
+pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
+    let before = world.observer.snapshot();
+    if world.kind.name() == "udp" {
+        // Its hello is answered by a challenge that is no longer, and forgotten.
+        let mut answer = [0; 2048];
+        for _ in 0..500 {
+            let forger = UdpSocket::bind(localhost()).await.expect("bound");
+            let hello = udp_hello(b"netduel-udp/1");
+            forger.send_to(&hello, world.addr).await.expect("sent");
+            let answered = timeout(PATIENCE, forger.recv(&mut answer)).await.expect("in time");
+            assert!(answered.expect("received") <= hello.len());
+        }
+        assert_eq!(world.observer.snapshot().accepted, before.accepted);
+        assert_eq!(world.observer.census().handshakes, 0);
+    } else {
+        let mut forgers = forgers(world).await;
+        let newcomer = world.joined(world.addr, "newcomer").await;
+        assert_eq!(quic(world.kind), world.observer.snapshot().address_checks > 0);
+        forgers.shutdown().await;
+        let mut newcomer = newcomer;
+        assert_eq!(event(&mut newcomer).await, netduel_client::Event::Waiting);
+        newcomer.close().await;
+    }
+    world.only_witnesses().await;
+    let after = world.observer.snapshot();
+    let newcomers = u64::from(world.kind.name() != "udp");
+    let gone = after.handshakes_failed - before.handshakes_failed;
+    assert_eq!(after.accepted - before.accepted, gone + newcomers, "all failed but the newcomer");
+}
+
+/// The proof of one address is none of another's, and begins nothing.
+pub(crate) async fn a_replayed_retry_token(world: &World) {
+    let mut forgers = forgers(world).await;
+    let path = Recorder::start(world.addr).await;
+    let proven = world.connect_at(path.addr).await;
+    forgers.shutdown().await;
+    world.until("the forgers are gone", |it| it.observer.census().handshakes == 0).await;
+    let accepted = world.observer.snapshot().accepted;
+    // Long headers of type Initial (RFC 9000, 17.2.2) with a token: its length stands behind the connection ids.
+    let mut replayed = 0;
+    let thief = UdpSocket::bind(localhost()).await.expect("bound");
+    for datagram in path.recorded().await.into_iter().filter(|it| has_token(it)) {
+        for _ in 0..20 {
+            thief.send_to(&datagram, world.addr).await.expect("sent");
+            replayed += 1;
+        }
+    }
+    assert!(replayed > 0, "the server asked for no proof");
+    let mut answer = [0; 2048];
+    let size = timeout(PATIENCE, thief.recv(&mut answer)).await.expect("refused in time").expect("received");
+    assert!(size < 200, "{size} bytes for somebody who has proved nothing");
+    assert_eq!(world.observer.snapshot().accepted, accepted, "a stolen proof began a handshake");
+    drop(proven);
+}
+
+fn has_token(datagram: &[u8]) -> bool {
+    let (Some(0xc0..=0xcf), Some(&ids)) = (datagram.first(), datagram.get(5)) else { return false };
+    let source = 6 + usize::from(ids);
+    let Some(&more) = datagram.get(source) else { return false };
+    datagram.get(source + 1 + usize::from(more)).is_some_and(|length| *length != 0)
+}
+
+/// A path that remembers what the client sent.
+struct Recorder {
+    addr: SocketAddr,
+    sent: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Recorder {
+    async fn start(server: SocketAddr) -> Self {
+        let ends = [Arc::new(bind().await), Arc::new(bind().await)];
+        ends[1].connect(server).await.expect("connected");
+        let addr = ends[0].local_addr().expect("bound");
+        let (tell, sent) = mpsc::channel(1_024);
+        tokio::spawn(async move {
+            let (mut up, mut down) = ([0; 2048], [0; 2048]);
+            let mut client = None;
+            loop {
+                tokio::select! {
+                    Ok((size, from)) = ends[0].recv_from(&mut up) => {
+                        client = Some(from);
+                        let _ = ends[1].send(&up[..size]).await;
+                        let _ = tell.try_send(up[..size].to_vec());
+                    }
+                    Ok(size) = ends[1].recv(&mut down) => {
+                        if let Some(client) = client {
+                            let _ = ends[0].send_to(&down[..size], client).await;
+                        }
+                    }
+                }
+            }
+        });
+        Self { addr, sent }
+    }
+
+    /// What was sent so far.
+    async fn recorded(mut self) -> Vec<Vec<u8>> {
+        let mut recorded = Vec::new();
+        while let Ok(datagram) = self.sent.try_recv() {
+            recorded.push(datagram);
+        }
+        recorded
+    }
+}
+
+async fn bind() -> UdpSocket {
+    UdpSocket::bind(localhost()).await.expect("bound")
+}
+
+/// Each is a typed error there, and here a handshake that failed. Dates are held in `transport/identity.rs`.
+pub(crate) async fn clients_that_do_not_trust_us(world: &World) {
+    let stranger = Identity::generate(&["localhost".into()]).expect("identity");
+    let options = world.client_options();
+    let attempt = async |name: &'static str, trust: Trust| {
+        world.kind.connect(world.addr, name, Some(&trust), &options).await.expect_err("not trusted")
+    };
+    let wrong_pin = attempt("localhost", Trust::pin(stranger.fingerprint())).await;
+    assert!(matches!(wrong_pin, ConnectError::PinMismatch { .. }), "{wrong_pin}");
+    let unknown = attempt("localhost", stranger.trust()).await;
+    assert!(matches!(unknown, ConnectError::Untrusted(_)), "{unknown}");
+    let wrong_name = attempt("example.org", world.identity.trust()).await;
+    assert!(matches!(wrong_name, ConnectError::Untrusted(_)), "{wrong_name}");
+    world.counted("failed handshakes", 3, |it| it.handshakes_failed).await;
+}
