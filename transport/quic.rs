@@ -11,10 +11,12 @@
 //! of a connection share, and the sending half; `receiver.rs` the other half; `state_lane.rs` the three ways;
 //! `watched.rs` the TLS session.
 
+mod alarm;
 mod clock;
 mod connection;
 mod endpoint;
 mod receiver;
+mod socket;
 mod state_lane;
 mod watched;
 
@@ -34,7 +36,7 @@ use quinn_proto::{
 };
 
 use self::{
-    connection::Terms,
+    connection::{Owner, Terms},
     endpoint::{Endpoint, Knock, Open},
     watched::{WatchedClient, WatchedServer},
 };
@@ -226,25 +228,33 @@ impl Transport for Quic {
         options: &'a Options,
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
-            let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
-            let (tls, verifier) = trust.client_config(to.kind, &self.alpn(), options.resumption)?;
-            let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
-            let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
-            let mut config = ClientConfig::new(Arc::new(WatchedClient(Arc::new(tls))));
-            config.transport_config(Arc::new(self.transport_config(options)));
-
-            let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-            let (endpoint, _) = Endpoint::bind(any, None).map_err(|error| ConnectError::Unreachable {
-                addr: to.addr,
-                kind: to.kind,
-                error,
-            })?;
-            let owner = endpoint
-                .connect(config, to.addr, to.name, self.terms(options))
-                .map_err(|error| failed(error.to_string()))?;
-            owner.connected().await.map_err(|error| connect_error(to, &verifier, error))?;
+            let (owner, endpoint) = self.open(to, options).await?;
             Ok(receiver::split(owner, self.kind(), to.addr, Some(endpoint)))
         })
+    }
+}
+
+impl Quic {
+    /// A connection to a server, and the socket under it.
+    async fn open(self, to: &Target<'_>, options: &Options) -> Result<(Owner, Open), ConnectError> {
+        let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
+        let (tls, verifier) = trust.client_config(to.kind, &self.alpn(), options.resumption)?;
+        let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
+        let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
+        let mut config = ClientConfig::new(Arc::new(WatchedClient(Arc::new(tls))));
+        config.transport_config(Arc::new(self.transport_config(options)));
+
+        let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+        let (endpoint, _) = Endpoint::bind(any, None).map_err(|error| ConnectError::Unreachable {
+            addr: to.addr,
+            kind: to.kind,
+            error,
+        })?;
+        let owner = endpoint
+            .connect(config, to.addr, to.name, self.terms(options))
+            .map_err(|error| failed(error.to_string()))?;
+        owner.connected().await.map_err(|error| connect_error(to, &verifier, error))?;
+        Ok((owner, endpoint))
     }
 }
 
@@ -262,7 +272,7 @@ fn settings(terms: &Terms) -> Vec<(String, String)> {
     let mut settings = vec![
         setting("initial MTU B", INITIAL_MTU_BYTES),
         setting("MTU discovery", "off"),
-        setting("packets until acknowledged", terms.options.ack_packets),
+        setting("acknowledgements", format!("every {} packets, or after 25 ms", terms.options.ack_packets)),
         setting("timer grid ms", clock::GRID.as_millis()),
         setting("stream window B", STREAM_WINDOW_BYTES),
         setting("connection window B", CONNECTION_WINDOW_BYTES),
@@ -344,3 +354,6 @@ impl Listen for QuicListen {
         Box::pin(self.endpoint.idle())
     }
 }
+
+#[cfg(test)]
+mod tests;

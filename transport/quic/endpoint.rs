@@ -12,7 +12,6 @@ use std::{
     io::{self, IoSliceMut},
     mem,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Instant,
@@ -24,19 +23,20 @@ use quinn_proto::{
     ClientConfig, ConnectError, ConnectionError, ConnectionEvent, ConnectionHandle, DatagramEvent,
     EcnCodepoint, EndpointConfig, EndpointEvent, Incoming, ServerConfig, Transmit,
 };
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use tokio::{io::Interest, net::UdpSocket, sync::Notify, time::Sleep};
+use quinn_udp::RecvMeta;
+use tokio::sync::Notify;
 
 use super::{
+    alarm::Alarm,
     clock::{Tick, Timers},
     connection::{Owner, Shared, Terms},
+    socket::Socket,
 };
-use crate::connection::buffers;
 
 /// What one read may bring: the kernel joins packets of one peer (GRO) up to the largest IP packet.
 const READ_BYTES: usize = 64 * 1024;
-/// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
-const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// Reads at once. Few peers send in the same instant, and each costs a little whether there is something to read or not.
+const BATCH: usize = 8;
 
 pub(super) struct Endpoint {
     socket: Socket,
@@ -45,7 +45,7 @@ pub(super) struct Endpoint {
     task: AtomicWaker,
     knocked: Notify,
     idle: Notify,
-    /// What [`buffers`] said of the socket: one copy for all connections.
+    /// What the socket's buffers are: one copy for all connections.
     pub(super) socket_buffers: Vec<(String, String)>,
 }
 
@@ -61,47 +61,12 @@ struct Inner {
     closed: bool,
 }
 
-struct Socket {
-    io: UdpSocket,
-    udp: UdpSocketState,
-}
-
-impl Socket {
-    /// `false` if the system has no room for it now. Any other refusal counts as a loss on the path.
-    fn send(&self, transmit: &Transmit, packet: &[u8]) -> bool {
-        let transmit = quinn_udp::Transmit {
-            destination: transmit.destination,
-            ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
-            contents: &packet[..transmit.size],
-            segment_size: transmit.segment_size,
-            src_ip: transmit.src_ip,
-        };
-        // Straight to the system: what tokio remembers of readiness belongs to the task that reads.
-        self.udp.send((&self.io).into(), &transmit).is_ok()
-    }
-
-    /// Reads a batch.
-    fn receive(&self, into: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> io::Result<usize> {
-        let mut count = 0;
-        let outcome = self.io.try_io(Interest::READABLE, || {
-            count = self.udp.recv((&self.io).into(), into, metas)?;
-            // Saying so now spares a call that finds nothing.
-            let emptied = SHORT_READ_IS_LAST && count < into.len();
-            if emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match outcome {
-            Err(error) if count == 0 => Err(error),
-            _ => Ok(count),
-        }
-    }
-}
-
 impl Endpoint {
     /// Binds a socket and starts its task.
     pub(super) fn bind(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<(Open, SocketAddr)> {
-        let socket = std::net::UdpSocket::bind(addr)?;
-        let socket_buffers = buffers(&socket2::SockRef::from(&socket));
-        let udp = UdpSocketState::new((&socket).into())?;
+        let (socket, socket_buffers) = Socket::bind(addr)?;
+        let addr = socket.local_addr()?;
+        let alarm = Alarm::new(server.is_some())?;
         // Larger packets are never probed for, so it does not matter whether the system would split them.
         let may_probe_mtu = false;
         let config = Arc::new(EndpointConfig::default());
@@ -114,15 +79,14 @@ impl Endpoint {
             closed: false,
         };
         let endpoint = Arc::new(Self {
-            socket: Socket { io: UdpSocket::from_std(socket)?, udp },
+            socket,
             inner: Mutex::new(inner),
             task: AtomicWaker::new(),
             knocked: Notify::new(),
             idle: Notify::new(),
             socket_buffers,
         });
-        let addr = endpoint.socket.io.local_addr()?;
-        let mut task = Task::new(endpoint.clone());
+        let mut task = Task::new(endpoint.clone(), alarm);
         tokio::spawn(std::future::poll_fn(move |cx| task.poll(cx)));
         Ok((Open(endpoint), addr))
     }
@@ -304,27 +268,30 @@ impl Drop for Knock {
 /// What the task needs beside the endpoint: memory that it reuses.
 struct Task {
     endpoint: Arc<Endpoint>,
-    /// [`BATCH_SIZE`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
+    /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
     read: Box<[u8]>,
     arrived: Vec<(Arc<Shared>, ConnectionEvent)>,
     touched: Vec<Arc<Shared>>,
     due: Vec<Arc<Shared>>,
     response: Vec<u8>,
-    sleep: Pin<Box<Sleep>>,
-    armed: Tick,
+    metas: [RecvMeta; BATCH],
+    alarm: Alarm,
+    /// What the alarm is set to.
+    alarm_at: Tick,
 }
 
 impl Task {
-    fn new(endpoint: Arc<Endpoint>) -> Self {
+    fn new(endpoint: Arc<Endpoint>, alarm: Alarm) -> Self {
         Self {
             endpoint,
-            read: vec![0; BATCH_SIZE * READ_BYTES].into(),
+            read: vec![0; BATCH * READ_BYTES].into(),
             arrived: Vec::new(),
             touched: Vec::new(),
             due: Vec::new(),
             response: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep_until(Instant::now().into())),
-            armed: Tick::PAST,
+            metas: [RecvMeta::default(); BATCH],
+            alarm,
+            alarm_at: Tick::NEVER,
         }
     }
 
@@ -344,11 +311,12 @@ impl Task {
         inner.sleeps_until = next;
         drop(inner);
         if next != Tick::NEVER {
-            if next != self.armed {
-                self.armed = next;
-                self.sleep.as_mut().reset(next.instant().into());
+            if next != self.alarm_at {
+                self.alarm_at = next;
+                self.alarm.set(next.instant());
             }
-            if self.sleep.as_mut().poll(cx).is_ready() {
+            if self.alarm.poll(cx).is_ready() {
+                self.alarm_at = Tick::NEVER; // To be set again, whatever becomes of it now.
                 cx.waker().wake_by_ref();
             }
         }
@@ -370,33 +338,22 @@ impl Task {
 
     /// Reads at most one batch and hands it out. Wakes the task again if there may be more.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        let endpoint = self.endpoint.clone();
-        let socket = &endpoint.socket;
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        while let Poll::Ready(ready) = socket.io.poll_recv_ready(cx) {
-            ready?;
-            let mut buffers = self.read.chunks_exact_mut(READ_BYTES);
-            let mut buffers: [_; BATCH_SIZE] =
-                std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-            let count = match socket.receive(&mut buffers, &mut metas) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            };
-            self.route(&metas[..count], now);
-            self.hand_out(now);
-            if socket.io.poll_recv_ready(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
-            break;
+        let mut read = self.read.chunks_exact_mut(READ_BYTES);
+        let mut read: [_; BATCH] = std::array::from_fn(|_| IoSliceMut::new(read.next().unwrap_or_default()));
+        let socket = &self.endpoint.socket;
+        let Poll::Ready(count) = socket.poll_receive(cx, &mut read, &mut self.metas) else { return Ok(()) };
+        self.route(count?, now);
+        self.hand_out(now);
+        if self.endpoint.socket.poll_readable(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
         Ok(())
     }
 
     /// Finds out whose each packet is.
-    fn route(&mut self, metas: &[RecvMeta], now: Instant) {
+    fn route(&mut self, count: usize, now: Instant) {
         let mut inner = self.endpoint.lock();
-        for (meta, read) in metas.iter().zip(self.read.chunks_exact(READ_BYTES)) {
+        for (meta, read) in self.metas[..count].iter().zip(self.read.chunks_exact(READ_BYTES)) {
             for packet in read[..meta.len].chunks(meta.stride.max(1)) {
                 self.response.clear();
                 let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
