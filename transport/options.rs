@@ -11,8 +11,10 @@ pub struct Options {
     pub congestion: Congestion,
     /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
     pub nodelay: bool,
-    /// How many packets a QUIC peer may receive until it acknowledges them, if no gap and not its 25 ms bid it before. 2 is
-    /// RFC 9000's habit. More spare packets and wake-ups where updates follow each other in less than 25 ms.
+    /// On QUIC: every how many packets the peer is asked to acknowledge, by the acknowledgement frequency extension. A gap
+    /// is acknowledged at once however many it is, and anything after 25 ms; 2 is RFC 9000's habit, and asks for nothing.
+    /// More spares packets where updates follow each other in less than that, and slows nothing but the growth of the
+    /// congestion window. TCP's kernel decides for itself.
     pub ack_packets: u32,
     /// How long a connect or accept may take until it has failed.
     pub handshake_timeout: Duration,

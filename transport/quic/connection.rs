@@ -144,6 +144,7 @@ impl Shared {
         let reader = if state.news { state.reader.take() } else { None };
         match reader {
             Some(reader) => {
+                state.unsettled = true;
                 state.set_timer(now);
                 drop(state);
                 reader.wake();
@@ -164,6 +165,10 @@ impl State {
     /// Takes in what quinn-proto has to tell of the connection.
     fn collect_events(&mut self) {
         while let Some(event) = self.proto.poll_endpoint_events() {
+            if event.is_drained() {
+                // Its handle may be another connection's from here on.
+                self.endpoint.set_timer(self.handle, self.timer.take(), None);
+            }
             if let Some(answer) = self.endpoint.on_event(self.handle, event) {
                 self.proto.handle_event(answer);
             }
@@ -218,7 +223,7 @@ impl State {
     /// the packets of a busy connection move no timer.
     fn set_timer(&mut self, now: Instant) {
         let deadline = if self.unsent.is_some() { Some(now) } else { self.proto.poll_timeout() };
-        let next = deadline.map(Tick::after);
+        let next = deadline.filter(|_| !self.proto.is_drained()).map(Tick::after);
         let in_time = match (self.timer, next) {
             (Some(set), Some(next)) => set <= next,
             (set, next) => set == next,
