@@ -110,14 +110,9 @@ impl FrameReader {
         Ok(Some((kind, self.buffer.split_to(size).freeze())))
     }
 
-    /// Whether a part of a frame is waiting for the rest.
-    pub(crate) fn has_begun(&self) -> bool {
-        !self.buffer.is_empty()
-    }
-
     /// To be polled whenever [`Self::next`] had nothing: ready once a begun frame is over its deadline.
     pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        if !self.has_begun() {
+        if self.buffer.is_empty() {
             return Poll::Pending;
         }
         let until = || Instant::now() + self.deadline;

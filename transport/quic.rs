@@ -211,7 +211,7 @@ impl Transport for Quic {
             // A player whose address changes (Wi-Fi to mobile, a NAT that forgot) keeps its match. The new path is
             // validated before anything but a little is sent to it.
             .migration(true);
-        let (endpoint, addr) = Endpoint::bind(addr, Some(config))?;
+        let (endpoint, addr) = Endpoint::bind(addr, Some(config), options)?;
         Ok(Box::new(QuicListen {
             transport: *self,
             endpoint,
@@ -245,11 +245,8 @@ impl Quic {
         config.transport_config(Arc::new(self.transport_config(options)));
 
         let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-        let (endpoint, _) = Endpoint::bind(any, None).map_err(|error| ConnectError::Unreachable {
-            addr: to.addr,
-            kind: to.kind,
-            error,
-        })?;
+        let (endpoint, _) = Endpoint::bind(any, None, options)
+            .map_err(|error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error })?;
         let owner = endpoint
             .connect(config, to.addr, to.name, self.terms(options))
             .map_err(|error| failed(error.to_string()))?;

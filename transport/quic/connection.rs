@@ -9,7 +9,7 @@ use std::{
     io, mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -22,8 +22,12 @@ use quinn_proto::{
 
 use super::{StateLane, clock::Tick, endpoint::Endpoint, state_lane::StateOut, watched};
 use crate::{
-    CloseReason, Congestion, Goodbye, Options, PathStats, connection::SendHalf, frame::FrameKind,
-    identity::SUITE_NAME, outbox::Outbox,
+    CloseReason, Congestion, Goodbye, Options, PathStats,
+    connection::SendHalf,
+    frame::FrameKind,
+    identity::SUITE_NAME,
+    lifeline::{self, Lifeline},
+    outbox::Outbox,
 };
 
 /// Control goes before state where both wait.
@@ -42,7 +46,10 @@ pub(super) fn control_stream() -> StreamId {
     StreamId::new(Side::Client, Dir::Bi, 0)
 }
 
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared {
+    lifeline: Lifeline,
+    state: Mutex<State>,
+}
 
 /// What the lock guards.
 pub(super) struct State {
@@ -53,12 +60,12 @@ pub(super) struct State {
     control: Outbox,
     state: StateOut,
     connected: bool,
-    /// What ended the connection, as quinn-proto has it. What arrived before that may still be read.
-    lost: Option<ConnectionError>,
-    /// Why it is over, decided here or told to the receiver.
-    ending: Option<CloseReason>,
-    /// The receiver's task, while it waits.
-    reader: Option<Waker>,
+    /// What ended the connection from below. What arrived before that may still be read.
+    lost: Option<CloseReason>,
+    /// The same of a handshake, as quinn-proto has it.
+    failed: Option<ConnectionError>,
+    /// The receiver found nothing, and is to be woken when something comes.
+    waiting: bool,
     /// Something arrived for the receiver since it last found nothing.
     news: bool,
     /// The same of the control stream.
@@ -90,7 +97,7 @@ impl Shared {
         terms: Terms,
     ) -> Arc<Self> {
         let state = StateOut::new(terms.lane, proto.side());
-        Arc::new(Self(Mutex::new(State {
+        let state = Mutex::new(State {
             proto,
             endpoint,
             handle,
@@ -99,20 +106,21 @@ impl Shared {
             state,
             connected: false,
             lost: None,
-            ending: None,
-            reader: None,
+            failed: None,
+            waiting: false,
             news: false,
             control_news: false,
             unsettled: false,
             packet: Vec::new(),
             unsent: None,
             timer: None,
-        })))
+        });
+        Arc::new(Self { lifeline: Lifeline::default(), state })
     }
 
     /// The lock is held for one system call at most for each packet, never across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A packet, or news of connection IDs. `true` for the first since the connection was last settled.
@@ -139,25 +147,23 @@ impl Shared {
     pub(super) fn settle(&self, now: Instant) {
         let mut state = self.lock();
         state.collect_events();
-        // What failed to be written ends the connection, which the receiver is told.
-        let _ = state.flush();
-        let reader = if state.news { state.reader.take() } else { None };
-        match reader {
-            Some(reader) => {
-                state.unsettled = true;
-                state.set_timer(now);
-                drop(state);
-                reader.wake();
-            }
-            None => state.transmit(now),
+        if let Err(reason) = state.flush() {
+            state.lost.get_or_insert(reason);
+            state.news = true;
+        }
+        if state.news && mem::take(&mut state.waiting) {
+            state.unsettled = true;
+            state.set_timer(now);
+            drop(state);
+            self.lifeline.wake();
+        } else {
+            state.transmit(now);
         }
     }
 
     /// Nobody will read its packets any more.
     pub(super) fn abandon(&self) {
-        let mut state = self.lock();
-        state.ending.get_or_insert(CloseReason::Vanished);
-        state.wake_reader();
+        lifeline::end(self, CloseReason::Vanished);
     }
 }
 
@@ -177,7 +183,10 @@ impl State {
         while let Some(event) = self.proto.poll() {
             match event {
                 Event::Connected => self.connected = true,
-                Event::ConnectionLost { reason } => self.lost = Some(reason),
+                Event::ConnectionLost { reason } => {
+                    self.lost = Some(self.in_our_words(&reason));
+                    self.failed = Some(reason);
+                }
                 Event::Stream(StreamEvent::Readable { id }) if id == control => self.control_news = true,
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.control_news = true,
                 Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. })
@@ -194,7 +203,7 @@ impl State {
         let Self { proto, control, state, .. } = self;
         let control = control.flush(|bytes| write(proto, control_stream(), bytes));
         let flushed = control.and_then(|_| state.flush(proto));
-        flushed.map(drop).map_err(|error| self.end(CloseReason::Transport(error.to_string())))
+        flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string()))
     }
 
     /// Puts on the wire what there is to send now.
@@ -234,70 +243,39 @@ impl State {
         }
     }
 
-    fn check_open(&mut self) -> Result<(), CloseReason> {
-        match (&self.ending, &self.lost) {
-            (Some(reason), _) => Err(reason.clone()),
-            (None, Some(_)) => Err(self.closed()),
-            (None, None) => Ok(()),
+    fn check(&self) -> Result<(), CloseReason> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+
+    fn in_our_words(&self, error: &ConnectionError) -> CloseReason {
+        match error {
+            ConnectionError::ApplicationClosed(close) => {
+                let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
+                CloseReason::Peer(Goodbye::new(code, String::from_utf8_lossy(&close.reason)))
+            }
+            ConnectionError::TimedOut => CloseReason::IdleTimeout(self.terms.options.idle_timeout),
+            ConnectionError::Reset => CloseReason::Vanished,
+            other => CloseReason::Transport(other.to_string()),
         }
     }
 
-    /// Why nothing more will arrive, once nothing will: what the peer did, in our words.
-    pub(super) fn closed(&mut self) -> CloseReason {
-        let idle_timeout = self.terms.options.idle_timeout;
-        let (lost, ending) = (&self.lost, &mut self.ending);
-        ending
-            .get_or_insert_with(|| match lost {
-                Some(ConnectionError::ApplicationClosed(close)) => {
-                    let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
-                    CloseReason::Peer(Goodbye::new(code, String::from_utf8_lossy(&close.reason)))
-                }
-                Some(ConnectionError::TimedOut) => CloseReason::IdleTimeout(idle_timeout),
-                Some(ConnectionError::Reset) | None => CloseReason::Vanished,
-                Some(other) => CloseReason::Transport(other.to_string()),
-            })
-            .clone()
-    }
-
-    /// Ends the connection, with a word for the peer where the reason has one. The first reason counts.
-    pub(super) fn end(&mut self, reason: CloseReason) -> CloseReason {
-        let reason = self.ending.get_or_insert(reason).clone();
-        if let Some(goodbye) = reason.goodbye() {
-            self.close(goodbye);
-        }
-        self.wake_reader();
-        reason
-    }
-
-    fn close(&mut self, goodbye: Goodbye) {
+    /// Nothing if it is closed already.
+    fn close(&mut self, goodbye: &Goodbye) {
         let now = Instant::now();
-        self.proto.close(now, goodbye.code.into(), goodbye.reason.into());
+        self.proto.close(now, goodbye.code.into(), goodbye.reason.clone().into());
         self.transmit(now);
     }
 
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    /// What the receiver asks first: whether it is over for a reason of this side's, or told already.
-    pub(super) fn ended(&self) -> Option<CloseReason> {
-        self.ending.clone()
-    }
-
     /// The receiver found nothing more: sends what it left, and has it woken when something arrives.
-    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        if self.lost.is_some() {
-            return Poll::Ready(self.closed());
+    pub(super) fn wait(&mut self) -> Poll<CloseReason> {
+        if let Some(reason) = &self.lost {
+            return Poll::Ready(reason.clone());
         }
         if self.unsettled {
             self.transmit(Instant::now());
         }
         self.news = false;
-        if !self.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
-            self.reader = Some(cx.waker().clone());
-        }
+        self.waiting = true;
         Poll::Pending
     }
 
@@ -316,15 +294,12 @@ impl State {
     }
 
     /// Ready once both lanes are open.
-    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        if let Some(error) = &self.lost {
+    fn poll_connected(&mut self) -> Poll<Result<(), ConnectionError>> {
+        if let Some(error) = &self.failed {
             return Poll::Ready(Err(error.clone()));
         }
-        if self.ending.is_some() {
-            return Poll::Ready(Err(ConnectionError::LocallyClosed));
-        }
         if !self.connected || !self.open_lanes() {
-            return self.wait(cx).map(|_| Err(ConnectionError::LocallyClosed));
+            return self.wait().map(|_| Err(ConnectionError::LocallyClosed));
         }
         // Best effort: a stream without priority is only a little later under load.
         let _ = self.proto.send_stream(control_stream()).set_priority(CONTROL_PRIORITY);
@@ -378,26 +353,30 @@ impl Owner {
 
     /// Completes the handshake.
     pub(super) async fn connected(&self) -> Result<(), ConnectionError> {
-        std::future::poll_fn(|cx| self.0.lock().poll_connected(cx)).await
+        std::future::poll_fn(|cx| {
+            self.0.lifeline.driven_by(cx.waker());
+            self.0.lock().poll_connected()
+        })
+        .await
     }
 }
 
 impl Drop for Owner {
+    /// For those that ended without a word for the peer, or never began.
     fn drop(&mut self) {
-        let gone = Goodbye::new(Goodbye::GONE, "the program dropped the connection");
-        let mut state = self.0.lock();
-        state.end(CloseReason::Local(gone.clone()));
-        state.close(gone); // If it ended for a reason that has no word for the peer.
+        self.0.lock().close(&Goodbye::new(Goodbye::GONE, "the program dropped the connection"));
     }
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         let mut state = self.lock();
-        state.check_open()?;
-        if let Err(waiting) = state.control.push(FrameKind::Control, message) {
-            return Err(state.end(CloseReason::ControlLaneFull(waiting)));
-        }
+        state.check()?;
+        state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)?;
         state.flush()?;
         state.transmit(Instant::now());
         Ok(())
@@ -405,19 +384,35 @@ impl SendHalf for Shared {
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
         let mut guard = self.lock();
-        guard.check_open()?;
+        guard.check()?;
         let state = &mut *guard;
-        let replaced = match state.state.replace(&mut state.proto, message) {
-            Ok(replaced) => replaced,
-            Err(error) => return Err(guard.end(CloseReason::Transport(error.to_string()))),
-        };
-        guard.flush()?;
-        guard.transmit(Instant::now());
+        let replaced = state.state.replace(&mut state.proto, message)?;
+        state.flush()?;
+        state.transmit(Instant::now());
         Ok(replaced)
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.lock().end(CloseReason::Local(goodbye));
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        let mut guard = self.lock();
+        guard.check()?;
+        let state = &mut *guard;
+        if !state.state.has_room(&mut state.proto, message.len()) {
+            state.flush()?;
+            state.transmit(Instant::now());
+        }
+        state.state.queue(&mut state.proto, message)
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        let mut state = self.lock();
+        state.check()?;
+        state.flush()?;
+        state.transmit(Instant::now());
+        Ok(state.state.take_superseded())
+    }
+
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.lock().close(goodbye);
     }
 
     fn path_stats(&self) -> PathStats {

@@ -32,6 +32,7 @@ use super::{
     connection::{Owner, Shared, Terms},
     socket::Socket,
 };
+use crate::Options;
 
 /// What one read may bring: the kernel joins packets of one peer (GRO) up to the largest IP packet.
 const READ_BYTES: usize = 64 * 1024;
@@ -63,8 +64,12 @@ struct Inner {
 
 impl Endpoint {
     /// Binds a socket and starts its task.
-    pub(super) fn bind(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<(Open, SocketAddr)> {
-        let (socket, socket_buffers) = Socket::bind(addr)?;
+    pub(super) fn bind(
+        addr: SocketAddr,
+        server: Option<ServerConfig>,
+        options: &Options,
+    ) -> io::Result<(Open, SocketAddr)> {
+        let (socket, socket_buffers) = Socket::bind(addr, options)?;
         let addr = socket.local_addr()?;
         let alarm = Alarm::new(server.is_some())?;
         // Larger packets are never probed for, so it does not matter whether the system would split them.

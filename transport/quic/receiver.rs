@@ -30,29 +30,31 @@ impl Framed {
         Self { stream, frames: FrameReader::new(options.read_deadline) }
     }
 
-    pub(super) fn poll_frame(
+    /// The next frame that has wholly arrived.
+    pub(super) fn next(
         &mut self,
         wanted: FrameKind,
-        cx: &mut Context<'_>,
         state: &mut State,
-    ) -> Poll<Result<Bytes, CloseReason>> {
+    ) -> Result<Option<Bytes>, CloseReason> {
         loop {
             while let Some((kind, payload)) = self.frames.next()? {
                 match kind {
-                    kind if kind == wanted => return Poll::Ready(Ok(payload)),
+                    kind if kind == wanted => return Ok(Some(payload)),
                     FrameKind::KeepAlive => {}
-                    _ => return Poll::Ready(Err(FrameError::Misplaced("close or other lane's").into())),
+                    _ => return Err(FrameError::Misplaced("close or other lane's").into()),
                 }
-            }
-            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
-                return Poll::Ready(Err(reason));
             }
             match state.read(self.stream, READ_CHUNK_BYTES) {
                 Read::Bytes(bytes) => self.frames.buffer().extend_from_slice(&bytes),
-                Read::Nothing => return Poll::Pending,
-                Read::Finished | Read::Gone => return Poll::Ready(Err(CloseReason::Vanished)),
+                Read::Nothing => return Ok(None),
+                Read::Finished | Read::Gone => return Err(CloseReason::Vanished),
             }
         }
+    }
+
+    /// Ready once a frame that was begun is over its deadline.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.frames.poll_deadline(cx)
     }
 }
 
@@ -83,33 +85,41 @@ pub(super) fn split(
 }
 
 impl QuicReceiver {
-    fn poll_message(
-        &mut self,
-        cx: &mut Context<'_>,
-        state: &mut State,
-    ) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        if state.control_news || self.control.frames.has_begun() {
-            match self.control.poll_frame(FrameKind::Control, cx, state) {
-                Poll::Ready(message) => return Poll::Ready(message.map(|bytes| (Lane::Control, bytes))),
-                Poll::Pending => state.control_news = false,
+    fn next(&mut self, state: &mut State) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        if state.control_news {
+            if let Some(message) = self.control.next(FrameKind::Control, state)? {
+                return Ok(Some((Lane::Control, message)));
             }
+            state.control_news = false;
         }
-        let state_lane = self.state.poll_update(cx, state);
-        state_lane.map(|message| message.map(|bytes| (Lane::State, bytes)))
+        Ok(self.state.next(state)?.map(|message| (Lane::State, message)))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        match self.control.poll_deadline(cx) {
+            Poll::Pending => self.state.poll_deadline(cx),
+            over => over,
+        }
     }
 }
 
 impl RecvHalf for QuicReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         let shared = self.owner.shared().clone();
         let mut state = shared.lock();
-        if let Some(reason) = state.ended() {
-            return Poll::Ready(Err(reason));
+        if let Some(message) = self.next(&mut state)? {
+            return Poll::Ready(Ok(message));
         }
-        match self.poll_message(cx, &mut state) {
-            Poll::Ready(message) => Poll::Ready(message.map_err(|reason| state.end(reason))),
-            Poll::Pending => state.wait(cx).map(Err),
+        match self.poll_deadline(cx) {
+            Poll::Pending => state.wait().map(Err),
+            over => over.map(Err),
         }
+    }
+
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        let shared = self.owner.shared().clone();
+        let mut state = shared.lock();
+        self.next(&mut state)
     }
 
     fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -2,17 +2,19 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     task::{Context, Poll, ready},
 };
 
 use quinn_proto::Transmit;
 use quinn_udp::{RecvMeta, UdpSocketState};
 use tokio::io::Interest;
+#[cfg(not(unix))]
+use tokio::net::UdpSocket;
 #[cfg(unix)]
-use tokio::io::unix::AsyncFd;
+use {std::net::UdpSocket, tokio::io::unix::AsyncFd};
 
-use crate::connection::buffers;
+use crate::{Options, connection::buffers, datagram::bind_udp};
 
 /// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
 const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -24,13 +26,13 @@ pub(super) struct Socket {
     #[cfg(unix)]
     io: AsyncFd<UdpSocket>,
     #[cfg(not(unix))]
-    io: tokio::net::UdpSocket,
+    io: UdpSocket,
 }
 
 impl Socket {
     /// With what its buffers are.
-    pub(super) fn bind(addr: SocketAddr) -> io::Result<(Self, Vec<(String, String)>)> {
-        let socket = UdpSocket::bind(addr)?;
+    pub(super) fn bind(addr: SocketAddr, options: &Options) -> io::Result<(Self, Vec<(String, String)>)> {
+        let socket = bind_udp(addr, options)?;
         let buffers = buffers(&socket2::SockRef::from(&socket));
         let udp = UdpSocketState::new((&socket).into())?;
         // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's cannot.
@@ -38,7 +40,7 @@ impl Socket {
         #[allow(deprecated)]
         let io = AsyncFd::with_interest(socket, Interest::READABLE)?;
         #[cfg(not(unix))]
-        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let io = UdpSocket::from_std(socket)?;
         Ok((Self { udp, io }, buffers))
     }
 
@@ -48,7 +50,7 @@ impl Socket {
     }
 
     #[cfg(not(unix))]
-    fn get(&self) -> &tokio::net::UdpSocket {
+    fn get(&self) -> &UdpSocket {
         &self.io
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{Connection, Dir, SendDatagramError, Side, StreamId, VarInt};
+use quinn_proto::{Connection, Dir, Side, StreamId, VarInt};
 
 use super::{
     StateLane,
@@ -47,21 +47,47 @@ impl StateOut {
         }
     }
 
-    /// Makes `message` the newest update; returns how many unsent ones it replaced.
-    pub(super) fn replace(
-        &mut self,
-        proto: &mut Connection,
-        message: &[u8],
-    ) -> Result<usize, SendDatagramError> {
+    /// Makes `message` the newest update and the only one that waits; returns how many unsent ones it replaced.
+    pub(super) fn replace(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
+        if let Self::Stream { outbox, .. } = self {
+            outbox.replace_state(message);
+            return Ok(outbox.take_superseded());
+        }
+        self.queue(proto, message)
+    }
+
+    /// The same, but behind those of its batch where the lane takes several at once.
+    pub(super) fn queue(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
         match self {
-            Self::Stream { outbox, .. } => Ok(outbox.replace_state(message)),
+            Self::Stream { outbox, .. } => {
+                outbox.batch_state(message);
+                Ok(outbox.take_superseded())
+            }
             Self::Uni(uni) => Ok(usize::from(uni.next.replace(pooled(&mut uni.pool, message)).is_some())),
             Self::Datagram(pool) => {
                 // quinn-proto drops its oldest to make room. It does not say how many; at least one.
                 let mut datagrams = proto.datagrams();
                 let replaced = usize::from(datagrams.send_buffer_space() < message.len());
-                datagrams.send(pooled(pool, message), true).map(|()| replaced)
+                let sent = datagrams.send(pooled(pool, message), true);
+                sent.map(|()| replaced).map_err(|error| CloseReason::Transport(error.to_string()))
             }
+        }
+    }
+
+    /// Whether another update of `size` bytes can wait beside those that do.
+    pub(super) fn has_room(&self, proto: &mut Connection, size: usize) -> bool {
+        match self {
+            Self::Stream { outbox, .. } => !outbox.batch_is_full(),
+            Self::Uni(uni) => uni.next.is_none(),
+            Self::Datagram(_) => proto.datagrams().send_buffer_space() >= size,
+        }
+    }
+
+    /// How many updates were replaced before they were sent, of those not told yet.
+    pub(super) fn take_superseded(&mut self) -> usize {
+        match self {
+            Self::Stream { outbox, .. } => outbox.take_superseded(),
+            Self::Uni(_) | Self::Datagram(_) => 0,
         }
     }
 
@@ -147,50 +173,50 @@ impl StateIn {
         }
     }
 
-    pub(super) fn poll_update(
-        &mut self,
-        cx: &mut Context<'_>,
-        state: &mut State,
-    ) -> Poll<Result<Bytes, CloseReason>> {
+    /// The next update that has wholly arrived.
+    pub(super) fn next(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
         match self {
             Self::Stream { framed, opened } => {
                 *opened = *opened || state.proto.streams().accept(Dir::Uni).is_some();
-                if !*opened {
-                    return Poll::Pending;
-                }
-                framed.poll_frame(FrameKind::State, cx, state)
+                if *opened { framed.next(FrameKind::State, state) } else { Ok(None) }
             }
             Self::Datagram => match state.proto.datagrams().recv() {
-                None => Poll::Pending,
-                Some(bytes) if bytes.len() > MAX_STATE_BYTES => Poll::Ready(Err(too_long(bytes.len()))),
-                Some(bytes) => Poll::Ready(Ok(bytes)),
+                Some(bytes) if bytes.len() > MAX_STATE_BYTES => Err(too_long(bytes.len())),
+                datagram => Ok(datagram),
             },
             Self::Uni(streams) => {
                 while let Some(stream) = state.proto.streams().accept(Dir::Uni) {
                     streams.push(UniIn { stream, data: BytesMut::new() });
                 }
-                poll_newest(streams, state)
+                newest(streams, state)
             }
+        }
+    }
+
+    /// Ready once a frame that was begun is over its deadline.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        match self {
+            Self::Stream { framed, .. } => framed.poll_deadline(cx),
+            Self::Uni(_) | Self::Datagram => Poll::Pending,
         }
     }
 }
 
 /// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
-fn poll_newest(streams: &mut Vec<UniIn>, state: &mut State) -> Poll<Result<Bytes, CloseReason>> {
+fn newest(streams: &mut Vec<UniIn>, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
     for index in (0..streams.len()).rev() {
-        match streams[index].poll_update(state) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(Some(update))) => {
+        match streams[index].read(state)? {
+            Update::Unfinished => {}
+            Update::Whole(update) => {
                 for superseded in streams.drain(..=index) {
                     superseded.stop(state);
                 }
-                return Poll::Ready(Ok(update));
+                return Ok(Some(update));
             }
-            Poll::Ready(Ok(None)) => drop(streams.remove(index)),
-            Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+            Update::TakenBack => drop(streams.remove(index)),
         }
     }
-    Poll::Pending
+    Ok(None)
 }
 
 /// A stream that carries one update.
@@ -199,20 +225,25 @@ pub(super) struct UniIn {
     data: BytesMut,
 }
 
+enum Update {
+    Unfinished,
+    Whole(Bytes),
+    TakenBack,
+}
+
 impl UniIn {
-    /// The whole update; `None` if the sender took it back.
-    fn poll_update(&mut self, state: &mut State) -> Poll<Result<Option<Bytes>, CloseReason>> {
+    fn read(&mut self, state: &mut State) -> Result<Update, CloseReason> {
         loop {
             match state.read(self.stream, MAX_STATE_BYTES + 1) {
                 Read::Bytes(bytes) => {
                     self.data.extend_from_slice(&bytes);
                     if self.data.len() > MAX_STATE_BYTES {
-                        return Poll::Ready(Err(too_long(self.data.len())));
+                        return Err(too_long(self.data.len()));
                     }
                 }
-                Read::Finished => return Poll::Ready(Ok(Some(self.data.split().freeze()))),
-                Read::Nothing => return Poll::Pending,
-                Read::Gone => return Poll::Ready(Ok(None)),
+                Read::Finished => return Ok(Update::Whole(self.data.split().freeze())),
+                Read::Nothing => return Ok(Update::Unfinished),
+                Read::Gone => return Ok(Update::TakenBack),
             }
         }
     }
