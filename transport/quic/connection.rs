@@ -46,6 +46,7 @@ pub(super) fn control_stream() -> StreamId {
     StreamId::new(Side::Client, Dir::Bi, 0)
 }
 
+/// What both halves of a connection and its endpoint hold.
 pub(super) struct Shared {
     lifeline: Lifeline,
     state: Mutex<State>,
@@ -70,6 +71,8 @@ pub(super) struct State {
     news: bool,
     /// The same of the control stream.
     pub(super) control_news: bool,
+    /// Packets arrived since it was last settled.
+    touched: bool,
     /// Something happened since packets were last asked for.
     pub(super) unsettled: bool,
     /// The packet being sent; its memory is reused.
@@ -110,6 +113,7 @@ impl Shared {
             waiting: false,
             news: false,
             control_news: false,
+            touched: false,
             unsettled: false,
             packet: Vec::new(),
             unsent: None,
@@ -127,7 +131,7 @@ impl Shared {
     pub(super) fn on_packet(&self, event: ConnectionEvent) -> bool {
         let mut state = self.lock();
         state.proto.handle_event(event);
-        !mem::replace(&mut state.unsettled, true)
+        !mem::replace(&mut state.touched, true)
     }
 
     /// The time has come that was set.
@@ -146,6 +150,7 @@ impl Shared {
     /// Does all that follows from what happened, or leaves it to the receiver if that has something to read.
     pub(super) fn settle(&self, now: Instant) {
         let mut state = self.lock();
+        state.touched = false;
         state.collect_events();
         if let Err(reason) = state.flush() {
             state.lost.get_or_insert(reason);

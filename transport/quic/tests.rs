@@ -21,11 +21,12 @@ async fn a_frame_that_stays_unfinished_ends_the_connection() {
         let to = Target { kind, addr: listener.local_addr(), name: "localhost", trust: Some(&trust) };
         let (mut server, client) = tokio::join!(served, quic.open(&to, &patient));
         let (owner, _endpoint) = client.expect("connected");
-        let mut client = owner.shared().lock();
-        let written = write(&mut client.proto, control_stream(), &[0]).expect("room");
-        assert_eq!(written, 1);
-        client.transmit(Instant::now());
-        drop(client);
+        {
+            let mut client = owner.shared().lock();
+            let written = write(&mut client.proto, control_stream(), &[0]).expect("room");
+            assert_eq!(written, 1);
+            client.transmit(Instant::now());
+        }
         assert_eq!(server.receiver.recv().await, Err(CloseReason::ReadDeadline(deadline)), "{kind}");
     }
 }
