@@ -144,6 +144,7 @@ async fn accept_all(
     let mut failed = 0_u64;
     loop {
         let accepted = tokio::select! {
+            biased; // Nobody is let in any more once it was said.
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
