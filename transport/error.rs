@@ -108,6 +108,14 @@ pub enum FrameError {
     /// A frame that this transport carries by other means, or with a body that does not parse.
     #[error("a {0} frame where none may be")]
     Misplaced(&'static str),
+    /// Frames that say nothing, faster than anybody needs them.
+    #[error("more than {max} keep-alives within {period:?}")]
+    TooManyKeepAlives {
+        /// As many as may be.
+        max: u32,
+        /// Within this time.
+        period: Duration,
+    },
 }
 
 /// Why a message was not taken.

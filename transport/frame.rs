@@ -20,6 +20,11 @@ pub(crate) const HEADER_BYTES: usize = 3;
 /// idle connection holds one.
 pub(crate) const READ_CHUNK_BYTES: usize = 2048;
 
+/// Keep-alives that a peer may send within [`KEEP_ALIVES_PERIOD`]: a hundred times what the shortest interval in use sends.
+/// They are no messages, so nobody else would count them.
+const KEEP_ALIVES_MAX: u32 = 1_000;
+const KEEP_ALIVES_PERIOD: Duration = Duration::from_secs(1);
+
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
@@ -79,11 +84,21 @@ pub(crate) struct FrameReader {
     /// Armed only while a frame is incomplete; kept for the next time, so that it is allocated once.
     unfinished: Option<Pin<Box<Sleep>>>,
     armed: bool,
+    /// Keep-alives since then. The clock is looked at when there are too many.
+    keep_alives: u32,
+    keep_alives_since: Instant,
 }
 
 impl FrameReader {
     pub(crate) fn new(deadline: Duration) -> Self {
-        Self { buffer: BytesMut::new(), deadline, unfinished: None, armed: false }
+        Self {
+            buffer: BytesMut::new(),
+            deadline,
+            unfinished: None,
+            armed: false,
+            keep_alives: 0,
+            keep_alives_since: Instant::now(),
+        }
     }
 
     /// Where the next read goes, with room for at least [`READ_CHUNK_BYTES`].
@@ -106,8 +121,25 @@ impl FrameReader {
             return Ok(None);
         }
         self.armed = false;
+        if kind == FrameKind::KeepAlive {
+            self.count_keep_alive()?;
+        }
         self.buffer.advance(HEADER_BYTES);
         Ok(Some((kind, self.buffer.split_to(size).freeze())))
+    }
+
+    fn count_keep_alive(&mut self) -> Result<(), FrameError> {
+        self.keep_alives += 1;
+        if self.keep_alives > KEEP_ALIVES_MAX {
+            if self.keep_alives_since.elapsed() < KEEP_ALIVES_PERIOD {
+                return Err(FrameError::TooManyKeepAlives {
+                    max: KEEP_ALIVES_MAX,
+                    period: KEEP_ALIVES_PERIOD,
+                });
+            }
+            (self.keep_alives, self.keep_alives_since) = (1, Instant::now());
+        }
+        Ok(())
     }
 
     /// To be polled whenever [`Self::next`] had nothing: ready once a begun frame is over its deadline.

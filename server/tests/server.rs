@@ -4,12 +4,12 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use netduel_client::{Event, PlayError, Player, PlayerConfig, course::Course};
 use netduel_protocol::{
-    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, VERSION, clock, decode, encode,
+    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
+    ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
 use netduel_server::{Config, RelayPolicy, Snapshot, run};
-use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind, Trust};
+use netduel_transport::{CloseReason, Connection, Identity, Options, TransportKind, Trust};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -357,65 +357,6 @@ async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
     assert_eq!(counters.moves_illegal, TransportKind::ALL.len() as u64);
 }
 
-/// Each entry: what a bad client says after connecting, and how the server ends it.
-fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
-    let bytes =
-        |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
-    let hello = bytes(&ClientMessage::Hello { version: VERSION });
-    let join = bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some("alone".into()) });
-    let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()));
-    let too_much = MoveWithPayload { payload: &[7; PAYLOAD_MAX_BYTES + 1], ..MoveWithPayload::default() };
-    let too_long = bytes(&ClientMessage::Move(too_much));
-    vec![
-        ("garbage", vec![vec![0xff; 50]], Ending::Malformed),
-        ("trailing bytes", vec![[hello.clone(), vec![0]].concat()], Ending::Malformed),
-        (
-            "another version",
-            vec![bytes(&ClientMessage::Hello { version: VERSION + 1 })],
-            Ending::VersionMismatch,
-        ),
-        ("a join before the hello", vec![join.clone()], Ending::Unexpected),
-        ("a move before pairing", vec![hello.clone(), a_move(1)], Ending::Unexpected),
-        ("a second hello", vec![hello.clone(), join.clone(), hello.clone()], Ending::Unexpected),
-        ("a second join", vec![hello.clone(), join.clone(), join.clone()], Ending::Unexpected),
-        ("a payload that is too long", vec![hello.clone(), join.clone(), too_long], Ending::Malformed),
-        ("a move on the control lane", vec![hello, join, a_move(1)], Ending::Unexpected),
-    ]
-}
-
-#[tokio::test]
-async fn misdeeds_are_answered_with_a_typed_goodbye_and_harm_no_witness() {
-    let server = Server::start(Config::default());
-    for kind in TransportKind::ALL {
-        let [mut ada, mut grace] = server.matched([kind, kind], "witness").await;
-        let start_us = ada.current().expect("a match").started.started_us;
-        let mut at_us = start_us;
-        for (what, messages, ending) in misdeeds() {
-            let mut bad = server.raw(kind).await;
-            for message in messages {
-                // The server may have hung up in the middle of it.
-                let _ = bad.sender.send_control(&message);
-            }
-            let reason = loop {
-                match timeout(PATIENCE, bad.receiver.recv()).await.expect("an end in time") {
-                    Ok(_) => {}
-                    Err(reason) => break reason,
-                }
-            };
-            let CloseReason::Peer(Goodbye { code, reason }) = reason else {
-                panic!("{what} over {kind}: {reason}")
-            };
-            assert_eq!(Ending::from_code(code), Some(ending), "{what} over {kind}: {reason}");
-
-            at_us += PERIOD_US;
-            ada.steer(Heading { x: 1.0, y: 0.0 }, at_us).expect("open");
-            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }), "{what} over {kind}");
-        }
-        tokio::join!(ada.close(), grace.close());
-    }
-    server.stop().await;
-}
-
 #[tokio::test]
 async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
     let server = Server::start(Config { messages_per_s_max: 500, ..Config::default() });
@@ -463,40 +404,6 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
     };
     assert!(matches!(error, PlayError::Refused { ending: Ending::TooManyCorrections, .. }), "{error}");
     assert!(matches!(event(&mut victim).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_move_for_another_match_moves_nobody_else() {
-    let server = Server::start(Config::default());
-    let kind = TransportKind::ALL[0];
-    let [mut ada, mut grace] = server.matched([kind, kind], "first").await;
-    let [mallory, eve] = server.matched([kind, kind], "second").await;
-    let victim = ada.current().expect("a match").started.game;
-    drop((mallory, eve));
-
-    let mut bad = server.raw(kind).await;
-    let say =
-        |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
-    bad.sender.send_control(&say(&ClientMessage::Hello { version: VERSION })).expect("open");
-    bad.sender.send_control(&say(&ClientMessage::Join { name: "Mallory".into(), code: None })).expect("open");
-    let payload_max_bytes = PAYLOAD_MAX_BYTES as u16;
-    let welcome = ServerMessage::Welcome { version: VERSION, clock: clock::id(), payload_max_bytes };
-    for expected in [welcome, ServerMessage::Waiting] {
-        let (_, bytes) = bad.receiver.recv().await.expect("open");
-        assert_eq!(decode::<ServerMessage>(&bytes), Ok(expected));
-    }
-    let forged = ClientMessage::Move(Move { game: victim, seq: 1_000, ..Move::default() }.into());
-    bad.sender.send_state(&say(&forged)).expect("open");
-    let reason = bad.receiver.recv().await.expect_err("expelled");
-    assert!(
-        matches!(reason, CloseReason::Peer(Goodbye { code, .. }) if code == Ending::Unexpected.code()),
-        "{reason}"
-    );
-
-    ada.steer(Heading::default(), clock::now_us()).expect("open");
-    assert!(matches!(event(&mut grace).await, Event::PeerMoved { update, .. } if update.seq == 1));
-    tokio::join!(ada.close(), grace.close());
     server.stop().await;
 }
 

@@ -17,7 +17,7 @@ use netduel_transport::{
 use path::{Path, Weather};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -47,7 +47,6 @@ cases![
     nobody_there_is_a_typed_error,
     only_trusted_certificates_are_accepted,
     two_kinds_never_connect,
-    garbage_harms_nobody_else,
     half_closed_and_unfinished_input_ends_the_connection,
     forged_datagrams_change_nothing,
     a_rough_path_costs_no_control_message,
@@ -468,35 +467,6 @@ async fn two_kinds_never_connect(kind: TransportKind) {
             () = accepting => {}
         }
     }
-    let (mut client, mut accepted) = server.pair(&options).await;
-    echo_works(&mut client, &mut accepted).await;
-}
-
-async fn garbage_harms_nobody_else(kind: TransportKind) {
-    let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
-    let server = serve(kind, &options);
-    let (mut witness, mut accepted) = server.pair(&options).await;
-    let addr = server.listener.local_addr();
-    let garbage: Vec<u8> = (0..4000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    if kind != TransportKind::MEMORY {
-        if let Some(mut raw) = raw_tcp(addr).await {
-            raw.write_all(&garbage).await.expect("written");
-            match server.listener.accept().await.expect("accept").finish().await {
-                Err(ConnectError::Handshake { .. }) => assert!(kind.capabilities().encrypted),
-                Err(other) => panic!("{other}"),
-                Ok(mut connection) => {
-                    let reason = recv(&mut connection.receiver).await.expect_err("garbage is no frame");
-                    assert!(matches!(reason, CloseReason::BadFrame(_)), "{reason}");
-                }
-            }
-        } else {
-            let raw = UdpSocket::bind(localhost()).await.expect("bind");
-            for piece in garbage.chunks(1000) {
-                raw.send_to(piece, addr).await.expect("sent");
-            }
-        }
-    }
-    echo_works(&mut witness, &mut accepted).await;
     let (mut client, mut accepted) = server.pair(&options).await;
     echo_works(&mut client, &mut accepted).await;
 }

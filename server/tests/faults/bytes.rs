@@ -10,7 +10,7 @@ use tokio::{net::UdpSocket, time::timeout};
 use super::{
     raw::{CONTROL, KEEP_ALIVE, Raw, frame, udp_hello},
     streams,
-    world::{World, bytes, hello, join, localhost},
+    world::{PATIENCE, World, bytes, hello, join, localhost},
 };
 
 /// What a client may say, each once.
@@ -108,9 +108,8 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
 }
 
 pub(crate) async fn values_without_sense(world: &World) {
-    let a_join = |name: &str, code: &str| {
-        bytes(&ClientMessage::Join { name: name.into(), code: Some(code.into()) })
-    };
+    let a_join =
+        |name: &str, code: &str| bytes(&ClientMessage::Join { name: name.into(), code: Some(code.into()) });
     let a_move = |x, y| {
         bytes(&ClientMessage::Move(Move { seq: 1, position: Position { x, y }, ..Move::default() }.into()))
     };
@@ -149,11 +148,12 @@ pub(crate) async fn a_million_empty_frames(world: &World) {
     let flood = async {
         for _ in 0..FRAMES / BATCH {
             if raw.write(&batch).await.is_err() {
-                return;
+                break;
             }
         }
-        panic!("all of them were taken");
+        raw.goodbye().await
     };
-    timeout(super::PATIENCE, flood).await.expect("cut in time");
+    let goodbye = timeout(PATIENCE, flood).await.expect("cut in time");
+    assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
     world.counted("malformed", 2, |it| it.expelled_malformed).await;
 }

@@ -7,8 +7,9 @@ use netduel_protocol::{LeaveReason, clock, game::Heading};
 use netduel_transport::Options;
 
 use super::{
-    datagrams, quic,
+    datagrams,
     path::{Path, Weather},
+    quic,
     witness::Witness,
     world::{PATIENCE, World, event, hello, join},
 };

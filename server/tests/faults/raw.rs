@@ -29,8 +29,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> ReadWrite for T {}
 /// See the module.
 pub(crate) enum Raw {
     Stream(Box<dyn ReadWrite>),
-    Quic { endpoint: quinn::Endpoint, connection: quinn::Connection, control: quinn::SendStream },
+    Quic(Quic),
     Udp(Udp),
+}
+
+/// The control stream is open both ways for as long as this lives.
+pub(crate) struct Quic {
+    _endpoint: quinn::Endpoint,
+    pub(crate) connection: quinn::Connection,
+    pub(crate) control: quinn::SendStream,
+    _answers: quinn::RecvStream,
 }
 
 impl Raw {
@@ -45,20 +53,8 @@ impl Raw {
                 Self::Stream(Box::new(tls.expect("a handshake")))
             }
             "udp" => Self::Udp(Udp::open(world.addr).await),
-            _ => Self::quic(world, world.addr).await,
+            _ => Self::Quic(Quic::open(world, world.addr).await),
         }
-    }
-
-    pub(crate) async fn quic(world: &World, addr: SocketAddr) -> Self {
-        let alpn = format!("netduel-{}/1", world.kind);
-        let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
-        let config = QuicClientConfig::try_from(config).expect("TLS 1.3");
-        let endpoint = quinn::Endpoint::client(localhost()).expect("bound");
-        let config = quinn::ClientConfig::new(Arc::new(config));
-        let connecting = endpoint.connect_with(config, addr, "localhost").expect("connecting");
-        let connection = timeout(PATIENCE, connecting).await.expect("in time").expect("a handshake");
-        let (control, _) = connection.open_bi().await.expect("a stream");
-        Self::Quic { endpoint, connection, control }
     }
 
     /// Writes; an error once the other side has closed.
@@ -68,7 +64,7 @@ impl Raw {
                 stream.write_all(bytes).await?;
                 stream.flush().await
             }
-            Self::Quic { control, .. } => Ok(control.write_all(bytes).await?),
+            Self::Quic(quic) => Ok(quic.control.write_all(bytes).await?),
             Self::Udp(udp) => udp.write(bytes).await,
         }
     }
@@ -83,9 +79,8 @@ impl Raw {
                     let _ = stream.read_to_end(&mut said).await;
                     last_words(&said)
                 }
-                Self::Quic { endpoint, connection, .. } => match connection.closed().await {
+                Self::Quic(quic) => match quic.connection.closed().await {
                     quinn::ConnectionError::ApplicationClosed(close) => {
-                        drop(endpoint);
                         let code = u32::try_from(close.error_code.into_inner()).expect("a code of ours");
                         Goodbye::new(code, String::from_utf8_lossy(&close.reason))
                     }
@@ -100,6 +95,20 @@ impl Raw {
             }
         };
         timeout(PATIENCE, closed).await.expect("a goodbye in time")
+    }
+}
+
+impl Quic {
+    pub(crate) async fn open(world: &World, addr: SocketAddr) -> Self {
+        let alpn = format!("netduel-{}/1", world.kind);
+        let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
+        let config = QuicClientConfig::try_from(config).expect("TLS 1.3");
+        let endpoint = quinn::Endpoint::client(localhost()).expect("bound");
+        let config = quinn::ClientConfig::new(Arc::new(config));
+        let connecting = endpoint.connect_with(config, addr, "localhost").expect("connecting");
+        let connection = timeout(PATIENCE, connecting).await.expect("in time").expect("a handshake");
+        let (control, answers) = connection.open_bi().await.expect("a stream");
+        Self { _endpoint: endpoint, connection, control, _answers: answers }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use netduel_protocol::Ending;
 use netduel_transport::{ConnectError, Goodbye, Identity, Options, TransportKind, Trust};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -99,28 +100,26 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
 /// What `transport/quic.rs` lets be under way on a socket before it asks for an address to be proved.
 const UNASKED: usize = 32;
 
-/// Passes on what clients send and nothing that the server answers: to the server they are forgers. Tells what passed.
-async fn one_way(server: SocketAddr) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+/// Passes on what clients send and nothing that the server answers: to the server they are forgers.
+async fn one_way(server: SocketAddr) -> SocketAddr {
     let inside = UdpSocket::bind(localhost()).await.expect("bound");
     let outside = UdpSocket::bind(localhost()).await.expect("bound");
     let addr = inside.local_addr().expect("bound");
-    let (tell, passed) = mpsc::channel(1_024);
     tokio::spawn(async move {
         let mut datagram = [0; 2048];
         while let Ok(size) = inside.recv(&mut datagram).await {
             // A full send buffer is loss, as on any path.
             let _ = outside.send_to(&datagram[..size], server).await;
-            let _ = tell.try_send(datagram[..size].to_vec());
         }
     });
-    (addr, passed)
+    addr
 }
 
 /// So many that the server asks newcomers for proof.
 async fn forgers(world: &World) -> JoinSet<()> {
-    let (nowhere, _) = one_way(world.addr).await;
     let (kind, mut forgers) = (world.kind, JoinSet::new());
     for _ in 0..2 * UNASKED {
+        let nowhere = one_way(world.addr).await;
         let (trust, options) = (world.identity.trust(), world.client_options());
         forgers.spawn(async move {
             let _ = kind.connect(nowhere, "localhost", Some(&trust), &options).await;
@@ -167,24 +166,34 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
     let proven = world.connect_at(path.addr).await;
     forgers.shutdown().await;
     world.until("the forgers are gone", |it| it.observer.census().handshakes == 0).await;
+    let recorded: Vec<_> = path.recorded().into_iter().filter(|it| has_token(it)).collect();
+    assert!(!recorded.is_empty(), "the server asked for no proof");
     let accepted = world.observer.snapshot().accepted;
-    // Long headers of type Initial (RFC 9000, 17.2.2) with a token: its length stands behind the connection ids.
-    let mut replayed = 0;
     let thief = UdpSocket::bind(localhost()).await.expect("bound");
-    for datagram in path.recorded().await.into_iter().filter(|it| has_token(it)) {
-        for _ in 0..20 {
-            thief.send_to(&datagram, world.addr).await.expect("sent");
-            replayed += 1;
+    let replay = async |times: usize| {
+        for datagram in recorded.iter().cycle().take(times * recorded.len()) {
+            thief.send_to(datagram, world.addr).await.expect("sent");
         }
-    }
-    assert!(replayed > 0, "the server asked for no proof");
+    };
+    // While the connection that it was given for lives, and after.
+    replay(20).await;
+    proven.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
+    world.only_witnesses().await;
     let mut answer = [0; 2048];
-    let size = timeout(PATIENCE, thief.recv(&mut answer)).await.expect("refused in time").expect("received");
+    let refused = async {
+        loop {
+            replay(1).await;
+            if let Ok(size) = timeout(Duration::from_millis(50), thief.recv(&mut answer)).await {
+                break size.expect("received");
+            }
+        }
+    };
+    let size = timeout(PATIENCE, refused).await.expect("refused in time");
     assert!(size < 200, "{size} bytes for somebody who has proved nothing");
     assert_eq!(world.observer.snapshot().accepted, accepted, "a stolen proof began a handshake");
-    drop(proven);
 }
 
+/// Whether it is an Initial packet with a token (RFC 9000, 17.2.2): the token's length stands behind the connection ids.
 fn has_token(datagram: &[u8]) -> bool {
     let (Some(0xc0..=0xcf), Some(&ids)) = (datagram.first(), datagram.get(5)) else { return false };
     let source = 6 + usize::from(ids);
@@ -226,7 +235,7 @@ impl Recorder {
     }
 
     /// What was sent so far.
-    async fn recorded(mut self) -> Vec<Vec<u8>> {
+    fn recorded(mut self) -> Vec<Vec<u8>> {
         let mut recorded = Vec::new();
         while let Ok(datagram) = self.sent.try_recv() {
             recorded.push(datagram);
