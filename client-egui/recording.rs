@@ -1,7 +1,6 @@
 //! A match as figures over time, saved for others to look at: as JSON, which `netduel-report recording` reads, and as CSV.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -9,6 +8,7 @@ use std::{
 use netduel_client::{
     recording::{FORMAT, Recording, SCHEMA},
     stats::live::Figures,
+    write_whole,
 };
 use netduel_protocol::Started;
 
@@ -66,7 +66,6 @@ impl Recorder {
         rate_hz: u32,
     ) -> std::io::Result<PathBuf> {
         let saved_unix_s = unix_s();
-        fs::create_dir_all(folder)?;
         let path = folder.join(format!("play-{saved_unix_s}"));
         let recording = &mut self.recording;
         recording.format = FORMAT.into();
@@ -80,7 +79,7 @@ impl Recorder {
         recording.peer.name.clone_from(&started.peer_name);
         recording.peer.transport.clone_from(&started.peer_transport);
         recording.save(&path.with_extension("json"))?;
-        fs::write(path.with_extension("csv"), csv(recording))?;
+        write_whole(&path.with_extension("csv"), csv(recording).as_bytes())?;
         Ok(path)
     }
 }
@@ -196,7 +195,7 @@ mod tests {
             peer_transport: "y".into(),
         };
         let path = recorder.save(folder.path(), &started, 60).expect("saved");
-        let csv = fs::read_to_string(path.with_extension("csv")).expect("written");
+        let csv = std::fs::read_to_string(path.with_extension("csv")).expect("written");
         assert_eq!(csv.lines().count(), 1 + 3 + 2);
         assert!(csv.lines().all(|line| line.split(',').count() == HEADER.len()), "{csv}");
         let read = Recording::load(&path.with_extension("json")).expect("readable");

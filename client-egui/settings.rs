@@ -7,7 +7,7 @@ use std::{
 
 use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
-use netduel_client::args::ConnectArgs;
+use netduel_client::{args::ConnectArgs, write_whole};
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
 
@@ -145,12 +145,7 @@ impl Settings {
     /// # Errors
     /// The system's.
     pub fn save(&self, file: &Path) -> std::io::Result<()> {
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let beside = file.with_extension("new");
-        fs::write(&beside, serde_json::to_string_pretty(self)?)?;
-        fs::rename(beside, file)
+        write_whole(file, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
     /// The transport; the first there is if the name is none's.

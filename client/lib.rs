@@ -10,6 +10,7 @@ pub mod course;
 pub mod pace;
 pub mod recording;
 pub mod stats;
+mod whole;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,6 +25,8 @@ use netduel_transport::{
 };
 
 use stats::{ClockSync, Freshness, MoveStats};
+
+pub use whole::write_whole;
 
 /// Where and how to connect, and as whom.
 #[derive(Clone, Debug)]

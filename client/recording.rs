@@ -6,7 +6,10 @@ use std::{collections::VecDeque, fs, path::Path};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::stats::{MoveStats, live::Figures};
+use crate::{
+    stats::{MoveStats, live::Figures},
+    write_whole,
+};
 
 /// What a file of ours says it is.
 pub const FORMAT: &str = "netduel recording";
@@ -156,12 +159,12 @@ impl Recording {
         if recording.me.figures.is_empty() { Err(ReadError::Empty { file }) } else { Ok(recording) }
     }
 
-    /// Writes the file.
+    /// Writes the file whole or not at all.
     ///
     /// # Errors
     /// The system's.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        fs::write(path, serde_json::to_string(self)?)
+        write_whole(path, serde_json::to_string(self)?.as_bytes())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::results::{Entry, Provenance, Results, SCHEMA, unix_s};
+use crate::results::{Entry, Provenance, Results, SCHEMA, unix_s, write_whole};
 
 /// Its name in the folder of a comparison.
 const FILE: &str = "unfinished.jsonl";
@@ -38,12 +38,11 @@ impl Journal {
             folder.display(),
             folder.display()
         );
-        let failed = || format!("cannot write {}", path.display());
-        std::fs::create_dir_all(folder).with_context(failed)?;
-        let file = File::options().create_new(true).append(true).open(&path).with_context(failed)?;
-        let mut journal = Self { file, path };
-        journal.write(&serde_json::to_string(results)?)?;
-        Ok(journal)
+        // A journal without its whole first line could neither be resumed nor begun again.
+        write_whole(&path, &format!("{}\n", serde_json::to_string(results)?))?;
+        let file = File::options().append(true).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, path })
     }
 
     /// Takes one up again, with all that had ended.

@@ -2,7 +2,6 @@
 //! Rendering reads only this.
 
 use std::{
-    io::Write,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -252,22 +251,8 @@ impl Results {
     }
 }
 
-/// Writes to a temporary file beside `path` and renames it, so that no reader ever sees half of it.
+/// Writes the file whole or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = || format!("cannot write {}", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(failed)?;
-    let mut file = new_file(folder).with_context(failed)?;
-    file.write_all(text.as_bytes()).with_context(failed)?;
-    file.as_file().sync_all().with_context(failed)?;
-    file.persist(path).with_context(failed)?;
-    Ok(())
-}
-
-/// As readable as any file that a program makes; a temporary file would be its owner's alone.
-fn new_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    netduel_client::write_whole(path, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }

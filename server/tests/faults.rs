@@ -35,6 +35,9 @@ use netduel_transport::{Options, TransportKind};
 use witness::Witness;
 pub(crate) use world::{PATIENCE, World, localhost};
 
+/// Each has its own server, and most of them wait for deadlines most of the time.
+const TRIALS_AT_ONCE: usize = 8;
+
 /// One row of the table.
 struct Fault {
     /// Its number in `docs/faults.md`.
@@ -127,7 +130,8 @@ fn any_rate(config: &mut Config, _: &mut Options) {
 }
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TRIALS_AT_ONCE);
     let trials = FAULTS.iter().flat_map(|fault| {
         let kinds = TransportKind::ALL.into_iter().filter(|kind| (fault.applies)(*kind));
         kinds.map(move |kind| trial(fault, kind))
