@@ -42,6 +42,7 @@ pub mod simulation;
 mod tcp;
 mod tcp_info;
 mod udp;
+mod udp_socket;
 
 use std::{
     fmt,

@@ -28,13 +28,13 @@ use crate::{
     BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
     Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
-    datagram::share_port,
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
     heartbeat::Heartbeat,
     identity::SUITE_NAME,
     lifeline::Lifeline,
     outbox::{Flushed, Outbox},
     tcp_info,
+    udp_socket::share_port,
 };
 
 /// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
