@@ -70,7 +70,7 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
         assert_eq!(load.lateness.count(), load.sent);
         assert_eq!(run.counters.matches_started, 4);
         assert_eq!(run.counters.matches_ended, 4);
-        assert_eq!(load.path.tls.is_some(), run.key.contender.transport.capabilities().encrypted);
+        assert_eq!(load.path.tls.is_some(), run.key.contender.transport.encrypted());
         if cfg!(target_os = "linux") {
             assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0));
             assert!(load.sent_bytes.is_some_and(|bytes| bytes > load.sent * 40), "headers alone are more");
