@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use netduel_transport::{Identity, Trust};
+use netduel_transport::{Identity, PathStats, Trust, tcp_path_stats};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -93,9 +93,17 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
     }
 }
 
-/// A player over a stream of bytes: moves follow each other without a frame, since all are of one size.
+/// What stands around each move. Without it moves follow each other, since all are of one size.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Frame {
+    pub(crate) before: &'static [u8],
+    pub(crate) after: &'static [u8],
+}
+
+/// A player over a stream of bytes.
 pub(crate) struct Player<S> {
     stream: S,
+    frame: Frame,
     buffer: Vec<u8>,
     /// What of the buffer was read and not yet taken.
     unread: std::ops::Range<usize>,
@@ -105,7 +113,11 @@ impl Player<TcpStream> {
     pub(crate) async fn tcp(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        Ok(Self::new(stream))
+        Ok(Self::new(stream, Frame::default()))
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        tcp_path_stats(&self.stream)
     }
 }
 
@@ -115,25 +127,39 @@ impl Player<ClientTls> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(SERVER_NAME)?;
-        Ok(Self::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        Ok(Self::new(stream, Frame::default()))
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        tcp_path_stats(self.stream.get_ref().0)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Player<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, buffer: vec![0; READ_BYTES], unread: 0..0 }
+    pub(crate) fn new(stream: S, frame: Frame) -> Self {
+        Self { stream, frame, buffer: vec![0; READ_BYTES], unread: 0..0 }
     }
 
     pub(crate) async fn send(&mut self, update: &Update) -> io::Result<()> {
-        self.stream.write_all(update).await?;
+        let Frame { before, after } = self.frame;
+        if before.is_empty() && after.is_empty() {
+            self.stream.write_all(update).await?;
+        } else {
+            self.stream.write_all(&[before, update, after].concat()).await?;
+        }
         self.stream.flush().await
     }
 
     pub(crate) async fn next(&mut self) -> io::Result<Update> {
+        let Frame { before, after } = self.frame;
+        let framed_bytes = before.len() + MOVE_BYTES + after.len();
         loop {
-            if let Some((update, _)) = self.buffer[self.unread.clone()].split_first_chunk::<MOVE_BYTES>() {
-                self.unread.start += MOVE_BYTES;
-                return Ok(*update);
+            if let Some(framed) = self.buffer[self.unread.clone()].get(..framed_bytes) {
+                let update = framed.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                let update = update.ok_or(io::ErrorKind::InvalidData)?;
+                self.unread.start += framed_bytes;
+                return update.try_into().map_err(|_| io::ErrorKind::InvalidData.into());
             }
             // A part of a move at most.
             self.buffer.copy_within(self.unread.clone(), 0);

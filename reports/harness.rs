@@ -133,7 +133,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         (_, Carrier::Peer(peer)) => Some(Server::start_peer(&place, peer, cpu)?),
     };
     let (addresses, trusted) = match (&server, &place) {
-        (Some(server), _) => (server.addresses.clone(), Trusted::Pin(server.pin.clone())),
+        (Some(server), _) => (server.addresses.clone(), server.trusted()),
         (None, Place::Elsewhere(remote)) => {
             let carrier = contender.transport;
             let kind = carrier.kind().with_context(|| format!("there is no {carrier} elsewhere"))?;
@@ -271,6 +271,11 @@ impl Server {
     /// Where it listens.
     pub(crate) fn addresses(&self) -> &HashMap<Carrier, SocketAddr> {
         &self.addresses
+    }
+
+    /// By its certificate, if it has one.
+    fn trusted(&self) -> Trusted {
+        if self.pin.is_empty() { Trusted::Nobody } else { Trusted::Pin(self.pin.clone()) }
     }
 
     /// Fingerprint of its certificate.
