@@ -36,31 +36,30 @@ pub(crate) fn ready(peers: &mut Vec<Peer>) -> anyhow::Result<Vec<LeftOut>> {
     leave_out(peers)
 }
 
-/// Makes sure that the peers' program is there. Where this one was built from the checkout that it stands in, cargo sees to
-/// it, so that the two are of one source.
+/// Makes sure that the peers' program is there: cargo builds it where this one was built.
 ///
 /// # Errors
 /// It is not there and cannot be built, and what to do about it.
 fn prepare() -> anyhow::Result<()> {
     let path = path()?;
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package has a folder")?;
-    let to_run = "build it with `cargo build --release -p netduel-peers`, beside netduel-report";
-    // Cargo's folders: the target's, and in it the profile's.
-    let target = path.parent().and_then(Path::parent).unwrap_or(&path);
-    if !target.join("CACHEDIR.TAG").exists() || !checkout.join("peers/Cargo.toml").exists() {
-        ensure!(path.exists(), "{} is not there: {to_run}", path.display());
+    if path.exists() {
         return Ok(());
     }
-    if !path.exists() {
-        eprintln!("building {PROGRAM}, the relays to measure against");
-    }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    const TO_DO: &str =
+        "build it with `cargo build --release -p netduel-peers`, and put it beside netduel-report";
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package has a folder")?;
+    // Cargo's folders: the target's, and in it the profile's.
+    let target = path.parent().and_then(Path::parent).filter(|target| target.join("CACHEDIR.TAG").exists());
+    let target = target.filter(|_| checkout.join("peers/Cargo.toml").exists());
+    let target = target.with_context(|| format!("{} is not there: {TO_DO}", path.display()))?;
+    eprintln!("building {PROGRAM}, the relays to measure against");
+    let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "-p", PROGRAM, "--target-dir"]).arg(target).current_dir(checkout);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    let status = cargo.status().with_context(|| format!("cannot run cargo: {to_run}"))?;
-    ensure!(status.success() && path.exists(), "{PROGRAM} cannot be built: {to_run}");
+    let status = cargo.status().with_context(|| format!("cannot run cargo: {TO_DO}"))?;
+    ensure!(status.success() && path.exists(), "{PROGRAM} cannot be built: {TO_DO}");
     Ok(())
 }
 
