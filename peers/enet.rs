@@ -106,7 +106,7 @@ pub(crate) struct Player {
 
 impl Player {
     pub(crate) async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let mut host = host(udp::Socket::for_player(addr)?, 1)?;
+        let mut host = host(udp::Socket::for_player(addr).await?, 1)?;
         let relay = host.connect(addr, 1, 0).map_err(|error| io::Error::other(error.to_string()))?.id();
         let mut player = Self { host, relay };
         match tokio::time::timeout(CONNECT_TIMEOUT, player.connected()).await {

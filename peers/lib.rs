@@ -62,7 +62,7 @@ pub struct Relay(Serving);
 
 enum Serving {
     Tcp(stream::Listener),
-    Udp(udp::Relay),
+    Udp(Box<udp::Relay>),
     Enet(Box<enet::Relay>),
     Renet(Box<renet::Relay>),
     Quic(quic::Relay),
@@ -77,7 +77,7 @@ impl Relay {
         Ok(Self(match peer {
             Peer::BareTcp => Serving::Tcp(stream::Listener::tcp(addr)?),
             Peer::BareTls => Serving::Tcp(stream::Listener::tls(addr, identity)?),
-            Peer::BareUdp => Serving::Udp(udp::Relay::bind(addr)?),
+            Peer::BareUdp => Serving::Udp(Box::new(udp::Relay::bind(addr)?)),
             Peer::BareEnet => Serving::Enet(Box::new(enet::Relay::bind(addr)?)),
             Peer::Renet => Serving::Renet(Box::new(renet::Relay::bind(addr)?)),
             Peer::PodSixNet => return Err(io::ErrorKind::Unsupported.into()),
@@ -121,7 +121,7 @@ pub struct Player(Playing);
 enum Playing {
     Tcp(stream::Player<tokio::net::TcpStream>),
     Tls(Box<stream::Player<stream::ClientTls>>),
-    Udp(udp::Player),
+    Udp(Box<udp::Player>),
     Enet(Box<enet::Player>),
     Renet(Box<renet::Player>),
     Quic(quic::Player),
@@ -137,7 +137,7 @@ impl Player {
             Peer::BareTcp => Playing::Tcp(stream::Player::tcp(addr).await?),
             Peer::BareTls => Playing::Tls(Box::new(stream::Player::tls(addr, trust).await?)),
             Peer::PodSixNet => Playing::Tcp(podsixnet::connect(addr).await?),
-            Peer::BareUdp => Playing::Udp(udp::Player::connect(addr).await?),
+            Peer::BareUdp => Playing::Udp(Box::new(udp::Player::connect(addr).await?)),
             Peer::BareEnet => Playing::Enet(Box::new(enet::Player::connect(addr).await?)),
             Peer::Renet => Playing::Renet(Box::new(renet::Player::connect(addr).await?)),
             Peer::QuinnDatagram => {

@@ -6,11 +6,14 @@ use std::{io::Write, net::SocketAddr, str};
 use anyhow::{Context, bail};
 use netduel_client::stats::MoveStats;
 use netduel_protocol::{Move, clock, game::Heading};
-use netduel_reports::{Count, Happening, LoadPlan, LoadPlayer, run_players_with};
+use netduel_reports::{Carrier, Count, Happening, LoadPlan, LoadPlayer, run_players_with};
 use netduel_transport::{PathStats, Trust};
+use tokio::task::JoinSet;
 
 use crate::{Peer, Player, Update};
 
+/// Players that connect at once: fewer than PodSixNet's backlog of five, of which it takes one each pump.
+const CONNECTING_MAX: usize = 4;
 /// Digits of the number of a move; the others are its time.
 const SEQ_DIGITS: usize = 8;
 
@@ -22,14 +25,24 @@ pub fn play() -> anyhow::Result<()> {
     run_players_with(connect_all)
 }
 
-/// One after the other, so that those of a match come one after the other, too.
+/// A few at once, or the ticks and pumps of some peers would take longer than they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
-    let trust = plan.trusted.trust()?;
+    let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
+    let carriers: Vec<Carrier> = plan.pairs.iter().flatten().copied().collect();
     let mut players = Vec::new();
-    for carrier in plan.pairs.iter().flatten() {
-        let peer = carrier.peer().with_context(|| format!("{carrier} is no peer"))?;
-        let connecting = LoadedPlayer::connect(peer, plan.address(*carrier)?, trust.as_ref(), plan.rate_hz);
-        players.push(connecting.await.with_context(|| format!("cannot connect to {peer}"))?);
+    for few in carriers.chunks(CONNECTING_MAX) {
+        let mut connecting = JoinSet::new();
+        for carrier in few {
+            let peer = carrier.peer().with_context(|| format!("{carrier} is no peer"))?;
+            let (addr, trust) = (plan.address(*carrier)?, trust.clone());
+            connecting.spawn(async move {
+                let connected = LoadedPlayer::connect(peer, addr, trust.as_ref(), rate_hz).await;
+                connected.with_context(|| format!("cannot connect to {peer}"))
+            });
+        }
+        while let Some(connected) = connecting.join_next().await {
+            players.push(connected??);
+        }
     }
     Ok(players)
 }

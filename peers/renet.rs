@@ -120,7 +120,7 @@ impl Player {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut player = Self {
-            socket: udp::Socket::for_player(server_addr)?,
+            socket: udp::Socket::for_player(server_addr).await?,
             client: RenetClient::new(ConnectionConfig::default()),
             netcode: NetcodeClient::new(now(), authentication)?,
             updated: Instant::now(),

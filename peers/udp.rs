@@ -37,8 +37,11 @@ impl Socket {
     }
 
     /// Of a player whose relay is at `relay`.
-    pub(crate) fn for_player(relay: SocketAddr) -> io::Result<Self> {
-        Self::bind(crate::any_address_for(relay))
+    pub(crate) async fn for_player(relay: SocketAddr) -> io::Result<Self> {
+        let socket = Self::bind(crate::any_address_for(relay))?;
+        // tokio has not heard yet that it is, and would refuse to try.
+        socket.socket.writable().await?;
+        Ok(socket)
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -143,7 +146,7 @@ pub(crate) struct Player {
 
 impl Player {
     pub(crate) async fn connect(relay: SocketAddr) -> io::Result<Self> {
-        let mut player = Self { socket: Socket::for_player(relay)?, relay };
+        let mut player = Self { socket: Socket::for_player(relay).await?, relay };
         let mut buffer = [0; HELLO.len()];
         for _ in 0..HELLOS_MAX {
             player.socket.send_to(HELLO, relay)?;
