@@ -3,7 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use netduel_transport::{Identity, PathStats, Trust, tcp_path_stats};
+use netduel_transport::{Identity, Options, PathStats, Trust, tcp_path_stats};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,6 +19,15 @@ const READ_BYTES: usize = 16 * 1024;
 /// Connections that wait to be accepted: more than players that connect at once.
 const BACKLOG: u32 = 1024;
 
+/// That of our transports' defaults, or the system's choice would be compared: BBR paces what it sends. Best effort, as the
+/// system may not have it; accepted connections have their listener's.
+fn same_congestion_control(socket: &SockRef<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_congestion(Options::default().congestion.name().as_bytes());
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 /// Under TLS, as the player sees it.
 pub(crate) type ClientTls = client::TlsStream<TcpStream>;
 
@@ -29,6 +39,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn tcp(addr: SocketAddr) -> io::Result<Self> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        same_congestion_control(&SockRef::from(&socket));
         socket.bind(addr)?;
         Ok(Self { listener: socket.listen(BACKLOG)?, tls: None })
     }
@@ -113,6 +124,7 @@ impl Player<TcpStream> {
     pub(crate) async fn tcp(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
+        same_congestion_control(&SockRef::from(&stream));
         Ok(Self::new(stream, Frame::default()))
     }
 
@@ -126,6 +138,7 @@ impl Player<ClientTls> {
         let config = trust.context("TLS needs a certificate to trust")?.client_config_for(ALPN)?;
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
+        same_congestion_control(&SockRef::from(&stream));
         let name = ServerName::try_from(SERVER_NAME)?;
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
         Ok(Self::new(stream, Frame::default()))

@@ -444,7 +444,9 @@ impl Summary {
             });
         }
         let asked = row.key.contender.congestion.name();
-        if let Some(got) = row.congestion.as_ref().filter(|got| *got != asked) {
+        // A peer is not asked.
+        let told = row.congestion.as_ref().filter(|_| row.key.contender.transport.kind().is_some());
+        if let Some(got) = told.filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());
             self.warnings.push(Warning::OtherCongestion { transport: transport.clone(), asked, got });
         }
