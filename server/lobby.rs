@@ -4,7 +4,7 @@
 //! session needs to be woken, and all messages about one match leave in one order, under one lock.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -53,13 +53,18 @@ impl Player {
         }
     }
 
-    /// The hot path: this player moved.
-    pub(crate) fn on_move(&self, told: &MoveWithPayload<'_>, counters: &Counters) -> Result<(), Goodbye> {
+    /// The hot path: this player moved. One of a batch may wait for [`Self::flush_moves`].
+    pub(crate) fn on_move(
+        &self,
+        told: &MoveWithPayload<'_>,
+        batched: bool,
+        counters: &Counters,
+    ) -> Result<(), Goodbye> {
         counters.moves_received.increment();
         let game = told.update.game;
         match &*lock(&self.playing) {
             Some(playing) if playing.game.game == game => {
-                playing.game.on_move(playing.number, told, counters)
+                playing.game.on_move(playing.number, told, batched, counters)
             }
             _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
                 counters.moves_stale.increment(); // It was under way when the match ended.
@@ -71,6 +76,13 @@ impl Player {
             )),
         }
     }
+
+    /// The batch is over.
+    pub(crate) fn flush_moves(&self, counters: &Counters) {
+        if let Some(playing) = &*lock(&self.playing) {
+            playing.game.flush(counters);
+        }
+    }
 }
 
 /// How many there are of everything at one moment.
@@ -78,6 +90,8 @@ impl Player {
 pub struct Census {
     /// Handshakes under way.
     pub handshakes: usize,
+    /// Addresses that somebody is connected from, or knocks from.
+    pub addresses: usize,
     /// Connected players, by transport; a transport without any is left out.
     pub connections: Vec<(TransportKind, usize)>,
     /// Players that wait for an opponent.
@@ -103,7 +117,8 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct State {
     pairing: Pairing,
-    players: HashMap<PlayerId, Arc<Player>>,
+    /// In the order in which they came: everybody is told in that order, too.
+    players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
     matches: usize,
@@ -248,6 +263,7 @@ impl Lobby {
         }
         Census {
             handshakes: self.guards.handshakes(),
+            addresses: self.guards.addresses(),
             connections,
             waiting: state.pairing.waiting(),
             matches: state.matches,

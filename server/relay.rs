@@ -121,11 +121,12 @@ impl Match {
         [0, 1].map(|number| self.mover(number).last.position)
     }
 
-    /// Player `number` says where it is.
+    /// Player `number` says where it is. Where that is one of a batch, [`Self::flush`] ends it.
     pub(crate) fn on_move(
         &self,
         number: usize,
         told: &MoveWithPayload<'_>,
+        batched: bool,
         counters: &Counters,
     ) -> Result<(), Goodbye> {
         let MoveWithPayload { update, payload } = *told;
@@ -152,15 +153,15 @@ impl Match {
             RelayPolicy::Other => {
                 drop(mover);
                 let bytes = netduel_protocol::encode(&ServerMessage::Moved(*told), &mut buffer);
-                self.tell(1 - number, bytes, counters);
+                self.tell(1 - number, bytes, batched, counters);
             }
             RelayPolicy::Both => {
                 mover.payload.clear();
                 mover.payload.extend_from_slice(payload);
                 drop(mover);
                 let bytes = self.encode_both(&mut buffer);
-                self.tell(number, bytes.clone(), counters);
-                self.tell(1 - number, bytes, counters);
+                self.tell(number, bytes.clone(), batched, counters);
+                self.tell(1 - number, bytes, batched, counters);
             }
         }
         Ok(())
@@ -172,14 +173,24 @@ impl Match {
         netduel_protocol::encode(&ServerMessage::MovedBoth([first.told(), second.told()]), buffer)
     }
 
-    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, counters: &Counters) {
-        match bytes.ok().and_then(|bytes| self.players[number].sender.send_state(bytes).ok()) {
+    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
+        let sender = &self.players[number].sender;
+        let send = |bytes| if batched { sender.queue_state(bytes) } else { sender.send_state(bytes) };
+        match bytes.ok().and_then(|bytes| send(bytes).ok()) {
             Some(superseded) => {
                 counters.updates_relayed.increment();
                 counters.updates_superseded.add(superseded as u64);
             }
             // Its own task finds out, and ends the match.
             None => counters.updates_undeliverable.increment(),
+        }
+    }
+
+    /// Sends what a batch of moves has left to be sent.
+    pub(crate) fn flush(&self, counters: &Counters) {
+        for player in &self.players {
+            let superseded = player.sender.flush().unwrap_or(0);
+            counters.updates_superseded.add(superseded as u64);
         }
     }
 

@@ -32,10 +32,13 @@ pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod identity;
+mod lifeline;
 mod memory;
 mod options;
 mod outbox;
 mod quic;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod tcp;
 mod tcp_info;
 mod udp;
