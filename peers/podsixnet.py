@@ -19,6 +19,9 @@ class Player(Channel):
         if self.other:
             self.other.Send(data)
 
+    def Close(self):
+        self._server.leave(self)
+
 
 class Relay(Server):
     channelClass = Player
@@ -30,6 +33,15 @@ class Relay(Server):
         else:
             channel.other, self.waiting.other = self.waiting, channel
             self.waiting = None
+
+    def leave(self, player):
+        if player.other:
+            player.other.other = player.other = None
+        if self.waiting is player:
+            self.waiting = None
+        # Else the next pump would write to it, and close whoever has its descriptor by then.
+        if player in self.channels:
+            self.channels.remove(player)
 
 
 def end_with_standard_input():

@@ -23,7 +23,8 @@ fn update(number: u32) -> Update {
 fn play(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) {
     runtime().block_on(async {
         let connect = || Player::connect(peer, addr, trust);
-        for _pair in 0..2 {
+        // The second shows that the first is forgotten.
+        for moves in [MOVES, 10] {
             let mut first = connect().await.expect("connected");
             let mut second = connect().await.expect("connected");
             let mut attempts = 0..FIRST_ATTEMPTS_MAX;
@@ -35,14 +36,14 @@ fn play(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) {
                     break;
                 }
             }
-            for number in 1..=MOVES {
+            for number in 1..=moves {
                 first.send(&update(number)).await.expect("open");
                 assert_eq!(second.next().await.expect("open"), update(number), "{peer}");
                 second.send(&update(!number)).await.expect("open");
                 assert_eq!(first.next().await.expect("open"), update(!number), "{peer}");
             }
             let path = first.path_stats();
-            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(MOVES) * 52), "{peer}: {path:?}");
+            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52), "{peer}: {path:?}");
             tokio::join!(first.close(), second.close());
         }
     });
@@ -94,10 +95,17 @@ fn serve(peer: Peer) -> (Child, SocketAddr) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("started");
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().expect("asked for")).read_line(&mut line).expect("a line");
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let ["listening", name, addr] = words[..] else { panic!("it said {line}") };
+    let stdout = BufReader::new(server.stdout.take().expect("asked for"));
+    let mut lines = Vec::new();
+    // All that it says: it would not outlive a pipe that is closed before.
+    for line in stdout.lines() {
+        lines.push(line.expect("readable"));
+        if lines.last().is_some_and(|line| line.starts_with("ready:")) {
+            break;
+        }
+    }
+    let words: Vec<&str> = lines[0].split_whitespace().collect();
+    let ["listening", name, addr] = words[..] else { panic!("it said {lines:?}") };
     assert_eq!(name, peer.name());
     (server, addr.parse().expect("an address"))
 }
