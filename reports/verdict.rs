@@ -261,7 +261,7 @@ pub struct GroupVerdict {
 
 impl Verdict {
     /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
-    /// each contender ([`crate::bearings`] are its verdict), or beside peers ([`crate::ratios`]).
+    /// each contender ([`crate::bearings`] are its verdict), or beside peers (what [`crate::Ratios`] are for).
     pub fn of(results: &Results) -> Option<Self> {
         if results.scenario.search.is_some() || !results.scenario.peers.is_empty() {
             return None;
