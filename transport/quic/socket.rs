@@ -8,54 +8,28 @@ use std::{
 
 use quinn_proto::Transmit;
 use quinn_udp::{RecvMeta, UdpSocketState};
-use tokio::io::Interest;
-#[cfg(not(unix))]
-use tokio::net::UdpSocket;
-#[cfg(unix)]
-use {std::net::UdpSocket, tokio::io::unix::AsyncFd};
 
-use crate::{Options, connection::buffers, datagram::bind_udp};
+use crate::{Options, connection::buffers, udp_socket::UdpSocket};
 
 /// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
 const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(super) struct Socket {
     udp: UdpSocketState,
-    /// Watched for packets that arrive, and for nothing else: a socket that is watched for room, as tokio's is, wakes
-    /// the process once more for each packet that it sends.
-    #[cfg(unix)]
-    io: AsyncFd<UdpSocket>,
-    #[cfg(not(unix))]
     io: UdpSocket,
 }
 
 impl Socket {
     /// With what its buffers are.
     pub(super) fn bind(addr: SocketAddr, options: &Options) -> io::Result<(Self, Vec<(String, String)>)> {
-        let socket = bind_udp(addr, options)?;
-        let buffers = buffers(&socket2::SockRef::from(&socket));
-        let udp = UdpSocketState::new((&socket).into())?;
-        // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's cannot.
-        #[cfg(unix)]
-        #[allow(deprecated)]
-        let io = AsyncFd::with_interest(socket, Interest::READABLE)?;
-        #[cfg(not(unix))]
-        let io = UdpSocket::from_std(socket)?;
+        let io = UdpSocket::bind(addr, options)?;
+        let buffers = buffers(&socket2::SockRef::from(io.get()));
+        let udp = UdpSocketState::new(io.get().into())?;
         Ok((Self { udp, io }, buffers))
     }
 
-    #[cfg(unix)]
-    fn get(&self) -> &UdpSocket {
-        self.io.get_ref()
-    }
-
-    #[cfg(not(unix))]
-    fn get(&self) -> &UdpSocket {
-        &self.io
-    }
-
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.get().local_addr()
+        self.io.get().local_addr()
     }
 
     /// Sends one packet; `false` if the system has no room for it now. Any other refusal counts as a loss on the path.
@@ -67,7 +41,7 @@ impl Socket {
             segment_size: transmit.segment_size,
             src_ip: transmit.src_ip,
         };
-        self.udp.send(self.get().into(), &transmit).is_ok()
+        self.udp.send(self.io.get().into(), &transmit).is_ok()
     }
 
     /// Reads a batch, as soon as there is one.
@@ -78,10 +52,10 @@ impl Socket {
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_readable(cx))?;
+            ready!(self.io.poll_readable(cx))?;
             let mut count = 0;
-            let outcome = self.io.try_io(Interest::READABLE, |_io| {
-                count = self.udp.recv(self.get().into(), into, metas)?;
+            let outcome = self.io.try_read(|socket| {
+                count = self.udp.recv(socket.into(), into, metas)?;
                 // Saying so now spares a call that finds nothing.
                 let emptied = SHORT_READ_IS_LAST && count < into.len();
                 if emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -95,13 +69,7 @@ impl Socket {
     }
 
     /// Ready if there may be something to read; else the task is woken when there is.
-    #[cfg(unix)]
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_read_ready(cx).map_ok(drop)
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_recv_ready(cx)
+        self.io.poll_readable(cx)
     }
 }
