@@ -240,6 +240,16 @@ impl Server {
         Self::when_ready(place, command, true)
     }
 
+    /// Starts one with the limits that a server has of its own, and waits until it listens.
+    pub(crate) fn start_guarded(place: &Place, kinds: &[TransportKind]) -> anyhow::Result<Self> {
+        let mut command = ourselves("serve")?;
+        command.args(["--supervised", "--counters", "--drain", "5"]).env("RUST_LOG", "error");
+        for kind in kinds {
+            command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
+        }
+        Self::when_ready(place, command, true)
+    }
+
     /// Starts a peer's relay, and waits until it listens.
     pub(crate) fn start_peer(place: &Place, peer: Peer, cpu: Option<usize>) -> anyhow::Result<Self> {
         let mut command = peers::program("serve")?;
@@ -287,6 +297,11 @@ impl Server {
     pub(crate) fn usage(&self) -> Usage {
         let kernel_bytes = self.sockets.as_ref().and_then(|it| it.kernel_bytes(self.process.id()));
         Usage { kernel_bytes, ..self.process.usage() }
+    }
+
+    /// See [`Process::descriptors`].
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        self.process.descriptors()
     }
 
     /// Ends it and returns what it counted; nothing of a peer, which does not count.

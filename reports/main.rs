@@ -4,7 +4,9 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use netduel_reports::{BulkArgs, CompareArgs, DiffArgs, EXIT_WORSE, SelfTest, SoakArgs};
+use netduel_reports::{
+    BulkArgs, ChurnArgs, CompareArgs, DiffArgs, EXIT_WORSE, FloodArgs, SelfTest, SoakArgs,
+};
 use netduel_server::command::ServerArgs;
 
 /// Compares transports for small, frequent, latest-wins updates, over real sockets.
@@ -24,6 +26,8 @@ use netduel_server::command::ServerArgs;
   netduel-report selftest aa                                 does it find a difference where there is none?
   netduel-report soak --matches 200 --duration 60s
   netduel-report soak --matches 500 --rate 5 --link wifi --duration 30m
+  netduel-report churn --cycles 100000
+  netduel-report flood
 
 Exit code 0 if all went well, 1 if a run failed or a promise was broken, 2 for a bad flag, 3 if\ncompare found something worse."
 )]
@@ -54,6 +58,13 @@ enum Command {
     Selftest(SelfTest),
     /// Play many matches on mixed transports; fails if a control message is lost or memory grows
     Soak(SoakArgs),
+    /// Connect, pair and drop players again and again; fails if the server does not let go of everything
+    Churn(ChurnArgs),
+    /// Measure what floods cost the players beside them; fails if one takes more than twice the quiet p99
+    Flood(FloodArgs),
+    /// The flooders; their plan comes on standard input
+    #[command(hide = true)]
+    Flooder,
     /// The server of a run
     #[command(hide = true)]
     Serve {
@@ -94,6 +105,9 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Selftest(test) => netduel_reports::self_test(&test)?,
         Command::Soak(args) => netduel_reports::soak(&args)?,
+        Command::Churn(args) => netduel_reports::churn(&args)?,
+        Command::Flood(args) => netduel_reports::flood(&args)?,
+        Command::Flooder => netduel_reports::run_flooder()?,
         Command::Bulk(args) => netduel_reports::bulk(&args)?,
         Command::Serve { args, burn_us_per_s, cpu } => {
             if let Some(cpu) = cpu {

@@ -64,6 +64,11 @@ impl Process {
         usage(self.child.id())
     }
 
+    /// Files and sockets that it has open; `None` where the system does not say.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?.count())
+    }
+
     /// By which the system knows it.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

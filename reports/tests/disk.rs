@@ -81,8 +81,12 @@ fn reports_of_a_program_that_is_killed_are_the_old_ones_or_the_new_ones() {
     let mut killed = 0;
     for number in 0..KILLS {
         put_old_reports(folder.path());
-        let mut child =
-            Command::new(PROGRAM).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        let mut child = Command::new(PROGRAM)
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
         // At another moment each time: the fault is when it comes.
         std::thread::sleep(whole_run * number / KILLS + Duration::from_micros(100));
         child.kill().expect("killed");

@@ -1,0 +1,135 @@
+//! `netduel-report flood`: what a flood costs the players of a server. Witnesses play over every transport, by turns in peace
+//! and beside the flooders of `flooder.rs`, which have a process of their own; what is compared is the tail of their
+//! latency, within one run and on one machine.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+use netduel_client::stats::Samples;
+use netduel_transport::{Options, TransportKind};
+
+use crate::{
+    carrier::Carrier,
+    flooder::{Flood, FloodPlan},
+    harness::{Place, Server, play},
+    load::{LoadPlan, Trusted},
+    process::{Process, ourselves},
+    scenario::Workload,
+};
+
+/// How much a flood may stretch the witnesses' p99.
+const RATIO_MAX: f64 = 2.0;
+/// What the server may grow by while it is flooded: its connections at their limit over QUIC, and twice that.
+const GROWTH_MAX_BYTES: u64 = 80 << 20;
+/// Until the flooders have begun.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+const RATE_HZ: u32 = 60;
+
+/// Flags of a flood.
+#[derive(Args, Clone, Debug)]
+pub struct FloodArgs {
+    /// Only these floods
+    #[arg(long, value_enum, value_delimiter = ',')]
+    flood: Vec<Flood>,
+
+    /// How often each flood takes turns with peace
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    turns: u32,
+
+    /// How long a turn lasts
+    #[arg(long, default_value = "4s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Duration,
+}
+
+/// Floods, and says what it cost.
+///
+/// # Errors
+/// A flood that costs more than it may.
+pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
+    // With the limits that a server has of its own: they are what is tried.
+    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL)?;
+    let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };
+    let begin = server.usage().resident_bytes;
+    println!("{:<12}{:>14}{:>14}{:>8}{:>12}", "flood", "quiet p99", "flooded p99", "ratio", "memory");
+    let mut worst: Vec<String> = Vec::new();
+    for flood in floods {
+        let (mut quiet, mut flooded) = (Samples::default(), Samples::default());
+        let mut resident = 0;
+        for turn in 0..args.turns {
+            quiet.merge(&witnesses(&server, args, turn)?);
+            let mut flooders = Process::start("flooders", ourselves("flooder")?, |mut it| Ok(it.spawn()?))?;
+            let plan = FloodPlan { flood, addresses: addresses(&server), pin: server.pin().to_owned() };
+            flooders.tell(&serde_json::to_string(&plan)?)?;
+            flooders.line(READY_TIMEOUT)?;
+            flooded.merge(&witnesses(&server, args, turn)?);
+            resident = resident.max(server.usage().resident_bytes.unwrap_or(0));
+            drop(flooders);
+        }
+        let p99_us = |samples: &Samples| samples.quantile_us(0.99);
+        let (Some(before), Some(beside)) = (p99_us(&quiet), p99_us(&flooded)) else {
+            anyhow::bail!("too few moves arrived to tell a p99: take a longer --duration")
+        };
+        let ratio = beside as f64 / before.max(1) as f64;
+        let (quiet_ms, flooded_ms) = (before as f64 / 1e3, beside as f64 / 1e3);
+        println!(
+            "{:<12}{quiet_ms:>11.2} ms{flooded_ms:>11.2} ms{ratio:>8.2}{:>9.1} MB",
+            flood.name(),
+            resident as f64 / 1e6
+        );
+        if ratio > RATIO_MAX && flood != Flood::Nothing {
+            worst.push(format!("{} takes {ratio:.2} times", flood.name()));
+        }
+        if begin.is_some_and(|begin| resident > begin + GROWTH_MAX_BYTES) {
+            worst.push(format!("{} makes the server hold {:.0} MB", flood.name(), resident as f64 / 1e6));
+        }
+    }
+    println!(
+        "allowed     {RATIO_MAX:.2} times the quiet p99; {} MB more than before",
+        GROWTH_MAX_BYTES >> 20
+    );
+    let counters = server.stop()?;
+    println!(
+        "counted     {} refused, {} failed handshakes, {} expelled ({} for flooding, {} stalled), {} address checks",
+        counters.refused_address + counters.refused_full + counters.refused_handshakes,
+        counters.handshakes_failed,
+        counters.expelled,
+        counters.expelled_flooding,
+        counters.expelled_stalled,
+        counters.address_checks,
+    );
+    ensure!(counters.panics == 0, "{} sessions panicked", counters.panics);
+    ensure!(worst.is_empty(), "{}", worst.join("; "));
+    Ok(())
+}
+
+fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
+    TransportKind::ALL.into_iter().map(|kind| (kind, server.addresses()[&kind.into()])).collect()
+}
+
+/// One match over each transport, and the latency of all their moves.
+fn witnesses(server: &Server, args: &FloodArgs, turn: u32) -> anyhow::Result<Samples> {
+    let plan = LoadPlan {
+        workload: Workload::Moves,
+        cpu: None,
+        addresses: server.addresses().clone(),
+        trusted: Trusted::Pin(server.pin().to_owned()),
+        pairs: TransportKind::ALL.map(|kind| [Carrier::from(kind); 2]).to_vec(),
+        rate_hz: RATE_HZ,
+        in_flight: 0,
+        payload_bytes: 0,
+        warmup_ms: 500,
+        duration_ms: args.duration.as_millis() as u64,
+        pings_hz: 1,
+        seed: turn.into(),
+        options: Options::default(),
+    };
+    let outcome = play(&mut Place::Loopback, &plan, Some(server), |_| {})?;
+    let load = outcome.load;
+    ensure!(
+        load.pongs == load.pings,
+        "{} control messages of the witnesses were lost",
+        load.pings - load.pongs
+    );
+    Ok(load.stats.one_way)
+}
