@@ -26,6 +26,8 @@ use crate::{
 const WARM_UP_PER_PAIR: u64 = 40;
 /// As in a soak: what an allocator returns late. A leak of 100 bytes for each of 100,000 cycles would be 10 MB.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
+/// Memory is looked at so often on the way: a leak is a slope, an allocator's habits are steps.
+const PARTS: u64 = 10;
 /// Until who was lost without a goodbye has timed out, with time to spare.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -67,7 +69,12 @@ pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
     let (warm_up, start) = (args.pairs * WARM_UP_PER_PAIR, Instant::now());
     runtime.block_on(come_and_go(&server, args.pairs, 0..warm_up))?;
     let before = settled(&server, untouched)?;
-    runtime.block_on(come_and_go(&server, args.pairs, warm_up..warm_up + args.cycles))?;
+    let (mut resident, mut done) = (Vec::new(), warm_up);
+    for part in 1..=PARTS {
+        let end = warm_up + args.cycles * part / PARTS;
+        runtime.block_on(come_and_go(&server, args.pairs, done..end))?;
+        (done, resident) = (end, [resident, vec![server.usage().resident_bytes]].concat());
+    }
     let (took, after) = (start.elapsed(), settled(&server, before.descriptors)?);
     let counters = server.stop()?;
 
@@ -81,6 +88,9 @@ pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
     }
     if let Some((before, after)) = before.resident_bytes.zip(after.resident_bytes) {
         println!("memory      {:.2} MB before, {:.2} MB after", before as f64 / 1e6, after as f64 / 1e6);
+        let parts: Vec<_> =
+            resident.iter().flatten().map(|bytes| format!("{:.2}", *bytes as f64 / 1e6)).collect();
+        println!("            {} MB after each tenth", parts.join(", "));
         let growth = after.saturating_sub(before);
         ensure!(growth <= GROWTH_MAX_BYTES, "the server's memory grew by {:.1} MB", growth as f64 / 1e6);
     }

@@ -14,7 +14,7 @@ use crate::{
     flooder::{Flood, FloodPlan},
     harness::{Place, Server, play},
     load::{LoadPlan, Trusted},
-    process::{Process, ourselves},
+    process::{Process, Usage, ourselves},
     scenario::Workload,
 };
 
@@ -57,14 +57,20 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
         let (mut quiet, mut flooded) = (Samples::default(), Samples::default());
         let mut resident = 0;
         for turn in 0..args.turns {
-            quiet.merge(&witnesses(&server, args, turn)?);
-            let mut flooders = Process::start("flooders", ourselves("flooder")?, |mut it| Ok(it.spawn()?))?;
-            let plan = FloodPlan { flood, addresses: addresses(&server), pin: server.pin().to_owned() };
-            flooders.tell(&serde_json::to_string(&plan)?)?;
-            flooders.line(READY_TIMEOUT)?;
-            flooded.merge(&witnesses(&server, args, turn)?);
-            resident = resident.max(server.usage().resident_bytes.unwrap_or(0));
+            quiet.merge(&witnesses(&server, args, turn, |_| Ok(()))?);
+            let mut flooders = None;
+            // Once the witnesses play: who comes later may find the server full, which is its right.
+            let beside = witnesses(&server, args, turn, |usage| {
+                resident = resident.max(usage.resident_bytes.unwrap_or(0));
+                if flooders.is_none() {
+                    flooders = Some(begin_flood(&server, flood)?);
+                }
+                Ok(())
+            });
+            flooded.merge(&beside?);
             drop(flooders);
+            // Flooders on UDP are let go after the idle timeout; then there is peace again.
+            std::thread::sleep(Options::default().idle_timeout + Duration::from_secs(2));
         }
         let p99_us = |samples: &Samples| samples.quantile_us(0.99);
         let (Some(before), Some(beside)) = (p99_us(&quiet), p99_us(&flooded)) else {
@@ -107,8 +113,22 @@ fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
     TransportKind::ALL.into_iter().map(|kind| (kind, server.addresses()[&kind.into()])).collect()
 }
 
+/// Killed when dropped.
+fn begin_flood(server: &Server, flood: Flood) -> anyhow::Result<Process> {
+    let mut flooders = Process::start("flooders", ourselves("flooder")?, |mut it| Ok(it.spawn()?))?;
+    let plan = FloodPlan { flood, addresses: addresses(server), pin: server.pin().to_owned() };
+    flooders.tell(&serde_json::to_string(&plan)?)?;
+    flooders.line(READY_TIMEOUT)?;
+    Ok(flooders)
+}
+
 /// One match over each transport, and the latency of all their moves.
-fn witnesses(server: &Server, args: &FloodArgs, turn: u32) -> anyhow::Result<Samples> {
+fn witnesses(
+    server: &Server,
+    args: &FloodArgs,
+    turn: u32,
+    mut watch: impl FnMut(Usage) -> anyhow::Result<()>,
+) -> anyhow::Result<Samples> {
     let plan = LoadPlan {
         workload: Workload::Moves,
         cpu: None,
@@ -124,7 +144,14 @@ fn witnesses(server: &Server, args: &FloodArgs, turn: u32) -> anyhow::Result<Sam
         seed: turn.into(),
         options: Options::default(),
     };
-    let outcome = play(&mut Place::Loopback, &plan, Some(server), |_| {})?;
+    let mut watched = Ok(());
+    let outcome = play(&mut Place::Loopback, &plan, Some(server), |usage| {
+        if watched.is_ok() {
+            watched = watch(usage);
+        }
+    });
+    watched?;
+    let outcome = outcome?;
     let load = outcome.load;
     ensure!(
         load.pongs == load.pings,
