@@ -193,6 +193,14 @@ fn a_short_soak_on_mixed_transports_loses_nothing() {
     assert!(text(&output.stdout).contains("50 started, 50 ended, 0 players expelled"));
 }
 
+#[test]
+fn a_short_churn_leaves_nothing_behind() {
+    let _machine = alone();
+    let output = report(&["churn", "--cycles", "200", "--pairs", "4"]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&output.stdout).contains("360 started, 360 ended"), "{}", text(&output.stdout));
+}
+
 /// A short run of a preset on loopback.
 fn preset(name: &str, flags: &[&str]) -> (tempfile::TempDir, Results) {
     let folder = tempfile::tempdir().expect("folder");
