@@ -435,7 +435,15 @@ impl Tally {
             Event::Corrected(_) => self.corrected += 1,
             Event::Pong { .. } => self.pongs += 1,
             Event::PeerMoved { .. } => {}
-            Event::PeerLeft { .. } | Event::Waiting | Event::Started(_) | Event::Draining { .. } => {
+            // A window in which a connection was lost measured something else.
+            Event::PeerLeft { .. }
+            | Event::Waiting
+            | Event::Started(_)
+            | Event::Draining { .. }
+            | Event::Reconnecting { .. }
+            | Event::Resumed
+            | Event::PeerReconnecting { .. }
+            | Event::PeerBack { .. } => {
                 ensure!(false, "{event:?} in the middle of the match");
             }
         }
