@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use netduel_protocol::{
-    ClientMessage, Ending, GameId, MAX_MESSAGE_BYTES, Resumed, SeatToken, ServerMessage, VERSION, WayBack,
+    ClientMessage, Ending, GameId, MAX_MESSAGE_BYTES, Resumed, ServerMessage, VERSION, WayBack,
 };
 use netduel_transport::{CloseReason, Connection, Goodbye, Sender};
 
@@ -81,14 +81,13 @@ pub(crate) struct ComingBack(Tries);
 type Tries = Pin<Box<dyn Future<Output = Result<(Welcomed, Resumed), PlayError>> + Send>>;
 
 impl ComingBack {
-    /// Tries `targets` in turn until the server takes the player back, says no, or would not keep the seat any longer.
-    /// There must be one.
-    pub(crate) fn new(targets: Vec<PlayerConfig>, seat: Seat) -> Self {
+    /// Tries `targets` in turn until the server takes the player back, says no, or would not keep the seat any longer: then
+    /// the connection is over for the `reason` that it was lost for.
+    pub(crate) fn new(targets: Vec<PlayerConfig>, seat: Seat, reason: CloseReason) -> Self {
         let grace = Duration::from_millis(seat.way_back.grace_ms.into());
         Self(Box::pin(async move {
-            let mut last = None;
-            let back = tokio::time::timeout(grace, come_back(&targets, &seat, &mut last)).await;
-            back.unwrap_or_else(|_| Err(last.unwrap_or(PlayError::NoWelcome(grace))))
+            let back = tokio::time::timeout(grace, come_back(&targets, &seat)).await;
+            back.ok().flatten().unwrap_or(Err(PlayError::Ended(reason)))
         }))
     }
 
@@ -104,34 +103,24 @@ impl fmt::Debug for ComingBack {
     }
 }
 
-/// `last` is why the last try failed.
-async fn come_back(
-    targets: &[PlayerConfig],
-    seat: &Seat,
-    last: &mut Option<PlayError>,
-) -> Result<(Welcomed, Resumed), PlayError> {
+/// `None` only if there are no targets.
+async fn come_back(targets: &[PlayerConfig], seat: &Seat) -> Option<Result<(Welcomed, Resumed), PlayError>> {
     let seed = seat.game << 1 | u64::from(seat.player);
-    for (attempt, target) in targets.iter().cycle().enumerate() {
-        tokio::time::sleep(wait_before(attempt as u32, seed)).await;
-        let tried = tokio::time::timeout(ATTEMPT_MAX, resume(target, seat.game, &seat.way_back.token));
-        let error = match tried.await.unwrap_or(Err(PlayError::NoWelcome(ATTEMPT_MAX))) {
-            Ok(back) => return Ok(back),
-            Err(error) => error,
-        };
-        if is_final(&error) {
-            return Err(error);
+    for (attempt, target) in (1..).zip(targets.iter().cycle()) {
+        tokio::time::sleep(wait_before(attempt, seed)).await;
+        let tried = tokio::time::timeout(ATTEMPT_MAX, resume(target, seat, attempt));
+        match tried.await {
+            Ok(Err(error)) if !is_final(&error) => {}
+            Ok(settled) => return Some(settled),
+            Err(_) => {}
         }
-        *last = Some(error);
     }
-    Err(PlayError::CannotSend("nowhere to come back to".into()))
+    None
 }
 
-async fn resume(
-    target: &PlayerConfig,
-    game: GameId,
-    token: &SeatToken,
-) -> Result<(Welcomed, Resumed), PlayError> {
-    let mut welcomed = hello(target, Some(ClientMessage::Resume { game, token: token.clone() })).await?;
+async fn resume(target: &PlayerConfig, seat: &Seat, attempt: u32) -> Result<(Welcomed, Resumed), PlayError> {
+    let (game, token) = (seat.game, seat.way_back.token.clone());
+    let mut welcomed = hello(target, Some(ClientMessage::Resume { game, token, attempt })).await?;
     loop {
         let (_, bytes) = welcomed.connection.receiver.recv().await?;
         match netduel_protocol::decode(&bytes)? {
@@ -155,11 +144,11 @@ fn is_final(error: &PlayError) -> bool {
     }
 }
 
-/// Twice as long each time up to a limit, of which between none and half is left out: by chance, but the same for a seed.
+/// Before the first attempt and those after it: twice as long each time up to a limit, of which between none and half is left out: by chance, but the same for a seed.
 fn wait_before(attempt: u32, seed: u64) -> Duration {
-    let most = BACK_OFF_FIRST.saturating_mul(1 << attempt.min(16)).min(BACK_OFF_MAX);
+    let most = BACK_OFF_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(BACK_OFF_MAX);
     // splitmix64: neighbouring seeds give numbers that have nothing to do with each other.
-    let mut mixed = seed.wrapping_add(u64::from(attempt) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = seed.wrapping_add(attempt.into()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     most.mul_f64(1.0 - (mixed >> 32) as f64 / 2_f64.powi(33))
@@ -171,13 +160,13 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_limit_and_players_do_not_wait_alike() {
-        let waits: Vec<_> = (0..40).map(|attempt| wait_before(attempt, 7)).collect();
+        let waits: Vec<_> = (1..40).map(|attempt| wait_before(attempt, 7)).collect();
         for (wait, most_ms) in waits.iter().zip([100, 200, 400, 800, 1_600, 2_000, 2_000]) {
             assert!((most_ms / 2..=most_ms).contains(&(wait.as_millis() as u64)), "{waits:?}");
         }
         assert!(waits.iter().all(|wait| *wait <= BACK_OFF_MAX));
-        assert_eq!(waits[3], wait_before(3, 7), "the same for a seed");
-        let others: std::collections::HashSet<_> = (0..100).map(|seed| wait_before(0, seed)).collect();
+        assert_eq!(waits[3], wait_before(4, 7), "the same for a seed");
+        let others: std::collections::HashSet<_> = (0..100).map(|seed| wait_before(1, seed)).collect();
         assert!(others.len() > 90);
     }
 

@@ -512,7 +512,7 @@ impl Player {
         });
         let Some(seat) = seat else { return Err(reason.into()) };
         let within = Duration::from_millis(seat.way_back.grace_ms.into());
-        self.coming_back = Some(ComingBack::new(self.ways_back.clone(), seat));
+        self.coming_back = Some(ComingBack::new(self.ways_back.clone(), seat, reason.clone()));
         Ok(Event::Reconnecting { reason, within })
     }
 

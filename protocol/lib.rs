@@ -73,8 +73,10 @@ pub enum ClientMessage<'a> {
     Resume {
         /// Which match.
         game: GameId,
-        /// The newest that the server gave this player: each is good once.
+        /// The newest that the server gave this player. It is spent once a move came from who was given the next.
         token: SeatToken,
+        /// Counts the tries with this token, from 1. A try that is repeated, or that another overtook, leads nowhere.
+        attempt: u32,
     },
 }
 
@@ -166,7 +168,7 @@ pub struct Started {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct WayBack {
-    /// Proves whose seat it is; good once, in this match.
+    /// Proves whose seat it is, in this match.
     pub token: SeatToken,
     /// How long the seat is kept once the server knows that the connection is lost, in ms.
     pub grace_ms: u32,

@@ -317,6 +317,8 @@ pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> 
             Err(_) => attempt += 1,
         }
     };
+    // A connection that is lost spoils what is measured.
+    player.set_ways_back(Vec::new());
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {
@@ -435,7 +437,6 @@ impl Tally {
             Event::Corrected(_) => self.corrected += 1,
             Event::Pong { .. } => self.pongs += 1,
             Event::PeerMoved { .. } => {}
-            // A window in which a connection was lost measured something else.
             Event::PeerLeft { .. }
             | Event::Waiting
             | Event::Started(_)

@@ -25,7 +25,7 @@ use crate::{
     guards::Guards,
     pairing::{Joined, Pairing, PlayerId},
     relay::Match,
-    seat::{Away, Occupant, fresh_token},
+    seat::{Away, Occupant, Proof, fresh_token},
 };
 
 /// A connected player, as other players' tasks see it. Who comes back to a match is another one in the same seat.
@@ -280,14 +280,9 @@ impl Lobby {
         }
     }
 
-    /// A new connection proves with `token` that it is the player of a seat in `game`, and takes it. Whoever sits there
-    /// still, on a connection that may not know yet that it is dead, is sent away.
-    pub(crate) fn resume(
-        &self,
-        player: &Arc<Player>,
-        game: GameId,
-        token: &SeatToken,
-    ) -> Result<(), Goodbye> {
+    /// A new connection proves that it is the player of a seat in `game`, and takes it. Whoever sits there still, on a
+    /// connection that may not know yet that it is dead, is sent away.
+    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Goodbye> {
         let state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -295,13 +290,13 @@ impl Lobby {
         let next = fresh_token()?;
         let seat = (state.matches.get(&game))
             .filter(|_| !self.config.resume_grace.is_zero())
-            .and_then(|game| Some((game, game.seat_of(token)?)));
+            .and_then(|game| Some((game, game.seat_of(proof)?)));
         let Some((game, number)) = seat else {
             self.counters.refused_resume.increment();
             return Err(no_such_seat());
         };
         player.sit(game, number);
-        if let Occupant::Here(before) = game.take_back(number, player.clone(), next) {
+        if let Occupant::Here(before) = game.take_back(number, player.clone(), proof.clone(), next) {
             lock(&before.playing).take();
             before.sender.close(replaced());
         }

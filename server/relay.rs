@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     counters::Counters,
     lobby::Player,
-    seat::{Away, Occupant, Seat, milliseconds},
+    seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
 
 /// How many moves against the rules a player may make in one match. A client of ours makes none; one with a bad
@@ -117,18 +117,25 @@ impl Match {
         })
     }
 
-    /// Whose seat `token` proves.
-    pub(crate) fn seat_of(&self, token: &SeatToken) -> Option<usize> {
-        [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(token))
+    /// Whose seat `proof` is of.
+    pub(crate) fn seat_of(&self, proof: &Proof) -> Option<usize> {
+        [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(proof))
     }
 
-    /// `player` comes back to its seat, with `token` for the next time, and both are told. Returns who sat there before.
-    pub(crate) fn take_back(&self, number: usize, player: Arc<Player>, token: SeatToken) -> Occupant {
+    /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told. Returns who sat there
+    /// before.
+    pub(crate) fn take_back(
+        &self,
+        number: usize,
+        player: Arc<Player>,
+        proof: Proof,
+        next: SeatToken,
+    ) -> Occupant {
         let (game, positions) = (self.game, self.positions());
         let peer_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
         let (resumed_to, peer_away) = (peer_transport(number), self.seat(1 - number).away().is_some());
         let mut seat = self.seat(number);
-        let before = seat.take_back(player, token);
+        let before = seat.take_back(player, proof, next);
         seat.say(&ServerMessage::Resumed(Resumed {
             game,
             player: number as u8,
@@ -189,6 +196,7 @@ impl Match {
             return self.correct(&mut seat, update.seq, illegal, counters);
         }
         seat.last = update;
+        seat.led_here = None;
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         match self.policy {
             RelayPolicy::Other => {

@@ -24,7 +24,18 @@ pub(crate) struct Seat {
     pub(crate) occupant: Occupant,
     /// Of whoever sits there, or sat there last.
     pub(crate) kind: TransportKind,
+    /// Takes the player back.
     token: SeatToken,
+    /// What took it back the last time, until it moves. The answer with the next token may have been lost, or the try was
+    /// given up when it came through; then the same token is shown again, in a later try.
+    pub(crate) led_here: Option<Proof>,
+}
+
+/// What a player shows for its seat.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub(crate) token: SeatToken,
+    pub(crate) attempt: u32,
 }
 
 /// Who sits in a seat.
@@ -50,7 +61,15 @@ impl Seat {
     pub(crate) fn new(game: GameId, position: Position, player: Arc<Player>, token: SeatToken) -> Self {
         let last = Move { game, position, ..Move::default() };
         let kind = player.sender.kind();
-        Self { last, payload: Vec::new(), corrections: 0, occupant: Occupant::Here(player), kind, token }
+        Self {
+            last,
+            payload: Vec::new(),
+            corrections: 0,
+            occupant: Occupant::Here(player),
+            kind,
+            token,
+            led_here: None,
+        }
     }
 
     /// Who sits there, if somebody does.
@@ -87,9 +106,10 @@ impl Seat {
         MoveWithPayload { update: self.last, payload: &self.payload }
     }
 
-    /// Whether `token` is this seat's.
-    pub(crate) fn is_proved_by(&self, token: &SeatToken) -> bool {
-        self.token == *token
+    /// Whether `proof` is of this seat and was not shown before.
+    pub(crate) fn is_proved_by(&self, proof: &Proof) -> bool {
+        let again = |before: &Proof| before.token == proof.token && before.attempt < proof.attempt;
+        self.token == proof.token || self.led_here.as_ref().is_some_and(again)
     }
 
     /// How its player comes back.
@@ -97,9 +117,9 @@ impl Seat {
         WayBack { token: self.token.clone(), grace_ms: milliseconds(grace) }
     }
 
-    /// Seats `player`, who proved that it is its seat; that token is spent, and `token` is the next. Returns who sat there.
-    pub(crate) fn take_back(&mut self, player: Arc<Player>, token: SeatToken) -> Occupant {
-        (self.token, self.kind) = (token, player.sender.kind());
+    /// Seats `player`, who showed `proof`, with `next` for the next time. Returns who sat there.
+    pub(crate) fn take_back(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) -> Occupant {
+        (self.led_here, self.token, self.kind) = (Some(proof), next, player.sender.kind());
         std::mem::replace(&mut self.occupant, Occupant::Here(player))
     }
 

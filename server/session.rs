@@ -17,6 +17,7 @@ use netduel_transport::{Accepting, CloseReason, Goodbye, Lane, Receiver};
 use crate::{
     guards::Admission,
     lobby::{Lobby, Player},
+    seat::Proof,
 };
 
 /// Why a session is over.
@@ -196,7 +197,9 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Join { name, code } => Ok(lobby.join(player, name, code)?),
-        ClientMessage::Resume { game, token } => Ok(lobby.resume(player, game, &token)?),
+        ClientMessage::Resume { game, token, attempt } => {
+            Ok(lobby.resume(player, game, &Proof { token, attempt })?)
+        }
         _ => Err(unexpected("join comes after hello: a move before pairing means nothing").into()),
     }
 }

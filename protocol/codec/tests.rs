@@ -71,7 +71,10 @@ fn client_messages() -> Vec<(ClientMessage<'static>, &'static str)> {
             "0307fb2c01fc404b4c00fa010000c03f000000c003686921",
         ),
         (ClientMessage::Ping { sent_us: 251 }, "04fbfb00"),
-        (ClientMessage::Resume { game: 7, token: token() }, "050730313233343536373839616263646566"),
+        (
+            ClientMessage::Resume { game: 7, token: token(), attempt: 300 },
+            "050730313233343536373839616263646566fb2c01",
+        ),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use netduel_client::{Event, Player, PlayerConfig, course::Course};
 use netduel_protocol::{
-    ClientMessage, Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, SeatToken, ServerMessage, Started,
+    ClientMessage, Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
     VERSION, decode, encode,
     game::{Heading, Position},
 };
@@ -103,8 +103,21 @@ impl Running {
     }
 
     /// What the server answers to a token that is not good.
-    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken) -> Goodbye {
-        goodbye(self.raw(kind, &ClientMessage::Resume { game, token }).await).await
+    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Goodbye {
+        goodbye(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
+    }
+
+    /// A connection that is given the seat back, and the next token.
+    async fn back(
+        &self,
+        kind: TransportKind,
+        game: GameId,
+        token: SeatToken,
+        attempt: u32,
+    ) -> (Connection, SeatToken) {
+        let mut back = self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await;
+        let next = resumed(&mut back).await;
+        (back, next)
     }
 
     async fn stop(self) -> Snapshot {
@@ -172,7 +185,6 @@ impl Duel {
     async fn begin(configs: [&PlayerConfig; 2], code: &str) -> Self {
         let connect = async |config| Player::connect(config).await.expect("connected");
         let players = [connect(configs[0]).await, connect(configs[1]).await];
-        players.iter().for_each(|player| drop(player.ping()));
         let mut duel = Self {
             players,
             heard: Default::default(),
@@ -244,6 +256,14 @@ impl Duel {
         }
     }
 
+    /// The same, but so that no more moves are superseded or lost one after another than the rules bear.
+    async fn play(&mut self) {
+        for _ in 0..MOVES / 32 {
+            self.walk(32).await;
+            self.agree().await;
+        }
+    }
+
     /// Both stand still and say so until each knows where the other is. Returns where they are.
     async fn agree(&mut self) -> [Position; 2] {
         let deadline = Instant::now() + PATIENCE;
@@ -286,6 +306,8 @@ fn is_reconnecting(event: &Event) -> bool {
 #[derive(Clone, Copy)]
 enum Outage {
     UntilBothNotice,
+    /// The server may still think that the connection stands.
+    UntilThePlayerNotices,
     Lasts(Duration),
 }
 
@@ -299,7 +321,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     let code = format!("{}-{}", from.kind, to.kind);
     let mut duel = Duel::begin([&from, &peer], &code).await;
     duel.players[0].set_ways_back(vec![to.clone()]);
-    duel.walk(MOVES).await;
+    duel.play().await;
     let before = duel.players[1].current().expect("a match").stats.fresh;
     assert!(before > 0, "{what}: nothing came");
 
@@ -313,6 +335,9 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
                     && duel.heard(1, |event| matches!(event, Event::PeerReconnecting { .. }))
             };
             duel.until(&format!("the loss, {what}"), noticed).await;
+        }
+        Outage::UntilThePlayerNotices => {
+            duel.until(&format!("the loss, {what}"), |duel| duel.heard(0, is_reconnecting)).await;
         }
         Outage::Lasts(time) => duel.listen(time).await,
     }
@@ -331,7 +356,8 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     assert_eq!(peers, [peer.kind.name(), to.kind.name()]);
 
     duel.heard = Default::default();
-    duel.walk(MOVES).await;
+    duel.agree().await;
+    duel.play().await;
     assert!(
         !duel.heard(0, |event| matches!(event, Event::Corrected(_))),
         "{what}: put back after its return"
@@ -345,8 +371,9 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
 }
 
 /// Every transport to itself, from a stream to datagrams and back, all at once.
-async fn cut_off_everywhere(options: Options, outage: Outage) -> Snapshot {
-    let server = Running::start(Config::default(), &options);
+async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapshot {
+    let options = quick_to_notice();
+    let server = Running::start(Config::default(), server_options);
     let kinds = TransportKind::ALL;
     let moves = [("tcp", "quic-datagram"), ("udp", "tls")].map(|(from, to)| [kind(from), kind(to)]);
     let mut cut = tokio::task::JoinSet::new();
@@ -361,21 +388,31 @@ async fn cut_off_everywhere(options: Options, outage: Outage) -> Snapshot {
     let census = server.observer.census();
     assert_eq!((census.matches, census.away), (0, 0));
     let counters = server.stop().await;
-    assert_eq!((counters.seats_kept, counters.seats_resumed, counters.seats_expired), (count, count, 0));
-    assert!(counters.updates_away > 0, "moves for who is away are counted");
+    // More often than players lost the connection: a try that was given up may have come through in the end.
+    assert!(counters.seats_resumed >= count && counters.seats_expired == 0, "{counters:?}");
     assert_eq!((counters.matches_started, counters.matches_ended), (count, count));
     counters
 }
 
 #[tokio::test]
 async fn who_is_cut_off_comes_back_to_the_match_on_every_transport_and_from_one_to_another() {
-    cut_off_everywhere(quick_to_notice(), Outage::UntilBothNotice).await;
+    let counters = cut_off_everywhere(&quick_to_notice(), Outage::UntilBothNotice).await;
+    assert!(counters.seats_kept >= counters.matches_started);
+    assert!(counters.updates_away > 0, "moves for who is away are counted");
+}
+
+/// On QUIC the shorter of both sides' idle timeouts counts, so there the server knows as soon.
+#[tokio::test]
+async fn who_comes_back_before_the_server_noticed_takes_the_seat_from_the_dead_connection() {
+    let server_options = Options { idle_timeout: PATIENCE, ..quick_to_notice() };
+    let counters = cut_off_everywhere(&server_options, Outage::UntilThePlayerNotices).await;
+    assert!(counters.seats_kept < counters.matches_started);
 }
 
 #[tokio::test]
 #[ignore = "takes as long as the outage; run it with --ignored"]
 async fn who_is_cut_off_for_five_seconds_comes_back() {
-    cut_off_everywhere(quick_to_notice(), Outage::Lasts(Duration::from_secs(5))).await;
+    cut_off_everywhere(&quick_to_notice(), Outage::Lasts(Duration::from_secs(5))).await;
 }
 
 /// The player's packets come from elsewhere all of a sudden, as when a Wi-Fi gives way to the telephone network. QUIC's
@@ -387,20 +424,20 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
     let mut moved = tokio::task::JoinSet::new();
     for kind in TransportKind::ALL {
         let [config, peer] = [kind, kind].map(|kind| server.config(kind, &options));
+        let options = options.clone();
         moved.spawn(async move {
             let path = Path::to(config.addr).await;
             let mut duel =
                 Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &peer], kind.name()).await;
-            duel.walk(MOVES).await;
+            duel.play().await;
             path.change_address();
             if !kind.name().starts_with("quic") {
                 duel.until("the return", |duel| duel.heard(0, |event| *event == Event::Resumed)).await;
                 duel.heard = Default::default();
             }
-            duel.walk(MOVES).await;
-            duel.agree().await;
+            duel.play().await;
             // Longer than it would take to notice a loss.
-            duel.listen(2 * options_idle()).await;
+            duel.listen(2 * options.idle_timeout).await;
             let heard = duel.heard.concat();
             let harmless = |event: &Event| matches!(event, Event::PeerBack { .. });
             assert!(heard.iter().all(harmless), "{kind}: {heard:?}");
@@ -413,10 +450,6 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
     let counters = server.stop().await;
     let resumed = TransportKind::ALL.iter().filter(|kind| !kind.name().starts_with("quic")).count() as u64;
     assert_eq!((counters.seats_kept, counters.seats_resumed), (resumed, resumed));
-}
-
-fn options_idle() -> Duration {
-    quick_to_notice().idle_timeout
 }
 
 #[tokio::test]
@@ -432,28 +465,37 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
 
         // The seat is taken while its connection still stands, as where one side does not know yet.
         let game = mine.game;
-        let mut back = server.raw(kind, &ClientMessage::Resume { game, token: token(&mine) }).await;
-        let next = resumed(&mut back).await;
+        let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
         peer_back(&mut peer).await;
         let replaced = goodbye(seat).await;
         assert_eq!(replaced.code, Ending::Replaced.code(), "{kind}: {replaced}");
+        let mut refusals = vec![
+            ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
+            ("a try overtaken", server.refusal(kind, game, token(&mine), 1).await),
+        ];
+        // The answer may be lost, so the token is good for later tries until a move says that the next one came.
+        let (back, next) = server.back(kind, game, token(&mine), 3).await;
+        peer_back(&mut peer).await;
+        assert_eq!(goodbye(unanswered).await.code, Ending::Replaced.code());
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let update = Move { game, seq: 1, position: mine.positions[0], ..Move::default() };
+        let a_move = encode(&ClientMessage::Move(update.into()), &mut buffer).expect("encodes");
+        back.sender.send_state(a_move).expect("open");
+        hear(&mut peer, |message| matches!(message, ServerMessage::Moved(_)).then_some(())).await;
 
         let witnessed = witness.players[0].current().expect("a match").started.game;
-        let mut refusals = vec![
-            ("used", server.refusal(kind, game, token(&mine)).await),
-            ("guessed", server.refusal(kind, game, SeatToken::new([7; SeatToken::BYTES])).await),
-            ("of another match", server.refusal(kind, witnessed, next.clone()).await),
-            ("of no match", server.refusal(kind, game + 1_000, next.clone()).await),
-            ("of another server", server.refusal(kind, game, token(&strangers)).await),
-        ];
-        // None of them moved anybody, and the next token is good once, too.
-        let mut again = server.raw(kind, &ClientMessage::Resume { game, token: next.clone() }).await;
-        let unused = resumed(&mut again).await;
-        peer_back(&mut peer).await;
-        refusals.push(("used again", server.refusal(kind, game, next).await));
-        again.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
+        let guess = SeatToken::new([7; SeatToken::BYTES]);
+        refusals.extend([
+            ("used", server.refusal(kind, game, token(&mine), 4).await),
+            ("guessed", server.refusal(kind, game, guess, 1).await),
+            ("of another match", server.refusal(kind, witnessed, next.clone(), 1).await),
+            ("of no match", server.refusal(kind, game + 1_000, next.clone(), 1).await),
+            ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
+        ]);
+        // None of them moved anybody.
+        back.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
         hear(&mut peer, |message| matches!(message, ServerMessage::PeerLeft { .. }).then_some(())).await;
-        refusals.push(("of a match that is over", server.refusal(kind, game, unused).await));
+        refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
         for (what, refusal) in &refusals {
             assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, {what}: {refusal}");
             assert_eq!(refusal, &refusals[0].1, "{kind}, {what}: it tells something");
@@ -467,7 +509,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
     elsewhere.stop().await;
     let counters = server.stop().await;
     let kinds = every_kind().count() as u64;
-    assert_eq!((counters.seats_resumed, counters.refused_resume), (2 * kinds, 7 * kinds));
+    assert_eq!((counters.seats_resumed, counters.refused_resume), (2 * kinds, 8 * kinds));
     assert_eq!((counters.seats_kept, counters.expelled), (0, 0));
 }
 
@@ -490,7 +532,7 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
             _ => None,
         };
         assert_eq!(hear(&mut peer, left).await, (game, LeaveReason::Disconnected), "{kind}");
-        let refusal = server.refusal(kind, game, token(&mine)).await;
+        let refusal = server.refusal(kind, game, token(&mine), 1).await;
         assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, expired: {refusal}");
         // Once: what comes next is the answer to this.
         let mut buffer = [0; MAX_MESSAGE_BYTES];

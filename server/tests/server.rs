@@ -342,7 +342,7 @@ fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
     let hello = bytes(&ClientMessage::Hello { version: VERSION });
     let join = bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some("alone".into()) });
     let token = SeatToken::new([0; SeatToken::BYTES]);
-    let resume = bytes(&ClientMessage::Resume { game: 1, token });
+    let resume = bytes(&ClientMessage::Resume { game: 1, token, attempt: 1 });
     let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()));
     let too_much = MoveWithPayload { payload: &[7; PAYLOAD_MAX_BYTES + 1], ..MoveWithPayload::default() };
     let too_long = bytes(&ClientMessage::Move(too_much));
