@@ -1,10 +1,11 @@
-//! The whole server under a script of bytes: players connect, join, move, leave, lie and are cut off, over the memory
-//! transport, on one thread and without a clock that matters, so that the same bytes do the same again.
+//! The whole server under a script of bytes: players connect, join, move, leave, lie, are cut off, come back and take each
+//! other's seats, over the memory transport, on one thread and without a clock that matters, so that the same bytes do the
+//! same again.
 
-use std::{collections::HashMap, future::poll_fn, pin::pin, sync::LazyLock, task::Poll};
+use std::{collections::HashMap, future::poll_fn, pin::pin, sync::LazyLock, task::Poll, time::Duration};
 
 use netduel_protocol::{
-    ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, ServerMessage, Started, VERSION, decode, encode,
+    ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, VERSION, decode, encode,
     game::Position,
 };
 use netduel_server::{Census, Config, Observer, Server, Snapshot};
@@ -19,6 +20,8 @@ const CONNECTIONS_MAX: usize = 5;
 const STEPS_MAX: usize = 256;
 /// Turns that let every task see what happened: each message passes a few tasks at most.
 const TURNS: usize = 16;
+/// Longer than a script: when it is over does not depend on bytes.
+const GRACE: Duration = Duration::from_secs(3_600);
 
 static IDENTITY: LazyLock<Identity> =
     LazyLock::new(|| Identity::generate(&["localhost".into()]).expect("an identity"));
@@ -26,7 +29,8 @@ static IDENTITY: LazyLock<Identity> =
 /// What a player of the script knows.
 struct Seat {
     connection: Connection,
-    playing: Option<Started>,
+    /// The match, and where it was at its beginning or when it came back.
+    playing: Option<(GameId, Position)>,
     seq: u32,
     corrections: u16,
 }
@@ -55,6 +59,8 @@ struct World {
     seats: [Option<Seat>; PLAYERS],
     /// Who was told of a match, by player number.
     matches: HashMap<GameId, [Option<usize>; 2]>,
+    /// What would bring each back that was ever told; it outlives the connection.
+    ways_back: [Option<(GameId, SeatToken)>; PLAYERS],
 }
 
 impl World {
@@ -63,11 +69,17 @@ impl World {
         let listener =
             kind.bind(([127, 0, 0, 1], 0).into(), &IDENTITY, &Options::default()).expect("a free port");
         let addr = listener.local_addr();
-        let config = Config { connections_max: CONNECTIONS_MAX, matches_max: 2, ..Config::default() };
+        let config = Config {
+            connections_max: CONNECTIONS_MAX,
+            matches_max: 2,
+            resume_grace: GRACE,
+            ..Config::default()
+        };
         let server = Server::new(vec![listener], config);
         let (observer, shutdown) = (server.observer(), CancellationToken::new());
         let serving = tokio::spawn(server.run(shutdown.clone()));
-        let mut world = Self { addr, observer, seats: Default::default(), matches: HashMap::new() };
+        let (seats, ways_back) = Default::default();
+        let mut world = Self { addr, observer, seats, matches: HashMap::new(), ways_back };
         for step in script.chunks_exact(2).take(STEPS_MAX) {
             world.step(usize::from(step[0]) % PLAYERS, step[0] / PLAYERS as u8, step[1]).await;
             settle().await;
@@ -78,11 +90,15 @@ impl World {
         }
         world.seats = Default::default();
         settle().await;
-        let Census { connections, waiting, matches, handshakes, .. } = world.observer.census();
-        assert!(connections.is_empty() && [waiting, matches, handshakes] == [0; 3], "something is left over");
+        let Census { connections, waiting, matches, away, handshakes, .. } = world.observer.census();
+        assert!(connections.is_empty() && [waiting, handshakes] == [0; 2], "something is left over");
+        assert_eq!(away, 2 * matches, "a seat is taken by nobody");
         shutdown.cancel();
         let counters = serving.await.expect("the server does not panic");
-        assert_eq!(counters.matches_started, counters.matches_ended);
+        assert_eq!(
+            counters.matches_started, counters.matches_ended,
+            "the end of the server is that of all seats"
+        );
         counters
     }
 
@@ -95,6 +111,13 @@ impl World {
             // Most say hello; the others are there to be expelled.
             if value != 0 {
                 seat.say(&ClientMessage::Hello { version: VERSION }, Lane::Control);
+            }
+            if action % 4 == 1 {
+                // Its own seat, or somebody else's.
+                let way_back = self.ways_back[usize::from(value) % PLAYERS].clone();
+                let (game, token) = way_back.unwrap_or((1, SeatToken::new([0; SeatToken::BYTES])));
+                let attempt = u32::from(value) / PLAYERS as u32;
+                seat.say(&ClientMessage::Resume { game, token, attempt }, Lane::Control);
             }
             self.seats[number] = Some(seat);
             return;
@@ -130,10 +153,26 @@ impl World {
                         let peer = if number == first { second } else { first };
                         assert_eq!(started.peer_name, peer.to_string(), "partners of different matches");
                     }
-                    (seat.seq, seat.corrections, seat.playing) = (0, 0, Some(started));
+                    let start = started.positions[usize::from(started.player)];
+                    (seat.seq, seat.corrections, seat.playing) = (0, 0, Some((started.game, start)));
+                    let way_back = started.way_back.expect("seats are kept");
+                    self.ways_back[number] = Some((started.game, way_back.token));
+                }
+                (ServerMessage::Resumed(resumed), Lane::Control) => {
+                    assert!(self.matches.contains_key(&resumed.game) && seat.playing.is_none());
+                    let place = resumed.positions[usize::from(resumed.player)];
+                    (seat.seq, seat.corrections) = (resumed.seq, resumed.corrections);
+                    seat.playing = Some((resumed.game, place));
+                    self.ways_back[number] = Some((resumed.game, resumed.way_back.token));
+                }
+                (
+                    ServerMessage::PeerReconnecting { game, .. } | ServerMessage::PeerBack { game, .. },
+                    Lane::Control,
+                ) => {
+                    assert_eq!(seat.playing.map(|(playing, _)| playing), Some(game), "not its match");
                 }
                 (ServerMessage::Moved(told), Lane::State) => {
-                    let playing = seat.playing.as_ref().map(|started| started.game);
+                    let playing = seat.playing.map(|(game, _)| game);
                     // The other lane may be ahead: a move of a match that is over comes late.
                     assert!(self.matches.contains_key(&told.update.game), "a move of no match: {playing:?}");
                 }
@@ -151,7 +190,9 @@ impl World {
         let census = self.observer.census();
         let connected: usize = census.connections.iter().map(|(_, count)| count).sum();
         assert!(connected <= CONNECTIONS_MAX, "more than may be: {census:?}");
-        assert!(2 * census.matches + census.waiting <= connected, "seats without players: {census:?}");
+        assert!(census.away <= 2 * census.matches, "more seats than there are: {census:?}");
+        let seated = 2 * census.matches - census.away;
+        assert!(seated + census.waiting <= connected, "seats without players: {census:?}");
         assert!(!census.draining);
         let counters = self.observer.snapshot();
         let Snapshot { matches_started, matches_ended, panics, .. } = counters;
@@ -159,6 +200,7 @@ impl World {
         assert_eq!(panics, 0);
         let accounted = counters.updates_relayed
             + counters.updates_undeliverable
+            + counters.updates_away
             + counters.moves_stale
             + counters.moves_illegal;
         let lost = counters.moves_received - accounted;
@@ -183,10 +225,7 @@ impl Seat {
     /// A move: in its place, or somewhere it cannot be, or of a match that is not its own.
     fn walk(&mut self, value: u8) {
         self.seq += 1;
-        let (game, start) = match &self.playing {
-            Some(started) => (started.game, started.positions[usize::from(started.player)]),
-            None => (1, Position::default()),
-        };
+        let (game, start) = self.playing.unwrap_or((1, Position::default()));
         let game = if value == 255 { game + 1 } else { game };
         let position = if value > 240 { Position { x: f32::from(value), ..start } } else { start };
         let seq = if (231..=240).contains(&value) { 1 } else { self.seq };

@@ -194,6 +194,20 @@ fn values_without_sense_are_refused() {
             Err(CodecError::BadValue(_))
         ));
     }
+    let beyond = Resumed { player: 2, ..resumed() };
+    let nowhere = Resumed { positions: [Position { x: f32::NAN, y: 0.0 }; 2], ..resumed() };
+    let long = "x".repeat(MAX_TRANSPORT_BYTES + 1);
+    let unknown = Resumed { peer_transport: long.clone(), ..resumed() };
+    for message in [
+        ServerMessage::Resumed(beyond),
+        ServerMessage::Resumed(nowhere),
+        ServerMessage::Resumed(unknown),
+        ServerMessage::PeerBack { game: 7, peer_transport: long },
+    ] {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        assert!(matches!(decode::<ServerMessage>(bytes), Err(CodecError::BadValue(_))), "{message:?}");
+    }
     let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
     assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());
     // A length that lies: refused before memory is asked for.

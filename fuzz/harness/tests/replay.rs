@@ -74,6 +74,10 @@ fn the_seeds_of_the_server_reach_what_they_are_for() {
     reached("a stale move", played.iter().map(|counters| counters.moves_stale).sum());
     reached("a full server", played.iter().map(|counters| counters.refused_full).sum());
     reached("too many matches", played.iter().map(|counters| counters.refused_matches).sum());
+    reached("a kept seat", played.iter().map(|counters| counters.seats_kept).sum());
+    reached("a seat taken back", played.iter().map(|counters| counters.seats_resumed).sum());
+    reached("a token that is not good", played.iter().map(|counters| counters.refused_resume).sum());
+    reached("a move for who is away", played.iter().map(|counters| counters.updates_away).sum());
     reached("garbage", played.iter().map(|counters| counters.expelled_malformed).sum());
     reached("what may not come now", played.iter().map(|counters| counters.expelled_unexpected).sum());
 }
