@@ -11,6 +11,8 @@
 pub mod args;
 mod connect;
 pub mod course;
+mod error;
+mod event;
 pub mod pace;
 pub mod recording;
 pub mod stats;
@@ -19,13 +21,15 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use netduel_protocol::{
-    ClientMessage, CodecError, Correction, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload,
-    Resumed, ServerMessage, Started, clock,
+    ClientMessage, Ending, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started, clock,
     game::{self, Heading, Position},
 };
 use netduel_transport::{
-    CloseReason, ConnectError, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
+    CloseReason, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
 };
+
+pub use error::PlayError;
+pub use event::Event;
 
 use connect::{ComingBack, Seat, Welcomed};
 use stats::{ClockSync, Freshness, MoveStats};
@@ -47,134 +51,6 @@ pub struct PlayerConfig {
     pub name: String,
     /// The period in which the opponent is expected to send, in µs; it decides what counts as a freeze.
     pub period_us: u64,
-}
-
-/// Why the game does not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PlayError {
-    /// No connection was made.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The server ended the connection, for this reason of the protocol.
-    #[error("the server ended the connection: {reason}")]
-    Refused {
-        /// Which one.
-        ending: Ending,
-        /// In the server's words.
-        reason: String,
-    },
-    /// The connection ended otherwise.
-    #[error("the connection to the server is over: {0}")]
-    Ended(CloseReason),
-    /// The server did not answer the hello in time.
-    #[error(
-        "the server accepted the connection but did not say hello within {0:?}: is it a netduel server, and this its port for this transport?"
-    )]
-    NoWelcome(Duration),
-    /// The server said something that does not decode or may not come now.
-    #[error("the server does not speak our protocol: {0}")]
-    BadServer(String),
-    /// A move without a match, or a name too long.
-    #[error("cannot send that: {0}")]
-    CannotSend(String),
-    /// A payload longer than the server relays; nothing was changed.
-    #[error("a payload of {size} bytes: this server relays {max} at most, as its relay policy allows")]
-    PayloadTooLong {
-        /// Its length in bytes.
-        size: usize,
-        /// The bound in bytes.
-        max: usize,
-    },
-}
-
-impl From<CloseReason> for PlayError {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Peer(Goodbye { code, reason }) => match Ending::from_code(code) {
-                Some(ending) => Self::Refused { ending, reason },
-                None => Self::Ended(CloseReason::Peer(Goodbye { code, reason })),
-            },
-            other => Self::Ended(other),
-        }
-    }
-}
-
-impl From<SendError> for PlayError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Closed(reason) => reason.into(),
-            error @ SendError::TooLarge { .. } => Self::CannotSend(error.to_string()),
-        }
-    }
-}
-
-impl From<CodecError> for PlayError {
-    fn from(error: CodecError) -> Self {
-        Self::BadServer(error.to_string())
-    }
-}
-
-/// What happens to a player.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// In the queue.
-    Waiting,
-    /// A match begins.
-    Started(Started),
-    /// The opponent moved.
-    PeerMoved {
-        /// Where to, and when it was meant to be sent.
-        update: Move,
-        /// Whether it is newer than all before.
-        freshness: Freshness,
-        /// What came with it: the bytes it arrived in, not a copy. Empty where the opponent sends none. Drop it
-        /// before the next event, or copy it, lest it keeps a read buffer alive.
-        payload: Bytes,
-    },
-    /// The server put this player back.
-    Corrected(Correction),
-    /// The match is over. [`Player::join`] asks for the next one.
-    PeerLeft {
-        /// How the opponent left.
-        reason: LeaveReason,
-        /// Where the server holds both to be.
-        positions: [Position; 2],
-    },
-    /// A ping came back.
-    Pong {
-        /// Round trip in µs, without the time within the server.
-        rtt_us: u64,
-        /// Of that, the way there in µs. Half of it where the clocks' offset is estimated from pings.
-        up_us: u64,
-        /// How long it was in the server, in µs.
-        in_server_us: u64,
-    },
-    /// The server is going down within this time.
-    Draining {
-        /// Seconds left.
-        seconds: u32,
-    },
-    /// The connection is lost in the middle of a match, and the player tries to come back. Until it has, it stands still
-    /// and is heard by nobody: what it sends is not kept. Follows: [`Event::Resumed`], or an error that says why not.
-    Reconnecting {
-        /// How the connection ended.
-        reason: CloseReason,
-        /// For how long it tries at most.
-        within: Duration,
-    },
-    /// Back in the same match, perhaps over another transport: [`Player::kind`]. [`Match::position`] is the server's where
-    /// the own prediction had gone too far.
-    Resumed,
-    /// The opponent's connection is lost, and the server waits for it.
-    PeerReconnecting {
-        /// For how long at most.
-        within: Duration,
-    },
-    /// The opponent is back.
-    PeerBack {
-        /// The name of its transport now.
-        transport: String,
-    },
 }
 
 /// A match as this player sees it.
