@@ -64,13 +64,18 @@ impl Player {
         *lock(&self.playing) = Some(Playing { game: game.clone(), number });
     }
 
-    /// The hot path: this player moved.
-    pub(crate) fn on_move(&self, told: &MoveWithPayload<'_>, counters: &Counters) -> Result<(), Goodbye> {
+    /// The hot path: this player moved. One of a batch may wait for [`Self::flush_moves`].
+    pub(crate) fn on_move(
+        &self,
+        told: &MoveWithPayload<'_>,
+        batched: bool,
+        counters: &Counters,
+    ) -> Result<(), Goodbye> {
         counters.moves_received.increment();
         let game = told.update.game;
         match &*lock(&self.playing) {
             Some(playing) if playing.game.game == game => {
-                playing.game.on_move(playing.number, told, counters)
+                playing.game.on_move(playing.number, told, batched, counters)
             }
             _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
                 counters.moves_stale.increment(); // It was under way when the match ended.
@@ -80,6 +85,13 @@ impl Player {
                 Ending::Unexpected.code(),
                 "a move for a match you are not in: wait for the start",
             )),
+        }
+    }
+
+    /// The batch is over.
+    pub(crate) fn flush_moves(&self, counters: &Counters) {
+        if let Some(playing) = &*lock(&self.playing) {
+            playing.game.flush(counters);
         }
     }
 }

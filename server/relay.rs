@@ -170,11 +170,12 @@ impl Match {
         [0, 1].map(|number| self.seat(number).last.position)
     }
 
-    /// Player `number` says where it is.
+    /// Player `number` says where it is. Where that is one of a batch, [`Self::flush`] ends it.
     pub(crate) fn on_move(
         &self,
         number: usize,
         told: &MoveWithPayload<'_>,
+        batched: bool,
         counters: &Counters,
     ) -> Result<(), Goodbye> {
         let MoveWithPayload { update, payload } = *told;
@@ -202,15 +203,15 @@ impl Match {
             RelayPolicy::Other => {
                 drop(seat);
                 let bytes = netduel_protocol::encode(&ServerMessage::Moved(*told), &mut buffer);
-                self.tell(1 - number, bytes, counters);
+                self.tell(1 - number, bytes, batched, counters);
             }
             RelayPolicy::Both => {
                 seat.payload.clear();
                 seat.payload.extend_from_slice(payload);
                 drop(seat);
                 let bytes = self.encode_both(&mut buffer);
-                self.tell(number, bytes.clone(), counters);
-                self.tell(1 - number, bytes, counters);
+                self.tell(number, bytes.clone(), batched, counters);
+                self.tell(1 - number, bytes, batched, counters);
             }
         }
         Ok(())
@@ -223,16 +224,27 @@ impl Match {
     }
 
     /// The seat stays locked while its player's `Sender` takes the update, which never waits.
-    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, counters: &Counters) {
+    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
         let seat = self.seat(number);
         let Some(player) = seat.player() else { return counters.updates_away.increment() };
-        match bytes.ok().and_then(|bytes| player.sender.send_state(bytes).ok()) {
+        let sender = &player.sender;
+        let send = |bytes| if batched { sender.queue_state(bytes) } else { sender.send_state(bytes) };
+        match bytes.ok().and_then(|bytes| send(bytes).ok()) {
             Some(superseded) => {
                 counters.updates_relayed.increment();
                 counters.updates_superseded.add(superseded as u64);
             }
             // Its own task finds out, and leaves the seat.
             None => counters.updates_undeliverable.increment(),
+        }
+    }
+
+    /// Sends what a batch of moves has left to be sent.
+    pub(crate) fn flush(&self, counters: &Counters) {
+        for number in [0, 1] {
+            let seat = self.seat(number);
+            let superseded = seat.player().map_or(0, |player| player.sender.flush().unwrap_or(0));
+            counters.updates_superseded.add(superseded as u64);
         }
     }
 

@@ -132,18 +132,38 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
     lobby.counters.note_path(&player.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     loop {
-        let step = match receiver.recv().await {
-            Ok((lane, bytes)) => {
-                allowance.take().map_err(Over::from).and_then(|()| on_message(lobby, player, lane, &bytes))
+        match receiver.recv().await {
+            Ok(first) => {
+                if let Err(over) = on_batch(lobby, player, receiver, &mut allowance, first) {
+                    return over;
+                }
             }
-            Err(reason) => Err(reason.into()),
-        };
-        if let Err(over) = step {
-            return over;
+            Err(reason) => return reason.into(),
         }
-        // Many messages can wait in one buffer; other sessions get their turn between them.
+        // Other sessions get their turn between batches.
         tokio::task::coop::consume_budget().await;
     }
+}
+
+/// What came in one read, which bounds it. Where that is more than one message, the moves leave in one write, too.
+fn on_batch(
+    lobby: &Lobby,
+    player: &Arc<Player>,
+    receiver: &mut Receiver,
+    allowance: &mut Allowance,
+    first: (Lane, Bytes),
+) -> Result<(), Over> {
+    let (mut next, mut batched) = (Some(first), false);
+    while let Some((lane, bytes)) = next {
+        next = receiver.try_recv()?;
+        batched |= next.is_some();
+        allowance.take()?;
+        on_message(lobby, player, lane, &bytes, batched)?;
+    }
+    if batched {
+        player.flush_moves(&lobby.counters);
+    }
+    Ok(())
 }
 
 /// A token bucket that holds a second's messages: a burst after a stall passes, a flood does not.
@@ -204,11 +224,17 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     }
 }
 
-fn on_message(lobby: &Lobby, player: &Arc<Player>, lane: Lane, bytes: &Bytes) -> Result<(), Over> {
+fn on_message(
+    lobby: &Lobby,
+    player: &Arc<Player>,
+    lane: Lane,
+    bytes: &Bytes,
+    batched: bool,
+) -> Result<(), Over> {
     #[cfg(test)]
     tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
-        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, &lobby.counters)?,
+        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, batched, &lobby.counters)?,
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };

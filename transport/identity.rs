@@ -136,7 +136,11 @@ impl Identity {
         Trust::new(Accepted::Certificates(self.certificates.clone()))
     }
 
-    pub(crate) fn server_config(&self, alpn: &str, resumption: bool) -> io::Result<ServerConfig> {
+    /// The server's side of TLS, under the name of a protocol. For the transports, and for who measures TLS without them.
+    ///
+    /// # Errors
+    /// A key that does not belong to the certificate.
+    pub fn server_config(&self, alpn: &str, resumption: bool) -> io::Result<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .and_then(|builder| {
@@ -282,6 +286,15 @@ impl Trust {
     /// A file that is missing or holds no certificate.
     pub fn from_file(path: &Path) -> Result<Self, IdentityError> {
         Ok(Self::new(Accepted::Certificates(read_certificates(path)?)))
+    }
+
+    /// The client's side of TLS, under the name of a protocol and without resumption, for who measures TLS without the
+    /// transports.
+    ///
+    /// # Errors
+    /// Certificates that cannot be trusted in.
+    pub fn client_config_for(&self, alpn: &str) -> Result<ClientConfig, ConnectError> {
+        Ok(self.fresh_config(TransportKind(&crate::tcp::TLS), alpn)?.0)
     }
 
     /// A configuration for one connection, and the place where a refusal is noted.

@@ -32,6 +32,7 @@ pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod identity;
+mod lifeline;
 mod memory;
 mod options;
 mod outbox;

@@ -11,6 +11,10 @@ use crate::frame::{self, FrameKind};
 /// a peer with this much waiting does not read any more.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 
+/// Bytes of updates that may wait to be written together: what came in one read of the largest chunk goes out in one
+/// write. Far below what a socket takes at once, so that a batch is rarely torn.
+pub(crate) const BATCH_BYTES: usize = 4 * 1024;
+
 /// Whether everything went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
@@ -25,7 +29,14 @@ pub(crate) struct Outbox {
     wire: Vec<u8>,
     written: usize,
     control: Vec<u8>,
+    /// Updates that nobody has begun to write: one, or those of a batch.
     state: Vec<u8>,
+    /// How many they are, and where the newest begins.
+    updates: usize,
+    newest: usize,
+    /// The stream took none of them when it was asked: what comes next replaces them.
+    blocked: bool,
+    superseded: usize,
 }
 
 impl Outbox {
@@ -39,12 +50,33 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes `payload` the newest state; returns how many unsent updates it replaced (0 or 1).
-    pub(crate) fn replace_state(&mut self, payload: &[u8]) -> usize {
-        let replaced = usize::from(!self.state.is_empty());
+    /// Makes `payload` the newest state and the only one that waits.
+    pub(crate) fn replace_state(&mut self, payload: &[u8]) {
+        self.superseded += self.updates;
         self.state.clear();
+        self.updates = 0;
+        self.append_state(payload);
+    }
+
+    /// Makes `payload` the newest state, behind those of the same batch. A stream that blocks gets the newest alone.
+    pub(crate) fn batch_state(&mut self, payload: &[u8]) {
+        if self.blocked { self.replace_state(payload) } else { self.append_state(payload) }
+    }
+
+    fn append_state(&mut self, payload: &[u8]) {
+        self.newest = self.state.len();
         frame::append(&mut self.state, FrameKind::State, payload);
-        replaced
+        self.updates += 1;
+    }
+
+    /// The batch is as large as it may be: time to write it.
+    pub(crate) fn batch_is_full(&self) -> bool {
+        self.state.len() >= BATCH_BYTES
+    }
+
+    /// How many updates were replaced before they were sent, since this was last asked.
+    pub(crate) fn take_superseded(&mut self) -> usize {
+        mem::take(&mut self.superseded)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -53,37 +85,46 @@ impl Outbox {
 
     /// Writes until all is out or `write` would block. Control goes before state.
     pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<Flushed> {
+        self.blocked = false;
         loop {
-            let mut from_state = false;
             if self.wire.is_empty() {
-                if !self.control.is_empty() {
-                    mem::swap(&mut self.wire, &mut self.control);
-                } else if !self.state.is_empty() {
-                    mem::swap(&mut self.wire, &mut self.state);
-                    from_state = true;
-                } else {
-                    return Ok(Flushed::All);
-                }
+                mem::swap(&mut self.wire, &mut self.control);
             }
-            match write(&self.wire[self.written..]) {
+            let from_state = self.wire.is_empty();
+            let bytes = if from_state { &self.state[..] } else { &self.wire[self.written..] };
+            if bytes.is_empty() {
+                return Ok(Flushed::All);
+            }
+            match write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
+                Ok(count) => {
+                    if from_state {
+                        mem::swap(&mut self.wire, &mut self.state);
+                        self.updates = 0;
+                    }
+                    self.written += count;
+                    if self.written == self.wire.len() {
+                        self.wire.clear();
+                        self.written = 0;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if from_state {
-                        // Not a byte of it is out: it may still be superseded.
-                        mem::swap(&mut self.wire, &mut self.state);
-                    }
+                    self.keep_newest();
                     return Ok(Flushed::Blocked);
                 }
                 Err(error) => return Err(error),
             }
-            if self.written == self.wire.len() {
-                self.wire.clear();
-                self.written = 0;
-            } else if from_state && self.written == 0 {
-                mem::swap(&mut self.wire, &mut self.state);
-            }
+        }
+    }
+
+    /// The stream blocks, and not a byte of the waiting updates is out: all but the newest are superseded.
+    fn keep_newest(&mut self) {
+        self.blocked = true;
+        if self.updates > 1 {
+            self.superseded += self.updates - 1;
+            self.state.drain(..self.newest);
+            (self.updates, self.newest) = (1, 0);
         }
     }
 }
@@ -109,11 +150,13 @@ mod tests {
     fn a_blocked_stream_keeps_the_newest_state_and_every_control_frame() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let mut room = 2;
-        assert_eq!(outbox.replace_state(b"begun"), 0);
+        outbox.replace_state(b"begun");
         assert_eq!(outbox.flush(sink(&mut room, &mut out)).expect("io"), Flushed::Blocked);
-        assert_eq!(outbox.replace_state(b"stale"), 0, "the first was begun and must be finished");
+        outbox.replace_state(b"stale");
+        assert_eq!(outbox.take_superseded(), 0, "the first was begun and must be finished");
         outbox.push(FrameKind::Control, b"one").expect("room");
-        assert_eq!(outbox.replace_state(b"newest"), 1);
+        outbox.replace_state(b"newest");
+        assert_eq!(outbox.take_superseded(), 1);
         outbox.push(FrameKind::Control, b"two").expect("room");
         room = usize::MAX;
         assert_eq!(outbox.flush(sink(&mut room, &mut out)).expect("io"), Flushed::All);
@@ -133,12 +176,41 @@ mod tests {
         let mut room = 0;
         outbox.replace_state(b"old");
         assert_eq!(outbox.flush(sink(&mut room, &mut out)).expect("io"), Flushed::Blocked);
-        assert_eq!(outbox.replace_state(b"new"), 1);
+        outbox.replace_state(b"new");
+        assert_eq!(outbox.take_superseded(), 1);
         room = usize::MAX;
         outbox.flush(sink(&mut room, &mut out)).expect("io");
         let mut expected = Vec::new();
         frame::append(&mut expected, FrameKind::State, b"new");
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_batch_goes_out_whole_or_its_newest_alone() {
+        let written = |room: usize| {
+            let (mut outbox, mut out, mut room) = (Outbox::default(), Vec::new(), room);
+            for update in [b"one", b"two", b"six"] {
+                outbox.batch_state(update);
+            }
+            if outbox.flush(sink(&mut room, &mut out)).expect("io") == Flushed::Blocked {
+                outbox.batch_state(b"ten"); // It replaces what the stream would not take.
+                room = usize::MAX;
+                assert_eq!(outbox.flush(sink(&mut room, &mut out)).expect("io"), Flushed::All);
+            }
+            (out, outbox.take_superseded())
+        };
+        let frames = |updates: &[&[u8]]| {
+            let mut bytes = Vec::new();
+            updates.iter().for_each(|update| frame::append(&mut bytes, FrameKind::State, update));
+            bytes
+        };
+        assert_eq!(written(usize::MAX), (frames(&[b"one", b"two", b"six"]), 0));
+        assert_eq!(written(0), (frames(&[b"ten"]), 3));
+        assert_eq!(
+            written(1),
+            (frames(&[b"one", b"two", b"six", b"ten"]), 0),
+            "a batch once begun is finished"
+        );
     }
 
     #[test]

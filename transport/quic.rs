@@ -13,13 +13,12 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use quinn::{
     ClientConfig, ConnectionError, ConnectionId, Endpoint, EndpointConfig, IdleTimeout, RecvStream,
@@ -40,6 +39,7 @@ use crate::{
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
     handshake::ServerMessages,
     identity::{SUITE_NAME, Verifier},
+    lifeline::Lifeline,
     outbox::{Flushed, Outbox},
 };
 
@@ -257,8 +257,7 @@ impl Quic {
         Ok(Arc::new(Shared {
             connection,
             out: Mutex::new(out),
-            driver: AtomicWaker::new(),
-            ending: OnceLock::new(),
+            lifeline: Lifeline::default(),
             options: options.clone(),
             socket_buffers,
         }))
@@ -478,9 +477,7 @@ impl Listen for QuicListen {
 struct Shared {
     connection: quinn::Connection,
     out: Mutex<Out>,
-    /// The task that polls the receiver, to be woken when a sender could not write everything.
-    driver: AtomicWaker,
-    ending: OnceLock<CloseReason>,
+    lifeline: Lifeline,
     options: Options,
     /// As they were when the socket was made: quinn keeps it to itself.
     socket_buffers: SocketBuffers,
@@ -599,19 +596,6 @@ impl Shared {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let reason = self.ending.get_or_init(|| reason).clone();
-        if let Some(goodbye) = reason.goodbye() {
-            self.connection.close(goodbye.code.into(), goodbye.reason.as_bytes());
-        }
-        self.driver.wake();
-        reason
-    }
-
     fn reason(&self, error: ConnectionError) -> CloseReason {
         match error {
             ConnectionError::ApplicationClosed(close) => {
@@ -651,30 +635,34 @@ impl Shared {
         match flushed {
             Ok(Flushed::All) => Ok(()),
             Ok(Flushed::Blocked) => {
-                self.driver.wake();
+                self.lifeline.wake();
                 Ok(())
             }
-            Err(error) => Err(self.end(self.stream_failed(&error))),
+            Err(error) => Err(self.stream_failed(&error)),
         }
     }
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         if let Err(waiting) = out.control.push(FrameKind::Control, message) {
-            drop(out);
-            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+            return Err(CloseReason::ControlLaneFull(waiting));
         }
         self.flush_or_wake(out)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         let replaced = match &mut out.state {
-            StateOut::Stream { outbox, .. } => outbox.replace_state(message),
+            StateOut::Stream { outbox, .. } => {
+                outbox.replace_state(message);
+                outbox.take_superseded()
+            }
             StateOut::Uni(uni) => {
                 let update = pooled(&mut uni.pool, message);
                 usize::from(uni.next.replace(update).is_some())
@@ -686,16 +674,16 @@ impl SendHalf for Shared {
                 drop(out);
                 return match self.connection.send_datagram(update) {
                     Ok(()) => Ok(replaced),
-                    Err(quinn::SendDatagramError::ConnectionLost(error)) => Err(self.end(self.reason(error))),
-                    Err(error) => Err(self.end(CloseReason::Transport(error.to_string()))),
+                    Err(quinn::SendDatagramError::ConnectionLost(error)) => Err(self.reason(error)),
+                    Err(error) => Err(CloseReason::Transport(error.to_string())),
                 };
             }
         };
         self.flush_or_wake(out).map(|()| replaced)
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.connection.close(goodbye.code.into(), goodbye.reason.as_bytes());
     }
 
     fn path_stats(&self) -> PathStats {
@@ -937,17 +925,12 @@ fn too_long(size: usize) -> CloseReason {
 }
 
 impl RecvHalf for QuicReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        self.shared.driver.register(cx.waker());
-        self.shared.check_open()?;
-        let message = match self.poll_flush(cx) {
-            Err(reason) => Err(reason),
-            Ok(()) => match self.control.poll_frame(FrameKind::Control, cx, &self.shared) {
-                Poll::Ready(message) => message.map(|bytes| (Lane::Control, bytes)),
-                Poll::Pending => ready!(self.poll_state(cx)).map(|bytes| (Lane::State, bytes)),
-            },
-        };
-        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        self.poll_flush(cx)?;
+        match self.control.poll_frame(FrameKind::Control, cx, &self.shared) {
+            Poll::Ready(message) => Poll::Ready(message.map(|bytes| (Lane::Control, bytes))),
+            Poll::Pending => self.poll_state(cx).map_ok(|bytes| (Lane::State, bytes)),
+        }
     }
 
     fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
@@ -956,12 +939,5 @@ impl RecvHalf for QuicReceiver {
                 endpoint.wait_idle().await;
             }
         })
-    }
-}
-
-impl Drop for QuicReceiver {
-    fn drop(&mut self) {
-        self.shared
-            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
     }
 }

@@ -11,11 +11,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use rustls::HandshakeKind;
 use socket2::SockRef;
@@ -32,6 +31,7 @@ use crate::{
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
     heartbeat::Heartbeat,
     identity::SUITE_NAME,
+    lifeline::Lifeline,
     outbox::{Flushed, Outbox},
     tcp_info,
 };
@@ -202,8 +202,7 @@ fn connection(
         socket,
         remote,
         out: Mutex::new(out),
-        driver: AtomicWaker::new(),
-        ending: OnceLock::new(),
+        lifeline: Lifeline::default(),
         encrypted: kind.capabilities().encrypted,
         resumed,
     });
@@ -221,9 +220,7 @@ struct Shared {
     socket: TcpStream,
     remote: SocketAddr,
     out: Mutex<Out>,
-    /// The task that polls the receiver, to be woken when a sender could not write everything.
-    driver: AtomicWaker,
-    ending: OnceLock<CloseReason>,
+    lifeline: Lifeline,
     encrypted: bool,
     /// `None` without TLS.
     resumed: Option<bool>,
@@ -244,29 +241,8 @@ impl Shared {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    /// Ends the connection for `reason`, unless it has ended, and tells the peer where that makes sense.
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let reason = self.ending.get_or_init(|| reason).clone();
-        let mut out = self.out();
-        if let Some(goodbye) = reason.goodbye()
-            && !out.closing
-        {
-            out.closing = true;
-            // Full is fine: a peer that does not read would not read the goodbye either.
-            let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(&goodbye));
-            let _ = self.flush(&mut out);
-        }
-        drop(out);
-        self.driver.wake();
-        reason
-    }
-
     /// Writes what the socket takes; never waits.
-    fn flush(&self, out: &mut Out) -> io::Result<Flushed> {
+    fn write_out(&self, out: &mut Out) -> io::Result<Flushed> {
         let Out { outbox, tls, wrote, .. } = out;
         if outbox.is_empty() && tls.as_ref().is_none_or(|tls| !tls.wants_write()) {
             return Ok(Flushed::All);
@@ -313,41 +289,53 @@ impl Shared {
         self.socket.try_write(bytes)
     }
 
-    /// Sends what is queued, and leaves the rest to the receiver's task.
-    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<(), CloseReason> {
-        let flushed = self.flush(&mut out);
+    /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates were superseded.
+    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<usize, CloseReason> {
+        let flushed = self.write_out(&mut out);
+        let superseded = out.outbox.take_superseded();
         drop(out);
-        match flushed {
-            Ok(Flushed::All) => Ok(()),
-            Ok(Flushed::Blocked) => {
-                self.driver.wake();
-                Ok(())
-            }
-            Err(error) => Err(self.end(error.into())),
+        if flushed? == Flushed::Blocked {
+            self.lifeline.wake();
         }
+        Ok(superseded)
     }
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         if let Err(waiting) = out.outbox.push(FrameKind::Control, message) {
-            drop(out);
-            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+            return Err(CloseReason::ControlLaneFull(waiting));
         }
-        self.flush_or_wake(out)
+        self.flush_or_wake(out).map(drop)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
-        let replaced = out.outbox.replace_state(message);
-        self.flush_or_wake(out).map(|()| replaced)
+        out.outbox.replace_state(message);
+        self.flush_or_wake(out)
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        let mut out = self.out();
+        out.outbox.batch_state(message);
+        if out.outbox.batch_is_full() { self.flush_or_wake(out) } else { Ok(0) }
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        self.flush_or_wake(self.out())
+    }
+
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        let mut out = self.out();
+        out.closing = true;
+        // Full is fine: a peer that does not read would not read the goodbye either.
+        let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(goodbye));
+        let _ = self.write_out(&mut out);
     }
 
     fn path_stats(&self) -> PathStats {
@@ -374,8 +362,19 @@ impl io::Write for Socket<'_> {
 }
 
 impl io::Read for Socket<'_> {
+    /// Reads what is there. Less than there was room for means that no more is: to tell tokio so spares the system call
+    /// that would find out. What arrives later makes the socket ready anew.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.socket.try_read(bytes)
+        let mut short = None;
+        let read = self.0.socket.try_io(Interest::READABLE, || {
+            let count = io::Read::read(&mut &*SockRef::from(&self.0.socket), bytes)?;
+            if count == 0 || count == bytes.len() {
+                return Ok(count);
+            }
+            short = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        short.map_or(read, Ok)
     }
 }
 
@@ -394,16 +393,21 @@ impl TcpReceiver {
             if !std::mem::take(&mut self.leftovers) {
                 ready!(self.shared.socket.poll_read_ready(cx))?;
             }
-            let read = if self.shared.encrypted {
-                self.read_tls()
-            } else {
-                self.shared.socket.try_read_buf(self.frames.buffer())
-            };
+            let read = if self.shared.encrypted { self.read_tls() } else { self.read_plain() };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
             }
         }
+    }
+
+    fn read_plain(&mut self) -> io::Result<usize> {
+        let buffer = self.frames.buffer();
+        let start = buffer.len();
+        buffer.resize(start + READ_CHUNK_BYTES, 0);
+        let read = io::Read::read(&mut Socket(&self.shared), &mut buffer[start..]);
+        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
     }
 
     /// Decrypts what has arrived. `WouldBlock` if that was not yet a whole record.
@@ -445,7 +449,7 @@ impl TcpReceiver {
     /// Writes what a sender could not, as the socket takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         loop {
-            if self.shared.flush(&mut self.shared.out())? == Flushed::All {
+            if self.shared.write_out(&mut self.shared.out())? == Flushed::All {
                 return Ok(());
             }
             match self.shared.socket.poll_write_ready(cx) {
@@ -454,18 +458,13 @@ impl TcpReceiver {
             }
         }
     }
+}
 
+impl RecvHalf for TcpReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
-            while let Some((kind, payload)) = self.frames.next()? {
-                match kind {
-                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
-                    FrameKind::State => return Poll::Ready(Ok((Lane::State, payload))),
-                    FrameKind::KeepAlive => {}
-                    FrameKind::Close => {
-                        return Poll::Ready(Err(CloseReason::Peer(frame::decode_goodbye(payload)?)));
-                    }
-                }
+            if let Some(message) = self.next_message()? {
+                return Poll::Ready(Ok(message));
             }
             self.poll_heartbeat(cx)?;
             self.poll_flush(cx)?;
@@ -478,21 +477,24 @@ impl TcpReceiver {
             }
         }
     }
-}
 
-impl RecvHalf for TcpReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        self.shared.driver.register(cx.waker());
-        self.shared.check_open()?;
-        let message = ready!(self.poll_message(cx));
-        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        while let Some((kind, payload)) = self.frames.next()? {
+            match kind {
+                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
+                FrameKind::State => return Ok(Some((Lane::State, payload))),
+                FrameKind::KeepAlive => {}
+                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_goodbye(payload)?)),
+            }
+        }
+        Ok(None)
     }
 
     /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
     /// goodbye before the peer reads it.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
-            self.shared.driver.register(cx.waker());
+            self.shared.lifeline.driven_by(cx.waker());
             loop {
                 if self.poll_flush(cx).is_err() {
                     return Poll::Ready(());
@@ -514,8 +516,6 @@ impl RecvHalf for TcpReceiver {
 
 impl Drop for TcpReceiver {
     fn drop(&mut self) {
-        self.shared
-            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
         let _ = SockRef::from(&self.shared.socket).shutdown(std::net::Shutdown::Both);
     }
 }

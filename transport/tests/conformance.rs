@@ -34,6 +34,7 @@ macro_rules! cases {
 
 cases![
     both_lanes_carry_messages_both_ways,
+    a_batch_leaves_with_its_flush,
     control_keeps_order_under_load,
     a_stalled_reader_gets_the_newest_state_and_costs_no_memory,
     the_largest_messages_pass_and_larger_ones_are_refused,
@@ -172,6 +173,35 @@ async fn both_lanes_carry_messages_both_ways(kind: TransportKind) {
                 send(from, &message).expect("open");
                 assert_eq!(recv(to).await, Ok((lane, message)));
             }
+        }
+    }
+}
+
+async fn a_batch_leaves_with_its_flush(kind: TransportKind) {
+    const BATCH: u32 = 200; // More than may wait unwritten, with what surrounds it.
+    let (client, mut server) = pair(kind).await;
+    let (sender, _driving) = (client.sender, drive(client.receiver));
+    for round in 0..5 {
+        let numbers = round * BATCH + 1..=(round + 1) * BATCH;
+        let mut superseded = 0;
+        for number in numbers.clone() {
+            superseded += sender.queue_state(&[&number.to_be_bytes()[..], &[0; 40]].concat()).expect("open");
+        }
+        superseded += sender.flush().expect("open");
+        let (mut newest, mut received) = (round * BATCH, 0);
+        while newest < *numbers.end() {
+            let mut next =
+                Some(timeout(PATIENCE, server.receiver.recv()).await.expect("in time").expect("open"));
+            while let Some((lane, message)) = next {
+                assert_eq!(lane, Lane::State);
+                let number = u32::from_be_bytes(message[..4].try_into().expect("four bytes"));
+                assert!(number > newest, "{number} after {newest}");
+                (newest, received) = (number, received + 1);
+                next = server.receiver.try_recv().expect("open");
+            }
+        }
+        if !kind.capabilities().state_may_drop {
+            assert_eq!(received + superseded, BATCH as usize, "each arrives or is counted");
         }
     }
 }

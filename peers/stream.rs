@@ -1,0 +1,147 @@
+//! The bare relay over TCP, plain or under TLS: one task for each direction reads and writes at once.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use netduel_transport::{Identity, Trust};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, rustls::pki_types::ServerName};
+
+use crate::{ALPN, MOVE_BYTES, SERVER_NAME, Update};
+
+/// Read at once: hundreds of moves.
+const READ_BYTES: usize = 16 * 1024;
+/// Connections that wait to be accepted: more than players that connect at once.
+const BACKLOG: u32 = 1024;
+
+/// Under TLS, as the player sees it.
+pub(crate) type ClientTls = client::TlsStream<TcpStream>;
+
+pub(crate) struct Listener {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    pub(crate) fn tcp(addr: SocketAddr) -> io::Result<Self> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(addr)?;
+        Ok(Self { listener: socket.listen(BACKLOG)?, tls: None })
+    }
+
+    pub(crate) fn tls(addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
+        let tls = Arc::new(identity.server_config(ALPN, false)?);
+        Ok(Self { tls: Some(tls.into()), ..Self::tcp(addr)? })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub(crate) async fn run(self) -> io::Result<()> {
+        let (mut handshakes, mut directions) = (JoinSet::new(), JoinSet::new());
+        let (mut waiting, mut waiting_tls) = (None, None);
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => {
+                    let (stream, _) = accepted?;
+                    stream.set_nodelay(true)?;
+                    if let Some(tls) = &self.tls {
+                        handshakes.spawn(tls.accept(stream).into_future());
+                    } else {
+                        relay(&mut waiting, stream.into_split(), &mut directions);
+                    }
+                }
+                // One that failed ends alone.
+                Some(Ok(Ok(stream))) = handshakes.join_next() => {
+                    relay(&mut waiting_tls, tokio::io::split(stream), &mut directions);
+                }
+                Some(_) = directions.join_next() => {}
+            }
+        }
+    }
+}
+
+/// Carries bytes both ways between who waits and who comes, if somebody waits.
+fn relay<R, W>(waiting: &mut Option<(R, W)>, coming: (R, W), directions: &mut JoinSet<io::Result<()>>)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    match waiting.take() {
+        None => *waiting = Some(coming),
+        Some(first) => {
+            directions.spawn(pump(first.0, coming.1));
+            directions.spawn(pump(coming.0, first.1));
+        }
+    }
+}
+
+/// Whatever is read is written, so that any framing passes.
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => return to.shutdown().await,
+            count => to.write_all(&buffer[..count]).await?,
+        }
+        to.flush().await?; // TLS may hold what the socket did not take.
+    }
+}
+
+/// A player over a stream of bytes: moves follow each other without a frame, since all are of one size.
+pub(crate) struct Player<S> {
+    stream: S,
+    buffer: Vec<u8>,
+    /// What of the buffer was read and not yet taken.
+    unread: std::ops::Range<usize>,
+}
+
+impl Player<TcpStream> {
+    pub(crate) async fn tcp(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self::new(stream))
+    }
+}
+
+impl Player<ClientTls> {
+    pub(crate) async fn tls(addr: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<Self> {
+        let config = trust.context("TLS needs a certificate to trust")?.client_config_for(ALPN)?;
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(SERVER_NAME)?;
+        Ok(Self::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Player<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, buffer: vec![0; READ_BYTES], unread: 0..0 }
+    }
+
+    pub(crate) async fn send(&mut self, update: &Update) -> io::Result<()> {
+        self.stream.write_all(update).await?;
+        self.stream.flush().await
+    }
+
+    pub(crate) async fn next(&mut self) -> io::Result<Update> {
+        loop {
+            if let Some((update, _)) = self.buffer[self.unread.clone()].split_first_chunk::<MOVE_BYTES>() {
+                self.unread.start += MOVE_BYTES;
+                return Ok(*update);
+            }
+            // A part of a move at most.
+            self.buffer.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+            match self.stream.read(&mut self.buffer[self.unread.end..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.unread.end += count,
+            }
+        }
+    }
+}
