@@ -144,7 +144,8 @@ fn is_final(error: &PlayError) -> bool {
     }
 }
 
-/// Before the first attempt and those after it: twice as long each time up to a limit, of which between none and half is left out: by chance, but the same for a seed.
+/// Before an attempt, of which the first is 1: twice as long each time up to a limit, less anything up to half of it, which
+/// is chance to everybody else and the same for a seed.
 fn wait_before(attempt: u32, seed: u64) -> Duration {
     let most = BACK_OFF_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(BACK_OFF_MAX);
     // splitmix64: neighbouring seeds give numbers that have nothing to do with each other.
