@@ -4,7 +4,7 @@
 //! session needs to be woken, and all messages about one match leave in one order, under one lock.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -101,6 +101,8 @@ impl Player {
 pub struct Census {
     /// Handshakes under way.
     pub handshakes: usize,
+    /// Addresses that somebody is connected from, or knocks from.
+    pub addresses: usize,
     /// Connected players, by transport; a transport without any is left out.
     pub connections: Vec<(TransportKind, usize)>,
     /// Players that wait for an opponent.
@@ -128,10 +130,11 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct State {
     pairing: Pairing,
-    players: HashMap<PlayerId, Arc<Player>>,
+    /// In the order in which they came: everybody is told in that order, too.
+    players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
-    matches: HashMap<GameId, Arc<Match>>,
+    matches: BTreeMap<GameId, Arc<Match>>,
     draining: bool,
 }
 
@@ -307,11 +310,14 @@ impl Lobby {
             self.counters.refused_resume.increment();
             return Err(no_such_seat());
         };
-        player.sit(game, number);
-        if let Occupant::Here(before) = game.take_back(number, player.clone(), proof.clone(), next) {
+        let before = game.seat(number).player().cloned();
+        if let Some(before) = before {
+            // From here on it moves nobody, so that the first move in the seat is the new connection's.
             lock(&before.playing).take();
             before.sender.close(replaced());
         }
+        player.sit(game, number);
+        game.take_back(number, player.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
         tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.sender.kind());
         Ok(())
@@ -351,6 +357,7 @@ impl Lobby {
         }
         Census {
             handshakes: self.guards.handshakes(),
+            addresses: self.guards.addresses(),
             connections,
             waiting: state.pairing.waiting(),
             matches: state.matches.len(),

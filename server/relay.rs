@@ -122,20 +122,13 @@ impl Match {
         [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(proof))
     }
 
-    /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told. Returns who sat there
-    /// before.
-    pub(crate) fn take_back(
-        &self,
-        number: usize,
-        player: Arc<Player>,
-        proof: Proof,
-        next: SeatToken,
-    ) -> Occupant {
+    /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told.
+    pub(crate) fn take_back(&self, number: usize, player: Arc<Player>, proof: Proof, next: SeatToken) {
         let (game, positions) = (self.game, self.positions());
         let peer_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
         let (resumed_to, peer_away) = (peer_transport(number), self.seat(1 - number).away().is_some());
         let mut seat = self.seat(number);
-        let before = seat.take_back(player, proof, next);
+        seat.take_back(player, proof, next);
         seat.say(&ServerMessage::Resumed(Resumed {
             game,
             player: number as u8,
@@ -152,7 +145,6 @@ impl Match {
         drop(seat);
         let peer_transport = peer_transport(1 - number);
         self.seat(1 - number).say(&ServerMessage::PeerBack { game, peer_transport });
-        before
     }
 
     /// Nobody sits in seat `number` until its player is back, and the opponent is told.

@@ -117,10 +117,10 @@ impl Seat {
         WayBack { token: self.token.clone(), grace_ms: milliseconds(grace) }
     }
 
-    /// Seats `player`, who showed `proof`, with `next` for the next time. Returns who sat there.
-    pub(crate) fn take_back(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) -> Occupant {
+    /// Seats `player`, who showed `proof`, with `next` for the next time.
+    pub(crate) fn take_back(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) {
         (self.led_here, self.token, self.kind) = (Some(proof), next, player.sender.kind());
-        std::mem::replace(&mut self.occupant, Occupant::Here(player))
+        self.occupant = Occupant::Here(player);
     }
 
     /// Nobody sits there any more. Returns who did.

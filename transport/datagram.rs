@@ -20,14 +20,14 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
-use socket2::{SockAddr, SockRef};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::{
     net::UdpSocket,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
 };
 
-use crate::PathStats;
+use crate::{Options, PathStats};
 
 /// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
 pub(crate) const PACKET_BYTES: usize = 1200;
@@ -236,6 +236,31 @@ pub(crate) struct Knock {
     pub(crate) half_open: OwnedSemaphorePermit,
 }
 
+/// A server's UDP socket, for every kind that has one.
+pub(crate) fn bind_udp(addr: SocketAddr, options: &Options) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+    if options.share_port {
+        share_port(&SockRef::from(&socket))?;
+    }
+    socket.bind(&addr.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// See [`Options::share_port`].
+pub(crate) fn share_port(socket: &SockRef<'_>) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.set_reuse_port(true);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "only Linux spreads newcomers over listeners of one address",
+        ))
+    }
+}
+
 /// A server's socket.
 pub(crate) struct Hub {
     addr: SocketAddr,
@@ -264,14 +289,17 @@ impl Drop for Running {
 }
 
 impl Hub {
-    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate) -> io::Result<Self> {
-        Self::bind_bounded(addr, gate, HALF_OPEN_MAX)
+    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate, options: &Options) -> io::Result<Self> {
+        Self::bind_bounded(addr, gate, options, HALF_OPEN_MAX)
     }
 
-    fn bind_bounded(addr: SocketAddr, gate: impl Gate, half_open_max: usize) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        let socket = Arc::new(UdpSocket::from_std(socket)?);
+    fn bind_bounded(
+        addr: SocketAddr,
+        gate: impl Gate,
+        options: &Options,
+        half_open_max: usize,
+    ) -> io::Result<Self> {
+        let socket = Arc::new(UdpSocket::from_std(bind_udp(addr, options)?)?);
         let addr = socket.local_addr()?;
         let (knock, knocks) = mpsc::channel(half_open_max);
         let running = Arc::new_cyclic(|running| {

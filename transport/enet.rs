@@ -99,7 +99,7 @@ impl Transport for Enet {
     }
 
     fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
-        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly)?, options: options.clone() }))
+        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly, options)?, options: options.clone() }))
     }
 
     fn connect<'a>(

@@ -37,6 +37,8 @@ mod memory;
 mod options;
 mod outbox;
 mod quic;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod tcp;
 mod tcp_info;
 mod udp;

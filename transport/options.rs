@@ -25,6 +25,11 @@ pub struct Options {
     /// signatures, not a round trip: data in the first flight (0-RTT) stays off, since whoever recorded it could play
     /// it again, and a join or a move that happens twice is not what the player did. Off by default on every kind.
     pub resumption: bool,
+    /// Whether several listeners may have one address, and the system spreads newcomers over them (SO_REUSEPORT): one for
+    /// each thread of a server. Linux spreads by both addresses, so a connection stays where it began for as long as
+    /// neither changes. Elsewhere it is refused.
+    #[serde(default)]
+    pub share_port: bool,
 }
 
 impl Default for Options {
@@ -37,6 +42,7 @@ impl Default for Options {
             keep_alive: Duration::from_millis(2500),
             idle_timeout: Duration::from_secs(10),
             resumption: false,
+            share_port: false,
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     BoxFuture, Capabilities, CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye,
     Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf, buffers, setting},
+    datagram::bind_udp,
     frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
     handshake::ServerMessages,
     identity::{SUITE_NAME, Verifier},
@@ -191,7 +192,7 @@ impl Transport for Quic {
             // A player whose address changes (Wi-Fi to mobile, a NAT that forgot) keeps its match. The new path is
             // validated before anything but a little is sent to it.
             .migration(true);
-        let (endpoint, socket_buffers) = endpoint(addr, Some(config))?;
+        let (endpoint, socket_buffers) = endpoint(addr, Some(config), options)?;
         let addr = endpoint.local_addr()?;
         let (handshakes, retries) = (Arc::default(), AtomicU64::new(0));
         Ok(Box::new(QuicListen {
@@ -219,7 +220,7 @@ impl Transport for Quic {
             config.transport_config(Arc::new(self.transport_config(options)));
 
             let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-            let (endpoint, socket_buffers) = endpoint(any, None)
+            let (endpoint, socket_buffers) = endpoint(any, None, options)
                 .map_err(|error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error })?;
             let connecting =
                 endpoint.connect_with(config, to.addr, to.name).map_err(|error| failed(error.to_string()))?;
@@ -392,8 +393,12 @@ impl crypto::Session for Watched {
 type SocketBuffers = Arc<[(String, String)]>;
 
 /// With what its socket's buffers are.
-fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> io::Result<(Endpoint, SocketBuffers)> {
-    let socket = std::net::UdpSocket::bind(addr)?;
+fn endpoint(
+    addr: SocketAddr,
+    server: Option<ServerConfig>,
+    options: &Options,
+) -> io::Result<(Endpoint, SocketBuffers)> {
+    let socket = bind_udp(addr, options)?;
     let buffers = buffers(&socket2::SockRef::from(&socket)).into();
     Ok((Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))?, buffers))
 }

@@ -28,6 +28,7 @@ use crate::{
     BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
     Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
+    datagram::share_port,
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
     heartbeat::Heartbeat,
     identity::SUITE_NAME,
@@ -90,6 +91,9 @@ impl Transport for Tcp {
         // A restarted server may take its port again at once. On Windows the flag would let two servers share it.
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
+        if options.share_port {
+            share_port(&SockRef::from(&socket))?;
+        }
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
         let acceptor = if self.tls {

@@ -78,7 +78,7 @@ impl Transport for Udp {
 
     fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
         let gate = Arc::new(Challenger::new()?);
-        let hub = Hub::bind(addr, gate.clone())?;
+        let hub = Hub::bind(addr, gate.clone(), options)?;
         Ok(Box::new(UdpListen { hub, gate, options: options.clone() }))
     }
 
