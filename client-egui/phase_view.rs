@@ -67,12 +67,7 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
             say("The opponent is reconnecting", &advice, Some("New match"))
         }
         Phase::PeerLeft { reason } => {
-            let how = match reason {
-                LeaveReason::Left => "It left the match.",
-                LeaveReason::Disconnected => "Its connection broke.",
-                LeaveReason::TimedOut => "It was not heard for too long.",
-                LeaveReason::Expelled => "The server put it out for breaking the rules.",
-            };
+            let how = how_it_left(*reason);
             let advice =
                 format!("{how} You are still connected: R queues for the next match, Escape leaves.");
             say("The opponent left", &advice, Some("Next match"))
@@ -93,6 +88,15 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
             let advice = format!("{}. Escape goes back to change it, R tries again.", sentence(why));
             say("That cannot be played", &advice, Some("Try again"))
         }
+    }
+}
+
+fn how_it_left(reason: LeaveReason) -> &'static str {
+    match reason {
+        LeaveReason::Left => "It left the match.",
+        LeaveReason::Disconnected => "Its connection broke.",
+        LeaveReason::TimedOut => "It was not heard for too long.",
+        LeaveReason::Expelled => "The server put it out for breaking the rules.",
     }
 }
 
