@@ -109,7 +109,7 @@ impl Transport for Enet {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let (outlet, inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
             let mut receiver = assemble(outlet, inlet, options).map_err(unreachable)?;
             let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
             (receiver.shared.core().host.connect((), CHANNELS, 0))

@@ -42,6 +42,7 @@ pub mod simulation;
 mod tcp;
 mod tcp_info;
 mod udp;
+mod udp_socket;
 
 use std::{
     fmt,
@@ -59,6 +60,7 @@ pub use connection::{Connection, Lane, PathStats, Receiver, Sender};
 pub use error::{BindError, CloseReason, ConnectError, FrameError, Goodbye, IdentityError, SendError};
 pub use identity::{Fingerprint, Identity, Trust};
 pub use options::{Congestion, Options};
+pub use tcp::path_stats as tcp_path_stats;
 
 /// Largest message on the control lane. A join with every field at its limit is a twentieth of it.
 pub const MAX_CONTROL_BYTES: usize = 4096;

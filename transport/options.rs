@@ -11,6 +11,11 @@ pub struct Options {
     pub congestion: Congestion,
     /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
     pub nodelay: bool,
+    /// On QUIC: every how many packets the peer is asked to acknowledge, by the acknowledgement frequency extension. A gap
+    /// is acknowledged at once however many it is, and anything after 25 ms; 2 is RFC 9000's habit, and asks for nothing.
+    /// More spares packets where updates follow each other in less than that, and slows nothing but the growth of the
+    /// congestion window. TCP's kernel decides for itself.
+    pub ack_packets: u32,
     /// How long a connect or accept may take until it has failed.
     pub handshake_timeout: Duration,
     /// How long a frame that was begun may stay unfinished.
@@ -37,6 +42,7 @@ impl Default for Options {
         Self {
             congestion: Congestion::Cubic,
             nodelay: true,
+            ack_packets: 10,
             handshake_timeout: Duration::from_secs(5),
             read_deadline: Duration::from_secs(5),
             keep_alive: Duration::from_millis(2500),

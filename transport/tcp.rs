@@ -28,13 +28,13 @@ use crate::{
     BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
     Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
-    datagram::share_port,
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
     heartbeat::Heartbeat,
     identity::SUITE_NAME,
     lifeline::Lifeline,
     outbox::{Flushed, Outbox},
     tcp_info,
+    udp_socket::share_port,
 };
 
 /// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
@@ -45,6 +45,15 @@ const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
 const ALPN: &str = "netduel-tls/1";
+
+/// What the kernel knows of a TCP connection, headers included; nothing but on Linux. For the transport, and for who measures
+/// TCP without it.
+pub fn path_stats(socket: &TcpStream) -> PathStats {
+    match socket.peer_addr() {
+        Ok(remote) => tcp_info::read(socket).with_headers(remote, TCP_HEADER_BYTES),
+        Err(_) => PathStats::default(),
+    }
+}
 
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
 pub(crate) const TLS: Tcp = Tcp { tls: true };

@@ -89,7 +89,7 @@ impl Transport for Udp {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, mut inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let (outlet, mut inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
             let mut token = Token::default();
             SystemRandom::new()
                 .fill(&mut token)

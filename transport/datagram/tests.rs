@@ -23,7 +23,7 @@ fn hub() -> Hub {
 }
 
 async fn client(hub: &Hub) -> (Arc<Outlet>, Inlet) {
-    connect(hub.local_addr()).await.expect("a socket")
+    connect(hub.local_addr(), &Options::default()).expect("a socket")
 }
 
 async fn recv(inlet: &mut Inlet) -> Bytes {
