@@ -194,6 +194,7 @@ mod tests {
             started_us: 0,
             peer_name: "bot".into(),
             peer_transport: "y".into(),
+            way_back: None,
         };
         let path = recorder.save(folder.path(), &started, 60).expect("saved");
         let csv = fs::read_to_string(path.with_extension("csv")).expect("written");

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use netduel_client::{Event, PlayError, Player, PlayerConfig, course::Course};
 use netduel_protocol::{
     ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, VERSION, clock, decode, encode,
+    PAYLOAD_MAX_BYTES_OF_BOTH, SeatToken, ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
 use netduel_server::{Config, RelayPolicy, Snapshot, run};
@@ -273,7 +273,7 @@ async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
 
 #[tokio::test]
 async fn who_leaves_is_gone_and_who_is_left_plays_again() {
-    let server = Server::start(Config::default());
+    let server = Server::start(Config { resume_grace: Duration::ZERO, ..Config::default() });
     for kind in TransportKind::ALL {
         // A waiter who leaves, or whose connection ends, is not paired.
         let mut gone = server.player(kind, "gone").await;
@@ -363,6 +363,8 @@ fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
         |message: &ClientMessage| encode(message, &mut [0; MAX_MESSAGE_BYTES]).expect("encodes").to_vec();
     let hello = bytes(&ClientMessage::Hello { version: VERSION });
     let join = bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some("alone".into()) });
+    let token = SeatToken::new([0; SeatToken::BYTES]);
+    let resume = bytes(&ClientMessage::Resume { game: 1, token, attempt: 1 });
     let a_move = |game| bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()));
     let too_much = MoveWithPayload { payload: &[7; PAYLOAD_MAX_BYTES + 1], ..MoveWithPayload::default() };
     let too_long = bytes(&ClientMessage::Move(too_much));
@@ -378,6 +380,12 @@ fn misdeeds() -> Vec<(&'static str, Vec<Vec<u8>>, Ending)> {
         ("a move before pairing", vec![hello.clone(), a_move(1)], Ending::Unexpected),
         ("a second hello", vec![hello.clone(), join.clone(), hello.clone()], Ending::Unexpected),
         ("a second join", vec![hello.clone(), join.clone(), join.clone()], Ending::Unexpected),
+        (
+            "a seat resumed after a join",
+            vec![hello.clone(), join.clone(), resume.clone()],
+            Ending::Unexpected,
+        ),
+        ("a seat that is nobody's", vec![hello.clone(), resume], Ending::NoSuchSeat),
         ("a payload that is too long", vec![hello.clone(), join.clone(), too_long], Ending::Malformed),
         ("a move on the control lane", vec![hello, join, a_move(1)], Ending::Unexpected),
     ]
