@@ -191,7 +191,10 @@ impl App for NetduelApp {
                 let moves = view.update(&self.network, heading);
                 match view.snapshot.phase {
                     _ if moves => ctx.request_repaint_after(FRAME),
-                    Phase::Waiting { .. } | Phase::Lost { .. } => ctx.request_repaint_after(SECOND),
+                    Phase::Waiting { .. }
+                    | Phase::Lost { .. }
+                    | Phase::Reconnecting { .. }
+                    | Phase::PeerReconnecting { .. } => ctx.request_repaint_after(SECOND),
                     _ => {}
                 }
             }

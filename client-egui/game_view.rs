@@ -84,6 +84,9 @@ impl GameView {
         let now_us = clock::now_us();
         let match_us = self.match_us(now_us);
         self.own.advance(now_us, self.heading);
+        // Who is not heard stands still.
+        let cut_off = matches!(self.snapshot.phase, Phase::Reconnecting { .. });
+        let heading = if cut_off { Heading::default() } else { heading };
         self.heading = heading;
         for motion in network.motions() {
             match motion {
@@ -100,7 +103,7 @@ impl GameView {
         let figures = &self.snapshot.figures;
         let period_us = figures.peer_period_us.unwrap_or(0);
         self.peer.advance(match_us, figures.one_way.p95_us.unwrap_or(0) + PERIODS_LATE * period_us);
-        let playing = self.snapshot.phase == Phase::Playing;
+        let playing = self.snapshot.phase.in_match();
         if playing {
             self.recorder.push(&self.snapshot);
         }

@@ -93,6 +93,18 @@ pub enum Phase {
     },
     /// A match is on.
     Playing,
+    /// A match is on, but the connection is lost: the player comes back to it by itself, or the match is lost, too.
+    Reconnecting {
+        /// How the connection was lost.
+        why: String,
+        /// When the seat is given up.
+        until: Instant,
+    },
+    /// A match is on, but the opponent's connection is lost.
+    PeerReconnecting {
+        /// When the match is over if it does not come back.
+        until: Instant,
+    },
     /// The match is over: the opponent is gone, the connection stays.
     PeerLeft {
         /// How it left.
@@ -117,6 +129,13 @@ pub enum Phase {
         /// Why, and what to do.
         why: String,
     },
+}
+
+impl Phase {
+    /// Whether a match is on, whoever is connected to it.
+    pub fn in_match(&self) -> bool {
+        matches!(self, Self::Playing | Self::Reconnecting { .. } | Self::PeerReconnecting { .. })
+    }
 }
 
 /// The state of the network thread; the newest replaces the one before.

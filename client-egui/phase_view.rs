@@ -51,22 +51,32 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
             }
             None => say("Playing", "Arrows or WASD steer.", Some("New match")),
         },
+        Phase::Reconnecting { why, until } => {
+            let advice = format!(
+                "{}. You go on where you were if you are back within {} s. Escape gives up.",
+                sentence(why),
+                seconds_until(*until, now)
+            );
+            say("You are reconnecting", &advice, None)
+        }
+        Phase::PeerReconnecting { until } => {
+            let advice = format!(
+                "Its connection is lost. It has {} s to come back; you may walk on.",
+                seconds_until(*until, now)
+            );
+            say("The opponent is reconnecting", &advice, Some("New match"))
+        }
         Phase::PeerLeft { reason } => {
-            let how = match reason {
-                LeaveReason::Left => "It left the match.",
-                LeaveReason::Disconnected => "Its connection broke.",
-                LeaveReason::TimedOut => "It was not heard for too long.",
-                LeaveReason::Expelled => "The server put it out for breaking the rules.",
-            };
+            let how = how_it_left(*reason);
             let advice =
                 format!("{how} You are still connected: R queues for the next match, Escape leaves.");
             say("The opponent left", &advice, Some("Next match"))
         }
         Phase::Lost { why, attempt, retry_at } => {
-            let seconds = retry_at.saturating_duration_since(now).as_secs_f32().ceil();
             let advice = format!(
-                "{}. Try {attempt} in {seconds:.0} s, then you queue again. R tries now, Escape gives up.",
-                sentence(why)
+                "{}. Try {attempt} in {} s, then you queue again. R tries now, Escape gives up.",
+                sentence(why),
+                seconds_until(*retry_at, now)
             );
             say("The connection is lost", &advice, Some("Try now"))
         }
@@ -81,6 +91,15 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
     }
 }
 
+fn how_it_left(reason: LeaveReason) -> &'static str {
+    match reason {
+        LeaveReason::Left => "It left the match.",
+        LeaveReason::Disconnected => "Its connection broke.",
+        LeaveReason::TimedOut => "It was not heard for too long.",
+        LeaveReason::Expelled => "The server put it out for breaking the rules.",
+    }
+}
+
 fn waiting_advice(snapshot: &Snapshot, seconds: u64) -> String {
     let how = if snapshot.invitation.is_some() {
         "Tell somebody the address and the fingerprint above."
@@ -88,6 +107,11 @@ fn waiting_advice(snapshot: &Snapshot, seconds: u64) -> String {
         "The server pairs you with whoever comes next with the same match code, or none."
     };
     format!("{how} {seconds} s so far; Escape leaves the queue.")
+}
+
+/// In whole seconds, rounded up.
+fn seconds_until(then: Instant, now: Instant) -> u64 {
+    then.saturating_duration_since(now).as_millis().div_ceil(1_000) as u64
 }
 
 /// Begins with a capital and ends without a full stop.
@@ -111,6 +135,8 @@ mod tests {
             Phase::Connecting { attempt: 3 },
             Phase::Waiting { since: now },
             Phase::Playing,
+            Phase::Reconnecting { why: "the peer went away.".into(), until: now },
+            Phase::PeerReconnecting { until: now },
             Phase::PeerLeft { reason: LeaveReason::TimedOut },
             Phase::Lost { why: "the peer went away.".into(), attempt: 2, retry_at: now },
             Phase::Gone { why: "x".into() },

@@ -193,6 +193,7 @@ mod tests {
             started_us: 0,
             peer_name: "bot".into(),
             peer_transport: "y".into(),
+            way_back: None,
         };
         let path = recorder.save(folder.path(), &started, 60).expect("saved");
         let csv = std::fs::read_to_string(path.with_extension("csv")).expect("written");

@@ -221,7 +221,8 @@ fn wait_before(attempt: u32) -> Duration {
 
 fn verdict(error: &PlayError) -> Verdict {
     match error {
-        PlayError::Ended(_) | PlayError::Refused { ending: Ending::ShuttingDown, .. } => Verdict::Lost,
+        PlayError::Ended(_)
+        | PlayError::Refused { ending: Ending::ShuttingDown | Ending::NoSuchSeat, .. } => Verdict::Lost,
         PlayError::Connect(
             ConnectError::Unreachable { .. } | ConnectError::Timeout { .. } | ConnectError::Handshake { .. },
         ) => Verdict::Lost,
@@ -254,6 +255,11 @@ mod tests {
         assert_eq!(verdict(&PlayError::Ended(CloseReason::Vanished)), Verdict::Lost);
         let refused = |ending| PlayError::Refused { ending, reason: String::new() };
         assert_eq!(verdict(&refused(Ending::ShuttingDown)), Verdict::Lost);
+        assert_eq!(
+            verdict(&refused(Ending::NoSuchSeat)),
+            Verdict::Lost,
+            "the match is over, the server is there"
+        );
         assert_eq!(verdict(&refused(Ending::VersionMismatch)), Verdict::Refused);
         assert_eq!(verdict(&PlayError::Connect(ConnectError::Untrusted("x".into()))), Verdict::Refused);
     }

@@ -120,6 +120,13 @@ impl<'a> Table<'a> {
             Event::Draining { seconds } => {
                 self.session.outbox.update(|state| state.draining_s = Some(seconds));
             }
+            Event::Reconnecting { reason, within } => self.session.outbox.update(|state| {
+                state.phase = Phase::Reconnecting { why: reason.to_string(), until: Instant::now() + within };
+            }),
+            Event::PeerReconnecting { within } => self.session.outbox.update(|state| {
+                state.phase = Phase::PeerReconnecting { until: Instant::now() + within };
+            }),
+            Event::Resumed | Event::PeerBack { .. } => self.on_back(now_us),
         }
         Ok(())
     }
@@ -141,6 +148,17 @@ impl<'a> Table<'a> {
             state.draining_s = None;
         });
         self.on_look()
+    }
+
+    /// Somebody is back in the match, perhaps over another transport.
+    fn on_back(&mut self, now_us: u64) {
+        let Some(current) = self.player.current() else { return };
+        let (position, started) = (current.position, current.started.clone());
+        self.tell(Motion::Own { position, at_us: now_us });
+        self.session.outbox.update(|state| {
+            state.phase = Phase::Playing;
+            state.started = Some(started.into());
+        });
     }
 
     fn set_beat(&mut self, now_us: u64) -> Result<(), PlayError> {

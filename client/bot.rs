@@ -112,7 +112,15 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
                 }
                 Event::Draining { seconds } => println!("the server goes down in {seconds} s"),
                 Event::Corrected(correction) => println!("corrected to {}", at(correction.position)),
-                _ => {}
+                Event::Reconnecting { reason, within } => {
+                    println!("{reason}: tries to come back for {} s", within.as_secs());
+                }
+                Event::Resumed => println!("back in the match, over {}", player.kind()),
+                Event::PeerReconnecting { within } => {
+                    println!("the opponent's connection is lost: it has {} s to come back", within.as_secs());
+                }
+                Event::PeerBack { transport } => println!("the opponent is back (over {transport})"),
+                Event::Waiting | Event::Started(_) | Event::PeerMoved { .. } | Event::Pong { .. } => {}
             },
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
             _ = pings.tick() => player.ping()?,

@@ -4,9 +4,15 @@
 //! [`Player::connect`] comes first, then [`Player::join`]; from then on [`Player::next_event`] is polled by one task, which
 //! also sends: [`Player::steer`] moves by the rules and predicts the own position, which a correction of the server puts
 //! right. Statistics are pure and live in [`stats`].
+//!
+//! A connection that is lost in a match is no error: the player comes back to its seat by itself, and says so with
+//! [`Event::Reconnecting`] and [`Event::Resumed`].
 
 pub mod args;
+mod connect;
 pub mod course;
+mod error;
+mod event;
 pub mod pace;
 pub mod recording;
 pub mod stats;
@@ -16,14 +22,17 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use netduel_protocol::{
-    ClientMessage, CodecError, Correction, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload,
-    ServerMessage, Started, VERSION, clock,
+    ClientMessage, Ending, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started, clock,
     game::{self, Heading, Position},
 };
 use netduel_transport::{
-    CloseReason, ConnectError, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
+    CloseReason, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
 };
 
+pub use error::PlayError;
+pub use event::Event;
+
+use connect::{ComingBack, Seat, Welcomed};
 use stats::{ClockSync, Freshness, MoveStats};
 
 pub use whole::write_whole;
@@ -47,113 +56,6 @@ pub struct PlayerConfig {
     pub period_us: u64,
 }
 
-/// Why the game does not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PlayError {
-    /// No connection was made.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The server ended the connection, for this reason of the protocol.
-    #[error("the server ended the connection: {reason}")]
-    Refused {
-        /// Which one.
-        ending: Ending,
-        /// In the server's words.
-        reason: String,
-    },
-    /// The connection ended otherwise.
-    #[error("the connection to the server is over: {0}")]
-    Ended(CloseReason),
-    /// The server did not answer the hello in time.
-    #[error(
-        "the server accepted the connection but did not say hello within {0:?}: is it a netduel server, and this its port for this transport?"
-    )]
-    NoWelcome(Duration),
-    /// The server said something that does not decode or may not come now.
-    #[error("the server does not speak our protocol: {0}")]
-    BadServer(String),
-    /// A move without a match, or a name too long.
-    #[error("cannot send that: {0}")]
-    CannotSend(String),
-    /// A payload longer than the server relays; nothing was changed.
-    #[error("a payload of {size} bytes: this server relays {max} at most, as its relay policy allows")]
-    PayloadTooLong {
-        /// Its length in bytes.
-        size: usize,
-        /// The bound in bytes.
-        max: usize,
-    },
-}
-
-impl From<CloseReason> for PlayError {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Peer(Goodbye { code, reason }) => match Ending::from_code(code) {
-                Some(ending) => Self::Refused { ending, reason },
-                None => Self::Ended(CloseReason::Peer(Goodbye { code, reason })),
-            },
-            other => Self::Ended(other),
-        }
-    }
-}
-
-impl From<SendError> for PlayError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Closed(reason) => reason.into(),
-            error @ SendError::TooLarge { .. } => Self::CannotSend(error.to_string()),
-        }
-    }
-}
-
-impl From<CodecError> for PlayError {
-    fn from(error: CodecError) -> Self {
-        Self::BadServer(error.to_string())
-    }
-}
-
-/// What happens to a player.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// In the queue.
-    Waiting,
-    /// A match begins.
-    Started(Started),
-    /// The opponent moved.
-    PeerMoved {
-        /// Where to, and when it was meant to be sent.
-        update: Move,
-        /// Whether it is newer than all before.
-        freshness: Freshness,
-        /// What came with it: the bytes it arrived in, not a copy. Empty where the opponent sends none. Drop it
-        /// before the next event, or copy it, lest it keeps a read buffer alive.
-        payload: Bytes,
-    },
-    /// The server put this player back.
-    Corrected(Correction),
-    /// The match is over. [`Player::join`] asks for the next one.
-    PeerLeft {
-        /// How the opponent left.
-        reason: LeaveReason,
-        /// Where the server holds both to be.
-        positions: [Position; 2],
-    },
-    /// A ping came back.
-    Pong {
-        /// Round trip in µs, without the time within the server.
-        rtt_us: u64,
-        /// Of that, the way there in µs. Half of it where the clocks' offset is estimated from pings.
-        up_us: u64,
-        /// How long it was in the server, in µs.
-        in_server_us: u64,
-    },
-    /// The server is going down within this time.
-    Draining {
-        /// Seconds left.
-        seconds: u32,
-    },
-}
-
 /// A match as this player sees it.
 #[derive(Clone, Debug)]
 pub struct Match {
@@ -175,11 +77,34 @@ pub struct Match {
     last_at_us: u64,
 }
 
+impl Match {
+    /// Goes on from what the server holds. Moves that were lost with the connection may have led further than one move may
+    /// lie from the last that came; then the prediction is void, as after a correction.
+    fn resume(&mut self, resumed: Resumed) {
+        let Resumed { positions, seq, at_us, corrections, peer_transport, way_back, .. } = resumed;
+        let me = usize::from(self.started.player);
+        let known = Move { at_us, position: positions[me], ..Move::default() };
+        let predicted = Move { at_us: self.last_at_us, position: self.position, ..Move::default() };
+        if corrections != self.corrections || game::check(&known, &predicted).is_err() {
+            self.position = known.position;
+        }
+        self.seq = self.seq.max(seq);
+        self.corrections = corrections;
+        self.peer_position = positions[1 - me];
+        self.started.peer_transport = peer_transport;
+        self.started.way_back = Some(way_back);
+    }
+}
+
 /// A connected player.
 #[derive(Debug)]
 pub struct Player {
     sender: Sender,
     receiver: Receiver,
+    /// Where to come back if the connection is lost.
+    ways_back: Vec<PlayerConfig>,
+    /// While the connection is lost.
+    coming_back: Option<ComingBack>,
     name: String,
     period_us: u64,
     clock: ClockSync,
@@ -196,29 +121,25 @@ impl Player {
     /// # Errors
     /// Connected or failed within the handshake deadline, twice at most: once for the transport, once for the hello.
     pub async fn connect(config: &PlayerConfig) -> Result<Self, PlayError> {
-        let PlayerConfig { addr, server_name, kind, trust, options, .. } = config;
-        let connection = kind.connect(*addr, server_name, trust.as_ref(), options).await?;
-        let mut player = Self {
+        let Welcomed { connection, clock: theirs, payload_max_bytes } = connect::hello(config, None).await?;
+        Ok(Self {
             sender: connection.sender,
             receiver: connection.receiver,
+            ways_back: vec![config.clone()],
+            coming_back: None,
             name: config.name.clone(),
             period_us: config.period_us,
-            clock: ClockSync::default(),
+            clock: ClockSync::new(theirs != 0 && theirs == clock::id()),
             payload: Vec::new(),
-            payload_max_bytes: 0,
+            payload_max_bytes,
             current: None,
-        };
-        player.say(&ClientMessage::Hello { version: VERSION })?;
-        let welcome = tokio::time::timeout(options.handshake_timeout, player.receiver.recv());
-        let (_, bytes) = welcome.await.map_err(|_| PlayError::NoWelcome(options.handshake_timeout))??;
-        match netduel_protocol::decode(&bytes)? {
-            ServerMessage::Welcome { clock: theirs, payload_max_bytes, .. } => {
-                player.clock = ClockSync::new(theirs != 0 && theirs == clock::id());
-                player.payload_max_bytes = payload_max_bytes.into();
-                Ok(player)
-            }
-            other => Err(PlayError::BadServer(format!("{other:?} before the welcome"))),
-        }
+        })
+    }
+
+    /// Where to come back if the connection is lost within a match: to these addresses of the same server in turn, over
+    /// whatever transport each says. Without this call it is where the player connected; with none it does not come back.
+    pub fn set_ways_back(&mut self, ways_back: Vec<PlayerConfig>) {
+        self.ways_back = ways_back;
     }
 
     /// Queues for a match: with anybody, or with whoever gives the same code.
@@ -253,7 +174,7 @@ impl Player {
     /// by this host's clock. Returns how many unsent moves it replaced.
     ///
     /// # Errors
-    /// There is no match, or the connection is over.
+    /// There is no match, or the connection is over. One that is lost and may come back is none: nothing is sent then.
     pub fn steer(&mut self, heading: Heading, intended_us: u64) -> Result<usize, PlayError> {
         let at_us = self.match_us(intended_us);
         let current = self.playing()?;
@@ -268,7 +189,13 @@ impl Player {
     /// As [`Self::steer`].
     pub fn send_move(&mut self, position: Position, intended_us: u64) -> Result<usize, PlayError> {
         let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock.error_us());
+        let away = self.coming_back.is_some();
         let current = self.playing()?;
+        if away {
+            // It stands still, so that it need not be put back over the whole way.
+            current.last_at_us = at_us;
+            return Ok(0);
+        }
         current.seq += 1;
         current.position = position;
         current.last_at_us = at_us;
@@ -277,7 +204,12 @@ impl Player {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let message = ClientMessage::Move(MoveWithPayload { update, payload: &self.payload });
         let bytes = netduel_protocol::encode(&message, &mut buffer)?;
-        let replaced = self.sender.send_state(bytes)?;
+        let replaced = match self.sender.send_state(bytes) {
+            Ok(replaced) => replaced,
+            // `next_event` finds out.
+            Err(SendError::Closed(reason)) if self.may_come_back(&reason) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
         let current = self.playing()?;
         current.sent += 1;
         current.superseded += replaced as u64;
@@ -289,7 +221,13 @@ impl Player {
     /// # Errors
     /// The connection is over.
     pub fn ping(&self) -> Result<(), PlayError> {
-        self.say(&ClientMessage::Ping { sent_us: clock::now_us() })
+        if self.coming_back.is_some() {
+            return Ok(());
+        }
+        match self.say(&ClientMessage::Ping { sent_us: clock::now_us() }) {
+            Err(PlayError::Ended(reason)) if self.may_come_back(&reason) => Ok(()),
+            said => said,
+        }
     }
 
     /// Leaves the queue or the match; the connection stays.
@@ -297,7 +235,7 @@ impl Player {
     /// # Errors
     /// The connection is over.
     pub fn leave(&mut self) -> Result<(), PlayError> {
-        self.current = None;
+        (self.current, self.coming_back) = (None, None);
         self.say(&ClientMessage::Leave)
     }
 
@@ -312,7 +250,16 @@ impl Player {
     /// Why the connection is over.
     pub async fn next_event(&mut self) -> Result<Event, PlayError> {
         loop {
-            let (_lane, bytes) = self.receiver.recv().await?;
+            if let Some(coming_back) = &mut self.coming_back {
+                let back = coming_back.done().await;
+                self.coming_back = None;
+                let (welcomed, resumed) = back?;
+                return Ok(self.on_resumed(welcomed, resumed));
+            }
+            let (_lane, bytes) = match self.receiver.recv().await {
+                Ok(received) => received,
+                Err(reason) => return self.on_lost(reason),
+            };
             if let Some(event) = self.on_message(&bytes, clock::now_us())? {
                 return Ok(event);
             }
@@ -372,11 +319,7 @@ impl Player {
     }
 
     fn say(&self, message: &ClientMessage<'_>) -> Result<(), PlayError> {
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let bytes = netduel_protocol::encode(message, &mut buffer)
-            .and_then(|bytes| netduel_protocol::Message::validate(message).map(|()| bytes))
-            .map_err(|error| PlayError::CannotSend(error.to_string()))?;
-        Ok(self.sender.send_control(bytes)?)
+        connect::say(&self.sender, message)
     }
 
     fn on_message(&mut self, bytes: &Bytes, now_us: u64) -> Result<Option<Event>, PlayError> {
@@ -396,8 +339,24 @@ impl Player {
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::PeerLeft { game, reason, positions } => match &self.current {
-                Some(current) if current.started.game == game => Event::PeerLeft { reason, positions },
+            ServerMessage::PeerLeft { game, reason, positions } => match &mut self.current {
+                Some(current) if current.started.game == game => {
+                    current.started.way_back = None;
+                    Event::PeerLeft { reason, positions }
+                }
+                _ => return Ok(None),
+            },
+            ServerMessage::PeerReconnecting { game, grace_ms } => match &self.current {
+                Some(current) if current.started.game == game => {
+                    Event::PeerReconnecting { within: Duration::from_millis(grace_ms.into()) }
+                }
+                _ => return Ok(None),
+            },
+            ServerMessage::PeerBack { game, peer_transport } => match &mut self.current {
+                Some(current) if current.started.game == game => {
+                    current.started.peer_transport.clone_from(&peer_transport);
+                    Event::PeerBack { transport: peer_transport }
+                }
                 _ => return Ok(None),
             },
             ServerMessage::Pong(pong) => {
@@ -407,8 +366,43 @@ impl Player {
                 Event::Pong { rtt_us, up_us: up_us.min(rtt_us), in_server_us }
             }
             ServerMessage::Draining { seconds } => Event::Draining { seconds },
-            ServerMessage::Welcome { .. } => return Err(PlayError::BadServer("a second welcome".into())),
+            message @ (ServerMessage::Welcome { .. } | ServerMessage::Resumed(_)) => {
+                return Err(PlayError::BadServer(format!("{message:?} in the middle of it")));
+            }
         }))
+    }
+
+    /// Whether a connection that ended so is worth coming back for.
+    fn may_come_back(&self, reason: &CloseReason) -> bool {
+        let current = self.current.as_ref();
+        connect::is_lost(reason)
+            && !self.ways_back.is_empty()
+            && current.is_some_and(|current| current.started.way_back.is_some())
+    }
+
+    fn on_lost(&mut self, reason: CloseReason) -> Result<Event, PlayError> {
+        if !self.may_come_back(&reason) {
+            return Err(reason.into());
+        }
+        // Taken: a way back that led nowhere is not tried again.
+        let seat = self.current.as_mut().and_then(|current| {
+            let Started { game, player, ref mut way_back, .. } = current.started;
+            Some(Seat { game, player, way_back: way_back.take()? })
+        });
+        let Some(seat) = seat else { return Err(reason.into()) };
+        let within = Duration::from_millis(seat.way_back.grace_ms.into());
+        self.coming_back = Some(ComingBack::new(self.ways_back.clone(), seat, reason.clone()));
+        Ok(Event::Reconnecting { reason, within })
+    }
+
+    fn on_resumed(&mut self, welcomed: Welcomed, resumed: Resumed) -> Event {
+        let Welcomed { connection, payload_max_bytes, .. } = welcomed;
+        (self.sender, self.receiver) = (connection.sender, connection.receiver);
+        self.payload_max_bytes = payload_max_bytes;
+        if let Some(current) = &mut self.current {
+            current.resume(resumed);
+        }
+        Event::Resumed
     }
 
     fn on_started(&mut self, started: Started) -> Event {

@@ -15,7 +15,7 @@ use bincode::{
 
 use crate::{
     ClientMessage, MAX_CODE_BYTES, MAX_NAME_BYTES, MAX_TRANSPORT_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, Started,
+    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, ServerMessage, Started,
 };
 
 /// No message is longer: the longest, two moves with full payloads, takes 1,109 bytes. bincode's limit counts a number at
@@ -99,7 +99,7 @@ impl Message for ClientMessage<'_> {
                 )
             }
             Self::Move(update) => update.validate(PAYLOAD_MAX_BYTES),
-            Self::Hello { .. } | Self::Leave | Self::Ping { .. } => Ok(()),
+            Self::Hello { .. } | Self::Leave | Self::Ping { .. } | Self::Resume { .. } => Ok(()),
         }
     }
 }
@@ -114,7 +114,13 @@ impl Message for ServerMessage<'_> {
             }
             Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
             Self::PeerLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
-            Self::Welcome { .. } | Self::Waiting | Self::Pong(_) | Self::Draining { .. } => Ok(()),
+            Self::Resumed(resumed) => resumed.validate(),
+            Self::PeerBack { peer_transport, .. } => transport(peer_transport),
+            Self::Welcome { .. }
+            | Self::Waiting
+            | Self::Pong(_)
+            | Self::Draining { .. }
+            | Self::PeerReconnecting { .. } => Ok(()),
         }
     }
 }
@@ -122,11 +128,28 @@ impl Message for ServerMessage<'_> {
 impl Started {
     fn validate(&self) -> Result<(), CodecError> {
         shown(&self.peer_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
-        shown(&self.peer_transport, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")?;
+        transport(&self.peer_transport)?;
         let [a, b] = self.positions;
         finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
-        if self.player > 1 { Err(CodecError::BadValue("there are players 0 and 1")) } else { Ok(()) }
+        player(self.player)
     }
+}
+
+impl Resumed {
+    fn validate(&self) -> Result<(), CodecError> {
+        transport(&self.peer_transport)?;
+        let [a, b] = self.positions;
+        finite(&[a.x, a.y, b.x, b.y])?;
+        player(self.player)
+    }
+}
+
+fn transport(name: &str) -> Result<(), CodecError> {
+    shown(name, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")
+}
+
+fn player(number: u8) -> Result<(), CodecError> {
+    if number > 1 { Err(CodecError::BadValue("there are players 0 and 1")) } else { Ok(()) }
 }
 
 impl MoveWithPayload<'_> {

@@ -4,20 +4,25 @@
 //! [`ServerMessage::Welcome`], then [`ServerMessage::Started`] once there are two. From then on moves flow on the state
 //! lane and everything else on the control lane. What ends a connection travels as its goodbye, see [`Ending`].
 //!
+//! Who loses the connection in a match comes back over another one with [`ClientMessage::Resume`] in place of the join, over
+//! any transport, and is told where it stands with [`ServerMessage::Resumed`].
+//!
 //! Bytes are made and read in `codec.rs` only; the rules of the game are in [`game`]; timestamps are those of [`clock`].
 
 pub mod clock;
 mod codec;
 pub mod game;
+mod token;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
 use game::Position;
+pub use token::SeatToken;
 
 /// Raised with every change of the messages. [`ClientMessage::Hello`] keeps its shape for ever, so that any two
 /// versions can tell each other what they are.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Longest player name in bytes: what fits beside a score.
 pub const MAX_NAME_BYTES: usize = 32;
@@ -64,6 +69,15 @@ pub enum ClientMessage<'a> {
         /// The client's clock at sending, in µs.
         sent_us: u64,
     },
+    /// In place of the join: back to the seat of a match whose connection was lost, or is to be replaced. Control lane.
+    Resume {
+        /// Which match.
+        game: GameId,
+        /// The newest that the server gave this player. It is spent once a move came from who was given the next.
+        token: SeatToken,
+        /// Counts the tries with this token, from 1. A try that is repeated, or that another overtook, leads nowhere.
+        attempt: u32,
+    },
 }
 
 /// From the server to a player.
@@ -107,6 +121,23 @@ pub enum ServerMessage<'a> {
         /// Time left in seconds.
         seconds: u32,
     },
+    /// Back in the seat. Control lane; moves of the opponent may overtake it.
+    Resumed(Resumed),
+    /// The opponent's connection is lost, and its seat is kept for a while: [`ServerMessage::PeerBack`] or
+    /// [`ServerMessage::PeerLeft`] follows. Control lane.
+    PeerReconnecting {
+        /// Which match.
+        game: GameId,
+        /// For how long at most, in ms.
+        grace_ms: u32,
+    },
+    /// The opponent is back in its seat, over another connection. Control lane.
+    PeerBack {
+        /// Which match.
+        game: GameId,
+        /// The name of its transport now.
+        peer_transport: String,
+    },
 }
 
 /// A match begins.
@@ -129,6 +160,40 @@ pub struct Started {
     pub peer_name: String,
     /// The name of the opponent's transport.
     pub peer_transport: String,
+    /// How to come back if the connection is lost; `None` where the server keeps no seats.
+    pub way_back: Option<WayBack>,
+}
+
+/// What takes a player back to its seat.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct WayBack {
+    /// Proves whose seat it is, in this match.
+    pub token: SeatToken,
+    /// How long the seat is kept once the server knows that the connection is lost, in ms.
+    pub grace_ms: u32,
+}
+
+/// A player is back in its seat: what it must know to go on.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
+pub struct Resumed {
+    /// Which match.
+    pub game: GameId,
+    /// The receiver's own number.
+    pub player: u8,
+    /// Where the server holds both to be, by player number.
+    pub positions: [Position; 2],
+    /// The receiver's newest move that the server accepted: the next one has a higher number.
+    pub seq: u32,
+    /// That move's [`Move::at_us`], which decides how far the next one may lie.
+    pub at_us: u64,
+    /// Corrections the receiver has had. A prediction from before the last of them is void.
+    pub corrections: u16,
+    /// The name of the opponent's transport, which may have changed.
+    pub peer_transport: String,
+    /// The next way back; the token that led here is spent.
+    pub way_back: WayBack,
 }
 
 /// Where a player is: absolute, since a difference does not survive a lane that drops. Relayed as it is.
@@ -238,10 +303,14 @@ pub enum Ending {
     TooManyMatches = 0x111,
     /// The server failed in this session, by a fault of its own.
     ServerFault = 0x112,
+    /// No seat is kept for that token: it is wrong, was used, or its match is over. Which of them is not said.
+    NoSuchSeat = 0x113,
+    /// The player came back to its seat over another connection.
+    Replaced = 0x114,
 }
 
 impl Ending {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Done,
         Self::VersionMismatch,
         Self::ServerFull,
@@ -255,6 +324,8 @@ impl Ending {
         Self::TooManyFromAddress,
         Self::TooManyMatches,
         Self::ServerFault,
+        Self::NoSuchSeat,
+        Self::Replaced,
     ];
 
     /// The code in the goodbye.

@@ -90,7 +90,13 @@ impl LoadPlayer for Player {
             Event::Corrected(_) => Ok(Happening::Corrected),
             Event::Pong { .. } => Ok(Happening::Answered),
             Event::PeerLeft { .. } => Ok(Happening::Left),
-            other @ (Event::Waiting | Event::Started(_) | Event::Draining { .. }) => {
+            other @ (Event::Waiting
+            | Event::Started(_)
+            | Event::Draining { .. }
+            | Event::Reconnecting { .. }
+            | Event::Resumed
+            | Event::PeerReconnecting { .. }
+            | Event::PeerBack { .. }) => {
                 bail!("{other:?} in the middle of the match")
             }
         }

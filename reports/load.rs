@@ -329,6 +329,8 @@ pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> 
             Err(_) => attempt += 1,
         }
     };
+    // A connection that is lost spoils what is measured.
+    player.set_ways_back(Vec::new());
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {

@@ -81,6 +81,10 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().messages_per_s_max)]
     max_messages: u32,
 
+    /// Seconds that a player whose connection was lost has to come back to its match; 0 ends the match at once
+    #[arg(long, default_value_t = Config::default().resume_grace.as_secs(), value_name = "SECONDS")]
+    resume_grace: u64,
+
     /// Seconds that matches may go on after SIGTERM or Ctrl-C
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     drain: u64,
@@ -233,6 +237,7 @@ fn config(args: &ServerArgs) -> Config {
         handshakes_max: args.max_handshakes,
         matches_max: args.max_matches,
         messages_per_s_max: args.max_messages,
+        resume_grace: Duration::from_secs(args.resume_grace),
         drain_timeout: Duration::from_secs(args.drain),
         ..Config::default()
     }

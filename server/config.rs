@@ -28,6 +28,10 @@ pub struct Config {
     /// Messages that a player may send a second, all kinds together. Sixteen times what the fastest client of ours sends
     /// (240 moves); a flood above it would take the server's one thread from everybody else.
     pub messages_per_s_max: u32,
+    /// How long a seat is kept for a player whose connection was lost, from when the server knows; zero keeps none. Long
+    /// enough to walk out of a Wi-Fi's reach and be back over the telephone network, short enough for the opponent to wait.
+    /// A kept seat is one of [`Self::matches_max`]' matches, so there are twice as many of them at most.
+    pub resume_grace: Duration,
     /// How long matches may go on after the server was told to end.
     pub drain_timeout: Duration,
 }
@@ -42,6 +46,7 @@ impl Default for Config {
             matches_max: 500,
             join_timeout: Duration::from_secs(10),
             messages_per_s_max: 4_000,
+            resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
         }
     }

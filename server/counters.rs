@@ -55,6 +55,8 @@ counters! {
     refused_handshakes,
     /// Joins refused because there were too many matches.
     refused_matches,
+    /// Seats asked for with a token that is wrong or spent, or whose match is over.
+    refused_resume,
     /// QUIC handshakes that had to prove their address first, since many were under way.
     address_checks,
     /// Times that the system refused to accept a connection.
@@ -83,14 +85,22 @@ counters! {
     matches_started,
     /// Matches over.
     matches_ended,
+    /// Seats kept for a player whose connection was lost.
+    seats_kept,
+    /// Players that came back to their seat, lost or not.
+    seats_resumed,
+    /// Seats kept for nothing: nobody came back in time, and the match was over.
+    seats_expired,
     /// Moves that came in.
     moves_received,
     /// Updates handed to a transport for a player.
     updates_relayed,
     /// Updates that were replaced by a newer one before they could leave.
     updates_superseded,
-    /// Updates whose receiver was gone.
+    /// Updates whose receiver's connection was over.
     updates_undeliverable,
+    /// Updates for a player whose seat was kept meanwhile.
+    updates_away,
     /// Moves that were overtaken, from before a correction, or from a match that is over.
     moves_stale,
     /// Moves against the rules; each led to a correction.

@@ -1,7 +1,8 @@
 //! Pairs players and relays their moves, on every transport at once. Entry: [`run`].
 //!
-//! `session.rs` is one connection; `lobby.rs` knows them all; `pairing.rs` says who meets whom; `relay.rs` is a match;
-//! `guards.rs` says who is let in, and `threads.rs` is for more than one processor.
+//! `session.rs` is one connection; `lobby.rs` knows them all; `pairing.rs` says who meets whom; `relay.rs` is a match of two
+//! seats (`seat.rs`), which outlive their connections for a while; `guards.rs` says who is let in, and `threads.rs` is for more
+//! than one processor.
 
 pub mod command;
 mod config;
@@ -11,6 +12,7 @@ mod lobby;
 mod metrics;
 mod pairing;
 mod relay;
+mod seat;
 mod session;
 mod threads;
 

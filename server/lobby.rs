@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use netduel_protocol::{Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, ServerMessage};
+use netduel_protocol::{
+    Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, SeatToken, ServerMessage,
+};
 use netduel_transport::{Goodbye, Sender, TransportKind};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Config,
@@ -21,9 +25,10 @@ use crate::{
     guards::Guards,
     pairing::{Joined, Pairing, PlayerId},
     relay::Match,
+    seat::{Away, Occupant, Proof, fresh_token},
 };
 
-/// A connected player, as other players' tasks see it.
+/// A connected player, as other players' tasks see it. Who comes back to a match is another one in the same seat.
 pub(crate) struct Player {
     id: PlayerId,
     pub(crate) sender: Sender,
@@ -33,7 +38,7 @@ pub(crate) struct Player {
     latest_game: AtomicU64,
 }
 
-/// A seat in a match.
+/// Where it sits.
 struct Playing {
     game: Arc<Match>,
     number: usize,
@@ -51,6 +56,12 @@ impl Player {
             Ok(bytes) => drop(self.sender.send_control(bytes)),
             Err(error) => tracing::error!("cannot encode {message:?}: {error}"),
         }
+    }
+
+    /// Its moves are those of a seat from now on.
+    fn sit(&self, game: &Arc<Match>, number: usize) {
+        self.latest_game.store(game.game, Relaxed);
+        *lock(&self.playing) = Some(Playing { game: game.clone(), number });
     }
 
     /// The hot path: this player moved. One of a batch may wait for [`Self::flush_moves`].
@@ -98,6 +109,8 @@ pub struct Census {
     pub waiting: usize,
     /// Matches going on.
     pub matches: usize,
+    /// Seats that wait for their player to come back.
+    pub away: usize,
     /// The server is going down and lets nobody in.
     pub draining: bool,
 }
@@ -106,7 +119,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See the module. Locks are taken in this order: `state`, then a player's `playing`, then what a match holds.
+/// See the module. Locks are taken in this order: `state`, then a player's `playing`, then a seat of a match.
 pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
@@ -121,7 +134,7 @@ struct State {
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
-    matches: usize,
+    matches: BTreeMap<GameId, Arc<Match>>,
     draining: bool,
 }
 
@@ -172,7 +185,7 @@ impl Lobby {
         if lock(&player.playing).is_some() {
             return Err(twice());
         }
-        if state.matches >= self.config.matches_max {
+        if state.matches.len() >= self.config.matches_max {
             self.counters.refused_matches.increment();
             let reason = format!(
                 "the server has no room: {} matches are going on; try later",
@@ -180,6 +193,8 @@ impl Lobby {
             );
             return Err(Goodbye::new(Ending::TooManyMatches.code(), reason));
         }
+        // Before anything changes, since it may fail.
+        let tokens = [fresh_token()?, fresh_token()?];
         let partner = match state.pairing.join(player.id, code) {
             Joined::Twice => return Err(twice()),
             Joined::Waiting => None,
@@ -187,28 +202,28 @@ impl Lobby {
         };
         *lock(&player.name) = name;
         match partner {
-            Some(partner) => self.start(&mut state, [partner, player.clone()]),
+            Some(partner) => self.start(&mut state, [partner, player.clone()], tokens),
             None => player.say(&ServerMessage::Waiting),
         }
         Ok(())
     }
 
-    fn start(&self, state: &mut State, players: [Arc<Player>; 2]) {
+    fn start(&self, state: &mut State, players: [Arc<Player>; 2], tokens: [SeatToken; 2]) {
         state.last_game += 1;
-        state.matches += 1;
-        let game = Arc::new(Match::new(state.last_game, players, self.config.relay));
+        let Config { relay, resume_grace, .. } = self.config;
+        let game = Arc::new(Match::new(state.last_game, players.clone(), tokens, relay, resume_grace));
+        state.matches.insert(game.game, game.clone());
         self.counters.matches_started.increment();
         tracing::info!(
             game = game.game,
             "{} ({}) meets {} ({})",
-            game.players[0].name(),
-            game.players[0].sender.kind(),
-            game.players[1].name(),
-            game.players[1].sender.kind(),
+            game.names[0],
+            players[0].sender.kind(),
+            game.names[1],
+            players[1].sender.kind(),
         );
-        for (number, player) in game.players.iter().enumerate() {
-            player.latest_game.store(game.game, Relaxed);
-            *lock(&player.playing) = Some(Playing { game: game.clone(), number });
+        for (number, player) in players.iter().enumerate() {
+            player.sit(&game, number);
             player.say(&game.started(number));
         }
     }
@@ -217,16 +232,27 @@ impl Lobby {
     pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
         let mut state = lock(&self.state);
         state.pairing.leave(player.id);
-        let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
-        let peer = &game.players[1 - number];
-        lock(&peer.playing).take();
-        state.matches -= 1;
+        let playing = lock(&player.playing).take();
+        if let Some(Playing { game, number }) = playing {
+            self.end(&mut state, &game, number, reason);
+        }
+    }
+
+    /// The match is over, since the player of seat `number` is gone.
+    fn end(&self, state: &mut State, game: &Match, number: usize, reason: LeaveReason) {
+        state.matches.remove(&game.game);
         self.counters.matches_ended.increment();
-        tracing::info!(game = game.game, "{} left: {reason:?}", player.name());
-        peer.say(&ServerMessage::PeerLeft { game: game.game, reason, positions: game.positions() });
-        if state.draining {
-            peer.sender.close(shutting_down());
-            player.sender.close(shutting_down());
+        tracing::info!(game = game.game, "{} left: {reason:?}", game.names[number]);
+        let positions = game.positions();
+        for seat in [1 - number, number] {
+            let Occupant::Here(player) = game.seat(seat).vacate() else { continue };
+            lock(&player.playing).take();
+            if seat != number {
+                player.say(&ServerMessage::PeerLeft { game: game.game, reason, positions });
+            }
+            if state.draining {
+                player.sender.close(shutting_down());
+            }
         }
     }
 
@@ -236,10 +262,78 @@ impl Lobby {
         lock(&self.state).players.remove(&player.id);
     }
 
+    /// A player's connection is lost. If it played, its seat is kept for a while.
+    pub(crate) fn lose(self: &Arc<Self>, player: &Player, reason: LeaveReason) {
+        let grace = self.config.resume_grace;
+        let mut state = lock(&self.state);
+        if grace.is_zero() || state.draining {
+            drop(state);
+            return self.remove(player, reason);
+        }
+        state.players.remove(&player.id);
+        state.pairing.leave(player.id);
+        let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
+        self.counters.seats_kept.increment();
+        tracing::info!(game = game.game, "{} lost the connection: {reason:?}", game.names[number]);
+        let (lobby, id, until) = (self.clone(), game.game, Instant::now() + grace);
+        let expiry = tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            lobby.expire(id, number);
+        });
+        game.keep(number, Away { reason, until, _expiry: AbortOnDropHandle::new(expiry) });
+    }
+
+    /// Nobody came back to a seat in time.
+    fn expire(&self, game: GameId, number: usize) {
+        let mut state = lock(&self.state);
+        let Some(game) = state.matches.get(&game).cloned() else { return };
+        // Somebody may have come back, and even gone again, while this waited for the lock.
+        let reason = game.seat(number).expired(Instant::now());
+        if let Some(reason) = reason {
+            self.counters.seats_expired.increment();
+            self.end(&mut state, &game, number, reason);
+        }
+    }
+
+    /// A new connection proves that it is the player of a seat in `game`, and takes it. Whoever sits there still, on a
+    /// connection that may not know yet that it is dead, is sent away.
+    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Goodbye> {
+        let state = lock(&self.state);
+        if state.draining {
+            return Err(shutting_down());
+        }
+        let next = fresh_token()?;
+        let seat = (state.matches.get(&game))
+            .filter(|_| !self.config.resume_grace.is_zero())
+            .and_then(|game| Some((game, game.seat_of(proof)?)));
+        let Some((game, number)) = seat else {
+            self.counters.refused_resume.increment();
+            return Err(no_such_seat());
+        };
+        let before = game.seat(number).player().cloned();
+        if let Some(before) = before {
+            // From here on it moves nobody, so that the first move in the seat is the new connection's.
+            lock(&before.playing).take();
+            before.sender.close(replaced());
+        }
+        player.sit(game, number);
+        game.take_back(number, player.clone(), proof.clone(), next);
+        self.counters.seats_resumed.increment();
+        tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.sender.kind());
+        Ok(())
+    }
+
     /// From now on nobody enters or joins; who plays may finish within `time_left`.
     pub(crate) fn drain(&self, time_left: Duration) {
         let mut state = lock(&self.state);
         state.draining = true;
+        // Who is away could not come in any more.
+        for game in state.matches.values().cloned().collect::<Vec<_>>() {
+            let away = [0, 1].into_iter().find_map(|number| Some((number, game.seat(number).away()?)));
+            if let Some((number, reason)) = away {
+                self.end(&mut state, &game, number, reason);
+            }
+        }
         let seconds = u32::try_from(time_left.as_secs()).unwrap_or(u32::MAX);
         for player in state.players.values() {
             if lock(&player.playing).is_some() {
@@ -266,7 +360,10 @@ impl Lobby {
             addresses: self.guards.addresses(),
             connections,
             waiting: state.pairing.waiting(),
-            matches: state.matches,
+            matches: state.matches.len(),
+            away: (state.matches.values())
+                .map(|game| [0, 1].into_iter().filter(|number| game.seat(*number).away().is_some()).count())
+                .sum(),
             draining: state.draining,
         }
     }
@@ -275,6 +372,15 @@ impl Lobby {
     pub(crate) fn close_all(&self) {
         lock(&self.state).players.values().for_each(|player| player.sender.close(shutting_down()));
     }
+}
+
+/// One answer for every token that is not good, so that it tells nobody which matches there are.
+fn no_such_seat() -> Goodbye {
+    Goodbye::new(Ending::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
+}
+
+fn replaced() -> Goodbye {
+    Goodbye::new(Ending::Replaced.code(), "you came back to your match over another connection")
 }
 
 fn shutting_down() -> Goodbye {

@@ -105,6 +105,7 @@ impl Scrape {
             describe_gauge!("netduel_handshakes", "Handshakes under way.");
             describe_gauge!("netduel_waiting", "Players that wait for an opponent.");
             describe_gauge!("netduel_matches", "Matches going on.");
+            describe_gauge!("netduel_away", "Seats that wait for their player to come back.");
             describe_gauge!("netduel_draining", "1 once the server was told to end.");
         });
         Self { observer, recorder }
@@ -142,6 +143,7 @@ impl Scrape {
             gauge!("netduel_handshakes").set(census.handshakes as f64);
             gauge!("netduel_waiting").set(census.waiting as f64);
             gauge!("netduel_matches").set(census.matches as f64);
+            gauge!("netduel_away").set(census.away as f64);
             gauge!("netduel_draining").set(f64::from(u8::from(census.draining)));
         });
         self.recorder.handle().render()

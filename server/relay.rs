@@ -7,17 +7,22 @@ use std::{
     fmt,
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use netduel_protocol::{
-    CodecError, Correction, Ending, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, Started, clock,
+    CodecError, Correction, Ending, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, clock,
     game::{self, Position},
 };
 use netduel_transport::{Goodbye, MAX_STATE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::{counters::Counters, lobby::Player};
+use crate::{
+    counters::Counters,
+    lobby::Player,
+    seat::{Away, Occupant, Proof, Seat, milliseconds},
+};
 
 /// How many moves against the rules a player may make in one match. A client of ours makes none; one with a bad
 /// connection makes a few; one that ignores corrections is not playing this game.
@@ -68,42 +73,37 @@ impl FromStr for RelayPolicy {
     }
 }
 
-/// Two players and where they are.
+/// Two seats and what is told between them.
 pub(crate) struct Match {
     pub(crate) game: GameId,
-    pub(crate) players: [Arc<Player>; 2],
+    pub(crate) names: [String; 2],
     started_us: u64,
-    movers: [Mutex<Mover>; 2],
+    seats: [Mutex<Seat>; 2],
     policy: RelayPolicy,
-}
-
-/// What the server holds of one player in a match.
-struct Mover {
-    /// The newest legal move.
-    last: Move,
-    /// What came with it, where both moves are told together; empty otherwise. It grows once to the longest that came.
-    payload: Vec<u8>,
-    corrections: u16,
-}
-
-impl Mover {
-    fn told(&self) -> MoveWithPayload<'_> {
-        MoveWithPayload { update: self.last, payload: &self.payload }
-    }
+    /// How long a seat is kept whose connection is lost; zero: not at all.
+    grace: Duration,
 }
 
 impl Match {
-    pub(crate) fn new(game: GameId, players: [Arc<Player>; 2], policy: RelayPolicy) -> Self {
-        let mover = |position| {
-            let last = Move { game, position, ..Move::default() };
-            Mutex::new(Mover { last, payload: Vec::new(), corrections: 0 })
-        };
-        Self { game, players, started_us: clock::now_us(), movers: game::START.map(mover), policy }
+    pub(crate) fn new(
+        game: GameId,
+        players: [Arc<Player>; 2],
+        tokens: [SeatToken; 2],
+        policy: RelayPolicy,
+        grace: Duration,
+    ) -> Self {
+        let names = [players[0].name(), players[1].name()];
+        let ([first, second], [key, other_key]) = (players, tokens);
+        let seats = [
+            Mutex::new(Seat::new(game, game::START[0], first, key)),
+            Mutex::new(Seat::new(game, game::START[1], second, other_key)),
+        ];
+        Self { game, names, started_us: clock::now_us(), seats, policy, grace }
     }
 
     /// What player `number` is told at the start.
     pub(crate) fn started(&self, number: usize) -> ServerMessage<'static> {
-        let peer = &self.players[1 - number];
+        let peer_transport = self.seat(1 - number).kind.name().to_owned();
         ServerMessage::Started(Started {
             game: self.game,
             player: number as u8,
@@ -111,14 +111,55 @@ impl Match {
             tick_rate_hz: game::TICK_RATE_HZ,
             positions: game::START,
             started_us: self.started_us,
-            peer_name: peer.name(),
-            peer_transport: peer.sender.kind().name().to_owned(),
+            peer_name: self.names[1 - number].clone(),
+            peer_transport,
+            way_back: (!self.grace.is_zero()).then(|| self.seat(number).way_back(self.grace)),
         })
+    }
+
+    /// Whose seat `proof` is of.
+    pub(crate) fn seat_of(&self, proof: &Proof) -> Option<usize> {
+        [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(proof))
+    }
+
+    /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told.
+    pub(crate) fn take_back(&self, number: usize, player: Arc<Player>, proof: Proof, next: SeatToken) {
+        let (game, positions) = (self.game, self.positions());
+        let peer_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
+        let (resumed_to, peer_away) = (peer_transport(number), self.seat(1 - number).away().is_some());
+        let mut seat = self.seat(number);
+        seat.take_back(player, proof, next);
+        seat.say(&ServerMessage::Resumed(Resumed {
+            game,
+            player: number as u8,
+            positions,
+            seq: seat.last.seq,
+            at_us: seat.last.at_us,
+            corrections: seat.corrections,
+            peer_transport: resumed_to,
+            way_back: seat.way_back(self.grace),
+        }));
+        if peer_away {
+            seat.say(&self.reconnecting());
+        }
+        drop(seat);
+        let peer_transport = peer_transport(1 - number);
+        self.seat(1 - number).say(&ServerMessage::PeerBack { game, peer_transport });
+    }
+
+    /// Nobody sits in seat `number` until its player is back, and the opponent is told.
+    pub(crate) fn keep(&self, number: usize, away: Away) {
+        self.seat(number).occupant = Occupant::Away(away);
+        self.seat(1 - number).say(&self.reconnecting());
+    }
+
+    fn reconnecting(&self) -> ServerMessage<'static> {
+        ServerMessage::PeerReconnecting { game: self.game, grace_ms: milliseconds(self.grace) }
     }
 
     /// Where both are, by player number.
     pub(crate) fn positions(&self) -> [Position; 2] {
-        [0, 1].map(|number| self.mover(number).last.position)
+        [0, 1].map(|number| self.seat(number).last.position)
     }
 
     /// Player `number` says where it is. Where that is one of a batch, [`Self::flush`] ends it.
@@ -133,32 +174,33 @@ impl Match {
         if payload.len() > self.policy.payload_max_bytes() {
             return Err(payload_too_long(payload.len(), self.policy));
         }
-        let mut mover = self.mover(number);
-        if update.corrections > mover.corrections {
+        let mut seat = self.seat(number);
+        if update.corrections > seat.corrections {
             return Err(Goodbye::new(
                 Ending::Unexpected.code(),
                 "a move quotes a correction that was never sent",
             ));
         }
-        if update.corrections < mover.corrections || update.seq <= mover.last.seq {
+        if update.corrections < seat.corrections || update.seq <= seat.last.seq {
             counters.moves_stale.increment();
             return Ok(());
         }
-        if let Err(illegal) = game::check(&mover.last, &update) {
-            return self.correct(number, &mut mover, update.seq, illegal, counters);
+        if let Err(illegal) = game::check(&seat.last, &update) {
+            return self.correct(&mut seat, update.seq, illegal, counters);
         }
-        mover.last = update;
+        seat.last = update;
+        seat.led_here = None;
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         match self.policy {
             RelayPolicy::Other => {
-                drop(mover);
+                drop(seat);
                 let bytes = netduel_protocol::encode(&ServerMessage::Moved(*told), &mut buffer);
                 self.tell(1 - number, bytes, batched, counters);
             }
             RelayPolicy::Both => {
-                mover.payload.clear();
-                mover.payload.extend_from_slice(payload);
-                drop(mover);
+                seat.payload.clear();
+                seat.payload.extend_from_slice(payload);
+                drop(seat);
                 let bytes = self.encode_both(&mut buffer);
                 self.tell(number, bytes.clone(), batched, counters);
                 self.tell(1 - number, bytes, batched, counters);
@@ -167,56 +209,59 @@ impl Match {
         Ok(())
     }
 
-    /// Both movers are locked together here and nowhere else, player 0 first.
+    /// Both seats are locked together here and nowhere else, player 0's first.
     fn encode_both<'a>(&self, buffer: &'a mut [u8; MAX_MESSAGE_BYTES]) -> Result<&'a [u8], CodecError> {
-        let (first, second) = (self.mover(0), self.mover(1));
+        let (first, second) = (self.seat(0), self.seat(1));
         netduel_protocol::encode(&ServerMessage::MovedBoth([first.told(), second.told()]), buffer)
     }
 
+    /// The seat stays locked while its player's `Sender` takes the update, which never waits.
     fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
-        let sender = &self.players[number].sender;
+        let seat = self.seat(number);
+        let Some(player) = seat.player() else { return counters.updates_away.increment() };
+        let sender = &player.sender;
         let send = |bytes| if batched { sender.queue_state(bytes) } else { sender.send_state(bytes) };
         match bytes.ok().and_then(|bytes| send(bytes).ok()) {
             Some(superseded) => {
                 counters.updates_relayed.increment();
                 counters.updates_superseded.add(superseded as u64);
             }
-            // Its own task finds out, and ends the match.
+            // Its own task finds out, and leaves the seat.
             None => counters.updates_undeliverable.increment(),
         }
     }
 
     /// Sends what a batch of moves has left to be sent.
     pub(crate) fn flush(&self, counters: &Counters) {
-        for player in &self.players {
-            let superseded = player.sender.flush().unwrap_or(0);
+        for number in [0, 1] {
+            let seat = self.seat(number);
+            let superseded = seat.player().map_or(0, |player| player.sender.flush().unwrap_or(0));
             counters.updates_superseded.add(superseded as u64);
         }
     }
 
     fn correct(
         &self,
-        number: usize,
-        mover: &mut Mover,
+        seat: &mut Seat,
         seq: u32,
         illegal: game::Illegal,
         counters: &Counters,
     ) -> Result<(), Goodbye> {
         counters.moves_illegal.increment();
-        if mover.corrections == CORRECTIONS_MAX {
+        if seat.corrections == CORRECTIONS_MAX {
             return Err(Goodbye::new(
                 Ending::TooManyCorrections.code(),
                 format!("{CORRECTIONS_MAX} moves against the rules in one match; the last one: {illegal}"),
             ));
         }
-        mover.corrections += 1;
-        let (game, corrections, position) = (self.game, mover.corrections, mover.last.position);
-        self.players[number].say(&ServerMessage::Corrected(Correction { game, corrections, seq, position }));
+        seat.corrections += 1;
+        let (game, corrections, position) = (self.game, seat.corrections, seat.last.position);
+        seat.say(&ServerMessage::Corrected(Correction { game, corrections, seq, position }));
         Ok(())
     }
 
-    fn mover(&self, number: usize) -> MutexGuard<'_, Mover> {
-        self.movers[number].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn seat(&self, number: usize) -> MutexGuard<'_, Seat> {
+        self.seats[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

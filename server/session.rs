@@ -17,6 +17,7 @@ use netduel_transport::{Accepting, CloseReason, Goodbye, Lane, Receiver};
 use crate::{
     guards::Admission,
     lobby::{Lobby, Player},
+    seat::Proof,
 };
 
 /// Why a session is over.
@@ -69,7 +70,12 @@ pub(crate) async fn run(accepting: Accepting, mut admission: Admission, lobby: A
         Ok(player) => {
             let over = contained(play(&lobby, &player, &mut receiver)).await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
-            lobby.remove(&player, leave_reason(&over));
+            let reason = leave_reason(&over);
+            if is_lost(&over) {
+                lobby.lose(&player, reason)
+            } else {
+                lobby.remove(&player, reason)
+            }
             match over {
                 Over::Expelled(goodbye) => {
                     lobby.counters.count_expelled(&goodbye);
@@ -198,7 +204,7 @@ fn join_timeout(limit: Duration) -> Goodbye {
     Goodbye::new(Ending::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
 }
 
-/// Hello, welcome, and the first join.
+/// Hello, welcome, and the first join or the way back.
 async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Result<(), Over> {
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
@@ -217,6 +223,9 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Join { name, code } => Ok(lobby.join(player, name, code)?),
+        ClientMessage::Resume { game, token, attempt } => {
+            Ok(lobby.resume(player, game, &Proof { token, attempt })?)
+        }
         _ => Err(unexpected("join comes after hello: a move before pairing means nothing").into()),
     }
 }
@@ -240,6 +249,9 @@ fn on_message(
         (ClientMessage::Join { name, code }, Lane::Control) => lobby.join(player, name, code)?,
         (ClientMessage::Leave, Lane::Control) => lobby.leave(player, LeaveReason::Left),
         (ClientMessage::Hello { .. }, _) => return Err(unexpected("a second hello").into()),
+        (ClientMessage::Resume { .. }, _) => {
+            return Err(unexpected("a seat is resumed right after the hello, or not at all").into());
+        }
         (_, lane) => return Err(unexpected(&format!("that message does not go on the {lane:?} lane")).into()),
     }
     Ok(())
@@ -249,6 +261,22 @@ fn unexpected(what: &str) -> Goodbye {
     Goodbye::new(Ending::Unexpected.code(), what)
 }
 
+/// The connection is gone, and its player may want to come back. A goodbye below the application's codes is the
+/// transport's and not the player's; a frame that stays unfinished is what a cut path looks like, too.
+fn is_lost(over: &Over) -> bool {
+    match over {
+        Over::Closed(CloseReason::Peer(goodbye)) => goodbye.code < Goodbye::FIRST_APPLICATION_CODE,
+        Over::Closed(
+            CloseReason::Vanished
+            | CloseReason::IdleTimeout(_)
+            | CloseReason::ReadDeadline(_)
+            | CloseReason::Transport(_),
+        ) => true,
+        Over::Closed(CloseReason::Local(_) | CloseReason::ControlLaneFull(_) | CloseReason::BadFrame(_))
+        | Over::Expelled(_) => false,
+    }
+}
+
 /// What the opponent is told.
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
@@ -256,7 +284,7 @@ fn leave_reason(over: &Over) -> LeaveReason {
         Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == Ending::ShuttingDown.code() => {
             LeaveReason::Left
         }
-        Over::Closed(CloseReason::IdleTimeout(_)) => LeaveReason::TimedOut,
+        Over::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => LeaveReason::TimedOut,
         Over::Closed(CloseReason::Peer(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
             LeaveReason::Disconnected
         }

@@ -100,6 +100,8 @@ impl World {
             connections_per_address_max: choices.one_of(&[128, 128, 128, 2]),
             matches_max: choices.one_of(&[500, 500, slots / 2, 1]),
             messages_per_s_max: choices.one_of(&[4_000, 60]),
+            // The ledger knows no seats that outlive a connection yet.
+            resume_grace: Duration::ZERO,
             drain_timeout: choices.one_of(&[Duration::from_secs(10), Duration::from_secs(1)]),
             ..Config::default()
         };

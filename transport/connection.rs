@@ -280,9 +280,10 @@ impl Receiver {
         let sender = &self.end.0;
         let lifeline = sender.inner.lifeline();
         poll_fn(|cx| {
-            lifeline.driven_by(cx.waker());
-            lifeline.check()?;
-            self.inner.poll_message(cx).map_err(|reason| sender.end(reason))
+            lifeline.drive(cx, |cx| {
+                lifeline.check()?;
+                self.inner.poll_message(cx).map_err(|reason| sender.end(reason))
+            })
         })
         .await
     }

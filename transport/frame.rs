@@ -16,9 +16,10 @@ use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES
 
 /// Length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
-/// What one read may bring: a few dozen moves without payloads, or half of the largest control message. Small, because every
-/// idle connection holds one.
-pub(crate) const READ_CHUNK_BYTES: usize = 2048;
+/// What one read may bring: a hundred moves without payloads, or all of the largest control message.
+pub(crate) const READ_CHUNK_BYTES: usize = 4096;
+/// Least that a reader's buffer grows by: some moves without payloads. Small, because every idle connection holds one.
+const GROWTH_BYTES: usize = 256;
 
 /// Keep-alives that a peer may send within [`KEEP_ALIVES_PERIOD`]: a hundred times what the shortest interval in use sends.
 /// They are no messages, so nobody else would count them.
@@ -101,10 +102,24 @@ impl FrameReader {
         }
     }
 
-    /// Where the next read goes, with room for at least [`READ_CHUNK_BYTES`].
-    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(READ_CHUNK_BYTES);
-        &mut self.buffer
+    /// Takes in what was read.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// As many bytes more, for a reader to write over.
+    pub(crate) fn grow(&mut self, bytes: usize) -> &mut [u8] {
+        self.make_room(bytes);
+        let start = self.buffer.len();
+        self.buffer.resize(start + bytes, 0);
+        &mut self.buffer[start..]
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.buffer.capacity() - self.buffer.len() < bytes {
+            self.buffer.reserve(bytes.max(GROWTH_BYTES));
+        }
     }
 
     /// The next whole frame, if there is one. A bad header is found before its payload is waited for.
@@ -176,7 +191,7 @@ mod tests {
             let mut reader = reader();
             let mut got = Vec::new();
             for piece in stream.chunks(cut) {
-                reader.buffer().extend_from_slice(piece);
+                reader.extend(piece);
                 while let Some((kind, payload)) = reader.next().expect("valid") {
                     assert_eq!(kind, FrameKind::State);
                     got.push(payload.to_vec());
@@ -196,7 +211,7 @@ mod tests {
         ];
         for (header, error) in cases {
             let mut reader = reader();
-            reader.buffer().extend_from_slice(&header);
+            reader.extend(&header);
             assert_eq!(reader.next(), Err(error));
         }
     }

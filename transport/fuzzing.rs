@@ -37,7 +37,7 @@ fn read(stream: &[u8], piece_bytes: usize) -> (Vec<(FrameKind, Bytes)>, Option<F
     let mut reader = FrameReader::new(Duration::MAX);
     let mut frames = Vec::new();
     for piece in stream.chunks(piece_bytes) {
-        reader.buffer().extend_from_slice(piece);
+        reader.extend(piece);
         loop {
             match reader.next() {
                 Ok(Some(frame)) => frames.push(frame),

@@ -1,6 +1,12 @@
 //! How a connection ends: once, for one reason, and both of its halves hear of it. The same for every kind.
 
-use std::{sync::OnceLock, task::Waker};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+};
 
 use atomic_waker::AtomicWaker;
 
@@ -12,6 +18,8 @@ pub(crate) struct Lifeline {
     ending: OnceLock<CloseReason>,
     /// The task that polls the receiver, and with it drives the connection.
     driver: AtomicWaker,
+    /// It was woken since it last began to look at everything.
+    woken: AtomicBool,
 }
 
 impl Lifeline {
@@ -25,13 +33,30 @@ impl Lifeline {
         self.ending.get()
     }
 
-    /// Whose task drives, from within its poll.
-    pub(crate) fn driven_by(&self, waker: &Waker) {
-        self.driver.register(waker);
+    /// Drives by `poll` until that is ready, or pending with nothing left undone that somebody woke it for.
+    pub(crate) fn drive<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        loop {
+            if self.woken.load(SeqCst) {
+                self.woken.store(false, SeqCst);
+            }
+            if let Poll::Ready(outcome) = poll(cx) {
+                return Poll::Ready(outcome);
+            }
+            // Only now, since most polls are ready. What came before it shows in `woken`.
+            self.driver.register(cx.waker());
+            if !self.woken.load(SeqCst) {
+                return Poll::Pending;
+            }
+        }
     }
 
     /// There is something to drive: more to write, a timer to set, an end.
     pub(crate) fn wake(&self) {
+        self.woken.store(true, SeqCst);
         self.driver.wake();
     }
 }

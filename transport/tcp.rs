@@ -9,9 +9,16 @@
 //! outbox and the socket, so any task may send without waiting.
 
 use std::{
+    cell::RefCell,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, Once, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
     task::{Context, Poll, ready},
 };
 
@@ -45,6 +52,12 @@ const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
 const ALPN: &str = "netduel-tls/1";
+
+thread_local! {
+    /// Where a thread reads to, whichever connection it is for: always in the processor's cache, and no connection holds
+    /// one while it waits.
+    static CHUNK: RefCell<[u8; READ_CHUNK_BYTES]> = const { RefCell::new([0; READ_CHUNK_BYTES]) };
+}
 
 /// What the kernel knows of a TCP connection, headers included; nothing but on Linux. For the transport, and for who measures
 /// TCP without it.
@@ -216,6 +229,8 @@ fn connection(
         remote,
         out: Mutex::new(out),
         lifeline: Lifeline::default(),
+        // The handshake may have left something behind.
+        blocked: AtomicBool::new(true),
         encrypted: kind.capabilities().encrypted,
         resumed,
     });
@@ -234,6 +249,8 @@ struct Shared {
     remote: SocketAddr,
     out: Mutex<Out>,
     lifeline: Lifeline,
+    /// Something waits that the socket did not take: the receiver's task is to write it.
+    blocked: AtomicBool,
     encrypted: bool,
     /// `None` without TLS.
     resumed: Option<bool>,
@@ -294,12 +311,14 @@ impl Shared {
 
     /// One non-blocking write of one record; see the module about the flag.
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        #[cfg(target_os = "linux")]
-        return self.socket.try_io(Interest::WRITABLE, || {
-            SockRef::from(&self.socket).send_with_flags(bytes, libc::MSG_EOR | libc::MSG_NOSIGNAL)
-        });
-        #[cfg(not(target_os = "linux"))]
-        self.socket.try_write(bytes)
+        // Straight to the system, which nearly always takes it. What tokio remembers of readiness is wanted, and kept
+        // right, only where it does not.
+        match send(&self.socket, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates were superseded.
@@ -308,10 +327,19 @@ impl Shared {
         let superseded = out.outbox.take_superseded();
         drop(out);
         if flushed? == Flushed::Blocked {
+            self.blocked.store(true, Release);
             self.lifeline.wake();
         }
         Ok(superseded)
     }
+}
+
+fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    const FLAGS: libc::c_int = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    const FLAGS: i32 = 0; // The standard library has seen to SIGPIPE.
+    SockRef::from(socket).send_with_flags(bytes, FLAGS)
 }
 
 impl SendHalf for Shared {
@@ -348,7 +376,9 @@ impl SendHalf for Shared {
         out.closing = true;
         // Full is fine: a peer that does not read would not read the goodbye either.
         let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(goodbye));
-        let _ = self.write_out(&mut out);
+        if !matches!(self.write_out(&mut out), Ok(Flushed::All)) {
+            self.blocked.store(true, Release);
+        }
     }
 
     fn path_stats(&self) -> PathStats {
@@ -415,12 +445,11 @@ impl TcpReceiver {
     }
 
     fn read_plain(&mut self) -> io::Result<usize> {
-        let buffer = self.frames.buffer();
-        let start = buffer.len();
-        buffer.resize(start + READ_CHUNK_BYTES, 0);
-        let read = io::Read::read(&mut Socket(&self.shared), &mut buffer[start..]);
-        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-        read
+        CHUNK.with_borrow_mut(|chunk| {
+            let count = io::Read::read(&mut Socket(&self.shared), chunk)?;
+            self.frames.extend(&chunk[..count]);
+            Ok(count)
+        })
     }
 
     /// Decrypts what has arrived. `WouldBlock` if that was not yet a whole record.
@@ -432,12 +461,9 @@ impl TcpReceiver {
         }
         let state = tls.process_new_packets().map_err(io::Error::other)?;
         let plaintext = state.plaintext_bytes_to_read();
-        let buffer = self.frames.buffer();
-        let start = buffer.len();
-        buffer.resize(start + plaintext, 0);
-        io::Read::read_exact(&mut tls.reader(), &mut buffer[start..])?;
+        io::Read::read_exact(&mut tls.reader(), self.frames.grow(plaintext))?;
         if tls.wants_write() {
-            let _ = self.shared.write_ciphertext(tls); // A key update's answer; the next flush tries again.
+            self.shared.blocked.store(true, Release); // A key update's answer.
         }
         match plaintext {
             0 if state.peer_has_closed() => Ok(0),
@@ -454,6 +480,7 @@ impl TcpReceiver {
             if self.heartbeat.keep_alive_due(std::mem::take(&mut out.wrote)) {
                 // Full means that plenty is waiting to be written: no need to say that we live.
                 let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
+                self.shared.blocked.store(true, Release);
             }
         }
         Ok(())
@@ -461,15 +488,19 @@ impl TcpReceiver {
 
     /// Writes what a sender could not, as the socket takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        loop {
-            if self.shared.write_out(&mut self.shared.out())? == Flushed::All {
+        while self.shared.blocked.load(Acquire) {
+            let mut out = self.shared.out();
+            if self.shared.write_out(&mut out)? == Flushed::All {
+                self.shared.blocked.store(false, Release);
                 return Ok(());
             }
+            drop(out);
             match self.shared.socket.poll_write_ready(cx) {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => return Ok(()),
             }
         }
+        Ok(())
     }
 }
 
@@ -479,16 +510,15 @@ impl RecvHalf for TcpReceiver {
             if let Some(message) = self.next_message()? {
                 return Poll::Ready(Ok(message));
             }
-            self.poll_heartbeat(cx)?;
-            self.poll_flush(cx)?;
-            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
-                return Poll::Ready(Err(reason));
-            }
-            match ready!(self.poll_read(cx))? {
-                0 => return Poll::Ready(Err(CloseReason::Vanished)),
-                _ => self.heartbeat.heard(),
+            match self.poll_read(cx)? {
+                Poll::Ready(0) => return Poll::Ready(Err(CloseReason::Vanished)),
+                Poll::Ready(_) => self.heartbeat.heard(),
+                Poll::Pending => break,
             }
         }
+        self.poll_heartbeat(cx)?;
+        self.poll_flush(cx)?;
+        self.frames.poll_deadline(cx).map(Err)
     }
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
@@ -507,7 +537,6 @@ impl RecvHalf for TcpReceiver {
     /// goodbye before the peer reads it.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
-            self.shared.lifeline.driven_by(cx.waker());
             loop {
                 if self.poll_flush(cx).is_err() {
                     return Poll::Ready(());

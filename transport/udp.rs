@@ -329,7 +329,7 @@ impl UdpReceiver {
                 // What was cut anew when it was sent again may begin before what is missing. A gap is left to be resent.
                 if behind < body.len() {
                     body.advance(behind);
-                    self.frames.buffer().extend_from_slice(&body);
+                    self.frames.extend(&body);
                     self.arrived = self.arrived.wrapping_add(body.len() as u32);
                 }
                 self.shared.send(&mut self.shared.out(), Type::Acknowledge, &self.arrived.to_be_bytes());

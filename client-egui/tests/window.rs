@@ -137,6 +137,24 @@ fn an_opponent_who_leaves_is_said_to_and_the_next_match_comes() {
 }
 
 #[test]
+fn an_opponent_whose_connection_is_lost_is_waited_for() {
+    let runtime = runtime();
+    let kind = TransportKind::ALL[0];
+    let server = runtime.block_on(Embedded::start(Audience::Bot(kind))).expect("a server");
+    let settings = Settings { code: "lost".into(), ..joining(&server, kind) };
+    let mut app = window(settings, None, Some(Choice::Join));
+    until(&mut app, "the queue", |app| shows(app, "Waiting for an opponent"));
+    let config = server.player(kind, "Ada", 16_667).expect("spoken");
+    let mut player = runtime.block_on(Player::connect(&config)).expect("connected");
+    player.join(Some("lost")).expect("joined");
+    until(&mut app, "the match", |app| app.state().phase() == Phase::Playing);
+    // Without a goodbye.
+    drop(player);
+    until(&mut app, "the wait", |app| shows(app, "The opponent is reconnecting"));
+    assert!(app.state().phase().in_match());
+}
+
+#[test]
 fn a_server_that_ends_is_said_to_and_tried_again() {
     let runtime = runtime();
     let server = runtime.block_on(Embedded::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");

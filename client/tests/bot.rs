@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use netduel_server::{Config, Snapshot};
@@ -35,7 +36,8 @@ impl Server {
                 let listeners: Vec<_> = TransportKind::ALL.into_iter().map(bind).collect();
                 let addresses = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
                 tell.send(addresses).expect("somebody waits");
-                netduel_server::run(listeners, Config::default(), stop).await
+                let config = Config { resume_grace: Duration::from_millis(500), ..Config::default() };
+                netduel_server::run(listeners, config, stop).await
             })
         });
         Self { addresses: told.recv().expect("addresses"), pin, shutdown, thread }
@@ -87,6 +89,7 @@ fn one_dies(server: &Server, survivor: usize, victim: usize) {
     let mut output = String::new();
     survivor.stdout.take().expect("piped").read_to_string(&mut output).expect("read");
     assert!(survivor.wait().expect("ended").success(), "{output}");
+    assert!(output.contains("the opponent's connection is lost"), "{output}");
     // TCP's peer is reset at once, QUIC's is silent until the idle timeout.
     assert!(output.contains("the opponent left (Disconnected)") || output.contains("(TimedOut)"), "{output}");
     assert!(output.contains("final positions"), "{output}");

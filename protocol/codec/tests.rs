@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Correction, LeaveReason, Move, Pong, game::Position};
+use crate::{Correction, LeaveReason, Move, Pong, SeatToken, WayBack, game::Position};
 
 fn a_move() -> Move {
     Move {
@@ -34,6 +34,28 @@ fn started() -> Started {
         started_us: 1 << 40,
         peer_name: "Ada".into(),
         peer_transport: "quic-datagram".into(),
+        way_back: Some(way_back()),
+    }
+}
+
+fn token() -> SeatToken {
+    SeatToken::new(*b"0123456789abcdef")
+}
+
+fn way_back() -> WayBack {
+    WayBack { token: token(), grace_ms: 15_000 }
+}
+
+fn resumed() -> Resumed {
+    Resumed {
+        game: 7,
+        player: 1,
+        positions: crate::game::START,
+        seq: 300,
+        at_us: 5_000_000,
+        corrections: 2,
+        peer_transport: "tls".into(),
+        way_back: way_back(),
     }
 }
 
@@ -49,6 +71,10 @@ fn client_messages() -> Vec<(ClientMessage<'static>, &'static str)> {
             "0307fb2c01fc404b4c00fa010000c03f000000c003686921",
         ),
         (ClientMessage::Ping { sent_us: 251 }, "04fbfb00"),
+        (
+            ClientMessage::Resume { game: 7, token: token(), attempt: 300 },
+            "050730313233343536373839616263646566fb2c01",
+        ),
     ]
 }
 
@@ -61,7 +87,12 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         (
             ServerMessage::Started(started()),
             "0207010000a0403c00000000000000000000000000800944fd000000000001000003416461\
-             0d717569632d646174616772616d",
+             0d717569632d646174616772616d0130313233343536373839616263646566fb983a",
+        ),
+        (
+            ServerMessage::Started(Started { way_back: None, ..started() }),
+            "0207010000a0403c00000000000000000000000000800944fd000000000001000003416461\
+             0d717569632d646174616772616d00",
         ),
         (
             ServerMessage::Moved(MoveWithPayload { update: a_move(), payload: &[0, 255] }),
@@ -81,6 +112,12 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         ),
         (ServerMessage::Pong(pong), "0701fc70110100fc72110100"),
         (ServerMessage::Draining { seconds: 10 }, "080a"),
+        (
+            ServerMessage::Resumed(resumed()),
+            "09070100000000000000000000000000800944fb2c01fc404b4c000203746c7330313233343536373839616263646566fb983a",
+        ),
+        (ServerMessage::PeerReconnecting { game: 7, grace_ms: 15_000 }, "0a07fb983a"),
+        (ServerMessage::PeerBack { game: 7, peer_transport: "udp".into() }, "0b0703756470"),
     ]
 }
 
@@ -156,6 +193,20 @@ fn values_without_sense_are_refused() {
             bad(&ClientMessage::Join { name: name.into(), code: None }),
             Err(CodecError::BadValue(_))
         ));
+    }
+    let beyond = Resumed { player: 2, ..resumed() };
+    let nowhere = Resumed { positions: [Position { x: f32::NAN, y: 0.0 }; 2], ..resumed() };
+    let long = "x".repeat(MAX_TRANSPORT_BYTES + 1);
+    let unknown = Resumed { peer_transport: long.clone(), ..resumed() };
+    for message in [
+        ServerMessage::Resumed(beyond),
+        ServerMessage::Resumed(nowhere),
+        ServerMessage::Resumed(unknown),
+        ServerMessage::PeerBack { game: 7, peer_transport: long },
+    ] {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = encode(&message, &mut buffer).expect("encodes");
+        assert!(matches!(decode::<ServerMessage>(bytes), Err(CodecError::BadValue(_))), "{message:?}");
     }
     let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
     assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());

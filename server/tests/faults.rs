@@ -35,6 +35,8 @@ use netduel_transport::{Options, TransportKind};
 use witness::Witness;
 pub(crate) use world::{PATIENCE, World, localhost};
 
+/// The seat of a player who was lost: nobody resumes one here, and a match should not wait for it. `resume.rs` does.
+const SEAT_KEPT: Duration = Duration::from_millis(100);
 /// Each has its own server, and most of them wait for deadlines most of the time.
 const TRIALS_AT_ONCE: usize = 8;
 
@@ -144,6 +146,7 @@ fn trial(fault: &'static Fault, kind: TransportKind) -> Trial {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let played = async {
             let (mut config, mut options) = (Config::default(), Options::default());
+            config.resume_grace = SEAT_KEPT;
             (fault.settings)(&mut config, &mut options);
             let world = World::start(kind, config, options);
             let witness = Witness::start(&world).await;

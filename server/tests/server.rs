@@ -273,7 +273,7 @@ async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
 
 #[tokio::test]
 async fn who_leaves_is_gone_and_who_is_left_plays_again() {
-    let server = Server::start(Config::default());
+    let server = Server::start(Config { resume_grace: Duration::ZERO, ..Config::default() });
     for kind in TransportKind::ALL {
         // A waiter who leaves, or whose connection ends, is not paired.
         let mut gone = server.player(kind, "gone").await;

@@ -38,6 +38,9 @@ impl Books {
             ServerMessage::PeerLeft { game, reason, positions } => {
                 self.peer_left(connection, *game, *reason, positions)?;
             }
+            ServerMessage::Resumed(_)
+            | ServerMessage::PeerReconnecting { .. }
+            | ServerMessage::PeerBack { .. } => return Err("no seats are kept".into()),
             ServerMessage::Draining { .. } if !self.draining => return Err("it does not drain".into()),
             ServerMessage::Draining { .. } | ServerMessage::Welcome { .. } | ServerMessage::Pong(_) => {}
         }

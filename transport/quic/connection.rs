@@ -358,11 +358,7 @@ impl Owner {
 
     /// Completes the handshake.
     pub(super) async fn connected(&self) -> Result<(), ConnectionError> {
-        std::future::poll_fn(|cx| {
-            self.0.lifeline.driven_by(cx.waker());
-            self.0.lock().poll_connected()
-        })
-        .await
+        std::future::poll_fn(|cx| self.0.lifeline.drive(cx, |_| self.0.lock().poll_connected())).await
     }
 }
 

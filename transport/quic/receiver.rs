@@ -45,7 +45,7 @@ impl Framed {
                 }
             }
             match state.read(self.stream, READ_CHUNK_BYTES) {
-                Read::Bytes(bytes) => self.frames.buffer().extend_from_slice(&bytes),
+                Read::Bytes(bytes) => self.frames.extend(&bytes),
                 Read::Nothing => return Ok(None),
                 Read::Finished | Read::Gone => return Err(CloseReason::Vanished),
             }

@@ -10,7 +10,7 @@ use tokio::{net::UdpSocket, time::timeout};
 use super::{
     raw::{CONTROL, KEEP_ALIVE, Raw, frame, udp_hello},
     streams,
-    world::{PATIENCE, World, bytes, hello, join, localhost},
+    world::{PATIENCE, World, bytes, hello, join, localhost, resume},
 };
 
 /// What a client may say, each once.
@@ -23,6 +23,7 @@ fn messages() -> Vec<Vec<u8>> {
         bytes(&ClientMessage::Leave),
         bytes(&ClientMessage::Move(MoveWithPayload { update, payload: &[0, 255] })),
         bytes(&ClientMessage::Ping { sent_us: 70_000 }),
+        resume(),
     ]
 }
 

@@ -11,7 +11,7 @@ use super::{
     datagrams,
     path::{Path, Weather},
     raw::{CONTROL, frame},
-    world::{PATIENCE, World, bytes, event, hello, join, told},
+    world::{PATIENCE, World, bytes, event, hello, join, resume, told},
 };
 
 fn a_move(game: u64) -> Vec<u8> {
@@ -63,6 +63,7 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
     world.expelled("a join first", &[join("alone")], Ending::Unexpected).await;
     world.expelled("two hellos", &[hello(), hello()], Ending::Unexpected).await;
     world.expelled("a late hello", &[hello(), join("alone"), hello()], Ending::Unexpected).await;
+    world.expelled("a seat after a join", &[hello(), join("alone"), resume()], Ending::Unexpected).await;
     world.expelled("two joins", &[hello(), join("alone"), join("other")], Ending::Unexpected).await;
     // While playing; the other is told that it was expelled.
     let mut waiting = world.joined(world.addr, "twice").await;
@@ -76,7 +77,7 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
     assert!(matches!(error, PlayError::Refused { ending: Ending::Unexpected, .. }), "{error}");
     assert!(matches!(event(&mut waiting).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
     waiting.close().await;
-    world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
+    world.counted("unexpected", 6, |it| it.expelled_unexpected).await;
 }
 
 /// With a goodbye and without one, after each step of a session: nothing is left of it, and who played it is told.

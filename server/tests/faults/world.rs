@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use netduel_client::{Event, Player, PlayerConfig};
-use netduel_protocol::{ClientMessage, Ending, MAX_MESSAGE_BYTES, VERSION, encode};
+use netduel_protocol::{ClientMessage, Ending, MAX_MESSAGE_BYTES, SeatToken, VERSION, encode};
 use netduel_server::{Config, Observer, Server, Snapshot};
 use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind};
 use tokio::{task::JoinHandle, time::timeout};
@@ -145,7 +145,13 @@ pub(crate) async fn told(connection: &mut Connection) -> Goodbye {
 }
 
 pub(crate) async fn event(player: &mut Player) -> Event {
-    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
+    loop {
+        let event = timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open");
+        // The seat of who is lost is kept for a moment; nobody comes back to it here.
+        if !matches!(event, Event::PeerReconnecting { .. }) {
+            return event;
+        }
+    }
 }
 
 pub(crate) fn bytes(message: &ClientMessage<'_>) -> Vec<u8> {
@@ -158,4 +164,10 @@ pub(crate) fn hello() -> Vec<u8> {
 
 pub(crate) fn join(code: &str) -> Vec<u8> {
     bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some(code.into()) })
+}
+
+/// For a seat that is nobody's.
+pub(crate) fn resume() -> Vec<u8> {
+    let token = SeatToken::new([0; SeatToken::BYTES]);
+    bytes(&ClientMessage::Resume { game: 1, token, attempt: 1 })
 }

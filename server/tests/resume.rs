@@ -1,0 +1,576 @@
+//! Players that lose the connection and come back to their seat: real sockets, every transport, and from one to another.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use netduel_client::{Event, Player, PlayerConfig, course::Course};
+use netduel_protocol::{
+    ClientMessage, Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
+    VERSION, decode, encode,
+    game::{Heading, Position},
+};
+use netduel_server::{Config, Observer, Server, Snapshot};
+use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind, Trust};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use path::Path;
+
+#[path = "resume/path.rs"]
+mod path;
+
+/// No single wait in this suite needs nearly as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PERIOD_US: u64 = 16_667;
+/// Moves of each player before the cut and after it.
+const MOVES: u64 = 500;
+
+/// A path that is dark for this long is lost: short, since the tests wait for it.
+fn quick_to_notice() -> Options {
+    Options {
+        keep_alive: Duration::from_millis(300),
+        idle_timeout: Duration::from_millis(1_500),
+        ..Options::default()
+    }
+}
+
+fn every_kind() -> impl Iterator<Item = TransportKind> {
+    TransportKind::ALL.into_iter().chain([TransportKind::MEMORY])
+}
+
+fn kind(name: &str) -> TransportKind {
+    name.parse().expect("a kind")
+}
+
+struct Running {
+    addresses: HashMap<TransportKind, SocketAddr>,
+    trust: Trust,
+    observer: Observer,
+    shutdown: CancellationToken,
+    serving: JoinHandle<Snapshot>,
+}
+
+impl Running {
+    fn start(config: Config, options: &Options) -> Self {
+        let identity = Identity::generate(&["localhost".into()]).expect("identity");
+        let bind =
+            |kind: TransportKind| kind.bind(([127, 0, 0, 1], 0).into(), &identity, options).expect("bound");
+        let listeners: Vec<_> = every_kind().map(bind).collect();
+        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
+        // Scripts run faster than real time.
+        let server = Server::new(listeners, Config { messages_per_s_max: u32::MAX, ..config });
+        let (observer, shutdown) = (server.observer(), CancellationToken::new());
+        let serving = tokio::spawn(server.run(shutdown.clone()));
+        Self { addresses, trust: identity.trust(), observer, shutdown, serving }
+    }
+
+    fn config(&self, kind: TransportKind, options: &Options) -> PlayerConfig {
+        PlayerConfig {
+            addr: self.addresses[&kind],
+            server_name: "localhost".into(),
+            kind,
+            trust: Some(self.trust.clone()),
+            options: options.clone(),
+            name: format!("over {kind}"),
+            period_us: PERIOD_US,
+        }
+    }
+
+    /// A connection that said hello and `next`.
+    async fn raw(&self, kind: TransportKind, next: &ClientMessage<'_>) -> Connection {
+        let trust = Some(&self.trust);
+        let connection = kind
+            .connect(self.addresses[&kind], "localhost", trust, &Options::default())
+            .await
+            .expect("connected");
+        for message in [&ClientMessage::Hello { version: VERSION }, next] {
+            let mut buffer = [0; MAX_MESSAGE_BYTES];
+            connection.sender.send_control(encode(message, &mut buffer).expect("encodes")).expect("open");
+        }
+        connection
+    }
+
+    /// Two connections in a match, and how it began for each.
+    async fn raw_match(&self, kind: TransportKind) -> [(Connection, Started); 2] {
+        let join = ClientMessage::Join { name: "raw".into(), code: Some("raw".into()) };
+        let mut first = self.raw(kind, &join).await;
+        hear(&mut first, |message| matches!(message, ServerMessage::Waiting).then_some(())).await;
+        let mut second = self.raw(kind, &join).await;
+        let (one, other) = (started(&mut first).await, started(&mut second).await);
+        [(first, one), (second, other)]
+    }
+
+    /// What the server answers to a token that is not good.
+    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Goodbye {
+        goodbye(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
+    }
+
+    /// A connection that is given the seat back, and the next token.
+    async fn back(
+        &self,
+        kind: TransportKind,
+        game: GameId,
+        token: SeatToken,
+        attempt: u32,
+    ) -> (Connection, SeatToken) {
+        let mut back = self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await;
+        let next = resumed(&mut back).await;
+        (back, next)
+    }
+
+    async fn stop(self) -> Snapshot {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
+    }
+}
+
+/// What the next message that is `wanted` says.
+async fn hear<T>(connection: &mut Connection, wanted: impl Fn(ServerMessage<'_>) -> Option<T>) -> T {
+    loop {
+        let (_, bytes) = timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect("open");
+        if let Some(found) = wanted(decode(&bytes).expect("decodes")) {
+            return found;
+        }
+    }
+}
+
+async fn started(connection: &mut Connection) -> Started {
+    hear(connection, |message| match message {
+        ServerMessage::Started(started) => Some(started),
+        _ => None,
+    })
+    .await
+}
+
+/// The next token, of a connection that was given its seat back.
+async fn resumed(connection: &mut Connection) -> SeatToken {
+    hear(connection, |message| match message {
+        ServerMessage::Resumed(resumed) => Some(resumed.way_back.token),
+        _ => None,
+    })
+    .await
+}
+
+async fn peer_back(connection: &mut Connection) {
+    hear(connection, |message| matches!(message, ServerMessage::PeerBack { .. }).then_some(())).await;
+}
+
+/// How the server ends a connection.
+async fn goodbye(mut connection: Connection) -> Goodbye {
+    loop {
+        match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
+            Ok(_) => {}
+            Err(CloseReason::Peer(goodbye)) => return goodbye,
+            Err(reason) => panic!("{reason}"),
+        }
+    }
+}
+
+fn token(started: &Started) -> SeatToken {
+    started.way_back.as_ref().expect("seats are kept").token.clone()
+}
+
+/// Two players in a match, both of whom are always driven, and what happened to each but for moves.
+struct Duel {
+    players: [Player; 2],
+    heard: [Vec<Event>; 2],
+    courses: [Course; 2],
+    start_us: u64,
+    script_us: u64,
+}
+
+impl Duel {
+    async fn begin(configs: [&PlayerConfig; 2], code: &str) -> Self {
+        let connect = async |config| Player::connect(config).await.expect("connected");
+        let players = [connect(configs[0]).await, connect(configs[1]).await];
+        let mut duel = Self {
+            players,
+            heard: Default::default(),
+            courses: [Course::new(1), Course::new(2)],
+            start_us: 0,
+            script_us: 0,
+        };
+        for number in [0, 1] {
+            duel.players[number].join(Some(code)).expect("open");
+            duel.until("the queue", |duel| !duel.heard[number].is_empty()).await;
+        }
+        duel.until("the start", |duel| duel.players.iter().all(|player| player.current().is_some())).await;
+        duel.start_us = duel.players[0].current().expect("a match").started.started_us;
+        duel.heard = Default::default();
+        duel
+    }
+
+    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            let (number, event) = tokio::select! {
+                next = self.next() => next,
+                () = sleep_until(deadline) => panic!("never came: {what}; heard {:?}", self.heard),
+            };
+            self.hear(number, event);
+        }
+    }
+
+    async fn next(&mut self) -> (usize, Event) {
+        let [one, other] = &mut self.players;
+        let (number, event) = tokio::select! {
+            event = one.next_event() => (0, event),
+            event = other.next_event() => (1, event),
+        };
+        (number, event.unwrap_or_else(|error| panic!("player {number}: {error}; heard {:?}", self.heard)))
+    }
+
+    fn hear(&mut self, number: usize, event: Event) {
+        match event {
+            Event::PeerMoved { .. } | Event::Pong { .. } => {}
+            other => self.heard[number].push(other),
+        }
+    }
+
+    fn heard(&self, number: usize, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.heard[number].iter().any(wanted)
+    }
+
+    /// Takes in what comes within `time`.
+    async fn listen(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Ok((number, event)) = tokio::time::timeout_at(end, self.next()).await {
+            self.hear(number, event);
+        }
+    }
+
+    /// Both walk on by the script, faster than real time.
+    async fn walk(&mut self, moves: u64) {
+        for number in 1..=moves {
+            self.script_us += PERIOD_US;
+            for (player, course) in self.players.iter_mut().zip(&self.courses) {
+                player
+                    .steer(course.heading(self.script_us), self.start_us + self.script_us)
+                    .expect("goes on");
+            }
+            if number % 16 == 0 {
+                self.listen(Duration::ZERO).await;
+            }
+        }
+    }
+
+    /// The same, but so that no more moves are superseded or lost one after another than the rules bear.
+    async fn play(&mut self) {
+        for _ in 0..MOVES / 32 {
+            self.walk(32).await;
+            self.agree().await;
+        }
+    }
+
+    /// Both stand still and say so until each knows where the other is. Returns where they are.
+    async fn agree(&mut self) -> [Position; 2] {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.script_us += PERIOD_US;
+            for player in &mut self.players {
+                player.steer(Heading::default(), self.start_us + self.script_us).expect("goes on");
+            }
+            self.listen(Duration::from_millis(5)).await;
+            let [one, other] = [0, 1].map(|number| self.players[number].current().expect("a match"));
+            if one.peer_position == other.position && other.peer_position == one.position {
+                return [one.position, other.position];
+            }
+            assert!(Instant::now() < deadline, "they never agree: {:?}", self.heard);
+        }
+    }
+
+    /// The server holds what both players hold.
+    async fn finish(mut self) {
+        let goals = self.agree().await;
+        let [one, mut other] = self.players;
+        one.close().await;
+        let left = async {
+            loop {
+                if let Event::PeerLeft { reason, positions } = other.next_event().await.expect("open") {
+                    return (reason, positions);
+                }
+            }
+        };
+        assert_eq!(timeout(PATIENCE, left).await.expect("in time"), (LeaveReason::Left, goals));
+        other.close().await;
+    }
+}
+
+fn is_reconnecting(event: &Event) -> bool {
+    matches!(event, Event::Reconnecting { .. })
+}
+
+/// How long the path is dark.
+#[derive(Clone, Copy)]
+enum Outage {
+    UntilBothNotice,
+    /// The server may still think that the connection stands.
+    UntilThePlayerNotices,
+    Lasts(Duration),
+}
+
+/// Player 0 is cut off in the middle of a match over `from`, and comes back over `to`.
+async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage) {
+    let [from, to] = configs;
+    let what = format!("{} to {}, against {}", from.kind, to.kind, peer.kind);
+    let (path, way_back) = (Path::to(from.addr).await, Path::to(to.addr).await);
+    let from = PlayerConfig { addr: path.addr(), ..from };
+    let to = PlayerConfig { addr: way_back.addr(), ..to };
+    let code = format!("{}-{}", from.kind, to.kind);
+    let mut duel = Duel::begin([&from, &peer], &code).await;
+    duel.players[0].set_ways_back(vec![to.clone()]);
+    duel.play().await;
+    let before = duel.players[1].current().expect("a match").stats.fresh;
+    assert!(before > 0, "{what}: nothing came");
+
+    [&path, &way_back].iter().for_each(|path| path.set_dark(true));
+    // These are lost, and lead further than the first move after them may lie from the last that came.
+    duel.walk(120).await;
+    match outage {
+        Outage::UntilBothNotice => {
+            let noticed = |duel: &Duel| {
+                duel.heard(0, is_reconnecting)
+                    && duel.heard(1, |event| matches!(event, Event::PeerReconnecting { .. }))
+            };
+            duel.until(&format!("the loss, {what}"), noticed).await;
+        }
+        Outage::UntilThePlayerNotices => {
+            duel.until(&format!("the loss, {what}"), |duel| duel.heard(0, is_reconnecting)).await;
+        }
+        Outage::Lasts(time) => duel.listen(time).await,
+    }
+    // Nobody hears the one, and what the other says is for nobody.
+    duel.walk(10).await;
+    [&path, &way_back].iter().for_each(|path| path.set_dark(false));
+    duel.until(&format!("the return, {what}"), |duel| {
+        duel.heard(0, |event| *event == Event::Resumed)
+            && duel.heard(1, |event| matches!(event, Event::PeerBack { .. }))
+    })
+    .await;
+    let back = Event::PeerBack { transport: to.kind.name().into() };
+    assert!(duel.heard(1, |event| *event == back), "{what}: {:?}", duel.heard);
+    assert_eq!(duel.players[0].kind(), to.kind);
+    let peers = [0, 1].map(|number| &duel.players[number].current().expect("a match").started.peer_transport);
+    assert_eq!(peers, [peer.kind.name(), to.kind.name()]);
+
+    duel.heard = Default::default();
+    duel.agree().await;
+    duel.play().await;
+    assert!(
+        !duel.heard(0, |event| matches!(event, Event::Corrected(_))),
+        "{what}: put back after its return"
+    );
+    let stats = &duel.players[1].current().expect("a match").stats;
+    assert!(
+        stats.fresh > before && stats.freezes > 0,
+        "{what}: one match's statistics, with the outage in them"
+    );
+    duel.finish().await;
+}
+
+/// Every transport to itself, from a stream to datagrams and back, all at once.
+async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapshot {
+    let options = quick_to_notice();
+    let server = Running::start(Config::default(), server_options);
+    let kinds = TransportKind::ALL;
+    let moves = [("tcp", "quic-datagram"), ("udp", "tls")].map(|(from, to)| [kind(from), kind(to)]);
+    let mut cut = tokio::task::JoinSet::new();
+    for (number, ways) in kinds.map(|kind| [kind, kind]).into_iter().chain(moves).enumerate() {
+        let configs = ways.map(|kind| server.config(kind, &options));
+        cut.spawn(cut_off(configs, server.config(kinds[(number + 3) % kinds.len()], &options), outage));
+    }
+    let count = cut.len() as u64;
+    while let Some(ended) = cut.join_next().await {
+        ended.expect("no panic");
+    }
+    let census = server.observer.census();
+    assert_eq!((census.matches, census.away), (0, 0));
+    let counters = server.stop().await;
+    // More often than players lost the connection: a try that was given up may have come through in the end.
+    assert!(counters.seats_resumed >= count && counters.seats_expired == 0, "{counters:?}");
+    assert_eq!((counters.matches_started, counters.matches_ended), (count, count));
+    counters
+}
+
+#[tokio::test]
+async fn who_is_cut_off_comes_back_to_the_match_on_every_transport_and_from_one_to_another() {
+    let counters = cut_off_everywhere(&quick_to_notice(), Outage::UntilBothNotice).await;
+    assert!(counters.seats_kept >= counters.matches_started);
+    assert!(counters.updates_away > 0, "moves for who is away are counted");
+}
+
+/// On QUIC the shorter of both sides' idle timeouts counts, so there the server knows as soon.
+#[tokio::test]
+async fn who_comes_back_before_the_server_noticed_takes_the_seat_from_the_dead_connection() {
+    let server_options = Options { idle_timeout: PATIENCE, ..quick_to_notice() };
+    let counters = cut_off_everywhere(&server_options, Outage::UntilThePlayerNotices).await;
+    assert!(counters.seats_kept < counters.matches_started);
+}
+
+#[tokio::test]
+#[ignore = "takes as long as the outage; run it with --ignored"]
+async fn who_is_cut_off_for_five_seconds_comes_back() {
+    cut_off_everywhere(&quick_to_notice(), Outage::Lasts(Duration::from_secs(5))).await;
+}
+
+/// The player's packets come from elsewhere all of a sudden, as when a Wi-Fi gives way to the telephone network. QUIC's
+/// connections outlive that; the others are given up after the idle timeout, and resumed over a new connection.
+#[tokio::test]
+async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
+    let options = quick_to_notice();
+    let server = Running::start(Config::default(), &options);
+    let mut moved = tokio::task::JoinSet::new();
+    for kind in TransportKind::ALL {
+        let [config, peer] = [kind, kind].map(|kind| server.config(kind, &options));
+        let options = options.clone();
+        moved.spawn(async move {
+            let path = Path::to(config.addr).await;
+            let mut duel =
+                Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &peer], kind.name()).await;
+            duel.play().await;
+            path.change_address();
+            if !kind.name().starts_with("quic") {
+                duel.until("the return", |duel| duel.heard(0, |event| *event == Event::Resumed)).await;
+                duel.heard = Default::default();
+            }
+            duel.play().await;
+            // Longer than it would take to notice a loss.
+            duel.listen(2 * options.idle_timeout).await;
+            let heard = duel.heard.concat();
+            let harmless = |event: &Event| matches!(event, Event::PeerBack { .. });
+            assert!(heard.iter().all(harmless), "{kind}: {heard:?}");
+            duel.finish().await;
+        });
+    }
+    while let Some(ended) = moved.join_next().await {
+        ended.expect("no panic");
+    }
+    let counters = server.stop().await;
+    let resumed = TransportKind::ALL.iter().filter(|kind| !kind.name().starts_with("quic")).count() as u64;
+    assert_eq!((counters.seats_kept, counters.seats_resumed), (resumed, resumed));
+}
+
+#[tokio::test]
+async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() {
+    let server = Running::start(Config::default(), &Options::default());
+    let elsewhere = Running::start(Config::default(), &Options::default());
+    for kind in every_kind() {
+        let [one, other] = [kind, kind].map(|kind| server.config(kind, &Options::default()));
+        let mut witness = Duel::begin([&one, &other], "witness").await;
+        let [(seat, mine), (mut peer, theirs)] = server.raw_match(kind).await;
+        let [_, (_foreign, strangers)] = elsewhere.raw_match(kind).await;
+        assert_ne!(token(&mine), token(&theirs));
+
+        // The seat is taken while its connection still stands, as where one side does not know yet.
+        let game = mine.game;
+        let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
+        peer_back(&mut peer).await;
+        let replaced = goodbye(seat).await;
+        assert_eq!(replaced.code, Ending::Replaced.code(), "{kind}: {replaced}");
+        let mut refusals = vec![
+            ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
+            ("a try overtaken", server.refusal(kind, game, token(&mine), 1).await),
+        ];
+        // The answer may be lost, so the token is good for later tries until a move says that the next one came.
+        let (back, next) = server.back(kind, game, token(&mine), 3).await;
+        peer_back(&mut peer).await;
+        assert_eq!(goodbye(unanswered).await.code, Ending::Replaced.code());
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let update = Move { game, seq: 1, position: mine.positions[0], ..Move::default() };
+        let a_move = encode(&ClientMessage::Move(update.into()), &mut buffer).expect("encodes");
+        back.sender.send_state(a_move).expect("open");
+        hear(&mut peer, |message| matches!(message, ServerMessage::Moved(_)).then_some(())).await;
+
+        let witnessed = witness.players[0].current().expect("a match").started.game;
+        let guess = SeatToken::new([7; SeatToken::BYTES]);
+        refusals.extend([
+            ("used", server.refusal(kind, game, token(&mine), 4).await),
+            ("guessed", server.refusal(kind, game, guess, 1).await),
+            ("of another match", server.refusal(kind, witnessed, next.clone(), 1).await),
+            ("of no match", server.refusal(kind, game + 1_000, next.clone(), 1).await),
+            ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
+        ]);
+        // None of them moved anybody.
+        back.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
+        hear(&mut peer, |message| matches!(message, ServerMessage::PeerLeft { .. }).then_some(())).await;
+        refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
+        for (what, refusal) in &refusals {
+            assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, {what}: {refusal}");
+            assert_eq!(refusal, &refusals[0].1, "{kind}, {what}: it tells something");
+        }
+
+        witness.walk(32).await;
+        witness.agree().await;
+        assert_eq!(witness.heard.concat(), [], "{kind}: the witness noticed");
+        witness.finish().await;
+    }
+    elsewhere.stop().await;
+    let counters = server.stop().await;
+    let kinds = every_kind().count() as u64;
+    assert_eq!((counters.seats_resumed, counters.refused_resume), (2 * kinds, 8 * kinds));
+    assert_eq!((counters.seats_kept, counters.expelled), (0, 0));
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
+    let config = Config { resume_grace: Duration::from_millis(300), ..Config::default() };
+    let server = Running::start(config, &Options::default());
+    for kind in every_kind() {
+        let [(lost, mine), (mut peer, _)] = server.raw_match(kind).await;
+        let game = mine.game;
+        // Without a goodbye of the player's.
+        drop(lost);
+        let away = |message: ServerMessage<'_>| match message {
+            ServerMessage::PeerReconnecting { game, grace_ms } => Some((game, grace_ms)),
+            _ => None,
+        };
+        assert_eq!(hear(&mut peer, away).await, (game, 300), "{kind}");
+        let left = |message: ServerMessage<'_>| match message {
+            ServerMessage::PeerLeft { game, reason, .. } => Some((game, reason)),
+            _ => None,
+        };
+        assert_eq!(hear(&mut peer, left).await, (game, LeaveReason::Disconnected), "{kind}");
+        let refusal = server.refusal(kind, game, token(&mine), 1).await;
+        assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, expired: {refusal}");
+        // Once: what comes next is the answer to this.
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let ping = encode(&ClientMessage::Ping { sent_us: 1 }, &mut buffer).expect("encodes");
+        peer.sender.send_control(ping).expect("open");
+        let next = hear(&mut peer, |message| Some(matches!(message, ServerMessage::Pong(_)))).await;
+        assert!(next, "{kind}: told twice");
+    }
+    assert_eq!(server.observer.census().matches, 0);
+    let counters = server.stop().await;
+    let kinds = every_kind().count() as u64;
+    assert_eq!((counters.seats_kept, counters.seats_expired), (kinds, kinds));
+}
+
+#[tokio::test]
+async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
+    let options = Options::default();
+    let server = Running::start(Config::default(), &options);
+    let kind = TransportKind::ALL[0];
+    let [one, other] = [kind, kind].map(|kind| server.config(kind, &options));
+
+    let Duel { players: [ada, mut grace], .. } = Duel::begin([&one, &other], "goodbye").await;
+    ada.close().await;
+    let next = timeout(PATIENCE, grace.next_event()).await.expect("in time").expect("open");
+    assert!(matches!(next, Event::PeerLeft { reason: LeaveReason::Left, .. }), "{next:?}");
+
+    let [(lost, _), (mut peer, _)] = server.raw_match(kind).await;
+    let [(lost_later, _), (mut later, _)] = server.raw_match(kind).await;
+    drop(lost);
+    hear(&mut peer, |message| matches!(message, ServerMessage::PeerReconnecting { .. }).then_some(())).await;
+    server.shutdown.cancel();
+    let left = |message: ServerMessage<'_>| matches!(message, ServerMessage::PeerLeft { .. }).then_some(());
+    hear(&mut peer, left).await;
+    assert_eq!(goodbye(peer).await.code, Ending::ShuttingDown.code());
+    hear(&mut later, |message| matches!(message, ServerMessage::Draining { .. }).then_some(())).await;
+    drop(lost_later);
+    hear(&mut later, left).await;
+    assert_eq!(goodbye(later).await.code, Ending::ShuttingDown.code());
+    let counters = server.stop().await;
+    assert_eq!((counters.seats_kept, counters.matches_started), (1, counters.matches_ended));
+}
