@@ -15,8 +15,8 @@ pub struct ConnectArgs {
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub server: String,
 
-    /// Transport: tcp, tls, quic-stream, quic-uni or quic-datagram
-    #[arg(long, default_value = "tcp")]
+    /// What carries the messages
+    #[arg(long, default_value = "tcp", help = format!("Transport: {}", TransportKind::ALL.map(TransportKind::name).join(", ")))]
     pub transport: TransportKind,
 
     /// Trust the certificates in this PEM file (the server writes its own with --cert-out)
