@@ -13,7 +13,7 @@ use netduel_protocol::clock;
 use tokio::task::JoinSet;
 
 use crate::{
-    player::{Pair, Player, relay},
+    player::{Pair, Player, arrival, relay},
     server::Server,
     statistics::Rounds,
 };
@@ -162,19 +162,6 @@ pub async fn saturated(
 
 async fn bursts([mover, watcher]: &mut Pair, arrivals: &Arrivals) -> anyhow::Result<()> {
     mover.send_many(IN_FLIGHT).await?;
-    let newest = mover.newest();
-    let arrive = async {
-        loop {
-            let number = tokio::select! {
-                biased;
-                number = watcher.next() => number?,
-                stray = mover.next() => anyhow::bail!("a move that nobody made: {stray:?}"),
-            };
-            arrivals.fetch_add(1, Relaxed);
-            if number == newest {
-                return Ok(());
-            }
-        }
-    };
-    tokio::time::timeout(LOST_AFTER, arrive).await.unwrap_or(Ok(()))
+    let arrived = arrival(mover, watcher, || drop(arrivals.fetch_add(1, Relaxed)));
+    tokio::time::timeout(LOST_AFTER, arrived).await.unwrap_or(Ok(()))
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use netduel_peers::MOVE_BYTES;
 use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, decode, encode, game,
@@ -211,15 +211,33 @@ pub async fn introduce([first, second]: &mut Pair) -> anyhow::Result<()> {
 /// One move, from one player to the other.
 ///
 /// # Errors
-/// A connection is over, and why; or another move than this one came.
+/// A connection is over, and why.
 pub async fn relay(mover: &mut Player, watcher: &mut Player) -> anyhow::Result<()> {
     mover.send().await?;
-    // The mover's connection needs its polls, too: that is where it hears of acknowledgements.
-    let number = tokio::select! {
-        biased;
-        number = watcher.next() => number?,
-        stray = mover.next() => bail!("a move that nobody made: {stray:?}"),
-    };
-    ensure!(number == mover.newest(), "move {number} came for {}", mover.newest());
-    Ok(())
+    arrival(mover, watcher, || ()).await
+}
+
+/// Waits for the newest move of one player to reach the other, and calls `see` for each that arrives.
+///
+/// # Errors
+/// A connection is over, and why.
+pub(crate) async fn arrival(
+    mover: &mut Player,
+    watcher: &mut Player,
+    mut see: impl FnMut(),
+) -> anyhow::Result<()> {
+    loop {
+        // The mover's connection needs its polls, too: that is where it hears of acknowledgements.
+        tokio::select! {
+            biased;
+            number = watcher.next() => {
+                let number = number?;
+                see();
+                if number == mover.newest() {
+                    return Ok(());
+                }
+            }
+            late = mover.next() => drop(late?),
+        }
+    }
 }

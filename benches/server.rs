@@ -9,12 +9,17 @@ use netduel_server::Config;
 use netduel_transport::{Identity, Options, Trust};
 use tokio_util::sync::CancellationToken;
 
-use crate::{allocations::Heap, contender::Contender};
+use crate::{
+    allocations::{self, Heap},
+    contender::Contender,
+};
 
 /// The argument that makes a server of a bench.
 const SERVE: &str = "netduel-bench-serve";
 /// Told to a server: what has been allocated?
 const HEAP: &str = "heap";
+/// Told to a server: from now on, find out whose allocations they are.
+const BLAME: &str = "blame";
 /// A server answers at once, on a machine that others use, too.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any bench connects.
@@ -78,7 +83,19 @@ impl Server {
     /// # Errors
     /// It is gone.
     pub fn heap(&mut self) -> anyhow::Result<Heap> {
-        self.process.tell(HEAP)?;
+        self.ask(HEAP)
+    }
+
+    /// From now on it finds out whose allocations they are ([`Heap::ours`]), and is slow.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn blame(&mut self) -> anyhow::Result<()> {
+        self.ask(BLAME).map(drop)
+    }
+
+    fn ask(&mut self, what: &str) -> anyhow::Result<Heap> {
+        self.process.tell(what)?;
         self.process.line(ANSWER_TIMEOUT)?.context("the server ended")?.parse()
     }
 }
@@ -107,6 +124,9 @@ pub fn served() -> bool {
 fn answer() {
     let mut line = String::new();
     while std::io::stdin().read_line(&mut line).is_ok_and(|count| count > 0) {
+        if line.trim_end() == BLAME {
+            allocations::blame();
+        }
         println!("{}", Heap::now());
         line.clear();
     }

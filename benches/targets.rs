@@ -164,17 +164,20 @@ fn memory() -> anyhow::Result<Vec<Row>> {
     for (kind, floor) in kinds() {
         eprintln!("{kind} and {floor} in turns: memory");
         let allocations_target = (kind.name() == "tcp").then_some(Target::OursAtMost(0.0));
+        // A bare UDP relay has no connections, but two addresses.
+        let resident_target = (kind.name() != "udp").then_some(Target::RatioAtMost(1.2));
         let rows = [
             ("allocations of the server for a move", allocations_target),
+            ("of these, by our own code", Some(Target::OursAtMost(0.0))),
             ("its heap for an idle connection, bytes", None),
-            ("resident memory for it, bytes", Some(Target::RatioAtMost(1.2))),
+            ("resident memory for it, bytes", resident_target),
         ];
         all.extend(in_turns((kind, floor), FEW_ROUNDS, rows, memory_of)?);
     }
     Ok(all)
 }
 
-fn memory_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
+fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     let mut server = Server::start_counting(contender)?;
     runtime().block_on(async {
         let [few, many] = MEMORY_PAIRS;
@@ -184,6 +187,15 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
         let before = server.heap()?;
         let moves = load::closed_loop(&mut pairs[0], CLOSED).await?.count();
         let allocated = server.heap()?.allocations - before.allocations;
+        server.blame()?;
+        let blamed = load::closed_loop(&mut pairs[0], CLOSED).await?.count();
+        let ours = server.heap()?.ours;
+        drop((server, pairs));
+        let allocations = [allocated as f64 / moves as f64, ours as f64 / blamed as f64];
+
+        // Another one, which has kept nothing of that.
+        let mut server = Server::start_counting(contender)?;
+        let _pairs = player::pairs(&server, few).await?;
         tokio::time::sleep(AT_REST).await;
         let (heap, resident) = (server.heap()?, server.resident_bytes()?);
         let more = player::pairs(&server, many - few).await?;
@@ -191,7 +203,7 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
         let connections = (2 * more.len()) as f64;
         let heap_bytes = server.heap()?.live_bytes as f64 - heap.live_bytes as f64;
         let resident_bytes = server.resident_bytes()? as f64 - resident as f64;
-        Ok([allocated as f64 / moves as f64, heap_bytes / connections, resident_bytes / connections])
+        Ok([allocations[0], allocations[1], heap_bytes / connections, resident_bytes / connections])
     })
 }
 
