@@ -162,6 +162,8 @@ pub async fn saturated(
 
 async fn bursts([mover, watcher]: &mut Pair, arrivals: &Arrivals) -> anyhow::Result<()> {
     mover.send_many(IN_FLIGHT).await?;
-    let arrived = arrival(mover, watcher, || drop(arrivals.fetch_add(1, Relaxed)));
-    tokio::time::timeout(LOST_AFTER, arrived).await.unwrap_or(Ok(()))
+    let count = || {
+        arrivals.fetch_add(1, Relaxed);
+    };
+    tokio::time::timeout(LOST_AFTER, arrival(mover, watcher, count)).await.unwrap_or(Ok(()))
 }

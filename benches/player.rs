@@ -11,9 +11,12 @@ use netduel_peers::MOVE_BYTES;
 use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, decode, encode, game,
 };
-use netduel_transport::{Connection, Goodbye, Lane, Options, TransportKind};
+use netduel_transport::{Connection, Goodbye, Lane, TransportKind};
 
-use crate::{contender::Contender, server::Server};
+use crate::{
+    contender::Contender,
+    server::{Server, options},
+};
 
 /// Between two moves by their own clock: whatever the rate, they keep to the rules.
 const PERIOD_US: u64 = 16_667;
@@ -50,7 +53,7 @@ impl Player {
             }
             Ok(kind) => {
                 let connection =
-                    kind.connect(server.addr, "localhost", Some(&server.trust), &Options::default()).await?;
+                    kind.connect(server.addr, "localhost", Some(&server.trust), &options()).await?;
                 let piped = matches!(server.contender, Contender::Bare(_));
                 Link::Ours { connection: Box::new(connection), piped }
             }
@@ -63,7 +66,7 @@ impl Player {
     /// # Errors
     /// No connection was made, and why.
     pub async fn connect_within(kind: TransportKind, addr: std::net::SocketAddr) -> anyhow::Result<Self> {
-        let connection = kind.connect(addr, "localhost", None, &Options::default()).await?;
+        let connection = kind.connect(addr, "localhost", None, &options()).await?;
         Self::introduce(Link::Ours { connection: Box::new(connection), piped: false })
     }
 

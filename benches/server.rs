@@ -138,7 +138,7 @@ async fn serve(contender: Contender) -> anyhow::Result<()> {
     let any = ([127, 0, 0, 1], 0).into();
     match contender {
         Contender::Ours(kind) => {
-            let listener = kind.bind(any, &identity, &Options::default())?;
+            let listener = kind.bind(any, &identity, &options())?;
             tell(listener.local_addr(), &identity)?;
             netduel_server::run(vec![listener], roomy(), CancellationToken::new()).await;
             bail!("the server ended")
@@ -155,6 +155,11 @@ fn tell(addr: SocketAddr, identity: &Identity) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{addr}\n{}", identity.fingerprint())?;
     Ok(stdout.flush()?)
+}
+
+/// As they are by default, but for the patience: players are not polled, and say nothing, while others connect.
+pub(crate) fn options() -> Options {
+    Options { idle_timeout: Duration::from_secs(60), ..Options::default() }
 }
 
 /// Limits that no bench meets: all players come from one address, and as fast as they can. The checks stay.

@@ -18,6 +18,7 @@ use netduel_benches::{
     statistics::Rounds,
     table::{HEADER, Judged, Row, Target},
 };
+use netduel_peers::Peer;
 use netduel_transport::TransportKind;
 
 /// Odd, so that there is a middle one.
@@ -207,33 +208,32 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     })
 }
 
-/// The same number of updates in all, from more and more matches.
+/// The same number of updates in all, from more and more matches. The floor of TCP and TLS is there to show how much of
+/// a rise is the kernel's.
 fn matches() -> anyhow::Result<Vec<Row>> {
+    let [tcp, tls] = [Peer::BareTcp, Peer::BareTls].map(Contender::Bare);
+    let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
+    let contenders = ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain([tcp, tls]);
     let mut all = Vec::new();
-    for (kind, floor) in kinds().filter(|(kind, _)| ["tcp", "tls", "quic-datagram"].contains(&kind.name())) {
-        let mut figures = [Contender::Ours(kind), floor].map(|contender| (contender, Vec::new()));
-        for round in 0..FEW_ROUNDS {
-            eprintln!("{kind} and {floor}: 1 to 1,000 matches, round {} of {FEW_ROUNDS}", round + 1);
-            for (contender, rounds) in &mut figures {
-                let mut round = [0.0; MATCHES.len()];
-                for (figure, count) in round.iter_mut().zip(MATCHES) {
-                    *figure = cpu_us_with_matches(*contender, count)?;
-                }
-                rounds.push(round);
+    for contender in contenders {
+        eprintln!("{contender}: 1 to 1,000 matches");
+        let mut figures = MATCHES.map(|_| Vec::new());
+        for _ in 0..FEW_ROUNDS {
+            for (figures, count) in figures.iter_mut().zip(MATCHES) {
+                let figure = cpu_us_with_matches(contender, count);
+                figures.push(figure.with_context(|| format!("{contender}, {count} matches"))?);
             }
         }
-        for (contender, rounds) in figures {
-            for (place, count) in MATCHES.into_iter().enumerate().skip(1) {
-                let column = |place: usize| rounds.iter().map(|round| round[place]).collect();
-                let ours = matches!(contender, Contender::Ours(_));
-                all.push(Row {
-                    transport: contender.to_string(),
-                    what: format!("server CPU of an update, {count} matches beside 1, µs"),
-                    ours: column(place),
-                    floor: column(0),
-                    target: (ours && place == MATCHES.len() - 1).then_some(Target::RatioAtMost(1.0)),
-                });
-            }
+        let [alone, more @ ..] = figures;
+        for (ours, count) in more.into_iter().zip(&MATCHES[1..]) {
+            let judged = matches!(contender, Contender::Ours(_)) && *count == MATCHES[MATCHES.len() - 1];
+            all.push(Row {
+                transport: contender.to_string(),
+                what: format!("server CPU of an update, {count} matches ÷ 1, µs"),
+                ours,
+                floor: alone.clone(),
+                target: judged.then_some(Target::RatioAtMost(1.0)),
+            });
         }
     }
     Ok(all)
