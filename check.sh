@@ -7,11 +7,11 @@ fmt() { cargo fmt --all --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
 test() { cargo test --workspace --locked; }
-names() { # A transport's library is named in one file, and no other; peers/ measures the libraries themselves.
-    for library in quinn:quic.rs rusty_enet:enet.rs; do
+names() { # A transport's library is named in its file and folder; peers/ measures the libraries themselves.
+    for library in quinn:quic rusty_enet:enet; do
         local name=${library%%:*} home=./transport/${library#*:}
-        if grep -rn "$name" --include='*.rs' . | grep -v -e '^./target/' -e '^./peers/' | grep -v "^$home:"; then
-            echo "only $home may name $name" >&2
+        if grep -rn "$name" --include='*.rs' . | grep -v -e '^./target/' -e '^./peers/' | grep -Ev "^$home(\.rs:|/)"; then
+            echo "only $home.rs and $home/ may name $name" >&2
             return 1
         fi
     done

@@ -2,18 +2,36 @@
 
 use std::sync::LazyLock;
 
-/// Microseconds on this host's monotonic clock.
-#[cfg(unix)]
+/// Microseconds on this host's monotonic clock; where the standard library has no system-wide one, on this process's.
 pub fn now_us() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(simulated) = SIMULATED.get() {
+        return simulated();
+    }
+    monotonic_us()
+}
+
+#[cfg(unix)]
+fn monotonic_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
 }
 
-/// Microseconds on this process's monotonic clock; no system-wide one is to be had from the standard library.
 #[cfg(not(unix))]
-pub fn now_us() -> u64 {
+fn monotonic_us() -> u64 {
     static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
     START.elapsed().as_micros() as u64
+}
+
+#[cfg(feature = "simulation")]
+thread_local! {
+    static SIMULATED: std::cell::Cell<Option<fn() -> u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// From now on [`now_us`] is what `clock` says, on this thread: a world that is simulated on it has a time of its own.
+#[cfg(feature = "simulation")]
+pub fn simulate(clock: fn() -> u64) {
+    SIMULATED.set(Some(clock));
 }
 
 /// Names the clock that [`now_us`] reads. Two processes with the same id, not 0, read the same clock, and a

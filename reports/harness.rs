@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// Ends the link and adds the single drops of the window to what it did there: only its last report has them.
-    fn end(self, window: Option<LinkReport>) -> anyhow::Result<Option<LinkReport>> {
+    pub(crate) fn end(self, window: Option<LinkReport>) -> anyhow::Result<Option<LinkReport>> {
         let (Self::Link(link, _), Some(mut window)) = (self, window) else { return Ok(None) };
         let end_ns = (window.elapsed_ms * 1e6) as u64;
         let whole = link.finish()?;

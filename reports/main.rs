@@ -23,6 +23,7 @@ use netduel_server::command::ServerArgs;
   netduel-report compare OLD/results.json NEW/results.json   what changed beyond noise; exit code 3 if for the worse
   netduel-report selftest aa                                 does it find a difference where there is none?
   netduel-report soak --matches 200 --duration 60s
+  netduel-report soak --matches 500 --rate 5 --link wifi --duration 30m
 
 Exit code 0 if all went well, 1 if a run failed or a promise was broken, 2 for a bad flag, 3 if\ncompare found something worse."
 )]

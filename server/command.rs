@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, RelayPolicy, Server, metrics::MetricsListener};
+use crate::{Config, RelayPolicy, Server, THREADS_MAX, Threads, metrics::MetricsListener};
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +55,11 @@ pub struct ServerArgs {
     /// Let clients that come again resume their TLS session (encrypted transports only): tickets, each good once
     #[arg(long)]
     resumption: bool,
+
+    /// Threads that serve, each with sockets of its own at the same addresses (Linux only). One is enough for thousands
+    /// of players; a QUIC player whose address changes keeps its match only on one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(THREADS_MAX)))]
+    threads: u16,
 
     /// Connected players at most
     #[arg(long, default_value_t = Config::default().connections_max)]
@@ -119,7 +124,7 @@ fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     init_logging(args.log_format);
     raise_descriptor_limit();
-    // One thread: a relay's work is mostly waking up, and a pool that steals work adds wake-ups.
+    // One thread, or as many of the same kind (`threads.rs`): never a pool that steals work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }
@@ -149,21 +154,25 @@ pub fn raise_descriptor_limit() {
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let identity = identity(args)?;
-    let options = Options {
-        congestion: args.congestion,
-        nodelay: !args.nagle,
-        resumption: args.resumption,
-        ..Options::default()
-    };
+    let options = options(args);
     let addresses = if args.listen.is_empty() {
         TransportKind::ALL.map(|kind| (kind, (args.host, kind.default_port()).into())).to_vec()
     } else {
         args.listen.clone()
     };
-    let listeners = addresses
-        .into_iter()
-        .map(|(kind, addr)| kind.bind(addr, &identity, &options))
-        .collect::<Result<Vec<Listener>, _>>()?;
+    let bind = |addresses: &[(TransportKind, SocketAddr)]| {
+        let bind = |&(kind, addr): &(TransportKind, SocketAddr)| kind.bind(addr, &identity, &options);
+        addresses.iter().map(bind).collect::<Result<Vec<Listener>, _>>()
+    };
+    let listeners = bind(&addresses)?;
+    // Once more for each further thread, at the ports that the first got.
+    let bound: Vec<_> = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
+    let threads = Threads::start(args.threads - 1)?;
+    let mut further = Vec::new();
+    for runtime in threads.runtimes() {
+        let _within = runtime.enter();
+        further.push((runtime, bind(&bound)?));
+    }
 
     let metrics = match args.metrics {
         None => None,
@@ -175,8 +184,8 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     };
 
     let mut stdout = std::io::stdout().lock();
-    for listener in &listeners {
-        writeln!(stdout, "listening {} {}", listener.kind(), listener.local_addr())?;
+    for (kind, addr) in &bound {
+        writeln!(stdout, "listening {kind} {addr}")?;
     }
     if let Some(metrics) = &metrics {
         writeln!(stdout, "metrics http://{}/metrics", metrics.local_addr()?)?;
@@ -185,18 +194,11 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     writeln!(stdout, "ready: players may connect; end with Ctrl-C")?;
     stdout.flush()?;
 
-    let config = Config {
-        relay: args.relay,
-        connections_max: args.max_connections,
-        connections_per_address_max: args.max_connections_per_address,
-        handshakes_max: args.max_handshakes,
-        matches_max: args.max_matches,
-        messages_per_s_max: args.max_messages,
-        drain_timeout: Duration::from_secs(args.drain),
-        ..Config::default()
-    };
     let shutdown = CancellationToken::new();
-    let server = Server::new(listeners, config);
+    let mut server = Server::new(listeners, config(args));
+    for (runtime, listeners) in further {
+        server.serve_on(runtime, listeners);
+    }
     if let Some(metrics) = metrics {
         tokio::spawn(metrics.serve(server.observer()));
     }
@@ -211,6 +213,29 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
         writeln!(stdout, "{}", serde_json::to_string(&counters)?)?;
     }
     Ok(())
+}
+
+fn options(args: &ServerArgs) -> Options {
+    Options {
+        congestion: args.congestion,
+        nodelay: !args.nagle,
+        resumption: args.resumption,
+        share_port: args.threads > 1,
+        ..Options::default()
+    }
+}
+
+fn config(args: &ServerArgs) -> Config {
+    Config {
+        relay: args.relay,
+        connections_max: args.max_connections,
+        connections_per_address_max: args.max_connections_per_address,
+        handshakes_max: args.max_handshakes,
+        matches_max: args.max_matches,
+        messages_per_s_max: args.max_messages,
+        drain_timeout: Duration::from_secs(args.drain),
+        ..Config::default()
+    }
 }
 
 fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {

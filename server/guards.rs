@@ -63,6 +63,11 @@ impl Guards {
         self.handshakes.load(Relaxed)
     }
 
+    /// Addresses that somebody is connected from, or knocks from.
+    pub(crate) fn addresses(&self) -> usize {
+        self.connections().len()
+    }
+
     fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! Pairs players and relays their moves, on every transport at once. Entry: [`run`].
 //!
 //! `session.rs` is one connection; `lobby.rs` knows them all; `pairing.rs` says who meets whom; `relay.rs` is a match;
-//! `guards.rs` says who is let in.
+//! `guards.rs` says who is let in, and `threads.rs` is for more than one processor.
 
 pub mod command;
 mod config;
@@ -12,16 +12,19 @@ mod metrics;
 mod pairing;
 mod relay;
 mod session;
+mod threads;
 
 use std::{sync::Arc, time::Duration};
 
 use netduel_transport::{Listener, TransportKind};
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 pub use counters::{PathSample, Snapshot};
 pub use lobby::Census;
 pub use relay::RelayPolicy;
+pub use threads::{THREADS_MAX, Threads};
 
 use lobby::Lobby;
 
@@ -44,8 +47,16 @@ pub struct Server {
 impl Server {
     /// Nobody is accepted before [`Self::run`].
     pub fn new(listeners: Vec<Listener>, config: Config) -> Self {
-        let listeners = listeners.into_iter().map(Arc::new).collect();
-        Self { observer: Observer { lobby: Arc::new(Lobby::new(config)), listeners } }
+        let mut server =
+            Self { observer: Observer { lobby: Arc::new(Lobby::new(config)), listeners: vec![] } };
+        server.serve_on(&Handle::current(), listeners);
+        server
+    }
+
+    /// Serves on these, too, by the thread of the runtime within which they were bound.
+    pub fn serve_on(&mut self, runtime: &Handle, listeners: Vec<Listener>) {
+        let here = |listener| Serving { runtime: runtime.clone(), listener: Arc::new(listener) };
+        self.observer.listeners.extend(listeners.into_iter().map(here));
     }
 
     /// What may be asked while it runs.
@@ -57,8 +68,9 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) -> Snapshot {
         let Observer { lobby, listeners } = &self.observer;
         let sessions = TaskTracker::new();
-        for listener in listeners {
-            tokio::spawn(accept_all(listener.clone(), lobby.clone(), sessions.clone(), shutdown.clone()));
+        for Serving { runtime, listener } in listeners {
+            let (listener, lobby) = (listener.clone(), lobby.clone());
+            runtime.spawn(accept_all(listener, lobby, sessions.clone(), shutdown.clone()));
         }
         shutdown.cancelled().await;
 
@@ -73,8 +85,8 @@ impl Server {
         }
         // A goodbye over QUIC is the listener's to send, and to send again if it is lost.
         let goodbyes = async {
-            for listener in listeners {
-                listener.flush_goodbyes().await;
+            for serving in listeners {
+                serving.listener.flush_goodbyes().await;
             }
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbyes).await;
@@ -86,21 +98,28 @@ impl Server {
 #[derive(Clone)]
 pub struct Observer {
     lobby: Arc<Lobby>,
-    listeners: Vec<Arc<Listener>>,
+    listeners: Vec<Serving>,
+}
+
+/// A listener, and where it was bound.
+#[derive(Clone)]
+struct Serving {
+    runtime: Handle,
+    listener: Arc<Listener>,
 }
 
 impl Observer {
     /// What was counted so far.
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.lobby.counters;
-        counters.address_checks.set(self.listeners.iter().map(|listener| listener.address_checks()).sum());
+        counters.address_checks.set(self.listeners.iter().map(|it| it.listener.address_checks()).sum());
         counters.snapshot()
     }
 
     /// The kinds that it listens for, each once.
     pub fn kinds(&self) -> Vec<TransportKind> {
         let mut kinds = Vec::new();
-        for kind in self.listeners.iter().map(|listener| listener.kind()) {
+        for kind in self.listeners.iter().map(|it| it.listener.kind()) {
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
@@ -125,6 +144,7 @@ async fn accept_all(
     let mut failed = 0_u64;
     loop {
         let accepted = tokio::select! {
+            biased; // Nobody is let in any more once it was said.
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };

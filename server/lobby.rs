@@ -4,7 +4,7 @@
 //! session needs to be woken, and all messages about one match leave in one order, under one lock.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -90,6 +90,8 @@ impl Player {
 pub struct Census {
     /// Handshakes under way.
     pub handshakes: usize,
+    /// Addresses that somebody is connected from, or knocks from.
+    pub addresses: usize,
     /// Connected players, by transport; a transport without any is left out.
     pub connections: Vec<(TransportKind, usize)>,
     /// Players that wait for an opponent.
@@ -115,7 +117,8 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct State {
     pairing: Pairing,
-    players: HashMap<PlayerId, Arc<Player>>,
+    /// In the order in which they came: everybody is told in that order, too.
+    players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
     matches: usize,
@@ -260,6 +263,7 @@ impl Lobby {
         }
         Census {
             handshakes: self.guards.handshakes(),
+            addresses: self.guards.addresses(),
             connections,
             waiting: state.pairing.waiting(),
             matches: state.matches,

@@ -147,17 +147,23 @@ fn on_batch(
     allowance: &mut Allowance,
     first: (Lane, Bytes),
 ) -> Result<(), Over> {
-    let (mut next, mut batched) = (Some(first), false);
-    while let Some((lane, bytes)) = next {
-        next = receiver.try_recv()?;
-        batched |= next.is_some();
-        allowance.take()?;
-        on_message(lobby, player, lane, &bytes, batched)?;
-    }
+    let mut batched = false;
+    let deal = || -> Result<(), Over> {
+        let mut next = Some(first);
+        while let Some((lane, bytes)) = next {
+            let following = receiver.try_recv();
+            batched |= matches!(following, Ok(Some(_)));
+            allowance.take()?;
+            on_message(lobby, player, lane, &bytes, batched)?;
+            next = following?; // An end comes after what came before it.
+        }
+        Ok(())
+    };
+    let dealt = deal();
     if batched {
         player.flush_moves(&lobby.counters);
     }
-    Ok(())
+    dealt
 }
 
 /// A token bucket that holds a second's messages: a burst after a stall passes, a flood does not.

@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, CloseReason, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES, SendError, TransportKind};
+use crate::{
+    BoxFuture, CloseReason, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES, SendError, TransportKind,
+    lifeline::{self, Lifeline},
+};
 
 /// Which of the two lanes a message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,8 +97,10 @@ impl PathStats {
     }
 }
 
-/// The sending half of a transport's connection. Every method returns at once.
+/// The sending half of a transport's connection. Every method returns at once. An error ends the connection; nothing is
+/// sent on one that has ended.
 pub(crate) trait SendHalf: Send + Sync {
+    fn lifeline(&self) -> &Lifeline;
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason>;
     /// Returns how many unsent updates this one replaced.
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
@@ -107,7 +112,8 @@ pub(crate) trait SendHalf: Send + Sync {
     fn flush(&self) -> Result<usize, CloseReason> {
         Ok(0)
     }
-    fn close(&self, goodbye: Goodbye);
+    /// Tells the peer that and why it ends. Comes once at most.
+    fn say_goodbye(&self, goodbye: &Goodbye);
     fn path_stats(&self) -> PathStats;
     /// Whether the TLS handshake resumed an earlier session; `None` without TLS.
     fn resumed(&self) -> Option<bool> {
@@ -115,11 +121,11 @@ pub(crate) trait SendHalf: Send + Sync {
     }
 }
 
-/// The receiving half, which drives the connection. Dropping it ends the connection.
+/// The receiving half, which drives the connection. An error ends it; an ended one is not polled.
 pub(crate) trait RecvHalf: Send {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>>;
-    /// The next message of those that [`Self::poll_recv`] has read already. Never asks the system.
-    fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>>;
+    /// The next message of those that [`Self::poll_message`] has read already. Never asks the system.
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         Ok(None)
     }
     /// Waits until the goodbye is out, for a bounded time.
@@ -146,7 +152,7 @@ impl Connection {
         receiver: Box<dyn RecvHalf>,
     ) -> Self {
         let sender = Sender { kind, remote_addr, inner: sender };
-        Self { receiver: Receiver { sender: sender.clone(), inner: receiver }, sender }
+        Self { receiver: Receiver { end: EndOnDrop(sender.clone()), inner: receiver }, sender }
     }
 }
 
@@ -175,8 +181,8 @@ impl Sender {
     /// # Errors
     /// [`SendError::TooLarge`] leaves the connection as it was; [`SendError::Closed`] says why it is over.
     pub fn send_control(&self, message: &[u8]) -> Result<(), SendError> {
-        check_size(Lane::Control, message)?;
-        Ok(self.inner.send_control(message)?)
+        self.open(Lane::Control, message)?;
+        self.sent(self.inner.send_control(message))
     }
 
     /// Sends an update that the next one makes worthless. Returns how many unsent updates it replaced.
@@ -184,8 +190,8 @@ impl Sender {
     /// # Errors
     /// As [`Self::send_control`].
     pub fn send_state(&self, message: &[u8]) -> Result<usize, SendError> {
-        check_size(Lane::State, message)?;
-        Ok(self.inner.send_state(message)?)
+        self.open(Lane::State, message)?;
+        self.sent(self.inner.send_state(message))
     }
 
     /// As [`Self::send_state`], for an update that others follow at once: all leave in one write where that saves
@@ -194,8 +200,8 @@ impl Sender {
     /// # Errors
     /// As [`Self::send_control`].
     pub fn queue_state(&self, message: &[u8]) -> Result<usize, SendError> {
-        check_size(Lane::State, message)?;
-        Ok(self.inner.queue_state(message)?)
+        self.open(Lane::State, message)?;
+        self.sent(self.inner.queue_state(message))
     }
 
     /// Sends what was queued. Returns how many updates of the batch were superseded, since not all could leave.
@@ -203,13 +209,31 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`] says why the connection is over.
     pub fn flush(&self) -> Result<usize, SendError> {
-        Ok(self.inner.flush()?)
+        self.inner.lifeline().check()?;
+        self.sent(self.inner.flush())
     }
 
     /// Ends the connection with a word for the peer. What was sent just before may be lost, so the goodbye carries
     /// what the peer must know. The first goodbye counts.
     pub fn close(&self, goodbye: Goodbye) {
-        self.inner.close(goodbye);
+        self.end(CloseReason::Local(goodbye));
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        lifeline::end(&*self.inner, reason)
+    }
+
+    /// May be sent: it is not too large, and the connection is open.
+    fn open(&self, lane: Lane, message: &[u8]) -> Result<(), SendError> {
+        let (size, max) = (message.len(), lane.max_bytes());
+        if size > max {
+            return Err(SendError::TooLarge { size, max });
+        }
+        Ok(self.inner.lifeline().check()?)
+    }
+
+    fn sent<T>(&self, outcome: Result<T, CloseReason>) -> Result<T, SendError> {
+        outcome.map_err(|reason| self.end(reason).into())
     }
 
     /// What the transport knows of the path now.
@@ -230,16 +254,21 @@ impl fmt::Debug for Sender {
     }
 }
 
-fn check_size(lane: Lane, message: &[u8]) -> Result<(), SendError> {
-    let (size, max) = (message.len(), lane.max_bytes());
-    if size > max { Err(SendError::TooLarge { size, max }) } else { Ok(()) }
-}
-
 /// Receives from both lanes and drives the connection: keep polling it even where nothing is expected. Dropping it
 /// ends the connection.
 pub struct Receiver {
-    sender: Sender,
+    // Before `inner`, so that it is dropped first: a goodbye needs what that holds.
+    end: EndOnDrop,
     inner: Box<dyn RecvHalf>,
+}
+
+/// Ends a connection that nobody has ended.
+struct EndOnDrop(Sender);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.close(Goodbye::new(Goodbye::GONE, "the program dropped the connection"));
+    }
 }
 
 impl Receiver {
@@ -248,7 +277,14 @@ impl Receiver {
     /// # Errors
     /// Why the connection is over; the same again on every further call.
     pub async fn recv(&mut self) -> Result<(Lane, Bytes), CloseReason> {
-        poll_fn(|cx| self.inner.poll_recv(cx)).await
+        let sender = &self.end.0;
+        let lifeline = sender.inner.lifeline();
+        poll_fn(|cx| {
+            lifeline.driven_by(cx.waker());
+            lifeline.check()?;
+            self.inner.poll_message(cx).map_err(|reason| sender.end(reason))
+        })
+        .await
     }
 
     /// The next message if it has been read already, together with the one before: it never asks the system, so that
@@ -257,12 +293,14 @@ impl Receiver {
     /// # Errors
     /// As [`Self::recv`].
     pub fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        self.inner.try_recv()
+        let sender = &self.end.0;
+        sender.inner.lifeline().check()?;
+        self.inner.next_message().map_err(|reason| sender.end(reason))
     }
 
     /// Says goodbye and waits, for at most a second, until it is out.
     pub async fn close(self, goodbye: Goodbye) {
-        self.sender.close(goodbye);
+        self.end.0.close(goodbye);
         // Not an error: the peer may have been the first to leave.
         let _ = tokio::time::timeout(LINGER, self.inner.flush_goodbye()).await;
     }
@@ -270,6 +308,7 @@ impl Receiver {
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receiver({} from {})", self.sender.kind, self.sender.remote_addr)
+        let Sender { kind, remote_addr, .. } = &self.end.0;
+        write!(f, "Receiver({kind} from {remote_addr})")
     }
 }

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
+    future::poll_fn,
     io,
     net::SocketAddr,
     sync::{
@@ -22,12 +23,11 @@ use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use socket2::{SockAddr, SockRef};
 use tokio::{
-    net::UdpSocket,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
 };
 
-use crate::PathStats;
+use crate::{Options, PathStats, udp_socket::UdpSocket};
 
 /// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
 pub(crate) const PACKET_BYTES: usize = 1200;
@@ -84,7 +84,7 @@ impl Outlet {
     /// there" can be forged, so none of them may end a connection.
     pub(crate) fn send(&self, datagram: &[u8]) -> bool {
         // Straight to the system: what tokio remembers of readiness belongs to the task that reads.
-        let socket = SockRef::from(&*self.socket);
+        let socket = SockRef::from(self.socket.get());
         let outcome = match &self.to {
             None => socket.send(datagram),
             Some(to) => socket.send_to(datagram, to),
@@ -123,7 +123,7 @@ pub(crate) struct Inlet {
 }
 
 enum Source {
-    Own { pool: BytesMut },
+    Own(Scoop),
     Shared { inbox: Arc<Inbox>, hub: Arc<Running> },
 }
 
@@ -156,7 +156,7 @@ impl Inlet {
         // Whoever floods a peer with forged datagrams, which its protocol passes over, must not keep its task forever.
         let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let datagram = match &mut self.source {
-            Source::Own { pool } => ready!(poll_socket(&self.outlet.socket, pool, cx))?,
+            Source::Own(scoop) => ready!(scoop.poll(&self.outlet.socket, cx))?.0,
             Source::Shared { inbox, .. } => {
                 let next = inbox.waiting().pop_front();
                 let next = next.or_else(|| {
@@ -183,42 +183,41 @@ impl Drop for Inlet {
     }
 }
 
-fn poll_socket(socket: &UdpSocket, pool: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-    loop {
-        make_room(pool);
-        match socket.try_recv_buf(pool) {
-            Ok(_) => {
-                if let Some(datagram) = cut(pool) {
-                    return Poll::Ready(Ok(datagram));
+/// What reads a socket: the datagrams that it hands out are cut from chunks.
+struct Scoop {
+    datagram: Box<[u8]>,
+    pool: BytesMut,
+}
+
+impl Scoop {
+    fn new() -> Self {
+        // A byte more than the largest datagram: it tells that one was larger.
+        Self { datagram: vec![0; DATAGRAM_BYTES_MAX + 1].into(), pool: BytesMut::new() }
+    }
+
+    /// The next datagram that is not oversized.
+    fn poll(&mut self, socket: &UdpSocket, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, SocketAddr)>> {
+        loop {
+            let (bytes, from) = ready!(socket.poll_recv_from(cx, &mut self.datagram))?;
+            if bytes <= DATAGRAM_BYTES_MAX {
+                if self.pool.capacity() - self.pool.len() < bytes {
+                    self.pool.reserve(POOL_CHUNK_BYTES);
                 }
+                self.pool.extend_from_slice(&self.datagram[..bytes]);
+                return Poll::Ready(Ok((self.pool.split().freeze(), from)));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(socket.poll_recv_ready(cx))?,
-            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
 
-/// Room for the largest datagram and a byte more, which tells that one was larger.
-fn make_room(pool: &mut BytesMut) {
-    if pool.capacity() - pool.len() <= DATAGRAM_BYTES_MAX {
-        pool.reserve(POOL_CHUNK_BYTES);
-    }
-}
-
-/// The datagram just read; `None` if it was oversized.
-fn cut(pool: &mut BytesMut) -> Option<Bytes> {
-    let datagram = pool.split();
-    (datagram.len() <= DATAGRAM_BYTES_MAX).then(|| datagram.freeze())
-}
-
 /// A client's socket, for one peer.
-pub(crate) async fn connect(to: SocketAddr) -> io::Result<(Arc<Outlet>, Inlet)> {
+pub(crate) fn connect(to: SocketAddr, options: &Options) -> io::Result<(Arc<Outlet>, Inlet)> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
+    let socket = UdpSocket::bind(any, options)?;
     // The kernel drops what comes from anybody else.
-    socket.connect(to).await?;
+    SockRef::from(socket.get()).connect(&to.into())?;
     let outlet = Outlet::new(Arc::new(socket), to, None);
-    Ok((outlet.clone(), Inlet { outlet, source: Source::Own { pool: BytesMut::new() } }))
+    Ok((outlet.clone(), Inlet { outlet, source: Source::Own(Scoop::new()) }))
 }
 
 /// Judges what strangers send to a server. Whoever can send from a forged address reaches it, so it must neither
@@ -264,15 +263,18 @@ impl Drop for Running {
 }
 
 impl Hub {
-    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate) -> io::Result<Self> {
-        Self::bind_bounded(addr, gate, HALF_OPEN_MAX)
+    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate, options: &Options) -> io::Result<Self> {
+        Self::bind_bounded(addr, gate, options, HALF_OPEN_MAX)
     }
 
-    fn bind_bounded(addr: SocketAddr, gate: impl Gate, half_open_max: usize) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        let socket = Arc::new(UdpSocket::from_std(socket)?);
-        let addr = socket.local_addr()?;
+    fn bind_bounded(
+        addr: SocketAddr,
+        gate: impl Gate,
+        options: &Options,
+        half_open_max: usize,
+    ) -> io::Result<Self> {
+        let socket = Arc::new(UdpSocket::bind(addr, options)?);
+        let addr = socket.get().local_addr()?;
         let (knock, knocks) = mpsc::channel(half_open_max);
         let running = Arc::new_cyclic(|running| {
             let reader = Reader {
@@ -310,14 +312,13 @@ struct Reader<G> {
 
 impl<G: Gate> Reader<G> {
     async fn run(mut self) {
-        let mut pool = BytesMut::new();
+        let mut scoop = Scoop::new();
         loop {
-            make_room(&mut pool);
-            let Ok((_, from)) = self.socket.recv_buf_from(&mut pool).await else {
+            tokio::task::coop::consume_budget().await;
+            let Ok((datagram, from)) = poll_fn(|cx| scoop.poll(&self.socket, cx)).await else {
                 tokio::time::sleep(READ_BACK_OFF).await;
                 continue;
             };
-            let Some(datagram) = cut(&mut pool) else { continue };
             let Some(running) = self.running.upgrade() else { return };
             let inbox = running.routes().get(&from).cloned();
             match inbox {
@@ -332,7 +333,7 @@ impl<G: Gate> Reader<G> {
         let welcome = self.gate.meet(from, &datagram, &mut self.answer);
         debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
         if !self.answer.is_empty() {
-            let _ = SockRef::from(&*self.socket).send_to(&self.answer, &from.into()); // The stranger asks again.
+            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into()); // The stranger asks again.
         }
         if !welcome {
             return;

@@ -25,14 +25,13 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use ring::rand::{SecureRandom, SystemRandom};
 use rusty_enet::{
@@ -49,6 +48,7 @@ use crate::{
     datagram::{self, Gate, Hub, Inlet, Knock, Outlet, PACKET_BYTES},
     frame,
     heartbeat::Heartbeat,
+    lifeline::Lifeline,
     outbox::CONTROL_QUEUE_BYTES,
 };
 
@@ -99,7 +99,7 @@ impl Transport for Enet {
     }
 
     fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
-        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly)?, options: options.clone() }))
+        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly, options)?, options: options.clone() }))
     }
 
     fn connect<'a>(
@@ -109,7 +109,7 @@ impl Transport for Enet {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let (outlet, inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
             let mut receiver = assemble(outlet, inlet, options).map_err(unreachable)?;
             let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
             (receiver.shared.core().host.connect((), CHANNELS, 0))
@@ -248,8 +248,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<
         outlet,
         core: Mutex::new(core),
         bytes_held: Arc::default(),
-        driver: AtomicWaker::new(),
-        ending: OnceLock::new(),
+        lifeline: Lifeline::default(),
     });
     let tick = every(HANDSHAKE_TICK);
     Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat: Heartbeat::new(options), tick })
@@ -267,9 +266,7 @@ struct Shared {
     core: Mutex<Core>,
     /// Of messages that ENet has not got rid of, with overheads.
     bytes_held: Arc<AtomicUsize>,
-    /// The task that polls the receiver, to be woken when something must be watched.
-    driver: AtomicWaker,
-    ending: OnceLock<CloseReason>,
+    lifeline: Lifeline,
 }
 
 struct Core {
@@ -307,29 +304,6 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let first = self.ending.set(reason.clone()).is_ok();
-        if first && let Some(goodbye) = reason.goodbye() {
-            let mut core = self.core();
-            if core.peer().channel_count() > usize::from(GOODBYE_CHANNEL) {
-                let words = frame::encode_goodbye(&goodbye);
-                let packet = Held::packet(&words, PacketKind::Reliable, &self.bytes_held);
-                let _ = core.peer().send(GOODBYE_CHANNEL, &packet); // Refused if the peer is gone.
-            } else {
-                core.peer().disconnect_later(goodbye.code);
-            }
-            core.host.flush();
-        }
-        if first {
-            self.driver.wake();
-        }
-        self.ending.get().cloned().unwrap_or(reason)
-    }
-
     /// Hands a message to ENet, which sends it at once.
     fn send(&self, core: &mut Core, channel: u8, message: &[u8], kind: PacketKind) {
         let packet = Held::packet(message, kind, &self.bytes_held);
@@ -341,19 +315,21 @@ impl Shared {
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let waiting = self.bytes_held.load(Relaxed);
         if waiting + message.len() > CONTROL_QUEUE_BYTES {
-            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+            return Err(CloseReason::ControlLaneFull(waiting));
         }
         self.send(&mut self.core(), CONTROL_CHANNEL, message, PacketKind::Reliable);
-        self.driver.wake(); // It must watch for the acknowledgement.
+        self.lifeline.wake(); // It must watch for the acknowledgement.
         Ok(())
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut core = self.core();
         let sent_bytes = self.outlet.sent_bytes();
         self.send(&mut core, STATE_CHANNEL, message, PacketKind::AlwaysUnreliable { sequenced: true });
@@ -363,13 +339,21 @@ impl SendHalf for Shared {
         }
         drop(core);
         if self.bytes_held.load(Relaxed) > 0 {
-            self.driver.wake(); // One in 65,536 must be watched like control.
+            self.lifeline.wake(); // One in 65,536 must be watched like control.
         }
         Ok(0)
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        let mut core = self.core();
+        if core.peer().channel_count() > usize::from(GOODBYE_CHANNEL) {
+            let words = frame::encode_goodbye(goodbye);
+            let packet = Held::packet(&words, PacketKind::Reliable, &self.bytes_held);
+            let _ = core.peer().send(GOODBYE_CHANNEL, &packet); // Refused if the peer is gone.
+        } else {
+            core.peer().disconnect_later(goodbye.code);
+        }
+        core.host.flush();
     }
 
     fn path_stats(&self) -> PathStats {
@@ -462,6 +446,25 @@ impl EnetReceiver {
         Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
     }
 
+    fn on_packet(&mut self, channel: u8, packet: &Packet) -> Result<(Lane, Bytes), CloseReason> {
+        self.pool.extend_from_slice(packet.data());
+        let message = self.pool.split().freeze();
+        let lane = match channel {
+            CONTROL_CHANNEL => Lane::Control,
+            STATE_CHANNEL => Lane::State,
+            _ => {
+                // The number is for ENet's sake: the peer waits for our side of it.
+                let goodbye = frame::decode_goodbye(message)?;
+                self.shared.core().peer().disconnect_now(goodbye.code);
+                return Err(CloseReason::Peer(goodbye));
+            }
+        };
+        let (size, max) = (message.len(), lane.max_bytes());
+        if size > max { Err(FrameError::TooLong { size, max }.into()) } else { Ok((lane, message)) }
+    }
+}
+
+impl RecvHalf for EnetReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             let event = match self.poll_event(cx, false) {
@@ -485,35 +488,9 @@ impl EnetReceiver {
         }
     }
 
-    fn on_packet(&mut self, channel: u8, packet: &Packet) -> Result<(Lane, Bytes), CloseReason> {
-        self.pool.extend_from_slice(packet.data());
-        let message = self.pool.split().freeze();
-        let lane = match channel {
-            CONTROL_CHANNEL => Lane::Control,
-            STATE_CHANNEL => Lane::State,
-            _ => {
-                // The number is for ENet's sake: the peer waits for our side of it.
-                let goodbye = frame::decode_goodbye(message)?;
-                self.shared.core().peer().disconnect_now(goodbye.code);
-                return Err(CloseReason::Peer(goodbye));
-            }
-        };
-        let (size, max) = (message.len(), lane.max_bytes());
-        if size > max { Err(FrameError::TooLong { size, max }.into()) } else { Ok((lane, message)) }
-    }
-}
-
-impl RecvHalf for EnetReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        self.shared.driver.register(cx.waker());
-        self.shared.check_open()?;
-        let message = ready!(self.poll_message(cx));
-        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
-    }
-
     /// Until the peer has disconnected in answer; lost goodbyes are ENet's to send again.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        let said = self.shared.ending.get().is_some_and(|reason| reason.goodbye().is_some());
+        let said = self.shared.lifeline.ending().is_some_and(|reason| reason.goodbye().is_some());
         Box::pin(poll_fn(move |cx| {
             loop {
                 if !said || self.shared.core().peer().state() == PeerState::Disconnected {
@@ -531,10 +508,9 @@ impl RecvHalf for EnetReceiver {
 
 impl Drop for EnetReceiver {
     fn drop(&mut self) {
-        let gone = Goodbye::new(Goodbye::GONE, "the program dropped the connection");
-        let reason = self.shared.end(CloseReason::Local(gone));
         // At once and once, for a peer that did not get the words.
-        let code = reason.goodbye().map_or(Goodbye::GONE, |goodbye| goodbye.code);
+        let goodbye = self.shared.lifeline.ending().and_then(CloseReason::goodbye);
+        let code = goodbye.map_or(Goodbye::GONE, |goodbye| goodbye.code);
         self.shared.core().peer().disconnect_now(code);
     }
 }

@@ -34,13 +34,17 @@ pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod identity;
+mod lifeline;
 mod memory;
 mod options;
 mod outbox;
 mod quic;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod tcp;
 mod tcp_info;
 mod udp;
+mod udp_socket;
 
 use std::{
     fmt,

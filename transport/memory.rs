@@ -10,7 +10,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -18,6 +17,7 @@ use crate::{
     BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
     Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
+    lifeline::Lifeline,
     outbox::CONTROL_QUEUE_BYTES,
 };
 
@@ -120,9 +120,8 @@ impl Drop for MemoryListen {
 fn pair(addr: SocketAddr) -> (Connection, Connection) {
     let (left, right) = (Arc::<Mailbox>::default(), Arc::<Mailbox>::default());
     let end = |inbox: &Arc<Mailbox>, outbox: &Arc<Mailbox>| {
-        let half = Half { inbox: inbox.clone(), outbox: outbox.clone() };
-        let receiver = MemoryReceiver { half: half.clone() };
-        Connection::new(TransportKind::MEMORY, addr, Arc::new(half), Box::new(receiver))
+        let half = Arc::new(Half { inbox: inbox.clone(), outbox: outbox.clone() });
+        Connection::new(TransportKind::MEMORY, addr, half.clone(), Box::new(MemoryReceiver(half)))
     };
     (end(&left, &right), end(&right, &left))
 }
@@ -131,7 +130,8 @@ fn pair(addr: SocketAddr) -> (Connection, Connection) {
 #[derive(Default)]
 struct Mailbox {
     waiting: Mutex<Waiting>,
-    reader: AtomicWaker,
+    /// Of the side that reads.
+    lifeline: Lifeline,
 }
 
 #[derive(Default)]
@@ -139,8 +139,8 @@ struct Waiting {
     control: VecDeque<Bytes>,
     control_bytes: usize,
     state: Option<Bytes>,
-    /// Why this side is over.
-    ending: Option<CloseReason>,
+    /// Comes after all else.
+    goodbye: Option<Goodbye>,
 }
 
 impl Mailbox {
@@ -149,53 +149,37 @@ impl Mailbox {
     }
 }
 
-#[derive(Clone)]
 struct Half {
     inbox: Arc<Mailbox>,
     outbox: Arc<Mailbox>,
 }
 
-impl Half {
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.inbox.waiting().ending.clone().map_or(Ok(()), Err)
-    }
-
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let reason = self.inbox.waiting().ending.get_or_insert(reason).clone();
-        if let Some(goodbye) = reason.goodbye() {
-            self.outbox.waiting().ending.get_or_insert(CloseReason::Peer(goodbye));
-        }
-        self.inbox.reader.wake();
-        self.outbox.reader.wake();
-        reason
-    }
-}
-
 impl SendHalf for Half {
+    fn lifeline(&self) -> &Lifeline {
+        &self.inbox.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let mut waiting = self.outbox.waiting();
         if waiting.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
-            let full = CloseReason::ControlLaneFull(waiting.control_bytes);
-            drop(waiting);
-            return Err(self.end(full));
+            return Err(CloseReason::ControlLaneFull(waiting.control_bytes));
         }
         waiting.control_bytes += message.len();
         waiting.control.push_back(Bytes::copy_from_slice(message));
         drop(waiting);
-        self.outbox.reader.wake();
+        self.outbox.lifeline.wake();
         Ok(())
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let replaced = self.outbox.waiting().state.replace(Bytes::copy_from_slice(message));
-        self.outbox.reader.wake();
+        self.outbox.lifeline.wake();
         Ok(usize::from(replaced.is_some()))
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.outbox.waiting().goodbye = Some(goodbye.clone());
+        self.outbox.lifeline.wake();
     }
 
     fn path_stats(&self) -> PathStats {
@@ -203,18 +187,11 @@ impl SendHalf for Half {
     }
 }
 
-struct MemoryReceiver {
-    half: Half,
-}
+struct MemoryReceiver(Arc<Half>);
 
 impl RecvHalf for MemoryReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        let inbox = &self.half.inbox;
-        inbox.reader.register(cx.waker());
-        let mut waiting = inbox.waiting();
-        if let Some(reason @ CloseReason::Local(_)) = &waiting.ending {
-            return Poll::Ready(Err(reason.clone()));
-        }
+    fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        let mut waiting = self.0.inbox.waiting();
         if let Some(message) = waiting.control.pop_front() {
             waiting.control_bytes -= message.len();
             return Poll::Ready(Ok((Lane::Control, message)));
@@ -222,16 +199,13 @@ impl RecvHalf for MemoryReceiver {
         if let Some(message) = waiting.state.take() {
             return Poll::Ready(Ok((Lane::State, message)));
         }
-        waiting.ending.clone().map_or(Poll::Pending, |reason| Poll::Ready(Err(reason)))
+        match waiting.goodbye.take() {
+            Some(goodbye) => Poll::Ready(Err(CloseReason::Peer(goodbye))),
+            None => Poll::Pending,
+        }
     }
 
     fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
-    }
-}
-
-impl Drop for MemoryReceiver {
-    fn drop(&mut self) {
-        self.half.end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
     }
 }

@@ -11,6 +11,11 @@ pub struct Options {
     pub congestion: Congestion,
     /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
     pub nodelay: bool,
+    /// On QUIC: every how many packets the peer is asked to acknowledge, by the acknowledgement frequency extension. A gap
+    /// is acknowledged at once however many it is, and anything after 25 ms; 2 is RFC 9000's habit, and asks for nothing.
+    /// More spares packets where updates follow each other in less than that, and slows nothing but the growth of the
+    /// congestion window. TCP's kernel decides for itself.
+    pub ack_packets: u32,
     /// How long a connect or accept may take until it has failed.
     pub handshake_timeout: Duration,
     /// How long a frame that was begun may stay unfinished.
@@ -25,6 +30,11 @@ pub struct Options {
     /// signatures, not a round trip: data in the first flight (0-RTT) stays off, since whoever recorded it could play
     /// it again, and a join or a move that happens twice is not what the player did. Off by default on every kind.
     pub resumption: bool,
+    /// Whether several listeners may have one address, and the system spreads newcomers over them (SO_REUSEPORT): one for
+    /// each thread of a server. Linux spreads by both addresses, so a connection stays where it began for as long as
+    /// neither changes. Elsewhere it is refused.
+    #[serde(default)]
+    pub share_port: bool,
 }
 
 impl Default for Options {
@@ -32,11 +42,13 @@ impl Default for Options {
         Self {
             congestion: Congestion::Cubic,
             nodelay: true,
+            ack_packets: 10,
             handshake_timeout: Duration::from_secs(5),
             read_deadline: Duration::from_secs(5),
             keep_alive: Duration::from_millis(2500),
             idle_timeout: Duration::from_secs(10),
             resumption: false,
+            share_port: false,
         }
     }
 }

@@ -11,11 +11,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use rustls::HandshakeKind;
 use socket2::SockRef;
@@ -32,8 +31,10 @@ use crate::{
     frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
     heartbeat::Heartbeat,
     identity::SUITE_NAME,
+    lifeline::Lifeline,
     outbox::{Flushed, Outbox},
     tcp_info,
+    udp_socket::share_port,
 };
 
 /// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
@@ -90,6 +91,9 @@ impl Transport for Tcp {
         // A restarted server may take its port again at once. On Windows the flag would let two servers share it.
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
+        if options.share_port {
+            share_port(&SockRef::from(&socket))?;
+        }
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
         let acceptor = if self.tls {
@@ -202,8 +206,7 @@ fn connection(
         socket,
         remote,
         out: Mutex::new(out),
-        driver: AtomicWaker::new(),
-        ending: OnceLock::new(),
+        lifeline: Lifeline::default(),
         encrypted: kind.capabilities().encrypted,
         resumed,
     });
@@ -221,9 +224,7 @@ struct Shared {
     socket: TcpStream,
     remote: SocketAddr,
     out: Mutex<Out>,
-    /// The task that polls the receiver, to be woken when a sender could not write everything.
-    driver: AtomicWaker,
-    ending: OnceLock<CloseReason>,
+    lifeline: Lifeline,
     encrypted: bool,
     /// `None` without TLS.
     resumed: Option<bool>,
@@ -242,27 +243,6 @@ impl Shared {
     /// The lock is held for a few memory copies and a non-blocking system call, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    /// Ends the connection for `reason`, unless it has ended, and tells the peer where that makes sense.
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let reason = self.ending.get_or_init(|| reason).clone();
-        let mut out = self.out();
-        if let Some(goodbye) = reason.goodbye()
-            && !out.closing
-        {
-            out.closing = true;
-            // Full is fine: a peer that does not read would not read the goodbye either.
-            let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(&goodbye));
-            let _ = self.write_out(&mut out);
-        }
-        drop(out);
-        self.driver.wake();
-        reason
     }
 
     /// Writes what the socket takes; never waits.
@@ -318,47 +298,48 @@ impl Shared {
         let flushed = self.write_out(&mut out);
         let superseded = out.outbox.take_superseded();
         drop(out);
-        match flushed {
-            Ok(Flushed::All) => {}
-            Ok(Flushed::Blocked) => self.driver.wake(),
-            Err(error) => return Err(self.end(error.into())),
+        if flushed? == Flushed::Blocked {
+            self.lifeline.wake();
         }
         Ok(superseded)
     }
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         if let Err(waiting) = out.outbox.push(FrameKind::Control, message) {
-            drop(out);
-            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+            return Err(CloseReason::ControlLaneFull(waiting));
         }
         self.flush_or_wake(out).map(drop)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         out.outbox.replace_state(message);
         self.flush_or_wake(out)
     }
 
     fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         out.outbox.batch_state(message);
         if out.outbox.batch_is_full() { self.flush_or_wake(out) } else { Ok(0) }
     }
 
     fn flush(&self) -> Result<usize, CloseReason> {
-        self.check_open()?;
         self.flush_or_wake(self.out())
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        let mut out = self.out();
+        out.closing = true;
+        // Full is fine: a peer that does not read would not read the goodbye either.
+        let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(goodbye));
+        let _ = self.write_out(&mut out);
     }
 
     fn path_stats(&self) -> PathStats {
@@ -481,20 +462,9 @@ impl TcpReceiver {
             }
         }
     }
+}
 
-    /// The next message of what has been read.
-    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        while let Some((kind, payload)) = self.frames.next()? {
-            match kind {
-                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
-                FrameKind::State => return Ok(Some((Lane::State, payload))),
-                FrameKind::KeepAlive => {}
-                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_goodbye(payload)?)),
-            }
-        }
-        Ok(None)
-    }
-
+impl RecvHalf for TcpReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             if let Some(message) = self.next_message()? {
@@ -511,26 +481,24 @@ impl TcpReceiver {
             }
         }
     }
-}
 
-impl RecvHalf for TcpReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        self.shared.driver.register(cx.waker());
-        self.shared.check_open()?;
-        let message = ready!(self.poll_message(cx));
-        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
-    }
-
-    fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        self.shared.check_open()?;
-        self.next_message().map_err(|reason| self.shared.end(reason))
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        while let Some((kind, payload)) = self.frames.next()? {
+            match kind {
+                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
+                FrameKind::State => return Ok(Some((Lane::State, payload))),
+                FrameKind::KeepAlive => {}
+                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_goodbye(payload)?)),
+            }
+        }
+        Ok(None)
     }
 
     /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
     /// goodbye before the peer reads it.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
-            self.shared.driver.register(cx.waker());
+            self.shared.lifeline.driven_by(cx.waker());
             loop {
                 if self.poll_flush(cx).is_err() {
                     return Poll::Ready(());
@@ -552,8 +520,6 @@ impl RecvHalf for TcpReceiver {
 
 impl Drop for TcpReceiver {
     fn drop(&mut self) {
-        self.shared
-            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
         let _ = SockRef::from(&self.shared.socket).shutdown(std::net::Shutdown::Both);
     }
 }

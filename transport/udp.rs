@@ -23,12 +23,11 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::{Buf, Bytes};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, Sleep};
@@ -40,6 +39,7 @@ use crate::{
     datagram::{self, Hub, Inlet, Knock, Outlet},
     frame::{self, FrameKind, FrameReader},
     heartbeat::Heartbeat,
+    lifeline::Lifeline,
 };
 use control::{ControlOut, Rtt, SEGMENT_BYTES};
 use handshake::{Challenger, knock};
@@ -78,7 +78,7 @@ impl Transport for Udp {
 
     fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
         let gate = Arc::new(Challenger::new()?);
-        let hub = Hub::bind(addr, gate.clone())?;
+        let hub = Hub::bind(addr, gate.clone(), options)?;
         Ok(Box::new(UdpListen { hub, gate, options: options.clone() }))
     }
 
@@ -89,7 +89,7 @@ impl Transport for Udp {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, mut inlet) = datagram::connect(to.addr).await.map_err(unreachable)?;
+            let (outlet, mut inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
             let mut token = Token::default();
             SystemRandom::new()
                 .fill(&mut token)
@@ -151,8 +151,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, token: Token, rtt: Rtt, options: 
             datagram: Vec::new(),
             wrote: false,
         }),
-        driver: AtomicWaker::new(),
-        ending: OnceLock::new(),
+        lifeline: Lifeline::default(),
     });
     let receiver = UdpReceiver {
         shared: shared.clone(),
@@ -171,9 +170,7 @@ struct Shared {
     outlet: Arc<Outlet>,
     token: Token,
     out: Mutex<Out>,
-    /// The task that polls the receiver, to be woken when something must be sent again.
-    driver: AtomicWaker,
-    ending: OnceLock<CloseReason>,
+    lifeline: Lifeline,
 }
 
 struct Out {
@@ -192,26 +189,6 @@ impl Shared {
     /// The lock is held for a memory copy and a system call that does not wait, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_open(&self) -> Result<(), CloseReason> {
-        self.ending.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    fn end(&self, reason: CloseReason) -> CloseReason {
-        let first = self.ending.set(reason.clone()).is_ok();
-        if first {
-            self.say_goodbye();
-            self.driver.wake();
-        }
-        self.ending.get().cloned().unwrap_or(reason)
-    }
-
-    /// Tells the peer why this side ended the connection, if it did.
-    fn say_goodbye(&self) {
-        if let Some(goodbye) = self.ending.get().and_then(CloseReason::goodbye) {
-            self.send(&mut self.out(), Type::Close, &frame::encode_goodbye(&goodbye));
-        }
     }
 
     /// Sends a datagram that nothing is lost with if it is lost.
@@ -247,21 +224,22 @@ impl Shared {
 }
 
 impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         if let Err(waiting) = out.control.push(FrameKind::Control, message) {
-            drop(out);
-            return Err(self.end(CloseReason::ControlLaneFull(waiting)));
+            return Err(CloseReason::ControlLaneFull(waiting));
         }
         self.flush(&mut out, Instant::now());
         drop(out);
-        self.driver.wake(); // It must know when to send again.
+        self.lifeline.wake(); // It must know when to send again.
         Ok(())
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        self.check_open()?;
         let mut out = self.out();
         let out = &mut *out;
         let replaced = usize::from(!out.update.is_empty());
@@ -273,13 +251,13 @@ impl SendHalf for Shared {
             out.wrote = true;
             out.update.clear();
         } else {
-            self.driver.wake();
+            self.lifeline.wake();
         }
         Ok(replaced)
     }
 
-    fn close(&self, goodbye: Goodbye) {
-        self.end(CloseReason::Local(goodbye));
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.send(&mut self.out(), Type::Close, &frame::encode_goodbye(goodbye));
     }
 
     fn path_stats(&self) -> PathStats {
@@ -307,33 +285,6 @@ struct UdpReceiver {
 }
 
 impl UdpReceiver {
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        loop {
-            if let Some((kind, payload)) = self.frames.next()? {
-                match kind {
-                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
-                    _ => return Poll::Ready(Err(FrameError::Misplaced("state or close").into())),
-                }
-            }
-            while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
-                beat?;
-                let mut out = self.shared.out();
-                let wrote = std::mem::take(&mut out.wrote);
-                if self.heartbeat.keep_alive_due(wrote) {
-                    self.shared.send(&mut out, Type::KeepAlive, &[]);
-                }
-            }
-            self.poll_flush(cx);
-            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
-                return Poll::Ready(Err(reason));
-            }
-            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
-            if let Some(update) = self.on_datagram(&datagram)? {
-                return Poll::Ready(Ok((Lane::State, update)));
-            }
-        }
-    }
-
     /// Sends what is due, and sees to it that this task is polled when more is.
     fn poll_flush(&mut self, cx: &mut Context<'_>) {
         loop {
@@ -421,34 +372,45 @@ fn is_newer(number: u16, than: u16) -> bool {
 }
 
 impl RecvHalf for UdpReceiver {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
-        self.shared.driver.register(cx.waker());
-        self.shared.check_open()?;
-        let message = ready!(self.poll_message(cx));
-        Poll::Ready(message.map_err(|reason| self.shared.end(reason)))
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        loop {
+            if let Some((kind, payload)) = self.frames.next()? {
+                match kind {
+                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
+                    _ => return Poll::Ready(Err(FrameError::Misplaced("state or close").into())),
+                }
+            }
+            while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+                beat?;
+                let mut out = self.shared.out();
+                let wrote = std::mem::take(&mut out.wrote);
+                if self.heartbeat.keep_alive_due(wrote) {
+                    self.shared.send(&mut out, Type::KeepAlive, &[]);
+                }
+            }
+            self.poll_flush(cx);
+            if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
+            if let Some(update) = self.on_datagram(&datagram)? {
+                return Poll::Ready(Ok((Lane::State, update)));
+            }
+        }
     }
 
     /// Says it until the peer says that it heard, or lingers no longer.
     fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            if self.shared.ending.get().is_none_or(|reason| reason.goodbye().is_none()) {
-                return;
-            }
+            let Some(goodbye) = self.shared.lifeline.ending().and_then(CloseReason::goodbye) else { return };
             let until = Instant::now() + LINGER;
             while Instant::now() < until {
                 let closed = pin!(poll_fn(|cx| self.poll_closed(cx)));
                 if tokio::time::timeout(GOODBYE_INTERVAL, closed).await.is_ok() {
                     return;
                 }
-                self.shared.say_goodbye();
+                self.shared.say_goodbye(&goodbye);
             }
         })
-    }
-}
-
-impl Drop for UdpReceiver {
-    fn drop(&mut self) {
-        self.shared
-            .end(CloseReason::Local(Goodbye::new(Goodbye::GONE, "the program dropped the connection")));
     }
 }

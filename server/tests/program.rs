@@ -141,6 +141,35 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(server.end().0, Some(1));
 }
 
+/// Players of one match may live on different threads, and with ten matches on each transport some do.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn matches_are_played_across_threads() {
+    const MATCHES_OF_A_KIND: usize = 10;
+    let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
+    let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+    let server = Program::start(&[&listen[..], &["--threads", "3", "--counters"]].concat());
+    for number in 0..listen.len() {
+        for _ in 0..MATCHES_OF_A_KIND {
+            let (mut ada, mut grace) = tokio::join!(server.player(number), server.player(number));
+            for player in [&mut ada, &mut grace] {
+                while !matches!(event(player).await, Event::Started(_)) {}
+            }
+            ada.steer(Heading { x: 0.0, y: 1.0 }, clock::now_us()).expect("open");
+            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+            grace.leave().expect("open");
+            assert!(matches!(event(&mut ada).await, Event::PeerLeft { .. }));
+            tokio::join!(ada.close(), grace.close());
+        }
+    }
+    server.signal("-TERM");
+    let (code, rest) = server.end();
+    assert_eq!(code, Some(0));
+    let counters: netduel_server::Snapshot = serde_json::from_str(&rest).expect("counters");
+    let matches = (listen.len() * MATCHES_OF_A_KIND) as u64;
+    assert_eq!((counters.matches_started, counters.updates_relayed), (matches, matches));
+}
+
 #[tokio::test]
 async fn tickets_are_issued_only_when_asked_for() {
     let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));

@@ -310,6 +310,28 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
     server.stop().await;
 }
 
+/// Where the goodbye cannot overtake: both come in one read.
+#[tokio::test]
+async fn a_move_just_before_the_goodbye_counts() {
+    let server = Server::start(Config::default());
+    for kind in [TransportKind::ALL[0], TransportKind::ALL[1]] {
+        let [mut ada, mut grace] = server.matched([kind, kind], "last").await;
+        ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us() + PERIOD_US).expect("open");
+        let last = ada.current().expect("a match").position;
+        ada.close().await;
+        let positions = loop {
+            match event(&mut grace).await {
+                Event::PeerLeft { positions, .. } => break positions,
+                Event::PeerMoved { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(positions.contains(&last), "{kind}: {positions:?}, not {last:?}");
+        grace.close().await;
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
     let server = Server::start(Config::default());

@@ -19,11 +19,11 @@ impl Gate for Doorman {
 }
 
 fn hub() -> Hub {
-    Hub::bind(([127, 0, 0, 1], 0).into(), Doorman).expect("bind")
+    Hub::bind(([127, 0, 0, 1], 0).into(), Doorman, &Options::default()).expect("bind")
 }
 
 async fn client(hub: &Hub) -> (Arc<Outlet>, Inlet) {
-    connect(hub.local_addr()).await.expect("a socket")
+    connect(hub.local_addr(), &Options::default()).expect("a socket")
 }
 
 async fn recv(inlet: &mut Inlet) -> Bytes {
@@ -97,7 +97,8 @@ async fn an_inbox_keeps_the_newest_and_drops_what_is_oversized() {
 #[tokio::test]
 async fn who_knocks_beyond_the_bound_is_unheard_until_there_is_room() {
     let half_open_max = 2;
-    let hub = Hub::bind_bounded(([127, 0, 0, 1], 0).into(), Doorman, half_open_max).expect("bind");
+    let hub = Hub::bind_bounded(([127, 0, 0, 1], 0).into(), Doorman, &Options::default(), half_open_max)
+        .expect("bind");
     let mut clients = Vec::new();
     for _ in 0..=half_open_max {
         let client = client(&hub).await;

@@ -52,6 +52,7 @@ cases![
     forged_datagrams_change_nothing,
     a_rough_path_costs_no_control_message,
     a_thousand_connections_leave_nothing_behind,
+    listeners_share_an_address_only_where_asked,
     path_stats_say_what_is_in_effect,
     sessions_are_resumed_only_where_both_sides_ask_for_it,
     no_session_outlives_its_trust_or_its_certificate,
@@ -629,6 +630,40 @@ fn open_files() -> Option<usize> {
 fn resident_bytes() -> Option<usize> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     Some(statm.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)
+}
+
+async fn listeners_share_an_address_only_where_asked(kind: TransportKind) {
+    const CONNECTIONS: usize = 32; // All on one of two listeners: once in two billion.
+    let server = serve(kind, &Options::default());
+    let addr = server.listener.local_addr();
+    assert!(kind.bind(addr, &server.identity, &Options::default()).is_err(), "it is taken");
+    if kind == TransportKind::MEMORY || cfg!(not(target_os = "linux")) {
+        return; // There is nothing to share.
+    }
+    let options = Options { share_port: true, ..Options::default() };
+    let first = serve(kind, &options);
+    let second = kind.bind(first.listener.local_addr(), &first.identity, &options).expect("shared");
+    let mut accepted = [0; 2];
+    let accept = async {
+        for _ in 0..CONNECTIONS {
+            let (which, accepting) = tokio::select! {
+                accepting = first.listener.accept() => (0, accepting),
+                accepting = second.accept() => (1, accepting),
+            };
+            let mut connection = accepting.expect("accept").finish().await.expect("server handshake");
+            assert!(recv(&mut connection.receiver).await.is_ok());
+            accepted[which] += 1;
+        }
+    };
+    let connect = async {
+        for _ in 0..CONNECTIONS {
+            let client = first.connect(&options).await;
+            client.sender.send_control(b"hello").expect("open");
+            drive(client.receiver);
+        }
+    };
+    tokio::join!(accept, connect);
+    assert!(accepted[0] > 0 && accepted[1] > 0, "{accepted:?}");
 }
 
 async fn path_stats_say_what_is_in_effect(kind: TransportKind) {

@@ -8,6 +8,8 @@ use rand_chacha::ChaCha8Rng;
 
 /// A run of it takes about a second; fuzzing proper is for `fuzz/README.md`.
 const RANDOM_INPUTS: usize = 2_000;
+/// A world takes some milliseconds, and random ones are the simulation's.
+const SCRIPTS: usize = 100;
 const INPUT_MAX_BYTES: usize = 400;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -24,7 +26,7 @@ fn every_seed_holds_and_so_do_its_truncations_and_flipped_bits() {
     for (name, harness) in ALL {
         for seed in seeds(name) {
             harness(&seed);
-            // The server takes a millisecond a script: its neighbours are the random test's.
+            // Its neighbours are the random test's.
             if name == "server" {
                 continue;
             }
@@ -42,7 +44,8 @@ fn every_seed_holds_and_so_do_its_truncations_and_flipped_bits() {
 fn random_inputs_and_mutated_seeds_hold() {
     for (name, harness) in ALL {
         let (seeds, mut random) = (seeds(name), ChaCha8Rng::seed_from_u64(1));
-        for number in 0..RANDOM_INPUTS {
+        let inputs = if name == "server" { SCRIPTS } else { RANDOM_INPUTS };
+        for number in 0..inputs {
             let mut input = if number % 2 == 0 {
                 seeds[number / 2 % seeds.len()].clone()
             } else {
@@ -73,6 +76,9 @@ fn the_seeds_of_the_server_reach_what_they_are_for() {
     reached("an illegal move", played.iter().map(|counters| counters.moves_illegal).sum());
     reached("a stale move", played.iter().map(|counters| counters.moves_stale).sum());
     reached("a full server", played.iter().map(|counters| counters.refused_full).sum());
+    reached("a superseded update", played.iter().map(|counters| counters.updates_superseded).sum());
+    reached("somebody who fell silent", played.iter().map(|counters| counters.idle_timeouts).sum());
+    reached("a flood", played.iter().map(|counters| counters.expelled_flooding).sum());
     reached("too many matches", played.iter().map(|counters| counters.refused_matches).sum());
     reached("garbage", played.iter().map(|counters| counters.expelled_malformed).sum());
     reached("what may not come now", played.iter().map(|counters| counters.expelled_unexpected).sum());

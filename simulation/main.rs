@@ -1,0 +1,156 @@
+//! `netduel-simulation`: thousands of simulated worlds, or one of them with everything that happens in it.
+
+use std::{
+    num::NonZero,
+    ops::Range,
+    panic::catch_unwind,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use netduel_simulation::{Outcome, Violation, run};
+
+/// Of so many worlds one is run twice, to see whether it does the same again.
+const TWICE_EVERY: u64 = 20;
+/// Violations to be shown: the first ones tell.
+const SHOWN_MAX: usize = 10;
+
+/// Runs the server and its players in simulated worlds, and checks what must hold. Each world follows from its seed.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// How many worlds
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+
+    /// The first world's seed
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+
+    /// Worlds at the same time, each on a thread; one for each processor unless told otherwise
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+
+    /// Run one world alone
+    #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
+    seed: Option<u64>,
+
+    /// Say what happens in it
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.seed {
+        Some(seed) => one(seed, args.trace),
+        None => {
+            let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
+            many(args.first..args.first.saturating_add(args.seeds), jobs)
+        }
+    }
+}
+
+fn one(seed: u64, trace: bool) -> ExitCode {
+    match run(seed, trace) {
+        Ok(outcome) => {
+            println!("seed {seed} holds: {outcome:#?}");
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            eprintln!("seed {seed} is violated {violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What came of all worlds.
+#[derive(Default)]
+struct Total {
+    worlds: u64,
+    events: u64,
+    connections: u64,
+    matches: u64,
+    moves: u64,
+    simulated: Duration,
+    violated: Vec<(u64, Violation)>,
+}
+
+impl Total {
+    fn add(&mut self, outcome: &Outcome) {
+        self.worlds += 1;
+        self.events += outcome.events;
+        self.connections += outcome.connections;
+        self.matches += outcome.counters.matches_started;
+        self.moves += outcome.counters.moves_received;
+        self.simulated += outcome.simulated;
+    }
+}
+
+fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
+    let began = Instant::now();
+    let progress = ProgressBar::new(seeds.end - seeds.start).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} worlds, {per_sec}, {eta} left {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let (next, total) = (AtomicU64::new(seeds.start), Mutex::new(Total::default()));
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let seed = next.fetch_add(1, Relaxed)
+                    && seed < seeds.end
+                {
+                    let outcome = checked(seed);
+                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                    match outcome {
+                        Ok(outcome) => total.add(&outcome),
+                        Err(violation) => {
+                            progress.suspend(|| tell(seed, &violation, total.violated.len()));
+                            total.violated.push((seed, violation));
+                        }
+                    }
+                    progress.inc(1);
+                }
+            });
+        }
+    });
+    progress.finish_and_clear();
+    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let took_s = began.elapsed().as_secs_f64();
+    let Total { worlds, events, connections, matches, moves, simulated, violated } = total;
+    println!(
+        "{worlds} worlds hold, {} do not; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, {connections} connections, \
+         {matches} matches, {moves} moves, {events} events",
+        violated.len(),
+        (worlds + violated.len() as u64) as f64 / took_s,
+        simulated.as_secs_f64() / 3_600.0,
+    );
+    if violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a world, some of them twice.
+fn checked(seed: u64) -> Result<Outcome, Violation> {
+    let again = seed.is_multiple_of(TWICE_EVERY);
+    let ran = catch_unwind(|| (run(seed, false), again.then(|| run(seed, false))));
+    match ran {
+        Ok((first, Some(second))) if first != second => {
+            Err(Violation("by differing from itself: something is not decided by the seed".into()))
+        }
+        Ok((first, _)) => first,
+        Err(_) => Err(Violation("by a panic".into())),
+    }
+}
+
+fn tell(seed: u64, violation: &Violation, before: usize) {
+    if before < SHOWN_MAX {
+        eprintln!("seed {seed} is violated {violation}");
+        eprintln!("    to see it: cargo simulate --seed {seed} --trace");
+    }
+}

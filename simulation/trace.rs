@@ -1,0 +1,90 @@
+//! What happened, as a hash: two runs of a world that differ anywhere differ here. And as text, for people.
+
+use netduel_protocol::{ClientMessage, ServerMessage, decode};
+use netduel_transport::simulation::{Event, Side};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// FNV-1a, 64 bits.
+    pub(crate) hash: u64,
+    pub(crate) events: u64,
+    print: bool,
+}
+
+impl Trace {
+    pub(crate) fn new(print: bool) -> Self {
+        Self { hash: 0xcbf2_9ce4_8422_2325, events: 0, print }
+    }
+
+    pub(crate) fn event(&mut self, at_us: u64, connection: usize, side: Side, event: Event<'_>) {
+        self.events += 1;
+        self.add(&at_us.to_le_bytes());
+        self.add(&connection.to_le_bytes());
+        self.add(&[side as u8]);
+        match event {
+            Event::Connected => self.add(&[0]),
+            Event::Sent(lane, bytes, superseded) => {
+                self.add(&[1, lane as u8, superseded as u8]);
+                self.add(bytes);
+            }
+            Event::Received(lane, bytes) | Event::ReceivedAhead(lane, bytes) => {
+                self.add(&[2, lane as u8]);
+                self.add(bytes);
+            }
+            Event::NothingAhead => self.add(&[3]),
+            Event::Flushed(superseded) => self.add(&[4, superseded as u8]),
+            Event::Closed(goodbye) => self.add(goodbye.to_string().as_bytes()),
+            Event::Ended(reason) => self.add(reason.to_string().as_bytes()),
+            Event::Released => self.add(&[5]),
+        }
+        if self.print && !matches!(event, Event::NothingAhead | Event::Flushed(0)) {
+            self.note(at_us, format_args!("{side:?} {connection}: {}", words(side, event)));
+        }
+    }
+
+    /// What the world does to it.
+    pub(crate) fn note(&self, at_us: u64, what: std::fmt::Arguments<'_>) {
+        if self.print {
+            println!("{:>12.6} {what}", at_us as f64 / 1e6);
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.hash = bytes
+            .iter()
+            .fold(self.hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+}
+
+/// What happened at `side`, for people.
+pub(crate) fn words(side: Side, event: Event<'_>) -> String {
+    match (event, side) {
+        (Event::Sent(_, bytes, 0), _) => format!("sent {}", message(side, bytes)),
+        (Event::Sent(_, bytes, count), _) => {
+            format!("sent {} in place of {count}", message(side, bytes))
+        }
+        (Event::Received(_, bytes) | Event::ReceivedAhead(_, bytes), Side::Client) => {
+            format!("received {}", message(Side::Server, bytes))
+        }
+        (Event::Received(_, bytes) | Event::ReceivedAhead(_, bytes), Side::Server) => {
+            format!("received {}", message(Side::Client, bytes))
+        }
+        (event, _) => format!("{event:?}"),
+    }
+}
+
+fn message(from: Side, bytes: &[u8]) -> String {
+    let known = match from {
+        Side::Client => decode::<ClientMessage>(bytes).map(|message| match message {
+            ClientMessage::Move(told) => format!("{:?} and {} B", told.update, told.payload.len()),
+            other => format!("{other:?}"),
+        }),
+        Side::Server => decode::<ServerMessage>(bytes).map(|message| match message {
+            ServerMessage::Moved(told) => format!("{:?} and {} B", told.update, told.payload.len()),
+            ServerMessage::MovedBoth(both) => format!("{:?}", both.map(|told| told.update)),
+            other => format!("{other:?}"),
+        }),
+    };
+    known.unwrap_or_else(|_| format!("{} B of garbage", bytes.len()))
+}

@@ -1,0 +1,477 @@
+//! One QUIC connection, as its sender, its receiver and its endpoint share it.
+//!
+//! Whoever changes something of it, under its lock, puts on the wire at once what follows from that: the task that read
+//! one player's move writes the packet to the other one itself. The one exception is what follows from a packet that has
+//! something for the receiver. That is left until the receiver has read it, so that an answer takes the
+//! acknowledgement along.
+
+use std::{
+    io, mem,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use quinn_proto::{
+    ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, ReadError, Side, StreamEvent, StreamId,
+    Transmit, WriteError,
+    congestion::{Bbr, Cubic, NewReno},
+};
+
+use super::{StateLane, clock::Tick, endpoint::Endpoint, state_lane::StateOut, watched};
+use crate::{
+    CloseReason, Congestion, Goodbye, Options, PathStats,
+    connection::SendHalf,
+    frame::FrameKind,
+    identity::SUITE_NAME,
+    lifeline::{self, Lifeline},
+    outbox::Outbox,
+};
+
+/// Control goes before state where both wait.
+const CONTROL_PRIORITY: i32 = 1;
+const UDP_HEADER_BYTES: u64 = 8;
+
+/// What a connection is made with.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub(super) lane: StateLane,
+    pub(super) options: Options,
+}
+
+/// The one bidirectional stream, opened by the client.
+pub(super) fn control_stream() -> StreamId {
+    StreamId::new(Side::Client, Dir::Bi, 0)
+}
+
+/// What both halves of a connection and its endpoint hold.
+pub(super) struct Shared {
+    lifeline: Lifeline,
+    state: Mutex<State>,
+}
+
+/// What the lock guards.
+pub(super) struct State {
+    pub(super) proto: quinn_proto::Connection,
+    endpoint: Arc<Endpoint>,
+    handle: ConnectionHandle,
+    pub(super) terms: Terms,
+    control: Outbox,
+    state: StateOut,
+    connected: bool,
+    /// What ended the connection from below. What arrived before that may still be read.
+    lost: Option<CloseReason>,
+    /// The same of a handshake, as quinn-proto has it.
+    failed: Option<ConnectionError>,
+    /// The receiver found nothing, and is to be woken when something comes.
+    waiting: bool,
+    /// Something arrived for the receiver since it last found nothing.
+    news: bool,
+    /// The same of the control stream.
+    pub(super) control_news: bool,
+    /// Packets arrived since it was last settled.
+    touched: bool,
+    /// Something happened since packets were last asked for.
+    pub(super) unsettled: bool,
+    /// The packet being sent; its memory is reused.
+    packet: Vec<u8>,
+    /// Set while the system has no room for it.
+    unsent: Option<Transmit>,
+    /// When the endpoint's task looks at this connection.
+    timer: Option<Tick>,
+}
+
+/// What a stream had to read.
+pub(super) enum Read {
+    Bytes(Bytes),
+    Nothing,
+    Finished,
+    /// Taken back by the peer, or stopped by us.
+    Gone,
+}
+
+impl Shared {
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        handle: ConnectionHandle,
+        proto: quinn_proto::Connection,
+        terms: Terms,
+    ) -> Arc<Self> {
+        let state = StateOut::new(terms.lane, proto.side());
+        let state = Mutex::new(State {
+            proto,
+            endpoint,
+            handle,
+            terms,
+            control: Outbox::default(),
+            state,
+            connected: false,
+            lost: None,
+            failed: None,
+            waiting: false,
+            news: false,
+            control_news: false,
+            touched: false,
+            unsettled: false,
+            packet: Vec::new(),
+            unsent: None,
+            timer: None,
+        });
+        Arc::new(Self { lifeline: Lifeline::default(), state })
+    }
+
+    /// The lock is held for one system call at most for each packet, never across an await.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A packet, or news of connection IDs. `true` for the first since the connection was last settled.
+    pub(super) fn on_packet(&self, event: ConnectionEvent) -> bool {
+        let mut state = self.lock();
+        state.proto.handle_event(event);
+        !mem::replace(&mut state.touched, true)
+    }
+
+    /// The time has come that was set.
+    pub(super) fn on_deadline(&self, now: Instant) {
+        let mut state = self.lock();
+        state.timer = None;
+        if state.unsent.is_some() || state.proto.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.proto.handle_timeout(now);
+            drop(state);
+            self.settle(now);
+        } else {
+            state.set_timer(now); // Packets have moved it on meanwhile, as they do nearly always.
+        }
+    }
+
+    /// Does all that follows from what happened, or leaves it to the receiver if that has something to read.
+    pub(super) fn settle(&self, now: Instant) {
+        let mut state = self.lock();
+        state.touched = false;
+        state.collect_events();
+        if let Err(reason) = state.flush() {
+            state.lost.get_or_insert(reason);
+            state.news = true;
+        }
+        if state.news && mem::take(&mut state.waiting) {
+            state.unsettled = true;
+            state.set_timer(now);
+            drop(state);
+            self.lifeline.wake();
+        } else {
+            state.transmit(now);
+        }
+    }
+
+    /// Nobody will read its packets any more.
+    pub(super) fn abandon(&self) {
+        lifeline::end(self, CloseReason::Vanished);
+    }
+}
+
+impl State {
+    /// Takes in what quinn-proto has to tell of the connection.
+    fn collect_events(&mut self) {
+        while let Some(event) = self.proto.poll_endpoint_events() {
+            if event.is_drained() {
+                // Its handle may be another connection's from here on.
+                self.endpoint.set_timer(self.handle, self.timer.take(), None);
+            }
+            if let Some(answer) = self.endpoint.on_event(self.handle, event) {
+                self.proto.handle_event(answer);
+            }
+        }
+        let control = control_stream();
+        while let Some(event) = self.proto.poll() {
+            match event {
+                Event::Connected => self.connected = true,
+                Event::ConnectionLost { reason } => {
+                    self.lost = Some(self.in_our_words(&reason));
+                    self.failed = Some(reason);
+                }
+                Event::Stream(StreamEvent::Readable { id }) if id == control => self.control_news = true,
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.control_news = true,
+                Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. })
+                | Event::DatagramReceived => {}
+                // Room for what waits here, which is tried after every event.
+                _ => continue,
+            }
+            self.news = true;
+        }
+    }
+
+    /// Hands quinn-proto what it takes of what waits.
+    fn flush(&mut self) -> Result<(), CloseReason> {
+        let Self { proto, control, state, .. } = self;
+        let control = control.flush(|bytes| write(proto, control_stream(), bytes));
+        let flushed = control.and_then(|_| state.flush(proto));
+        flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string()))
+    }
+
+    /// Puts on the wire what there is to send now.
+    pub(super) fn transmit(&mut self, now: Instant) {
+        self.unsettled = false;
+        loop {
+            let transmit = match self.unsent.take() {
+                Some(transmit) => transmit,
+                None => {
+                    self.packet.clear();
+                    match self.proto.poll_transmit(now, 1, &mut self.packet) {
+                        Some(transmit) => transmit,
+                        None => break,
+                    }
+                }
+            };
+            if !self.endpoint.send(&transmit, &self.packet) {
+                self.unsent = Some(transmit);
+                break;
+            }
+        }
+        self.set_timer(now);
+    }
+
+    /// Sees to it that the endpoint's task comes in time. A later deadline waits until the earlier one is over, so that
+    /// the packets of a busy connection move no timer.
+    fn set_timer(&mut self, now: Instant) {
+        let deadline = if self.unsent.is_some() { Some(now) } else { self.proto.poll_timeout() };
+        let next = deadline.filter(|_| !self.proto.is_drained()).map(Tick::after);
+        let in_time = match (self.timer, next) {
+            (Some(set), Some(next)) => set <= next,
+            (set, next) => set == next,
+        };
+        if !in_time {
+            self.endpoint.set_timer(self.handle, self.timer, next);
+            self.timer = next;
+        }
+    }
+
+    fn check(&self) -> Result<(), CloseReason> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+
+    fn in_our_words(&self, error: &ConnectionError) -> CloseReason {
+        match error {
+            ConnectionError::ApplicationClosed(close) => {
+                let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
+                CloseReason::Peer(Goodbye::new(code, String::from_utf8_lossy(&close.reason)))
+            }
+            ConnectionError::TimedOut => CloseReason::IdleTimeout(self.terms.options.idle_timeout),
+            ConnectionError::Reset => CloseReason::Vanished,
+            other => CloseReason::Transport(other.to_string()),
+        }
+    }
+
+    /// Nothing if it is closed already.
+    fn close(&mut self, goodbye: &Goodbye) {
+        let now = Instant::now();
+        self.proto.close(now, goodbye.code.into(), goodbye.reason.clone().into());
+        self.transmit(now);
+    }
+
+    /// The receiver found nothing more: sends what it left, and has it woken when something arrives.
+    pub(super) fn wait(&mut self) -> Poll<CloseReason> {
+        if let Some(reason) = &self.lost {
+            return Poll::Ready(reason.clone());
+        }
+        if self.unsettled {
+            self.transmit(Instant::now());
+        }
+        self.news = false;
+        self.waiting = true;
+        Poll::Pending
+    }
+
+    /// The next bytes of a stream.
+    pub(super) fn read(&mut self, stream: StreamId, max: usize) -> Read {
+        let mut stream = self.proto.recv_stream(stream);
+        let Ok(mut chunks) = stream.read(true) else { return Read::Gone };
+        let read = match chunks.next(max) {
+            Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
+            Ok(None) => Read::Finished,
+            Err(ReadError::Blocked) => Read::Nothing,
+            Err(ReadError::Reset(_)) => Read::Gone,
+        };
+        self.unsettled |= chunks.finalize().should_transmit();
+        read
+    }
+
+    /// Ready once both lanes are open.
+    fn poll_connected(&mut self) -> Poll<Result<(), ConnectionError>> {
+        if let Some(error) = &self.failed {
+            return Poll::Ready(Err(error.clone()));
+        }
+        if !self.connected || !self.open_lanes() {
+            return self.wait().map(|_| Err(ConnectionError::LocallyClosed));
+        }
+        // Best effort: a stream without priority is only a little later under load.
+        let _ = self.proto.send_stream(control_stream()).set_priority(CONTROL_PRIORITY);
+        if self.proto.side().is_client() {
+            // The server sees a stream only once something was sent on it.
+            let greeting = self.control.push(FrameKind::KeepAlive, &[]);
+            debug_assert!(greeting.is_ok(), "an empty outbox takes a greeting");
+            let _ = self.flush();
+            self.transmit(Instant::now());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// `false` until the peer has done its part of it.
+    fn open_lanes(&mut self) -> bool {
+        let client = self.proto.side().is_client();
+        let mut streams = self.proto.streams();
+        let control = if client { streams.open(Dir::Bi) } else { streams.accept(Dir::Bi) };
+        debug_assert!(control.is_none_or(|stream| stream == control_stream()));
+        if control.is_some() && self.terms.lane == StateLane::Stream {
+            // Each side lets the other open one from the beginning. With a peer that does not, the first update fails.
+            let _ = streams.open(Dir::Uni);
+        }
+        control.is_some()
+    }
+}
+
+/// quinn-proto's write as a non-blocking one.
+pub(super) fn write(
+    proto: &mut quinn_proto::Connection,
+    stream: StreamId,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    proto.send_stream(stream).write(bytes).map_err(|error| match error {
+        WriteError::Blocked => io::ErrorKind::WouldBlock.into(),
+        error => io::Error::other(error),
+    })
+}
+
+/// Who holds a connection: whoever shakes hands, then the receiver. Dropping it ends the connection.
+pub(super) struct Owner(Arc<Shared>);
+
+impl Owner {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// Completes the handshake.
+    pub(super) async fn connected(&self) -> Result<(), ConnectionError> {
+        std::future::poll_fn(|cx| {
+            self.0.lifeline.driven_by(cx.waker());
+            self.0.lock().poll_connected()
+        })
+        .await
+    }
+}
+
+impl Drop for Owner {
+    /// For those that ended without a word for the peer, or never began.
+    fn drop(&mut self) {
+        self.0.lock().close(&Goodbye::new(Goodbye::GONE, "the program dropped the connection"));
+    }
+}
+
+impl SendHalf for Shared {
+    fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        let mut state = self.lock();
+        state.check()?;
+        state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)?;
+        state.flush()?;
+        state.transmit(Instant::now());
+        Ok(())
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        let mut guard = self.lock();
+        guard.check()?;
+        let state = &mut *guard;
+        let replaced = state.state.replace(&mut state.proto, message)?;
+        state.flush()?;
+        state.transmit(Instant::now());
+        Ok(replaced)
+    }
+
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        let mut guard = self.lock();
+        guard.check()?;
+        let state = &mut *guard;
+        if !state.state.has_room(&mut state.proto, message.len()) {
+            state.flush()?;
+            state.transmit(Instant::now());
+        }
+        state.state.queue(&mut state.proto, message)
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        let mut state = self.lock();
+        state.check()?;
+        state.flush()?;
+        state.transmit(Instant::now());
+        Ok(state.state.take_superseded())
+    }
+
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.lock().close(goodbye);
+    }
+
+    fn path_stats(&self) -> PathStats {
+        let state = self.lock();
+        let stats = state.proto.stats();
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).ok();
+        PathStats {
+            rtt_us: micros(stats.path.rtt),
+            min_rtt_us: micros(stats.path.min_rtt),
+            congestion_window_bytes: Some(stats.path.cwnd),
+            congestion: state.congestion_in_effect().map(str::to_owned),
+            lost_packets: Some(stats.path.lost_packets),
+            retransmitted_packets: None,
+            throttled_messages: None,
+            sent_packets: Some(stats.udp_tx.datagrams),
+            received_packets: Some(stats.udp_rx.datagrams),
+            sent_bytes: Some(stats.udp_tx.bytes),
+            received_bytes: Some(stats.udp_rx.bytes),
+            max_packet_bytes: Some(stats.path.current_mtu.into()),
+            tls: Some(SUITE_NAME.to_owned()),
+            settings: state.settings(),
+        }
+        .with_headers(state.remote_addr(), UDP_HEADER_BYTES)
+    }
+
+    fn resumed(&self) -> Option<bool> {
+        watched::resumed(self.lock().proto.crypto_session())
+    }
+}
+
+impl State {
+    pub(super) fn remote_addr(&self) -> SocketAddr {
+        self.proto.remote_address()
+    }
+
+    /// quinn-proto tells nothing back of most of these, so they are what it was told; the socket's are the kernel's word.
+    fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = super::settings(&self.terms);
+        settings.extend(self.endpoint.socket_buffers.iter().cloned());
+        settings
+    }
+
+    /// Asked of the controller itself, not of the configuration.
+    fn congestion_in_effect(&self) -> Option<&'static str> {
+        let controller = self.proto.congestion_state().clone_box().into_any();
+        let congestion = if controller.is::<Cubic>() {
+            Congestion::Cubic
+        } else if controller.is::<Bbr>() {
+            Congestion::Bbr
+        } else if controller.is::<NewReno>() {
+            Congestion::Reno
+        } else {
+            return None;
+        };
+        Some(congestion.name())
+    }
+}

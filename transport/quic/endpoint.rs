@@ -1,0 +1,410 @@
+//! A UDP socket with QUIC connections on it, and the one task that reads it and keeps their time.
+//!
+//! The task hands packets to their connections and wakes the receivers that have something to read: once for each batch,
+//! however much of it is theirs. It also does what is due when nothing arrives: probes, keep-alives, late
+//! acknowledgements, and goodbyes of connections that nobody holds any more. Sending is not its business: whoever has
+//! something to say writes to the socket.
+//!
+//! Locks: a connection's may be held while the endpoint's is taken, never the other way round.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io::{self, IoSliceMut},
+    mem,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::BytesMut;
+use quinn_proto::{
+    ClientConfig, ConnectError, ConnectionError, ConnectionEvent, ConnectionHandle, DatagramEvent,
+    EcnCodepoint, EndpointConfig, EndpointEvent, Incoming, ServerConfig, Transmit,
+};
+use quinn_udp::RecvMeta;
+use tokio::sync::Notify;
+
+use super::{
+    alarm::Alarm,
+    clock::{Tick, Timers},
+    connection::{Owner, Shared, Terms},
+    socket::Socket,
+};
+use crate::Options;
+
+/// What one read may bring: the kernel joins packets of one peer (GRO) up to the largest IP packet.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads at once. Few peers send in the same instant, and each costs a little whether there is something to read or not.
+const BATCH: usize = 8;
+
+pub(super) struct Endpoint {
+    socket: Socket,
+    inner: Mutex<Inner>,
+    /// The task, to be woken for an earlier deadline, or to end.
+    task: AtomicWaker,
+    knocked: Notify,
+    idle: Notify,
+    /// What the socket's buffers are: one copy for all connections.
+    pub(super) socket_buffers: Vec<(String, String)>,
+}
+
+struct Inner {
+    proto: quinn_proto::Endpoint,
+    connections: HashMap<ConnectionHandle, Arc<Shared>>,
+    /// First packets that wait to be accepted. quinn-proto bounds them: `INCOMING_MAX`.
+    incoming: VecDeque<Incoming>,
+    timers: Timers,
+    /// Until when the task sleeps unless it is woken; the past while it runs.
+    sleeps_until: Tick,
+    /// Nobody accepts or connects here any more: the task ends with the last connection.
+    closed: bool,
+}
+
+impl Endpoint {
+    /// Binds a socket and starts its task.
+    pub(super) fn bind(
+        addr: SocketAddr,
+        server: Option<ServerConfig>,
+        options: &Options,
+    ) -> io::Result<(Open, SocketAddr)> {
+        let (socket, socket_buffers) = Socket::bind(addr, options)?;
+        let addr = socket.local_addr()?;
+        let alarm = Alarm::new(server.is_some())?;
+        // Larger packets are never probed for, so it does not matter whether the system would split them.
+        let may_probe_mtu = false;
+        let config = Arc::new(EndpointConfig::default());
+        let inner = Inner {
+            proto: quinn_proto::Endpoint::new(config, server.map(Arc::new), may_probe_mtu, None),
+            connections: HashMap::new(),
+            incoming: VecDeque::new(),
+            timers: Timers::default(),
+            sleeps_until: Tick::PAST,
+            closed: false,
+        };
+        let endpoint = Arc::new(Self {
+            socket,
+            inner: Mutex::new(inner),
+            task: AtomicWaker::new(),
+            knocked: Notify::new(),
+            idle: Notify::new(),
+            socket_buffers,
+        });
+        let mut task = Task::new(endpoint.clone(), alarm);
+        tokio::spawn(std::future::poll_fn(move |cx| task.poll(cx)));
+        Ok((Open(endpoint), addr))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `false` if the system has no room for it now.
+    pub(super) fn send(&self, transmit: &Transmit, packet: &[u8]) -> bool {
+        self.socket.send(transmit, packet)
+    }
+
+    /// Moves a connection's deadline.
+    pub(super) fn set_timer(&self, connection: ConnectionHandle, from: Option<Tick>, to: Option<Tick>) {
+        let mut inner = self.lock();
+        inner.timers.set(connection, from, to);
+        let earlier = to.is_some_and(|to| to < inner.sleeps_until);
+        drop(inner);
+        if earlier {
+            self.task.wake();
+        }
+    }
+
+    /// What a connection has to say to its endpoint, and what comes back.
+    pub(super) fn on_event(
+        &self,
+        connection: ConnectionHandle,
+        event: EndpointEvent,
+    ) -> Option<ConnectionEvent> {
+        let mut inner = self.lock();
+        let drained = event.is_drained();
+        let answer = inner.proto.handle_event(connection, event);
+        if drained {
+            inner.connections.remove(&connection);
+            if inner.proto.open_connections() == 0 {
+                self.idle.notify_waiters();
+                self.task.wake();
+            }
+        }
+        answer
+    }
+}
+
+/// What keeps an endpoint open for new connections: held by its listener, or by its one client.
+pub(super) struct Open(Arc<Endpoint>);
+
+impl Open {
+    /// Begins a connection to a server.
+    pub(super) fn connect(
+        &self,
+        config: ClientConfig,
+        to: SocketAddr,
+        name: &str,
+        terms: Terms,
+    ) -> Result<Owner, ConnectError> {
+        let mut inner = self.0.lock();
+        let (handle, connection) = inner.proto.connect(Instant::now(), config, to, name)?;
+        Ok(self.0.add(inner, handle, connection, terms))
+    }
+
+    /// The next peer that knocks. Cancel safe.
+    pub(super) async fn knock(&self) -> Knock {
+        loop {
+            let incoming = self.0.lock().incoming.pop_front();
+            match incoming {
+                Some(incoming) => {
+                    let (endpoint, remote) = (self.0.clone(), incoming.remote_address());
+                    return Knock { endpoint, remote, incoming: Some(incoming) };
+                }
+                None => self.0.knocked.notified().await,
+            }
+        }
+    }
+
+    /// Returns once no connection is left, goodbyes included.
+    pub(super) async fn idle(&self) {
+        loop {
+            // Before the look, so that nothing is missed in between.
+            let idle = self.0.idle.notified();
+            if self.0.lock().proto.open_connections() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.closed = true;
+        for incoming in mem::take(&mut inner.incoming) {
+            inner.proto.ignore(incoming);
+        }
+        drop(inner);
+        self.0.task.wake();
+    }
+}
+
+impl Endpoint {
+    /// Makes a new connection known before anything else can arrive for it.
+    fn add(
+        self: &Arc<Self>,
+        mut inner: MutexGuard<'_, Inner>,
+        handle: ConnectionHandle,
+        connection: quinn_proto::Connection,
+        terms: Terms,
+    ) -> Owner {
+        let shared = Shared::new(self.clone(), handle, connection, terms);
+        inner.connections.insert(handle, shared.clone());
+        drop(inner);
+        shared.settle(Instant::now());
+        Owner::new(shared)
+    }
+}
+
+/// A peer that knocked. Refused if it is dropped.
+pub(super) struct Knock {
+    endpoint: Arc<Endpoint>,
+    remote: SocketAddr,
+    /// Until it is decided what becomes of it.
+    incoming: Option<Incoming>,
+}
+
+impl Knock {
+    pub(super) fn remote_addr(&self) -> SocketAddr {
+        self.remote
+    }
+
+    pub(super) fn address_proved(&self) -> bool {
+        self.incoming.as_ref().is_some_and(Incoming::remote_address_validated)
+    }
+
+    /// Asks the peer to come again with a proof of its address. `false` if it was asked already.
+    pub(super) fn retry(mut self) -> bool {
+        let Some(incoming) = self.incoming.take() else { return false };
+        let mut packet = Vec::new();
+        let outcome = self.endpoint.lock().proto.retry(incoming, &mut packet);
+        match outcome {
+            Ok(transmit) => {
+                self.endpoint.send(&transmit, &packet); // No room is a loss: the peer asks again.
+                true
+            }
+            Err(error) => {
+                self.incoming = Some(error.into_incoming());
+                false
+            }
+        }
+    }
+
+    /// Begins the handshake.
+    pub(super) fn accept(mut self, terms: Terms) -> Result<Owner, ConnectionError> {
+        let Some(incoming) = self.incoming.take() else { return Err(ConnectionError::LocallyClosed) };
+        let mut packet = Vec::new();
+        let mut inner = self.endpoint.lock();
+        match inner.proto.accept(incoming, Instant::now(), &mut packet, None) {
+            Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, terms)),
+            Err(error) => {
+                if let Some(transmit) = error.response {
+                    self.endpoint.send(&transmit, &packet);
+                }
+                Err(error.cause)
+            }
+        }
+    }
+}
+
+impl Drop for Knock {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            let mut packet = Vec::new();
+            let transmit = self.endpoint.lock().proto.refuse(incoming, &mut packet);
+            self.endpoint.send(&transmit, &packet);
+        }
+    }
+}
+
+/// What the task needs beside the endpoint: memory that it reuses.
+struct Task {
+    endpoint: Arc<Endpoint>,
+    /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
+    read: Box<[u8]>,
+    arrived: Vec<(Arc<Shared>, ConnectionEvent)>,
+    touched: Vec<Arc<Shared>>,
+    due: Vec<Arc<Shared>>,
+    response: Vec<u8>,
+    metas: [RecvMeta; BATCH],
+    alarm: Alarm,
+    /// What the alarm is set to.
+    alarm_at: Tick,
+}
+
+impl Task {
+    fn new(endpoint: Arc<Endpoint>, alarm: Alarm) -> Self {
+        Self {
+            endpoint,
+            read: vec![0; BATCH * READ_BYTES].into(),
+            arrived: Vec::new(),
+            touched: Vec::new(),
+            due: Vec::new(),
+            response: Vec::new(),
+            metas: [RecvMeta::default(); BATCH],
+            alarm,
+            alarm_at: Tick::NEVER,
+        }
+    }
+
+    /// One turn: what is due, and at most one batch, so that the receivers get theirs.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.endpoint.task.register(cx.waker());
+        let now = Instant::now();
+        self.fire(now);
+        let failed = self.receive(cx, now).is_err();
+
+        let mut inner = self.endpoint.lock();
+        if inner.closed && inner.proto.open_connections() == 0 {
+            return Poll::Ready(());
+        }
+        // After an error that may stay, reading waits a little, or it would take a whole processor.
+        let next = if failed { Tick::after(now) } else { inner.timers.first() };
+        inner.sleeps_until = next;
+        drop(inner);
+        if next != Tick::NEVER {
+            if next != self.alarm_at {
+                self.alarm_at = next;
+                self.alarm.set(next.instant());
+            }
+            if self.alarm.poll(cx).is_ready() {
+                self.alarm_at = Tick::NEVER; // To be set again, whatever becomes of it now.
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Looks at the connections whose deadline is over.
+    fn fire(&mut self, now: Instant) {
+        let mut inner = self.endpoint.lock();
+        inner.sleeps_until = Tick::PAST;
+        while let Some(connection) = inner.timers.pop(Tick::until(now)) {
+            self.due.extend(inner.connections.get(&connection).cloned());
+        }
+        drop(inner);
+        for connection in self.due.drain(..) {
+            connection.on_deadline(now);
+        }
+    }
+
+    /// Reads at most one batch and hands it out. Wakes the task again if there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        let mut read = self.read.chunks_exact_mut(READ_BYTES);
+        let mut read: [_; BATCH] = std::array::from_fn(|_| IoSliceMut::new(read.next().unwrap_or_default()));
+        let socket = &self.endpoint.socket;
+        let Poll::Ready(count) = socket.poll_receive(cx, &mut read, &mut self.metas) else { return Ok(()) };
+        self.route(count?, now);
+        self.hand_out(now);
+        if self.endpoint.socket.poll_readable(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Finds out whose each packet is.
+    fn route(&mut self, count: usize, now: Instant) {
+        let mut inner = self.endpoint.lock();
+        for (meta, read) in self.metas[..count].iter().zip(self.read.chunks_exact(READ_BYTES)) {
+            for packet in read[..meta.len].chunks(meta.stride.max(1)) {
+                self.response.clear();
+                let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+                // In memory of its own, as quinn-proto wants it: a fragment that waits for the others of its stream keeps
+                // its packet, and must not keep others with it.
+                let packet = BytesMut::from(packet);
+                let (from, to) = (meta.addr, meta.dst_ip);
+                match inner.proto.handle(now, from, to, ecn, packet, &mut self.response) {
+                    Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                        let connection = inner.connections.get(&handle);
+                        self.arrived.extend(connection.map(|connection| (connection.clone(), event)));
+                    }
+                    Some(DatagramEvent::NewConnection(incoming)) if inner.closed => {
+                        inner.proto.ignore(incoming);
+                    }
+                    Some(DatagramEvent::NewConnection(incoming)) => {
+                        inner.incoming.push_back(incoming);
+                        self.endpoint.knocked.notify_one();
+                    }
+                    Some(DatagramEvent::Response(transmit)) => {
+                        self.endpoint.send(&transmit, &self.response);
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, now: Instant) {
+        for (connection, event) in self.arrived.drain(..) {
+            if connection.on_packet(event) {
+                self.touched.push(connection);
+            }
+        }
+        for connection in self.touched.drain(..) {
+            connection.settle(now);
+        }
+    }
+}
+
+impl Drop for Task {
+    /// The runtime ends: so do the connections, since nobody reads for them any more.
+    fn drop(&mut self) {
+        let connections = mem::take(&mut self.endpoint.lock().connections);
+        for connection in connections.into_values() {
+            connection.abandon();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The receiving half: takes out of a connection what has arrived on both lanes.
+
+use std::{
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use quinn_proto::StreamId;
+
+use super::{
+    connection::{Owner, Read, State, control_stream},
+    endpoint::Open,
+    state_lane::StateIn,
+};
+use crate::{
+    BoxFuture, CloseReason, Connection, FrameError, Lane, Options, TransportKind,
+    connection::RecvHalf,
+    frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
+};
+
+/// A stream of frames.
+pub(super) struct Framed {
+    stream: StreamId,
+    frames: FrameReader,
+}
+
+impl Framed {
+    pub(super) fn new(stream: StreamId, options: &Options) -> Self {
+        Self { stream, frames: FrameReader::new(options.read_deadline) }
+    }
+
+    /// The next frame that has wholly arrived.
+    pub(super) fn next(
+        &mut self,
+        wanted: FrameKind,
+        state: &mut State,
+    ) -> Result<Option<Bytes>, CloseReason> {
+        loop {
+            while let Some((kind, payload)) = self.frames.next()? {
+                match kind {
+                    kind if kind == wanted => return Ok(Some(payload)),
+                    FrameKind::KeepAlive => {}
+                    _ => return Err(FrameError::Misplaced("close or other lane's").into()),
+                }
+            }
+            match state.read(self.stream, READ_CHUNK_BYTES) {
+                Read::Bytes(bytes) => self.frames.buffer().extend_from_slice(&bytes),
+                Read::Nothing => return Ok(None),
+                Read::Finished | Read::Gone => return Err(CloseReason::Vanished),
+            }
+        }
+    }
+
+    /// Ready once a frame that was begun is over its deadline.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.frames.poll_deadline(cx)
+    }
+}
+
+struct QuicReceiver {
+    // Before the endpoint, which would not see its goodbye out otherwise.
+    owner: Owner,
+    control: Framed,
+    state: StateIn,
+    /// A client's own socket, which goes with the connection.
+    endpoint: Option<Open>,
+}
+
+/// The two halves of a connection whose handshake is over.
+pub(super) fn split(
+    owner: Owner,
+    kind: TransportKind,
+    remote: SocketAddr,
+    endpoint: Option<Open>,
+) -> Connection {
+    let shared = owner.shared().clone();
+    let state = shared.lock();
+    let (terms, peer) = (&state.terms, !state.proto.side());
+    let control = Framed::new(control_stream(), &terms.options);
+    let state_in = StateIn::new(terms.lane, peer, &terms.options);
+    drop(state);
+    let receiver = QuicReceiver { owner, control, state: state_in, endpoint };
+    Connection::new(kind, remote, shared, Box::new(receiver))
+}
+
+impl QuicReceiver {
+    fn next(&mut self, state: &mut State) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        if state.control_news {
+            if let Some(message) = self.control.next(FrameKind::Control, state)? {
+                return Ok(Some((Lane::Control, message)));
+            }
+            state.control_news = false;
+        }
+        Ok(self.state.next(state)?.map(|message| (Lane::State, message)))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        match self.control.poll_deadline(cx) {
+            Poll::Pending => self.state.poll_deadline(cx),
+            over => over,
+        }
+    }
+}
+
+impl RecvHalf for QuicReceiver {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        let shared = self.owner.shared().clone();
+        let mut state = shared.lock();
+        if let Some(message) = self.next(&mut state)? {
+            return Poll::Ready(Ok(message));
+        }
+        match self.poll_deadline(cx) {
+            Poll::Pending => state.wait().map(Err),
+            over => over.map(Err),
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        let shared = self.owner.shared().clone();
+        let mut state = shared.lock();
+        self.next(&mut state)
+    }
+
+    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Some(endpoint) = &self.endpoint {
+                endpoint.idle().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! The state lane, out and in: one long stream, a stream for each update, or datagrams.
+
+use std::{
+    io,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{Connection, Dir, Side, StreamId, VarInt};
+
+use super::{
+    StateLane,
+    connection::{Read, State, write},
+    receiver::Framed,
+};
+use crate::{
+    CloseReason, FrameError, MAX_STATE_BYTES, Options,
+    frame::FrameKind,
+    outbox::{Flushed, Outbox},
+};
+
+/// Code for a stream whose update was superseded. Nobody reads it.
+const SUPERSEDED: VarInt = VarInt::from_u32(0);
+
+/// Where `side` sends its updates, if that is one long stream.
+fn state_stream(side: Side) -> StreamId {
+    StreamId::new(side, Dir::Uni, 0)
+}
+
+/// What waits to be sent, which is the newest update at most.
+pub(super) enum StateOut {
+    Stream {
+        outbox: Outbox,
+        stream: StreamId,
+    },
+    Uni(UniOut),
+    /// Memory that datagrams share until they are sent; it comes back, so the steady state allocates nothing.
+    Datagram(BytesMut),
+}
+
+impl StateOut {
+    pub(super) fn new(lane: StateLane, side: Side) -> Self {
+        match lane {
+            StateLane::Stream => Self::Stream { outbox: Outbox::default(), stream: state_stream(side) },
+            StateLane::Uni => Self::Uni(UniOut::default()),
+            StateLane::Datagram => Self::Datagram(BytesMut::new()),
+        }
+    }
+
+    /// Makes `message` the newest update and the only one that waits; returns how many unsent ones it replaced.
+    pub(super) fn replace(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
+        if let Self::Stream { outbox, .. } = self {
+            outbox.replace_state(message);
+            return Ok(outbox.take_superseded());
+        }
+        self.queue(proto, message)
+    }
+
+    /// The same, but behind those of its batch where the lane takes several at once.
+    pub(super) fn queue(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
+        match self {
+            Self::Stream { outbox, .. } => {
+                outbox.batch_state(message);
+                Ok(outbox.take_superseded())
+            }
+            Self::Uni(uni) => Ok(usize::from(uni.next.replace(pooled(&mut uni.pool, message)).is_some())),
+            Self::Datagram(pool) => {
+                // quinn-proto drops its oldest to make room. It does not say how many; at least one.
+                let mut datagrams = proto.datagrams();
+                let replaced = usize::from(datagrams.send_buffer_space() < message.len());
+                let sent = datagrams.send(pooled(pool, message), true);
+                sent.map(|()| replaced).map_err(|error| CloseReason::Transport(error.to_string()))
+            }
+        }
+    }
+
+    /// Whether another update of `size` bytes can wait beside those that do.
+    pub(super) fn has_room(&self, proto: &mut Connection, size: usize) -> bool {
+        match self {
+            Self::Stream { outbox, .. } => !outbox.batch_is_full(),
+            Self::Uni(uni) => uni.next.is_none(),
+            Self::Datagram(_) => proto.datagrams().send_buffer_space() >= size,
+        }
+    }
+
+    /// How many updates were replaced before they were sent, of those not told yet.
+    pub(super) fn take_superseded(&mut self) -> usize {
+        match self {
+            Self::Stream { outbox, .. } => outbox.take_superseded(),
+            Self::Uni(_) | Self::Datagram(_) => 0,
+        }
+    }
+
+    /// Hands `proto` what it takes.
+    pub(super) fn flush(&mut self, proto: &mut Connection) -> io::Result<Flushed> {
+        match self {
+            Self::Stream { outbox, stream } => outbox.flush(|bytes| write(proto, *stream, bytes)),
+            Self::Uni(uni) => uni.flush(proto),
+            Self::Datagram(_) => Ok(Flushed::All),
+        }
+    }
+}
+
+/// A copy of `message` in pooled memory.
+fn pooled(pool: &mut BytesMut, message: &[u8]) -> Bytes {
+    pool.reserve(message.len());
+    pool.extend_from_slice(message);
+    pool.split().freeze()
+}
+
+/// A stream for each update.
+#[derive(Default)]
+pub(super) struct UniOut {
+    /// The newest update, if it has no stream yet.
+    next: Option<Bytes>,
+    /// The stream of the update before, and what is left to write of it; reset once it is superseded.
+    current: Option<(StreamId, Bytes)>,
+    /// All of the current update is written.
+    finished: bool,
+    pool: BytesMut,
+}
+
+impl UniOut {
+    fn flush(&mut self, proto: &mut Connection) -> io::Result<Flushed> {
+        if let Some(update) = self.next.take() {
+            let Some(stream) = proto.streams().open(Dir::Uni) else {
+                self.next = Some(update);
+                return Ok(Flushed::Blocked);
+            };
+            self.finished = false;
+            if let Some((superseded, _)) = self.current.replace((stream, update)) {
+                // Refused if all of it was acknowledged, which is just as well.
+                let _ = proto.send_stream(superseded).reset(SUPERSEDED);
+            }
+        }
+        let Some((stream, rest)) = self.current.as_mut().filter(|_| !self.finished) else {
+            return Ok(Flushed::All);
+        };
+        while !rest.is_empty() {
+            match write(proto, *stream, rest) {
+                Ok(count) => drop(rest.split_to(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) => return Err(error),
+            }
+        }
+        self.finished = true;
+        // Refused only if the peer stopped the stream, which is its right.
+        let _ = proto.send_stream(*stream).finish();
+        Ok(Flushed::All)
+    }
+}
+
+/// Where updates come from.
+pub(super) enum StateIn {
+    /// One long stream, once the peer has sent on it.
+    Stream {
+        framed: Framed,
+        opened: bool,
+    },
+    /// Streams begun and not ended, oldest first. QUIC's stream limit bounds them.
+    Uni(Vec<UniIn>),
+    Datagram,
+}
+
+impl StateIn {
+    pub(super) fn new(lane: StateLane, peer: Side, options: &Options) -> Self {
+        match lane {
+            StateLane::Stream => {
+                Self::Stream { framed: Framed::new(state_stream(peer), options), opened: false }
+            }
+            StateLane::Uni => Self::Uni(Vec::new()),
+            StateLane::Datagram => Self::Datagram,
+        }
+    }
+
+    /// The next update that has wholly arrived.
+    pub(super) fn next(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
+        match self {
+            Self::Stream { framed, opened } => {
+                *opened = *opened || state.proto.streams().accept(Dir::Uni).is_some();
+                if *opened { framed.next(FrameKind::State, state) } else { Ok(None) }
+            }
+            Self::Datagram => match state.proto.datagrams().recv() {
+                Some(bytes) if bytes.len() > MAX_STATE_BYTES => Err(too_long(bytes.len())),
+                datagram => Ok(datagram),
+            },
+            Self::Uni(streams) => {
+                while let Some(stream) = state.proto.streams().accept(Dir::Uni) {
+                    streams.push(UniIn { stream, data: BytesMut::new() });
+                }
+                newest(streams, state)
+            }
+        }
+    }
+
+    /// Ready once a frame that was begun is over its deadline.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        match self {
+            Self::Stream { framed, .. } => framed.poll_deadline(cx),
+            Self::Uni(_) | Self::Datagram => Poll::Pending,
+        }
+    }
+}
+
+/// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
+fn newest(streams: &mut Vec<UniIn>, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
+    for index in (0..streams.len()).rev() {
+        match streams[index].read(state)? {
+            Update::Unfinished => {}
+            Update::Whole(update) => {
+                for superseded in streams.drain(..=index) {
+                    superseded.stop(state);
+                }
+                return Ok(Some(update));
+            }
+            Update::TakenBack => drop(streams.remove(index)),
+        }
+    }
+    Ok(None)
+}
+
+/// A stream that carries one update.
+pub(super) struct UniIn {
+    stream: StreamId,
+    data: BytesMut,
+}
+
+enum Update {
+    Unfinished,
+    Whole(Bytes),
+    TakenBack,
+}
+
+impl UniIn {
+    fn read(&mut self, state: &mut State) -> Result<Update, CloseReason> {
+        loop {
+            match state.read(self.stream, MAX_STATE_BYTES + 1) {
+                Read::Bytes(bytes) => {
+                    self.data.extend_from_slice(&bytes);
+                    if self.data.len() > MAX_STATE_BYTES {
+                        return Err(too_long(self.data.len()));
+                    }
+                }
+                Read::Finished => return Ok(Update::Whole(self.data.split().freeze())),
+                Read::Nothing => return Ok(Update::Unfinished),
+                Read::Gone => return Ok(Update::TakenBack),
+            }
+        }
+    }
+
+    /// Refused if it is over, which is just as well.
+    fn stop(self, state: &mut State) {
+        let stopped = state.proto.recv_stream(self.stream).stop(SUPERSEDED);
+        state.unsettled |= stopped.is_ok();
+    }
+}
+
+fn too_long(size: usize) -> CloseReason {
+    FrameError::TooLong { size, max: MAX_STATE_BYTES }.into()
+}

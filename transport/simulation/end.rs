@@ -1,0 +1,199 @@
+//! One side of a simulated connection.
+
+use std::{
+    future::{Future, pending},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::{
+    Event, Side, Tap,
+    wire::{Found, UPDATES_MAX, Wire},
+};
+use crate::{
+    BoxFuture, CloseReason, Connection, Goodbye, Lane, Options, PathStats, TransportKind,
+    connection::{RecvHalf, SendHalf},
+    heartbeat::Heartbeat,
+    lifeline::Lifeline,
+    outbox::CONTROL_QUEUE_BYTES,
+};
+
+/// One side of a connection: what its senders and its receiver share.
+pub(super) struct End {
+    pub(super) number: usize,
+    pub(super) side: Side,
+    pub(super) tap: Arc<dyn Tap>,
+    pub(super) inbox: Arc<Wire>,
+    pub(super) outbox: Arc<Wire>,
+}
+
+impl End {
+    fn see(&self, event: Event<'_>) {
+        self.tap.see(self.number, self.side, event);
+    }
+
+    fn update(&self, message: &[u8], at_once: bool) -> Result<usize, CloseReason> {
+        let mut queue = self.outbox.queue();
+        queue.flows[Lane::State as usize].sent += 1;
+        queue.unsent.push_back(Bytes::copy_from_slice(message));
+        let superseded = if at_once || queue.unsent.len() == UPDATES_MAX { queue.flush() } else { 0 };
+        drop(queue);
+        self.see(Event::Sent(Lane::State, message, superseded));
+        self.outbox.lifeline.wake();
+        Ok(superseded)
+    }
+}
+
+impl SendHalf for End {
+    fn lifeline(&self) -> &Lifeline {
+        &self.inbox.lifeline
+    }
+
+    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        let mut queue = self.outbox.queue();
+        if queue.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
+            return Err(CloseReason::ControlLaneFull(queue.control_bytes));
+        }
+        let due = queue.last_due();
+        queue.wrote = true;
+        queue.control_bytes += message.len();
+        queue.control.push_back((due, Bytes::copy_from_slice(message)));
+        queue.flows[Lane::Control as usize].sent += 1;
+        drop(queue);
+        self.see(Event::Sent(Lane::Control, message, 0));
+        self.outbox.lifeline.wake();
+        Ok(())
+    }
+
+    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.update(message, true)
+    }
+
+    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
+        self.update(message, false)
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        let superseded = self.outbox.queue().flush();
+        self.see(Event::Flushed(superseded));
+        self.outbox.lifeline.wake();
+        Ok(superseded)
+    }
+
+    fn say_goodbye(&self, goodbye: &Goodbye) {
+        self.see(Event::Closed(goodbye));
+        self.outbox.farewell(CloseReason::Peer(goodbye.clone()));
+    }
+
+    fn path_stats(&self) -> PathStats {
+        PathStats::default()
+    }
+}
+
+/// The handshake is over.
+pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) -> Connection {
+    end.see(Event::Connected);
+    let alarm = Box::pin(sleep(Duration::ZERO));
+    let receiver = SimulatedReceiver { end: end.clone(), heartbeat: Heartbeat::new(options), alarm };
+    Connection::new(TransportKind::MEMORY, remote, end, Box::new(receiver))
+}
+
+struct SimulatedReceiver {
+    end: Arc<End>,
+    heartbeat: Heartbeat,
+    /// When the next thing arrives.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl SimulatedReceiver {
+    /// What has arrived, or when something will.
+    fn arrived(&mut self) -> Result<Result<(Lane, Bytes), Option<Instant>>, CloseReason> {
+        loop {
+            let found = self.end.inbox.queue().next(Instant::now());
+            match found {
+                Found::Over(reason) => {
+                    self.end.see(Event::Ended(&reason));
+                    return Err(reason);
+                }
+                Found::KeepAlive => self.heartbeat.heard(),
+                Found::Nothing(until) => return Ok(Err(until)),
+                Found::Message(lane, message) => {
+                    self.heartbeat.heard();
+                    return Ok(Ok((lane, message)));
+                }
+            }
+        }
+    }
+
+    fn keep_alive(&mut self) {
+        let mut queue = self.end.outbox.queue();
+        let wrote = std::mem::take(&mut queue.wrote);
+        if self.heartbeat.keep_alive_due(wrote) && !queue.silent {
+            let due = Instant::now() + (queue.fates)(Lane::Control).delay;
+            queue.keep_alives.push_back(due);
+            drop(queue);
+            self.end.outbox.lifeline.wake();
+        }
+    }
+}
+
+impl RecvHalf for SimulatedReceiver {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
+        loop {
+            let until = match self.arrived()? {
+                Ok((lane, message)) => {
+                    self.end.see(Event::Received(lane, &message));
+                    return Poll::Ready(Ok((lane, message)));
+                }
+                Err(until) => until,
+            };
+            if let Some(until) = until {
+                if self.alarm.deadline() != until || self.alarm.is_elapsed() {
+                    self.alarm.as_mut().reset(until);
+                }
+                if self.alarm.as_mut().poll(cx).is_ready() {
+                    continue;
+                }
+            }
+            match ready!(self.heartbeat.poll_beat(cx)) {
+                Ok(()) => self.keep_alive(),
+                Err(reason) => {
+                    self.end.see(Event::Ended(&reason));
+                    return Poll::Ready(Err(reason));
+                }
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        let message = self.arrived()?.ok();
+        self.end.see(match &message {
+            Some((lane, message)) => Event::ReceivedAhead(*lane, message),
+            None => Event::NothingAhead,
+        });
+        Ok(message)
+    }
+
+    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let farewell = self.end.outbox.queue().farewell.as_ref().map(|(due, _)| *due);
+        Box::pin(async move {
+            match farewell {
+                None => {}
+                Some(Some(due)) => sleep_until(due).await,
+                Some(None) => pending().await,
+            }
+        })
+    }
+}
+
+impl Drop for SimulatedReceiver {
+    fn drop(&mut self) {
+        self.end.see(Event::Released);
+    }
+}

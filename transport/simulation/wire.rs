@@ -1,0 +1,203 @@
+//! One direction of a simulated path: what is on its way, and when it arrives.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::{Fates, Flow};
+use crate::{CloseReason, Lane, lifeline::Lifeline};
+
+/// Updates under way at most, each way. A path that holds more drops or supersedes.
+pub(super) const UPDATES_MAX: usize = 64;
+
+/// One direction, and the inbox of whom it leads to.
+pub(super) struct Wire {
+    pub(super) queue: Mutex<Queue>,
+    /// Of whom it leads to.
+    pub(super) lifeline: Lifeline,
+}
+
+pub(super) struct Queue {
+    pub(super) in_order: bool,
+    pub(super) fates: Fates,
+    pub(super) silent: bool,
+    /// When they arrive; those of a silent path have no time yet.
+    pub(super) control: VecDeque<(Option<Instant>, Bytes)>,
+    pub(super) control_bytes: usize,
+    pub(super) updates: Vec<(Instant, Bytes)>,
+    /// What waits for a flush, or for the path.
+    pub(super) unsent: VecDeque<Bytes>,
+    pub(super) keep_alives: VecDeque<Instant>,
+    pub(super) farewell: Option<(Option<Instant>, CloseReason)>,
+    /// Since this was last asked.
+    pub(super) wrote: bool,
+    /// By lane.
+    pub(super) flows: [Flow; 2],
+}
+
+/// What a reader finds.
+pub(super) enum Found {
+    Message(Lane, Bytes),
+    KeepAlive,
+    Over(CloseReason),
+    /// Nothing before then.
+    Nothing(Option<Instant>),
+}
+
+impl Wire {
+    pub(super) fn new(in_order: bool, fates: Fates) -> Self {
+        let queue = Queue {
+            in_order,
+            fates,
+            silent: false,
+            control: VecDeque::new(),
+            control_bytes: 0,
+            updates: Vec::new(),
+            unsent: VecDeque::new(),
+            keep_alives: VecDeque::new(),
+            farewell: None,
+            wrote: false,
+            flows: Default::default(),
+        };
+        Self { queue: Mutex::new(queue), lifeline: Lifeline::default() }
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One packet of a handshake; a silent path never carries it.
+    pub(super) async fn cross(&self) {
+        let delay = {
+            let mut queue = self.queue();
+            let fate = (queue.fates)(Lane::Control);
+            (!queue.silent).then_some(fate.delay)
+        };
+        match delay {
+            Some(delay) => sleep(delay).await,
+            None => pending().await,
+        }
+    }
+
+    pub(super) fn silence(&self, silent: bool) {
+        let mut queue = self.queue();
+        queue.silent = silent;
+        if silent {
+            return;
+        }
+        for index in 0..queue.control.len() {
+            if queue.control[index].0.is_none() {
+                queue.control[index].0 = queue.control_due(index);
+            }
+        }
+        if let Some((None, reason)) = queue.farewell.take_if(|(due, _)| due.is_none()) {
+            let due = queue.last_due();
+            queue.farewell = Some((due, reason));
+        }
+        queue.flush();
+        drop(queue);
+        self.lifeline.wake();
+    }
+
+    pub(super) fn farewell(&self, reason: CloseReason) {
+        let mut queue = self.queue();
+        // Over datagrams it is said for a while and then no more.
+        if queue.farewell.is_none() && (queue.in_order || !queue.silent) {
+            let due = if queue.in_order {
+                queue.last_due()
+            } else {
+                Some(Instant::now() + (queue.fates)(Lane::Control).delay)
+            };
+            queue.farewell = Some((due, reason));
+        }
+        drop(queue);
+        self.lifeline.wake();
+    }
+}
+
+impl Queue {
+    /// When a control message arrives that is sent now and comes behind `ahead` others.
+    pub(super) fn control_due(&mut self, ahead: usize) -> Option<Instant> {
+        let due = Instant::now() + (self.fates)(Lane::Control).delay;
+        let before = ahead.checked_sub(1).and_then(|index| self.control[index].0);
+        (!self.silent).then(|| before.map_or(due, |before| before.max(due)))
+    }
+
+    pub(super) fn last_due(&mut self) -> Option<Instant> {
+        self.control_due(self.control.len())
+    }
+
+    /// Lets go what waits, if the path takes it. Returns how many updates were superseded.
+    pub(super) fn flush(&mut self) -> usize {
+        let mut superseded = 0;
+        if self.silent && self.in_order {
+            superseded = self.unsent.len().saturating_sub(1);
+            self.unsent.drain(..superseded);
+        } else {
+            while let Some(update) = self.unsent.pop_front() {
+                self.wrote = true;
+                let fate = (self.fates)(Lane::State);
+                let mut due = Instant::now() + fate.delay;
+                if self.in_order {
+                    due = due.max(self.updates.last().map_or(due, |(before, _)| *before));
+                } else if fate.lost || self.silent {
+                    self.flows[Lane::State as usize].lost += 1;
+                    continue;
+                }
+                if self.updates.len() == UPDATES_MAX {
+                    // The newest gives way in a stream that is full, the oldest to a datagram.
+                    if self.in_order {
+                        self.updates.pop();
+                        superseded += 1;
+                    } else {
+                        self.updates.remove(0);
+                        self.flows[Lane::State as usize].lost += 1;
+                    }
+                }
+                self.updates.push((due, update));
+            }
+        }
+        self.flows[Lane::State as usize].superseded += superseded as u64;
+        superseded
+    }
+
+    /// What arrives next, if it has by `now`. Of what arrives together: control, updates, keep-alives, the end.
+    pub(super) fn next(&mut self, now: Instant) -> Found {
+        let update = (0..self.updates.len()).min_by_key(|&index| self.updates[index].0);
+        let dues = [
+            self.control.front().and_then(|(due, _)| *due),
+            update.map(|index| self.updates[index].0),
+            self.keep_alives.front().copied(),
+            self.farewell.as_ref().and_then(|(due, _)| *due),
+        ];
+        let first = (0..dues.len()).filter_map(|which| Some((dues[which]?, which))).min();
+        let Some((due, which)) = first.filter(|(due, _)| *due <= now) else {
+            return Found::Nothing(first.map(|(due, _)| due));
+        };
+        match (which, update) {
+            (0, _) => {
+                let (_, message) = self.control.pop_front().unwrap_or_default();
+                self.control_bytes -= message.len();
+                self.flows[Lane::Control as usize].delivered += 1;
+                Found::Message(Lane::Control, message)
+            }
+            (1, Some(index)) => {
+                self.flows[Lane::State as usize].delivered += 1;
+                Found::Message(Lane::State, self.updates.remove(index).1)
+            }
+            (2, _) => {
+                self.keep_alives.pop_front();
+                Found::KeepAlive
+            }
+            _ => match self.farewell.take() {
+                Some((_, reason)) => Found::Over(reason),
+                None => Found::Nothing(Some(due)),
+            },
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A UDP socket that wakes who reads it and nobody else, for every kind that has one.
+//!
+//! A socket that is watched for room, as tokio's own is, wakes the process once more for each packet that it sends. Who
+//! finds no room here drops the packet or tries again a little later.
+
+use std::{
+    io,
+    net::SocketAddr,
+    task::{Context, Poll, ready},
+};
+
+use socket2::{Domain, SockRef, Socket, Type};
+#[cfg(unix)]
+pub(crate) use std::net::UdpSocket as Inner;
+use tokio::io::Interest;
+#[cfg(not(unix))]
+pub(crate) use tokio::net::UdpSocket as Inner;
+
+use crate::Options;
+
+pub(crate) struct UdpSocket {
+    #[cfg(unix)]
+    io: tokio::io::unix::AsyncFd<Inner>,
+    #[cfg(not(unix))]
+    io: Inner,
+}
+
+impl UdpSocket {
+    pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+        if options.share_port {
+            share_port(&SockRef::from(&socket))?;
+        }
+        socket.bind(&addr.into())?;
+        socket.set_nonblocking(true)?;
+        // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's cannot.
+        #[cfg(unix)]
+        #[allow(deprecated)]
+        let io = tokio::io::unix::AsyncFd::with_interest(socket.into(), Interest::READABLE)?;
+        #[cfg(not(unix))]
+        let io = Inner::from_std(socket.into())?;
+        Ok(Self { io })
+    }
+
+    /// The socket itself, to send by and to ask.
+    #[cfg(unix)]
+    pub(crate) fn get(&self) -> &Inner {
+        self.io.get_ref()
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn get(&self) -> &Inner {
+        &self.io
+    }
+
+    /// Ready if there may be something to read; else the task is woken when there is.
+    #[cfg(unix)]
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_read_ready(cx).map_ok(drop)
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_recv_ready(cx)
+    }
+
+    /// Reads by `read`. Its `WouldBlock` means that there is nothing more, until [`Self::poll_readable`] says otherwise.
+    pub(crate) fn try_read<T>(&self, mut read: impl FnMut(&Inner) -> io::Result<T>) -> io::Result<T> {
+        self.io.try_io(Interest::READABLE, |_io| read(self.get()))
+    }
+
+    /// The next datagram and who it is from; what does not fit `into` is cut off.
+    pub(crate) fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            match self.try_read(|socket| recv_from(socket, into)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn recv_from(socket: &Inner, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    socket.recv_from(into)
+}
+
+#[cfg(not(unix))]
+fn recv_from(socket: &Inner, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    socket.try_recv_from(into)
+}
+
+/// See [`Options::share_port`].
+pub(crate) fn share_port(socket: &SockRef<'_>) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.set_reuse_port(true);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        let reason = "only Linux spreads newcomers over listeners of one address";
+        Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+    }
+}
