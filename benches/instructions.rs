@@ -1,7 +1,7 @@
 //! Instructions that a step takes, counted by valgrind's callgrind: the same on a busy machine as on a quiet one, so that
 //! a rise fails where time could only hint.
 //!
-//! The program of the bench runs itself again under callgrind, once for each step, which collects inside [`measured`] and
+//! The program of the bench runs itself again under callgrind, once for each step, which collects inside `measured` and
 //! nowhere else. What each may take stands in `instructions.txt`; [`update`] writes it anew.
 
 use std::{fmt::Write, hint::black_box, path::Path, process::Command};
