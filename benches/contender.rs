@@ -22,6 +22,7 @@ impl Contender {
             "tls" => Peer::BareTls,
             "quic-stream" => Peer::QuinnStream,
             "quic-datagram" => Peer::QuinnDatagram,
+            "enet" => Peer::BareEnet,
             "udp" => Peer::BareUdp,
             _ => return None,
         };

@@ -6,87 +6,55 @@
 //!
 //! A floor is what the sockets and the library below cost alone: what a relay of ours takes beyond it is ours.
 
+mod enet;
+mod load;
+mod podsixnet;
 mod quic;
+mod renet;
 mod stream;
 mod udp;
 
-use std::{fmt, io, net::SocketAddr, str::FromStr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::Command,
+};
 
-use netduel_transport::{Identity, Trust};
+pub use load::play;
+pub use netduel_reports::Peer;
+use netduel_transport::{Identity, PathStats, Trust};
 
 /// Bytes of a move: about what one of ours takes.
 pub const MOVE_BYTES: usize = 24;
 /// Datagrams that may be waiting to be read are the system's; this is the largest that is.
 const DATAGRAM_MAX_BYTES: usize = 2048;
+const UDP_HEADER_BYTES: u64 = 8;
 /// The protocol's name in TLS handshakes.
 const ALPN: &str = "netduel-peers/1";
 /// In the relay's certificate.
 const SERVER_NAME: &str = "localhost";
 
-/// A move, as the peers know it.
+/// A move, as the peers know it: text, since PodSixNet carries no other bytes.
 pub type Update = [u8; MOVE_BYTES];
 
-/// A relay that is not ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// TCP by tokio.
-    BareTcp,
-    /// TLS 1.3 by rustls on tokio's TCP, with our certificates and our suite.
-    BareTls,
-    /// UDP by tokio.
-    BareUdp,
-    /// quinn as it comes, in datagrams.
-    QuinnDatagram,
-    /// quinn as it comes, in one long stream each way.
-    QuinnStream,
+/// Whether a peer can run here; all but PodSixNet, which needs Python, can.
+///
+/// # Errors
+/// What it lacks, and how to install it.
+pub fn check(peer: Peer) -> anyhow::Result<()> {
+    if peer == Peer::PodSixNet { podsixnet::check() } else { Ok(()) }
 }
 
-impl Peer {
-    /// Every one of them.
-    pub const ALL: [Self; 5] =
-        [Self::BareTcp, Self::BareTls, Self::BareUdp, Self::QuinnDatagram, Self::QuinnStream];
-
-    /// The name in flags and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BareTcp => "bare-tcp",
-            Self::BareTls => "bare-tls",
-            Self::BareUdp => "bare-udp",
-            Self::QuinnDatagram => "quinn-datagram",
-            Self::QuinnStream => "quinn-stream",
-        }
-    }
-
-    /// What it is, in a line.
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::BareTcp => "a TCP relay on tokio: what is read from one is written to the other",
-            Self::BareTls => "the same under TLS 1.3 by rustls, with our suite",
-            Self::BareUdp => "a UDP relay on tokio: a datagram in, a datagram out",
-            Self::QuinnDatagram => "quinn with its default settings, in QUIC datagrams",
-            Self::QuinnStream => "quinn with its default settings, in one long QUIC stream each way",
-        }
-    }
-
-    /// Whether it has a certificate that players must trust.
-    pub const fn encrypted(self) -> bool {
-        matches!(self, Self::BareTls | Self::QuinnDatagram | Self::QuinnStream)
-    }
+/// The program that serves a peer, where that is none of ours.
+pub fn other_program(peer: Peer, listen: SocketAddr) -> Option<Command> {
+    (peer == Peer::PodSixNet).then(|| podsixnet::serve(listen))
 }
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Peer {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|peer| peer.name() == name).ok_or_else(|| format!("there are {}", all()))
-    }
+/// Any address, of the same family as the relay's.
+fn any_address_for(relay: SocketAddr) -> SocketAddr {
+    let ip: IpAddr =
+        if relay.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    (ip, 0).into()
 }
 
 /// A relay that has its socket. Players are paired in the order in which they come.
@@ -94,7 +62,9 @@ pub struct Relay(Serving);
 
 enum Serving {
     Tcp(stream::Listener),
-    Udp(udp::Relay),
+    Udp(Box<udp::Relay>),
+    Enet(Box<enet::Relay>),
+    Renet(Box<renet::Relay>),
     Quic(quic::Relay),
 }
 
@@ -102,12 +72,15 @@ impl Relay {
     /// Takes an address, within a tokio runtime. `identity` is for those that encrypt.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; and for PodSixNet, which is a program of its own ([`other_program`]).
     pub fn bind(peer: Peer, addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
         Ok(Self(match peer {
             Peer::BareTcp => Serving::Tcp(stream::Listener::tcp(addr)?),
             Peer::BareTls => Serving::Tcp(stream::Listener::tls(addr, identity)?),
-            Peer::BareUdp => Serving::Udp(udp::Relay::bind(addr)?),
+            Peer::BareUdp => Serving::Udp(Box::new(udp::Relay::bind(addr)?)),
+            Peer::BareEnet => Serving::Enet(Box::new(enet::Relay::bind(addr)?)),
+            Peer::Renet => Serving::Renet(Box::new(renet::Relay::bind(addr)?)),
+            Peer::PodSixNet => return Err(io::ErrorKind::Unsupported.into()),
             Peer::QuinnDatagram => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Datagram)?),
             Peer::QuinnStream => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Stream)?),
         }))
@@ -121,6 +94,8 @@ impl Relay {
         match &self.0 {
             Serving::Tcp(listener) => listener.local_addr(),
             Serving::Udp(relay) => relay.local_addr(),
+            Serving::Enet(relay) => relay.local_addr(),
+            Serving::Renet(relay) => Ok(relay.local_addr()),
             Serving::Quic(relay) => relay.local_addr(),
         }
     }
@@ -133,6 +108,8 @@ impl Relay {
         match self.0 {
             Serving::Tcp(listener) => listener.run().await,
             Serving::Udp(relay) => relay.run().await,
+            Serving::Enet(relay) => relay.run().await,
+            Serving::Renet(relay) => relay.run().await,
             Serving::Quic(relay) => relay.run().await,
         }
     }
@@ -144,7 +121,9 @@ pub struct Player(Playing);
 enum Playing {
     Tcp(stream::Player<tokio::net::TcpStream>),
     Tls(Box<stream::Player<stream::ClientTls>>),
-    Udp(udp::Player),
+    Udp(Box<udp::Player>),
+    Enet(Box<enet::Player>),
+    Renet(Box<renet::Player>),
     Quic(quic::Player),
 }
 
@@ -157,7 +136,10 @@ impl Player {
         Ok(Self(match peer {
             Peer::BareTcp => Playing::Tcp(stream::Player::tcp(addr).await?),
             Peer::BareTls => Playing::Tls(Box::new(stream::Player::tls(addr, trust).await?)),
-            Peer::BareUdp => Playing::Udp(udp::Player::connect(addr).await?),
+            Peer::PodSixNet => Playing::Tcp(podsixnet::connect(addr).await?),
+            Peer::BareUdp => Playing::Udp(Box::new(udp::Player::connect(addr).await?)),
+            Peer::BareEnet => Playing::Enet(Box::new(enet::Player::connect(addr).await?)),
+            Peer::Renet => Playing::Renet(Box::new(renet::Player::connect(addr).await?)),
             Peer::QuinnDatagram => {
                 Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Datagram).await?)
             }
@@ -173,7 +155,9 @@ impl Player {
         match &mut self.0 {
             Playing::Tcp(player) => player.send(update).await,
             Playing::Tls(player) => player.send(update).await,
-            Playing::Udp(player) => player.send(update).await,
+            Playing::Udp(player) => player.send(update),
+            Playing::Enet(player) => player.send(update),
+            Playing::Renet(player) => player.send(update),
             Playing::Quic(player) => player.send(update).await,
         }
     }
@@ -187,14 +171,31 @@ impl Player {
             Playing::Tcp(player) => player.next().await,
             Playing::Tls(player) => player.next().await,
             Playing::Udp(player) => player.next().await,
+            Playing::Enet(player) => player.next().await,
+            Playing::Renet(player) => player.next().await,
             Playing::Quic(player) => player.next().await,
+        }
+    }
+
+    /// What passed, in whole packets, where that is known.
+    pub fn path_stats(&self) -> PathStats {
+        match &self.0 {
+            Playing::Tcp(player) => player.path_stats(),
+            Playing::Tls(player) => player.path_stats(),
+            Playing::Udp(player) => player.path_stats(),
+            Playing::Enet(player) => player.path_stats(),
+            Playing::Renet(player) => player.path_stats(),
+            Playing::Quic(player) => player.path_stats(),
         }
     }
 
     /// Leaves, where there is a goodbye to say; the others are dropped.
     pub async fn close(self) {
-        if let Playing::Quic(player) = self.0 {
-            player.close().await;
+        match self.0 {
+            Playing::Tcp(_) | Playing::Tls(_) | Playing::Udp(_) => {}
+            Playing::Enet(mut player) => player.close(),
+            Playing::Renet(mut player) => player.close(),
+            Playing::Quic(player) => player.close().await,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use bytes::Bytes;
-use netduel_transport::{Identity, Trust};
+use netduel_transport::{Identity, PathStats, Trust};
 use quinn::{
     ClientConfig, Connection, Endpoint, RecvStream, SendStream, ServerConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use tokio::task::JoinSet;
 
-use crate::{ALPN, MOVE_BYTES, SERVER_NAME, Update};
+use crate::{ALPN, MOVE_BYTES, SERVER_NAME, UDP_HEADER_BYTES, Update, any_address_for};
 
 /// Read from a stream at once: hundreds of moves.
 const READ_BYTES: usize = 16 * 1024;
@@ -98,8 +98,7 @@ impl Player {
     pub(crate) async fn connect(addr: SocketAddr, trust: Option<&Trust>, lane: Lane) -> anyhow::Result<Self> {
         let tls = trust.context("QUIC needs a certificate to trust")?.client_config_for(ALPN)?;
         let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-        let any = if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let endpoint = Endpoint::client(any.parse()?)?;
+        let endpoint = Endpoint::client(any_address_for(addr))?;
         let connection = endpoint.connect_with(config, addr, SERVER_NAME)?.await?;
         let lane = match lane {
             Lane::Datagram => PlayerLane::Datagram,
@@ -141,6 +140,18 @@ impl Player {
                 partial.extend_from_slice(&chunk.ok_or(io::ErrorKind::UnexpectedEof)?.bytes);
             },
         }
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        let stats = self.connection.stats();
+        let counts = PathStats {
+            sent_packets: Some(stats.udp_tx.datagrams),
+            sent_bytes: Some(stats.udp_tx.bytes),
+            received_packets: Some(stats.udp_rx.datagrams),
+            received_bytes: Some(stats.udp_rx.bytes),
+            ..PathStats::default()
+        };
+        counts.with_headers(self.connection.remote_address(), UDP_HEADER_BYTES)
     }
 
     pub(crate) async fn close(self) {

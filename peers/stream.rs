@@ -3,7 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use netduel_transport::{Identity, Trust};
+use netduel_transport::{Identity, Options, PathStats, Trust, tcp_path_stats};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,6 +19,15 @@ const READ_BYTES: usize = 16 * 1024;
 /// Connections that wait to be accepted: more than players that connect at once.
 const BACKLOG: u32 = 1024;
 
+/// That of our transports' defaults, or the system's choice would be compared: BBR paces what it sends. Best effort, as the
+/// system may not have it; accepted connections have their listener's.
+fn same_congestion_control(socket: &SockRef<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_congestion(Options::default().congestion.name().as_bytes());
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 /// Under TLS, as the player sees it.
 pub(crate) type ClientTls = client::TlsStream<TcpStream>;
 
@@ -29,6 +39,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn tcp(addr: SocketAddr) -> io::Result<Self> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        same_congestion_control(&SockRef::from(&socket));
         socket.bind(addr)?;
         Ok(Self { listener: socket.listen(BACKLOG)?, tls: None })
     }
@@ -94,9 +105,17 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
     }
 }
 
-/// A player over a stream of bytes: moves follow each other without a frame, since all are of one size.
+/// What stands around each move. Without it moves follow each other, since all are of one size.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Frame {
+    pub(crate) before: &'static [u8],
+    pub(crate) after: &'static [u8],
+}
+
+/// A player over a stream of bytes.
 pub(crate) struct Player<S> {
     stream: S,
+    frame: Frame,
     buffer: Vec<u8>,
     /// What of the buffer was read and not yet taken.
     unread: std::ops::Range<usize>,
@@ -106,7 +125,12 @@ impl Player<TcpStream> {
     pub(crate) async fn tcp(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        Ok(Self::new(stream))
+        same_congestion_control(&SockRef::from(&stream));
+        Ok(Self::new(stream, Frame::default()))
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        tcp_path_stats(&self.stream)
     }
 }
 
@@ -115,26 +139,41 @@ impl Player<ClientTls> {
         let config = trust.context("TLS needs a certificate to trust")?.client_config_for(ALPN)?;
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
+        same_congestion_control(&SockRef::from(&stream));
         let name = ServerName::try_from(SERVER_NAME)?;
-        Ok(Self::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        Ok(Self::new(stream, Frame::default()))
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        tcp_path_stats(self.stream.get_ref().0)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Player<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, buffer: vec![0; READ_BYTES], unread: 0..0 }
+    pub(crate) fn new(stream: S, frame: Frame) -> Self {
+        Self { stream, frame, buffer: vec![0; READ_BYTES], unread: 0..0 }
     }
 
     pub(crate) async fn send(&mut self, update: &Update) -> io::Result<()> {
-        self.stream.write_all(update).await?;
+        let Frame { before, after } = self.frame;
+        if before.is_empty() && after.is_empty() {
+            self.stream.write_all(update).await?;
+        } else {
+            self.stream.write_all(&[before, update, after].concat()).await?;
+        }
         self.stream.flush().await
     }
 
     pub(crate) async fn next(&mut self) -> io::Result<Update> {
+        let Frame { before, after } = self.frame;
+        let framed_bytes = before.len() + MOVE_BYTES + after.len();
         loop {
-            if let Some((update, _)) = self.buffer[self.unread.clone()].split_first_chunk::<MOVE_BYTES>() {
-                self.unread.start += MOVE_BYTES;
-                return Ok(*update);
+            if let Some(framed) = self.buffer[self.unread.clone()].get(..framed_bytes) {
+                let update = framed.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                let update = update.ok_or(io::ErrorKind::InvalidData)?;
+                self.unread.start += framed_bytes;
+                return update.try_into().map_err(|_| io::ErrorKind::InvalidData.into());
             }
             // A part of a move at most.
             self.buffer.copy_within(self.unread.clone(), 0);

@@ -1,10 +1,11 @@
-//! The bare relay over UDP. A player is known from its first datagram on.
+//! The bare relay over UDP. A player is known from its hello on. And the socket of all peers over UDP.
 
 use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 
+use netduel_transport::PathStats;
 use tokio::net::UdpSocket;
 
-use crate::{DATAGRAM_MAX_BYTES, Update};
+use crate::{DATAGRAM_MAX_BYTES, UDP_HEADER_BYTES, Update};
 
 /// What a player says until it is answered with the same. Anything else is relayed.
 const HELLO: &[u8] = b"hello";
@@ -14,8 +15,86 @@ const HELLOS_MAX: usize = 10;
 /// Addresses that a relay remembers. It forgets none, since it lives for one measurement.
 const PLAYERS_MAX: usize = 20_000;
 
-pub(crate) struct Relay {
+/// tokio's socket, which counts what passes.
+pub(crate) struct Socket {
     socket: UdpSocket,
+    counts: PathStats,
+}
+
+impl Socket {
+    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        let zero = Some(0);
+        let counts = PathStats {
+            sent_packets: zero,
+            received_packets: zero,
+            sent_bytes: zero,
+            received_bytes: zero,
+            ..PathStats::default()
+        };
+        Ok(Self { socket: UdpSocket::from_std(socket)?, counts })
+    }
+
+    /// Of a player whose relay is at `relay`.
+    pub(crate) async fn for_player(relay: SocketAddr) -> io::Result<Self> {
+        let socket = Self::bind(crate::any_address_for(relay))?;
+        // tokio has not heard yet that it is, and would refuse to try.
+        socket.socket.writable().await?;
+        Ok(socket)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    pub(crate) fn try_send_to(&mut self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let count = self.socket.try_send_to(datagram, to)?;
+        add(&mut self.counts.sent_packets, &mut self.counts.sent_bytes, count);
+        Ok(count)
+    }
+
+    pub(crate) fn try_recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (count, from) = self.socket.try_recv_from(buffer)?;
+        add(&mut self.counts.received_packets, &mut self.counts.received_bytes, count);
+        Ok((count, from))
+    }
+
+    /// Cancel safe.
+    pub(crate) async fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (count, from) = self.socket.recv_from(buffer).await?;
+        add(&mut self.counts.received_packets, &mut self.counts.received_bytes, count);
+        Ok((count, from))
+    }
+
+    /// Sends, or drops it where the system has no room, as UDP does.
+    pub(crate) fn send_to(&mut self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        match self.try_send_to(datagram, to) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// In whole IP packets.
+    pub(crate) fn path_stats(&self) -> PathStats {
+        match self.local_addr() {
+            Ok(addr) => self.counts.clone().with_headers(addr, UDP_HEADER_BYTES),
+            Err(_) => PathStats::default(),
+        }
+    }
+}
+
+fn add(packets: &mut Option<u64>, bytes: &mut Option<u64>, count: usize) {
+    *packets = packets.map(|packets| packets + 1);
+    *bytes = bytes.map(|bytes| bytes + count as u64);
+}
+
+pub(crate) struct Relay {
+    socket: Socket,
     /// The other player of each one who has one.
     others: HashMap<SocketAddr, SocketAddr>,
     waiting: Option<SocketAddr>,
@@ -23,7 +102,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: socket(addr)?, others: HashMap::new(), waiting: None })
+        Ok(Self { socket: Socket::bind(addr)?, others: HashMap::new(), waiting: None })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -43,8 +122,7 @@ impl Relay {
             } else {
                 continue; // There is nobody to tell it yet.
             };
-            // UDP drops what the system has no room for.
-            let _ = self.socket.try_send_to(datagram, to);
+            self.socket.send_to(datagram, to)?;
         }
     }
 
@@ -61,44 +139,42 @@ impl Relay {
     }
 }
 
-fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(addr)?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
-}
-
 pub(crate) struct Player {
-    socket: UdpSocket,
+    socket: Socket,
+    relay: SocketAddr,
 }
 
 impl Player {
-    pub(crate) async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let any = if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(addr).await?;
+    pub(crate) async fn connect(relay: SocketAddr) -> io::Result<Self> {
+        let mut player = Self { socket: Socket::for_player(relay).await?, relay };
         let mut buffer = [0; HELLO.len()];
         for _ in 0..HELLOS_MAX {
-            socket.send(HELLO).await?;
-            if let Ok(answer) = tokio::time::timeout(HELLO_TIMEOUT, socket.recv(&mut buffer)).await {
+            player.socket.send_to(HELLO, relay)?;
+            let answer = player.socket.recv_from(&mut buffer);
+            if let Ok(answer) = tokio::time::timeout(HELLO_TIMEOUT, answer).await {
                 answer?;
-                return Ok(Self { socket });
+                return Ok(player);
             }
         }
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    pub(crate) async fn send(&self, update: &Update) -> io::Result<()> {
-        self.socket.send(update).await.map(drop)
+    pub(crate) fn send(&mut self, update: &Update) -> io::Result<()> {
+        self.socket.send_to(update, self.relay)
     }
 
-    pub(crate) async fn next(&self) -> io::Result<Update> {
+    pub(crate) async fn next(&mut self) -> io::Result<Update> {
         let mut buffer = [0; DATAGRAM_MAX_BYTES];
         loop {
-            let count = self.socket.recv(&mut buffer).await?;
+            let (count, _) = self.socket.recv_from(&mut buffer).await?;
             // A second answer to a hello is none.
             if let Ok(update) = buffer[..count].try_into() {
                 return Ok(update);
             }
         }
+    }
+
+    pub(crate) fn path_stats(&self) -> PathStats {
+        self.socket.path_stats()
     }
 }

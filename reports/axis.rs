@@ -163,7 +163,7 @@ pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
 }
 
 fn scope(axis: Axis, group: &Group, kind: &str) -> String {
-    let Group { link, rate_hz, payload_bytes, pairs } = group;
+    let Group { link, rate_hz, payload_bytes, pairs, .. } = group;
     let of_link = !matches!(axis, Axis::Loss | Axis::Rtt);
     let parts = [
         of_link.then(|| link.clone()),

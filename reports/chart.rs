@@ -7,6 +7,7 @@ use netduel_transport::TransportKind;
 
 use crate::{
     axis::Sweep,
+    carrier::Carrier,
     harness::RunResult,
     plot::{self, Axis, Line, Pick, Strip},
     results::Results,
@@ -22,10 +23,16 @@ const RATIO_LOG: f64 = 20.0;
 /// Quantiles that get a dot on a tail.
 const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
-/// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings.
+/// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings and for
+/// peers.
 pub(crate) fn class_of(contender: Contender) -> String {
-    let place = TransportKind::ALL.iter().position(|it| *it == contender.transport);
-    let plus = if contender.is_plain() { "" } else { " plus" };
+    // A peer has the colour of the first transport that goes over the same wire.
+    let carrier = contender.transport;
+    let wire = |it: Carrier| it.floor().or(it.peer());
+    let place = TransportKind::ALL.iter().position(|&kind| {
+        carrier.kind().map_or(wire(kind.into()) == wire(carrier), |of_contender| of_contender == kind)
+    });
+    let plus = if contender.is_plain() && carrier.peer().is_none() { "" } else { " plus" };
     format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 

@@ -65,10 +65,10 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
             run.load.lateness.quantile_us(0.99).map(|us| us as f64)
         }),
         below(results, "Server's CPU time, of one processor", SERVER_CPU_SHARE_MAX, percent, |run| {
-            share(run.server.cpu_us)
+            share(run.server.cpu_us).filter(|_| run.key.group.in_flight == 0)
         }),
         below(results, "Players' CPU time, of one processor", PLAYERS_CPU_SHARE_MAX, percent, |run| {
-            share(run.players.cpu_us)
+            share(run.players.cpu_us).filter(|_| run.key.group.in_flight == 0)
         }),
         below(
             results,
@@ -110,8 +110,15 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
         results.runs.iter().map(|run| run.load.corrected).sum(),
     ));
     if results.scenario.workload == Workload::Moves && results.scenario.search.is_none() {
-        let few = summary.rows.iter().filter(|row| row.one_way_p99_us.is_none()).count();
+        let on_beat = summary.rows.iter().filter(|row| row.key.group.in_flight == 0);
+        let few = on_beat.filter(|row| row.one_way_p99_us.is_none()).count();
         checks.push(never("Rows with too few samples for a p99", few as u64));
+    }
+    if !results.scenario.in_flight.is_empty() {
+        checks.push(never(
+            "Times that a closed loop stood still and was begun again",
+            results.runs.iter().map(|run| run.load.stalls).sum(),
+        ));
     }
     checks.push(never("Runs thrown away and run again", results.rejected.len() as u64));
     checks.push(never("Runs that failed", results.failures.len() as u64));

@@ -16,6 +16,7 @@ use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
     benches,
+    carrier::Peer,
     csv::csv,
     full, harness,
     html::html,
@@ -24,7 +25,7 @@ use crate::{
     presets::Preset,
     render,
     results::{Provenance, Results, unix_s, write_whole},
-    scenario::{Network, Remote, Scenario},
+    scenario::{Network, Remote, Scenario, Workload},
 };
 
 /// What a comparison leaves in its folder.
@@ -40,6 +41,10 @@ pub struct CompareArgs {
     /// Transports to compare; all of them without it
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     transport: Vec<TransportKind>,
+
+    /// Other relays to measure against, by name: ratios to the bare ones instead of a verdict
+    #[arg(long, value_delimiter = ',', value_name = "PEER,…")]
+    peer: Vec<Peer>,
 
     /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list), as a .toml
     /// file, or as a spec such as delay=20ms,loss=1%; NAME+bulk puts a download beside the game; repeat it
@@ -61,6 +66,10 @@ pub struct CompareArgs {
     /// Moves per second and player
     #[arg(long, value_delimiter = ',', value_name = "HZ,…", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Vec<u32>,
+
+    /// Closed loops of one match besides, with so many moves under way: each player answers what arrives
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    in_flight: Vec<u32>,
 
     /// Matches at once
     #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -144,8 +153,10 @@ impl CompareArgs {
     fn scenario(&self, preset: &Preset) -> anyhow::Result<Scenario> {
         let mut scenario = preset.scenario();
         replace(&mut scenario.transports, &self.transport);
+        replace(&mut scenario.peers, &self.peer);
         replace(&mut scenario.links, &self.link);
         replace(&mut scenario.rates_hz, &self.rate);
+        replace(&mut scenario.in_flight, &self.in_flight);
         replace(&mut scenario.pairs, &self.pairs);
         replace(&mut scenario.payloads_bytes, &self.payload);
         replace(&mut scenario.relays, &self.relay);
@@ -153,6 +164,7 @@ impl CompareArgs {
         replace(&mut scenario.nagle, &self.nagle);
         replace(&mut scenario.resumption, &self.resumption);
         if let Some(server) = &self.server {
+            ensure!(scenario.peers.is_empty(), "peers run here and not on a --server elsewhere");
             let (pin, ca) = (self.pin.clone(), self.ca.clone());
             let remote = Remote { server: server.clone(), pin, ca };
             // Now, and not in each run.
@@ -203,6 +215,15 @@ fn pin_or_ca_missing(scenario: &Scenario) -> bool {
 
 /// Flags that make no sense together.
 fn check(scenario: &Scenario) -> anyhow::Result<()> {
+    let moves_alone = scenario.peers.is_empty() && scenario.in_flight.is_empty();
+    ensure!(
+        moves_alone || (scenario.workload == Workload::Moves && scenario.search.is_none()),
+        "--peer and --in-flight are for presets in which players play, without a search"
+    );
+    ensure!(
+        scenario.peers.is_empty() || scenario.payloads_bytes == [0],
+        "peers carry moves without a --payload"
+    );
     ensure!(scenario.duration_ms > 0, "--duration must be a millisecond at least");
     ensure!(
         !scenario.transports.contains(&TransportKind::MEMORY),

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bulk::Bulk,
+    carrier::{Carrier, Peer},
     cpus,
     load::{LoadEvent, LoadPlan, LoadResult, Trusted},
+    peers,
     process::{Process, Usage, ourselves},
     scenario::{Contender, Remote, RunKey, Scenario},
     sockets::Sockets,
@@ -123,20 +125,19 @@ impl Place {
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let (contender, group) = (key.contender, &key.group);
     let cpu = cpus::of_run().filter(|_| scenario.search.is_none());
-    let server = match &place {
-        Place::Elsewhere(_) => None,
-        _ => Some(Server::start(
-            &place,
-            &[contender.transport],
-            &contender,
-            scenario.server_burn_us_per_s,
-            cpu,
-        )?),
+    let server = match (&place, contender.transport) {
+        (Place::Elsewhere(_), _) => None,
+        (_, Carrier::Netduel(kind)) => {
+            Some(Server::start(&place, &[kind], &contender, scenario.server_burn_us_per_s, cpu)?)
+        }
+        (_, Carrier::Peer(peer)) => Some(Server::start_peer(&place, peer, cpu)?),
     };
     let (addresses, trusted) = match (&server, &place) {
-        (Some(server), _) => (server.addresses.clone(), Trusted::Pin(server.pin.clone())),
+        (Some(server), _) => (server.addresses.clone(), server.trusted()),
         (None, Place::Elsewhere(remote)) => {
-            (HashMap::from([(contender.transport, address_of(remote, contender.transport)?)]), remote.into())
+            let carrier = contender.transport;
+            let kind = carrier.kind().with_context(|| format!("there is no {carrier} elsewhere"))?;
+            (HashMap::from([(carrier, address_of(remote, kind)?)]), remote.into())
         }
         (None, _) => bail!("there is no server"),
     };
@@ -147,6 +148,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         trusted,
         pairs: vec![[contender.transport; 2]; group.pairs as usize],
         rate_hz: group.rate_hz,
+        in_flight: group.in_flight,
         payload_bytes: group.payload_bytes,
         warmup_ms: scenario.warmup_ms,
         duration_ms: scenario.duration_ms,
@@ -179,8 +181,10 @@ pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result
 /// A server in a process of its own.
 pub(crate) struct Server {
     process: Process,
-    addresses: HashMap<TransportKind, SocketAddr>,
+    addresses: HashMap<Carrier, SocketAddr>,
     pin: String,
+    /// Whether it says at the end what it counted, as ours does.
+    counts: bool,
     /// Where the kernel is asked for what it holds for the server, if it says.
     sockets: Option<Sockets>,
 }
@@ -233,13 +237,30 @@ impl Server {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");
         }
+        Self::when_ready(place, command, true)
+    }
+
+    /// Starts a peer's relay, and waits until it listens.
+    pub(crate) fn start_peer(place: &Place, peer: Peer, cpu: Option<usize>) -> anyhow::Result<Self> {
+        let mut command = peers::program("serve")?;
+        command.args([peer.name(), "--listen", &SocketAddr::new(place.server_ip(), 0).to_string()]);
+        if let Some(cpu) = cpu {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
+        Self::when_ready(place, command, false)
+    }
+
+    fn when_ready(place: &Place, command: Command, counts: bool) -> anyhow::Result<Self> {
         let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
         let sockets = place.sockets();
-        let mut server = Self { process, addresses: HashMap::new(), pin: String::new(), sockets };
+        let mut server = Self { process, addresses: HashMap::new(), pin: String::new(), counts, sockets };
         loop {
             let line = server.process.line(READY_TIMEOUT)?.context("the server ended before it was ready")?;
             match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["listening", kind, addr] => drop(server.addresses.insert(kind.parse()?, addr.parse()?)),
+                ["listening", name, addr] => {
+                    let carrier = name.parse().map_err(anyhow::Error::msg)?;
+                    server.addresses.insert(carrier, addr.parse()?);
+                }
                 ["certificate", "sha256", pin] => server.pin = pin.to_owned(),
                 ["ready:", ..] => return Ok(server),
                 _ => bail!("the server said '{line}' before it was ready"),
@@ -248,8 +269,13 @@ impl Server {
     }
 
     /// Where it listens.
-    pub(crate) fn addresses(&self) -> &HashMap<TransportKind, SocketAddr> {
+    pub(crate) fn addresses(&self) -> &HashMap<Carrier, SocketAddr> {
         &self.addresses
+    }
+
+    /// By its certificate, if it has one.
+    fn trusted(&self) -> Trusted {
+        if self.pin.is_empty() { Trusted::Nobody } else { Trusted::Pin(self.pin.clone()) }
     }
 
     /// Fingerprint of its certificate.
@@ -263,9 +289,13 @@ impl Server {
         Usage { kernel_bytes, ..self.process.usage() }
     }
 
-    /// Ends it and returns what it counted.
+    /// Ends it and returns what it counted; nothing of a peer, which does not count.
     pub(crate) fn stop(mut self) -> anyhow::Result<Snapshot> {
         self.process.close_stdin();
+        if !self.counts {
+            self.process.end()?;
+            return Ok(Snapshot::default());
+        }
         let line = self.process.line(READY_TIMEOUT)?.context("the server ended without its counters")?;
         self.process.end()?;
         serde_json::from_str(&line)
@@ -295,8 +325,9 @@ pub(crate) fn play(
     server: Option<&Server>,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<Outcome> {
-    let mut players =
-        Process::start("players", ourselves("players")?, |command| place.spawn(Side::Client, command))?;
+    let of_peer = plan.pairs.iter().flatten().any(|carrier| carrier.peer().is_some());
+    let command = if of_peer { peers::program("players")? } else { ourselves("players")? };
+    let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {

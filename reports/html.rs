@@ -6,14 +6,16 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::{
     axis::{self, Sweep},
     bearing::bearings,
+    carrier::Carrier,
     chart, checks,
     html_table::{head_cell, meanings, table},
     memory,
     metrics::Metric,
     parity,
+    ratios::{self, Ratios},
     render_verdict::{map_cell, map_note},
     results::Results,
-    scenario::{Contender, Workload},
+    scenario::{Contender, Scenario, Workload},
     search::Searched,
     summary::{Row, Summary},
     tables::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH, Group},
@@ -38,6 +40,7 @@ pub fn html(results: &Results) -> String {
         (intro(results, &groups, &sweeps))
         main {
             (verdict_section(results, verdict.as_ref()))
+            (ratios_section(results))
             (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
             @if results.scenario.search.is_none() {
                 (links_section(results, &groups))
@@ -98,13 +101,19 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
             }
             ul class="facts" { @for fact in facts(results) { li { (fact) } } }
             ul class="kinds" {
-                @for &kind in &scenario.transports {
-                    li class=(chart::class_of(Contender::plain(kind))) { (chart::swatch()) b { (kind) } span { (kind.summary()) } }
+                @for carrier in carriers(scenario) {
+                    li class=(chart::class_of(Contender::plain(carrier))) { (chart::swatch()) b { (carrier) } span { (carrier.summary()) } }
                 }
             }
             (contents(results, groups, sweeps))
         }
     }
+}
+
+/// What is compared, without its settings.
+fn carriers(scenario: &Scenario) -> impl Iterator<Item = Carrier> {
+    let ours = scenario.transports.iter().map(|kind| Carrier::Netduel(*kind));
+    ours.chain(scenario.peers.iter().map(|peer| Carrier::Peer(*peer)))
 }
 
 fn facts(results: &Results) -> Vec<String> {
@@ -134,7 +143,8 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
     let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
-            a href="#verdict" { "Verdict" }
+            @if results.scenario.peers.is_empty() { a href="#verdict" { "Verdict" } }
+            @else { a href="#ratios" { "Beside the bare relays" } }
             @if !sweeps.is_empty() { a href="#sweeps" { "Where it turns" } }
             @if results.scenario.search.is_none() {
                 @for (number, of_link) in of_links {
@@ -157,7 +167,7 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     // The first says how to read the others.
     let how_sure = paragraphs.next();
     html! {
-        section id="verdict" {
+        @if results.scenario.peers.is_empty() { section id="verdict" {
             h2 { "Verdict" }
             @for paragraph in paragraphs { p { (paragraph) } }
             @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
@@ -168,6 +178,23 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
                     (win_map(verdict, metric))
                 }
                 p class="note" { (map_note(verdict)) }
+            }
+        } }
+    }
+}
+
+/// Everything beside the bare relay of its wire, where peers ran.
+fn ratios_section(results: &Results) -> Markup {
+    let ratios = Ratios::of(results);
+    html! {
+        @if !ratios.is_empty() {
+            section id="ratios" {
+                h2 { "Beside the bare relays" }
+                p { (ratios::NOTE) }
+                @for group in &ratios {
+                    h3 { (group.group) }
+                    (table(&group.table()))
+                }
             }
         }
     }

@@ -1,8 +1,7 @@
-//! The load: pairs of headless players on a beat, in a process of their own. Names no transport.
+//! The load: pairs of headless players in a process of their own. Names no transport; what each player does is `duty.rs`.
 //!
 //! The plan comes as JSON on standard input; what happens goes out as JSON lines, so that the harness can look at the
-//! server exactly while the window is open. An open loop: every move has the time it was meant for, and a stall sends
-//! what it delayed, late.
+//! server exactly while the window is open.
 
 use std::{
     collections::HashMap,
@@ -16,19 +15,19 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use netduel_client::{
     Event, PlayError, Player, PlayerConfig,
-    course::Course,
-    pace::Beat,
     stats::{MoveStats, Samples},
 };
 use netduel_protocol::clock;
-use netduel_transport::{Options, PathStats, TransportKind, Trust};
+use netduel_transport::{Options, PathStats, Trust};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    carrier::Carrier,
     connects::{self, Connects},
     cpus,
+    duty::{Duty, LoadPlayer},
     scenario::{Remote, Workload},
 };
 
@@ -37,8 +36,6 @@ const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pairs that connect at once. A server's UDP socket holds 90 of QUIC's first packets by the system's default, and a loss
 /// among them costs a second: 300 at once did not all get through in the five that a handshake may take.
 const PAIRS_JOINING_MAX: usize = 32;
-/// Time for what is under way at the end of the window to arrive, and for the last pongs.
-const SETTLE: Duration = Duration::from_secs(2);
 
 /// Which server is believed to be the right one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,7 +60,11 @@ impl From<&Remote> for Trusted {
 }
 
 impl Trusted {
-    fn trust(&self) -> anyhow::Result<Option<Trust>> {
+    /// What a client needs for that; `None` where nobody is known.
+    ///
+    /// # Errors
+    /// A pin or a file that is none.
+    pub fn trust(&self) -> anyhow::Result<Option<Trust>> {
         Ok(match self {
             Self::Pin(pin) => Some(Trust::pin(pin.parse()?)),
             Self::Ca(file) => Some(Trust::from_file(file)?),
@@ -74,9 +75,6 @@ impl Trusted {
 
 /// How often a player tries to connect: on a lossy link all first packets of a handshake may meet bad periods.
 const CONNECT_ATTEMPTS_MAX: u32 = 3;
-/// Time for the goodbyes to leave. QUIC would stay for three probe timeouts (RFC 9000, 10.2) in case one gets lost: half
-/// a second of every run.
-const GOODBYE: Duration = Duration::from_millis(50);
 
 /// What the players are to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,13 +84,15 @@ pub struct LoadPlan {
     /// The processor to run on; any without it.
     pub cpu: Option<usize>,
     /// Where the server listens.
-    pub addresses: HashMap<TransportKind, SocketAddr>,
+    pub addresses: HashMap<Carrier, SocketAddr>,
     /// Which server is the right one.
     pub trusted: Trusted,
-    /// The transports of both players of each match.
-    pub pairs: Vec<[TransportKind; 2]>,
+    /// What carries the moves of both players of each match.
+    pub pairs: Vec<[Carrier; 2]>,
     /// Moves per second and player; or how often a second each pair comes and goes.
     pub rate_hz: u32,
+    /// In a closed loop, moves under way in each match; 0 in an open one, at that rate.
+    pub in_flight: u32,
     /// Bytes carried with each move on top of the position.
     pub payload_bytes: u32,
     /// Time before the window, in ms.
@@ -136,6 +136,8 @@ pub struct LoadResult {
     pub corrected: u64,
     /// How late after its intended time each move was handed to the transport.
     pub lateness: Samples,
+    /// How often a closed loop had lost its moves and was begun again.
+    pub stalls: u64,
     /// Bytes the players sent, headers included, by the transports' own count; `None` where they do not count.
     pub sent_bytes: Option<u64>,
     /// Bytes the players received.
@@ -156,11 +158,28 @@ pub struct LoadResult {
     pub connects: Option<Connects>,
 }
 
-/// Reads a plan from standard input and carries it out.
+/// Reads a plan from standard input and carries it out with players of ours.
 ///
 /// # Errors
 /// Who could not connect, pair or play, and why.
 pub fn run() -> anyhow::Result<()> {
+    carry_out(async |plan| match plan.workload {
+        Workload::Moves => play(plan, pair_all(plan)).await,
+        Workload::Connects => connects::play(plan).await,
+    })
+}
+
+/// The same with other players than ours: `connect` makes those of each match next to each other, in the order of the plan.
+///
+/// # Errors
+/// Who could not connect or play, and why.
+pub fn run_with<P: LoadPlayer>(
+    connect: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<Vec<P>>,
+) -> anyhow::Result<()> {
+    carry_out(async |plan| play(plan, connect(plan)).await)
+}
+
+fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     let plan: LoadPlan = serde_json::from_str(&line).context("no plan on standard input")?;
@@ -179,46 +198,24 @@ pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// Carries out a plan, and tells of it on standard output.
-async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
-    match plan.workload {
-        Workload::Moves => play_moves(plan).await,
-        Workload::Connects => connects::play(plan).await,
-    }
-}
-
-async fn play_moves(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
-    let mut players = tokio::time::timeout(PAIRING_TIMEOUT, pair_all(plan))
+/// Lets players play, and tells of it on standard output.
+async fn play<P: LoadPlayer>(
+    plan: &LoadPlan,
+    connect: impl Future<Output = anyhow::Result<Vec<P>>>,
+) -> anyhow::Result<LoadResult> {
+    let players = tokio::time::timeout(PAIRING_TIMEOUT, connect)
         .await
         .with_context(|| format!("not everybody was paired within {PAIRING_TIMEOUT:?}"))??;
-    // Bytes that do not repeat, should anything under way compress.
-    let mut payload = vec![0; plan.payload_bytes as usize];
-    ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
-    for player in &mut players {
-        player.set_payload(&payload)?;
-    }
     tell(&LoadEvent::Paired)?;
 
     let start_us = clock::now_us();
     let open_us = start_us + plan.warmup_ms * 1_000;
     let close_us = open_us + plan.duration_ms * 1_000;
-    let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
     let everybody = players.len() as u64;
     let all_done = Arc::new(tokio::sync::Barrier::new(players.len()));
     let mut tasks = tokio::task::JoinSet::new();
     for (number, player) in players.into_iter().enumerate() {
-        let number = number as u64;
-        let duty = Duty {
-            course: Course::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
-            // Spread over the period, so that the load is even.
-            first_us: start_us + period_us * number / everybody,
-            start_us,
-            period_us,
-            open_us,
-            close_us,
-            all_done: all_done.clone(),
-            ping_period: Duration::from_secs(1).checked_div(plan.pings_hz).unwrap_or_default(),
-        };
+        let duty = Duty::new(plan, start_us, number as u64, everybody, all_done.clone());
         tasks.spawn(duty.carry_out(player));
     }
     let mut results = Vec::new();
@@ -276,18 +273,33 @@ async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     // In the order of their matches, not of their luck.
     players
         .sort_by_key(|player| player.current().map(|current| (current.started.game, current.started.player)));
+    // Bytes that do not repeat, should anything under way compress.
+    let mut payload = vec![0; plan.payload_bytes as usize];
+    ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
+    for player in &mut players {
+        player.set_payload(&payload)?;
+    }
     Ok(players)
 }
 
 impl LoadPlan {
+    /// Where the server listens for what a carrier carries.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn address(&self, carrier: Carrier) -> anyhow::Result<SocketAddr> {
+        let addr = self.addresses.get(&carrier).copied();
+        addr.with_context(|| format!("the server does not listen for {carrier}"))
+    }
+
     /// Both players of each pair; those of one pair have a name in common.
     pub(crate) fn configs(&self) -> anyhow::Result<Vec<[PlayerConfig; 2]>> {
         let trust = self.trusted.trust()?;
         // Other players on the same server have other names.
         let run = std::process::id();
-        let config = |number: usize, kind: TransportKind| -> anyhow::Result<PlayerConfig> {
-            let addr = *(self.addresses.get(&kind))
-                .with_context(|| format!("the server does not listen for {kind}"))?;
+        let config = |number: usize, carrier: Carrier| -> anyhow::Result<PlayerConfig> {
+            let addr = self.address(carrier)?;
+            let kind = carrier.kind().with_context(|| format!("{carrier} has players of its own"))?;
             Ok(PlayerConfig {
                 addr,
                 server_name: addr.ip().to_string(),
@@ -298,7 +310,7 @@ impl LoadPlan {
                 period_us: 1_000_000 / u64::from(self.rate_hz.max(1)),
             })
         };
-        let both = |(number, kinds): (usize, &[TransportKind; 2])| -> anyhow::Result<_> {
+        let both = |(number, kinds): (usize, &[Carrier; 2])| -> anyhow::Result<_> {
             Ok([config(number, kinds[0])?, config(number, kinds[1])?])
         };
         self.pairs.iter().enumerate().map(both).collect()
@@ -327,122 +339,6 @@ pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> 
     }
 }
 
-/// What one player does, by the clock.
-struct Duty {
-    course: Course,
-    first_us: u64,
-    start_us: u64,
-    period_us: u64,
-    open_us: u64,
-    close_us: u64,
-    /// Zero: none.
-    ping_period: Duration,
-    /// Nobody leaves before everybody's window is closed.
-    all_done: Arc<tokio::sync::Barrier>,
-}
-
-/// What one player counts besides its statistics.
-#[derive(Default)]
-struct Tally {
-    lateness: Samples,
-    corrected: u64,
-    pings: u64,
-    pongs: u64,
-}
-
-impl Duty {
-    async fn carry_out(self, mut player: Player) -> anyhow::Result<LoadResult> {
-        let mut beat = Beat::new(self.first_us, self.period_us)?;
-        let mut tally = Tally::default();
-        self.walk_until(self.open_us, &mut player, &mut beat, &mut tally).await?;
-        player.restart_stats();
-        tally.lateness = Samples::default();
-        let before = player.path_stats();
-        self.walk_until(self.close_us, &mut player, &mut beat, &mut tally).await?;
-        player.finish_stats();
-        let after = player.path_stats();
-        let current = player.current().context("the match is over")?.clone();
-        self.settle(&mut player, &mut tally).await?;
-        self.all_done.wait().await;
-        // What is not out by then is not worth the wait: the server is about to end, and tells both sides.
-        let _ = tokio::time::timeout(GOODBYE, player.close()).await;
-
-        let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
-        Ok(LoadResult {
-            stats: current.stats,
-            sent: current.sent,
-            superseded: current.superseded,
-            corrected: tally.corrected,
-            lateness: tally.lateness,
-            sent_bytes: grown(|path| path.sent_bytes),
-            received_bytes: grown(|path| path.received_bytes),
-            sent_packets: grown(|path| path.sent_packets),
-            received_packets: grown(|path| path.received_packets),
-            lost_packets: grown(|path| path.retransmitted_packets.or(path.lost_packets)),
-            pings: tally.pings,
-            pongs: tally.pongs,
-            path: after,
-            connects: None,
-        })
-    }
-
-    /// The one load loop.
-    async fn walk_until(
-        &self,
-        until_us: u64,
-        player: &mut Player,
-        beat: &mut Beat,
-        tally: &mut Tally,
-    ) -> anyhow::Result<()> {
-        // Neither needs to be exact, and a descriptor for each would be many.
-        let time_left = Duration::from_micros(until_us.saturating_sub(clock::now_us()));
-        let mut end = std::pin::pin!(tokio::time::sleep(time_left));
-        let mut ping = tokio::time::interval(self.ping_period.max(Duration::from_millis(1)));
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut end => return Ok(()),
-                due_us = beat.next() => {
-                    player.steer(self.course.heading(due_us - self.start_us), due_us)?;
-                    tally.lateness.record(clock::now_us() - due_us);
-                }
-                event = player.next_event() => tally.count(&event?)?,
-                _ = ping.tick(), if !self.ping_period.is_zero() => {
-                    player.ping()?;
-                    tally.pings += 1;
-                }
-            }
-        }
-    }
-
-    /// Takes in what is still under way, so that both ends of a match leave in peace.
-    async fn settle(&self, player: &mut Player, tally: &mut Tally) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + SETTLE;
-        while tally.pongs < tally.pings {
-            match tokio::time::timeout_at(deadline, player.next_event()).await {
-                Ok(Ok(Event::PeerLeft { .. })) => {}
-                Err(_) => break,
-                Ok(event) => tally.count(&event?)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Tally {
-    fn count(&mut self, event: &Event) -> anyhow::Result<()> {
-        match event {
-            Event::Corrected(_) => self.corrected += 1,
-            Event::Pong { .. } => self.pongs += 1,
-            Event::PeerMoved { .. } => {}
-            Event::PeerLeft { .. } | Event::Waiting | Event::Started(_) | Event::Draining { .. } => {
-                ensure!(false, "{event:?} in the middle of the match");
-            }
-        }
-        Ok(())
-    }
-}
-
 impl LoadResult {
     /// Of these and of other players.
     pub(crate) fn merge(mut self, other: Self) -> Self {
@@ -453,6 +349,7 @@ impl LoadResult {
         self.sent += other.sent;
         self.superseded += other.superseded;
         self.corrected += other.corrected;
+        self.stalls += other.stalls;
         self.pings += other.pings;
         self.pongs += other.pongs;
         add(&mut self.sent_bytes, other.sent_bytes);

@@ -11,6 +11,7 @@ use crate::{
     bearing::{at, bearings},
     harness::{self, Place, RunResult},
     journal::Journal,
+    peers,
     results::{Calibration, Entry, Failure, Results},
     scenario::{Network, RunKey, Scenario},
 };
@@ -54,6 +55,7 @@ pub(crate) fn measure(
         results.add(entry);
         Ok(())
     };
+    results.left_out = peers::ready(&mut results.scenario.peers)?;
     let progress = progress(results);
     for link in results.scenario.links.clone() {
         let (Some(spec), Some(lab)) = (link.spec(), lab) else { continue };

@@ -25,15 +25,15 @@ pub(crate) fn contenders(summary: &Summary) -> Table {
         ("may the wire drop a move", false),
     ]);
     for contender in contenders_of(summary) {
-        let kind = contender.transport;
-        let drops = kind.capabilities().state_may_drop;
+        let carrier = contender.transport;
+        let ours = carrier.kind().is_some();
         table.push_of(
             contender,
             [
-                kind.summary().into(),
-                contender.relay.to_string(),
+                carrier.summary().into(),
+                if ours { contender.relay.to_string() } else { "other".into() },
                 if contender.nagle { "on" } else { "off" }.into(),
-                if drops { "yes" } else { "no: loss shows as delay" }.into(),
+                if carrier.may_drop() { "yes" } else { "no: loss shows as delay" }.into(),
             ],
         );
     }
@@ -54,6 +54,8 @@ pub(crate) fn sides(summary: &Summary) -> Table {
     let sides: [(&str, Side); 2] =
         [("players", |row| Some(&row.players)), ("server", |row| row.server.as_ref())];
     for contender in contenders_of(summary) {
+        // A peer says nothing of itself; what it has is its library's default.
+        let Some(kind) = contender.transport.kind() else { continue };
         for (side, of) in sides {
             let read = |value: fn(&PathStats) -> String| {
                 let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
@@ -63,7 +65,7 @@ pub(crate) fn sides(summary: &Summary) -> Table {
                 contender,
                 [
                     side.into(),
-                    match contender.transport.capabilities().congestion {
+                    match kind.capabilities().congestion {
                         CongestionControl::AsAsked => {
                             read(|path| path.congestion.clone().unwrap_or_else(|| UNSAID.into()))
                         }

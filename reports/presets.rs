@@ -5,6 +5,7 @@ use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
+    carrier::Peer,
     scenario::{Network, Scenario, Workload},
     search::Search,
 };
@@ -160,6 +161,17 @@ impl Preset {
             name: "events",
             question: "what happens to a player: two seconds without network, and a download beside the game",
             scenario: || Scenario { links: links(&["blackhole", "lte+bulk"]), duration_ms: 6_000, ..base() },
+        },
+        Self {
+            name: "peers",
+            question: "what each transport costs beside a bare relay of its wire, and beside other libraries",
+            scenario: || Scenario {
+                peers: Peer::ALL.to_vec(),
+                pairs: vec![50],
+                in_flight: vec![1, 8],
+                repeats: 5,
+                ..base()
+            },
         },
     ];
 

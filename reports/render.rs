@@ -5,7 +5,9 @@ use std::fmt::Write;
 use crate::{
     axis::crossovers,
     bearing::bearings,
-    checks, memory, parity, render_verdict,
+    checks, memory, parity,
+    ratios::{self, Ratios},
+    render_verdict,
     results::Results,
     summary::Summary,
     tables::{self, Cell, Column, Heading, Table},
@@ -24,9 +26,16 @@ pub fn terminal(results: &Results) -> String {
     for paragraph in words::of_search(results, &found) {
         let _ = writeln!(out, "\n{paragraph}");
     }
+    let ratios = Ratios::of(results);
     if results.scenario.search.is_some() {
         let _ = writeln!(out);
         aligned(&mut out, &tables::searches(results, &found));
+    } else if !ratios.is_empty() {
+        for group in &ratios {
+            let _ = writeln!(out, "\n{}", group.group);
+            aligned(&mut out, &group.table());
+        }
+        let _ = writeln!(out, "\n{}", ratios::NOTE);
     } else {
         for group in tables::groups(&summary) {
             let _ = writeln!(out, "\n{}", group.title);
@@ -110,6 +119,14 @@ pub fn markdown(results: &Results) -> String {
         render_verdict::markdown(&mut out, results, verdict);
     }
     search(&mut out, results);
+    let ratios = Ratios::of(results);
+    if !ratios.is_empty() {
+        let _ = writeln!(out, "\n## Beside the bare relays\n\n{}", ratios::NOTE);
+    }
+    for group in &ratios {
+        let _ = writeln!(out, "\n### {}\n", group.group);
+        piped(&mut out, &group.table());
+    }
     let crossovers = crossovers(results, verdict.as_ref());
     if !crossovers.is_empty() {
         let _ = writeln!(out, "\n## Where it turns\n");

@@ -2,6 +2,7 @@
 //! Rendering reads only this.
 
 use std::{
+    fmt,
     io::Write,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bearing::{Fate, bearings},
     benches::Bench,
+    carrier::Peer,
     cpus,
     harness::RunResult,
     scenario::{RunKey, Scenario},
@@ -21,7 +23,7 @@ use crate::{
 };
 
 /// Raised with every change of the file's form.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
 /// would fail, too.
@@ -46,6 +48,8 @@ pub struct Results {
     pub calibrations: Vec<Calibration>,
     /// Why there are no emulated links, where they were wanted by default and could not be had.
     pub no_links: Option<String>,
+    /// Peers that were to run and cannot run here.
+    pub left_out: Vec<LeftOut>,
     /// What `cargo bench` had left beside this checkout; see `benches.rs`.
     pub benches: Vec<Bench>,
 }
@@ -80,6 +84,21 @@ pub struct Failure {
     pub key: RunKey,
     /// Why.
     pub reason: String,
+}
+
+/// A peer that cannot run here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Which one.
+    pub peer: Peer,
+    /// Why, and what to do about it.
+    pub reason: String,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.peer, self.reason)
+    }
 }
 
 /// The circumstances of a comparison.
@@ -183,6 +202,7 @@ impl Results {
             rejected: Vec::new(),
             calibrations: Vec::new(),
             no_links: None,
+            left_out: Vec::new(),
             benches: Vec::new(),
         }
     }

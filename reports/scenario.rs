@@ -12,7 +12,10 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::search::Search;
+use crate::{
+    carrier::{Carrier, Peer},
+    search::Search,
+};
 
 /// What lies between players and server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,11 +88,11 @@ pub enum Workload {
     Connects,
 }
 
-/// A transport with its settings.
+/// A transport with its settings; or a peer, which has none to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contender {
     /// Of all players.
-    pub transport: TransportKind,
+    pub transport: Carrier,
     /// Who is told of a move.
     pub relay: RelayPolicy,
     /// Congestion control asked for.
@@ -102,7 +105,8 @@ pub struct Contender {
 
 impl Contender {
     /// With the settings that everything else is compared with.
-    pub fn plain(transport: TransportKind) -> Self {
+    pub fn plain(transport: impl Into<Carrier>) -> Self {
+        let transport = transport.into();
         let (relay, congestion) = (RelayPolicy::default(), Congestion::default());
         Self { transport, relay, congestion, nagle: false, resumption: false }
     }
@@ -144,20 +148,24 @@ impl fmt::Display for Contender {
 pub struct Group {
     /// The name of the network between.
     pub link: String,
-    /// Moves per second and player; or pairs that connect per second.
+    /// Moves per second and player; or pairs that connect per second. 0 in a closed loop.
     pub rate_hz: u32,
+    /// In a closed loop, how many moves are under way between the two players: each answers what arrives. 0 where moves are
+    /// sent on a beat.
+    pub in_flight: u32,
     /// Bytes carried with each move on top of the position.
     pub payload_bytes: u32,
     /// Matches at once.
     pub pairs: u32,
 }
 
-/// "wifi, 60 Hz, 10 matches", and the payload where there is one.
+/// "wifi, 60 Hz, 10 matches" or "loopback, 8 in flight, 1 match", and the payload where there is one.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { link, rate_hz, payload_bytes, pairs } = self;
+        let Self { link, rate_hz, in_flight, payload_bytes, pairs } = self;
+        let pace = if *in_flight > 0 { format!("{in_flight} in flight") } else { format!("{rate_hz} Hz") };
         let matches = if *pairs == 1 { "match" } else { "matches" };
-        write!(f, "{link}, {rate_hz} Hz, {pairs} {matches}")?;
+        write!(f, "{link}, {pace}, {pairs} {matches}")?;
         if *payload_bytes > 0 { write!(f, ", {payload_bytes} B payload") } else { Ok(()) }
     }
 }
@@ -201,6 +209,8 @@ pub struct Scenario {
     pub workload: Workload,
     /// Transports to compare.
     pub transports: Vec<TransportKind>,
+    /// Other relays to measure them against. With any, no verdict is given, but ratios to the bare relays.
+    pub peers: Vec<Peer>,
     /// Who is told of a move.
     pub relays: Vec<RelayPolicy>,
     /// Congestion control asked for, on TCP and QUIC alike.
@@ -213,6 +223,8 @@ pub struct Scenario {
     pub links: Vec<Network>,
     /// Moves per second and player; or pairs that connect per second.
     pub rates_hz: Vec<u32>,
+    /// Closed loops besides, of one match each, with so many moves under way.
+    pub in_flight: Vec<u32>,
     /// Bytes carried with each move on top of the position.
     pub payloads_bytes: Vec<u32>,
     /// Matches at once.
@@ -242,12 +254,14 @@ impl Default for Scenario {
             preset: "custom".into(),
             workload: Workload::Moves,
             transports: TransportKind::ALL.to_vec(),
+            peers: Vec::new(),
             relays: vec![RelayPolicy::Other],
             congestions: vec![Congestion::Cubic],
             nagle: vec![false],
             resumption: vec![false],
             links: vec![Network::Loopback],
             rates_hz: vec![60],
+            in_flight: Vec::new(),
             payloads_bytes: vec![0],
             pairs: vec![10],
             search: None,
@@ -275,7 +289,7 @@ impl Scenario {
         runs
     }
 
-    /// What is compared: every transport with every setting.
+    /// What is compared: every transport with every setting, and the peers.
     pub fn contenders(&self) -> Vec<Contender> {
         let mut contenders = Vec::new();
         for &transport in &self.transports {
@@ -283,6 +297,7 @@ impl Scenario {
                 for &congestion in &self.congestions {
                     for &nagle in &self.nagle {
                         for &resumption in &self.resumption {
+                            let transport = transport.into();
                             contenders.push(Contender { transport, relay, congestion, nagle, resumption });
                         }
                     }
@@ -290,10 +305,10 @@ impl Scenario {
             }
         }
         // Without TLS there is no session: what is left of it ran already.
-        let possible = |it: &Contender| {
-            !it.resumption || it.transport.capabilities().encrypted || !self.resumption.contains(&false)
-        };
+        let possible =
+            |it: &Contender| !it.resumption || it.transport.encrypted() || !self.resumption.contains(&false);
         contenders.retain(possible);
+        contenders.extend(self.peers.iter().map(|peer| Contender::plain(*peer)));
         contenders
     }
 
@@ -301,7 +316,7 @@ impl Scenario {
     /// it costs is told from there; where all do, the first.
     pub fn reference(&self) -> Option<Contender> {
         let contenders = self.contenders();
-        let plain = contenders.iter().find(|it| !it.transport.capabilities().encrypted);
+        let plain = contenders.iter().find(|it| !it.transport.encrypted());
         plain.or(contenders.first()).copied()
     }
 
@@ -321,8 +336,14 @@ impl Scenario {
             for &rate_hz in &self.rates_hz {
                 for &payload_bytes in &self.payloads_bytes {
                     for &pairs in &self.pairs {
-                        groups.push(Group { link: link.name(), rate_hz, payload_bytes, pairs });
+                        groups.push(Group { link: link.name(), rate_hz, in_flight: 0, payload_bytes, pairs });
                     }
+                }
+            }
+            for &in_flight in &self.in_flight {
+                for &payload_bytes in &self.payloads_bytes {
+                    // More matches would only be more under way.
+                    groups.push(Group { link: link.name(), rate_hz: 0, in_flight, payload_bytes, pairs: 1 });
                 }
             }
         }
@@ -385,7 +406,7 @@ mod tests {
         // The control is the reference again, once in each group.
         let controls: Vec<_> = runs.iter().filter(|run| run.arm == 1).collect();
         assert_eq!(controls.len(), 4 * 3);
-        assert!(controls.iter().all(|run| !run.contender.transport.capabilities().encrypted));
+        assert!(controls.iter().all(|run| !run.contender.transport.encrypted()));
     }
 
     #[test]

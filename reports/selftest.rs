@@ -187,7 +187,9 @@ fn delay(repeat: u32) -> anyhow::Result<()> {
     for kind in TransportKind::ALL {
         let mean_us = |link: &Network, repeat: u32| {
             let of = |key: &RunKey| {
-                key.contender.transport == kind && key.group.link == link.name() && key.repeat == repeat
+                key.contender.transport == kind.into()
+                    && key.group.link == link.name()
+                    && key.repeat == repeat
             };
             results.runs.iter().find(|run| of(&run.key))?.load.stats.one_way.mean_us()
         };

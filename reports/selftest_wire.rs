@@ -2,7 +2,6 @@
 
 use anyhow::{Context, bail, ensure};
 use netduel_link::{Invalid, Lab, LinkReport, LinkSpec, PathReport};
-use netduel_transport::TransportKind;
 
 use crate::{
     capture::{Capture, Count},
@@ -83,7 +82,7 @@ fn captured(
 
 /// Says how far the counts of a run lie apart; returns the largest share between the link's and the capture's.
 fn tell(run: &RunResult, link: &LinkReport, received: Count, sent: Count) -> f64 {
-    let kind: TransportKind = run.key.contender.transport;
+    let kind = run.key.contender.transport;
     let load = &run.load;
     let stacks = |packets: Option<u64>, bytes: Option<u64>| Some(Count { packets: packets?, bytes: bytes? });
     // The capture sees what arrives at the server and what leaves it; the players' stacks the other ends.

@@ -9,6 +9,7 @@ use netduel_link::Counters;
 use netduel_transport::TransportKind;
 
 use crate::{
+    carrier::Carrier,
     harness::{Place, Server, play},
     load::{LoadPlan, Trusted},
     measure::enter_lab,
@@ -78,6 +79,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: mixed_pairs(args.matches as usize),
         rate_hz: args.rate,
+        in_flight: 0,
         payload_bytes: 0,
         warmup_ms: 500,
         duration_ms: args.duration.as_millis() as u64,
@@ -135,8 +137,8 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mixed_pairs(matches: usize) -> Vec<[TransportKind; 2]> {
-    let kinds = TransportKind::ALL;
+fn mixed_pairs(matches: usize) -> Vec<[Carrier; 2]> {
+    let kinds = TransportKind::ALL.map(Carrier::from);
     (0..matches)
         .map(|number| [kinds[number % kinds.len()], kinds[number / kinds.len() % kinds.len()]])
         .collect()

@@ -10,7 +10,7 @@ use crate::{
     connects::Connects,
     harness::RunResult,
     parity,
-    results::{Failure, Results},
+    results::{Failure, LeftOut, Results},
     scenario::{Group, RunKey, Workload},
 };
 
@@ -148,8 +148,11 @@ impl Row {
             ratio(&scaled, &fresh).filter(|_| enough)
         };
         let path = &runs[0].load.path;
-        let of_server =
-            runs[0].counters.paths.iter().find(|it| it.transport == runs[0].key.contender.transport);
+        let of_server = runs[0]
+            .counters
+            .paths
+            .iter()
+            .find(|it| Some(it.transport) == runs[0].key.contender.transport.kind());
         let connects = |pick, quantile| connects(runs, pick, quantile);
         Self {
             key: runs[0].key.combination(),
@@ -285,6 +288,9 @@ pub enum Warning {
     /// No links where they were wanted.
     #[error("no emulated links: {0}")]
     NoLinks(String),
+    /// A peer that cannot run here.
+    #[error("left out: {0}")]
+    LeftOut(LeftOut),
     /// A link was measured to be other than it was asked to be.
     #[error("the link {link} was not what was asked for: {mismatch}")]
     LinkMismatch {
@@ -399,6 +405,7 @@ impl Summary {
 
     fn warn_of_circumstances(&mut self, results: &Results) {
         self.warnings.extend(results.no_links.clone().map(Warning::NoLinks));
+        self.warnings.extend(results.left_out.iter().cloned().map(Warning::LeftOut));
         for calibration in &results.calibrations {
             for mismatch in calibration.probe.mismatches() {
                 let (link, mismatch) = (calibration.link.clone(), mismatch.to_string());
@@ -427,7 +434,8 @@ impl Summary {
             });
         }
         let busiest = runs.iter().filter_map(|run| run.server.cpu_us).max().unwrap_or(0) as f64 / window_us;
-        if busiest > SERVER_CPU_SHARE_MAX {
+        // A closed loop goes as fast as it can.
+        if busiest > SERVER_CPU_SHARE_MAX && row.key.group.in_flight == 0 {
             let percent = busiest * 100.0;
             self.warnings.push(Warning::Saturated {
                 transport: transport.clone(),
@@ -436,7 +444,9 @@ impl Summary {
             });
         }
         let asked = row.key.contender.congestion.name();
-        if let Some(got) = row.congestion.as_ref().filter(|got| *got != asked) {
+        // A peer is not asked.
+        let told = row.congestion.as_ref().filter(|_| row.key.contender.transport.kind().is_some());
+        if let Some(got) = told.filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());
             self.warnings.push(Warning::OtherCongestion { transport: transport.clone(), asked, got });
         }
@@ -456,7 +466,9 @@ impl Summary {
                 count,
             });
         }
-        if row.one_way_p99_us.is_none() && results.scenario.workload == Workload::Moves {
+        // Of a closed loop there are as many as the carrier lets pass.
+        let enough_wanted = results.scenario.workload == Workload::Moves && row.key.group.in_flight == 0;
+        if row.one_way_p99_us.is_none() && enough_wanted {
             self.warnings.push(Warning::TooFewSamples { transport, link });
         }
     }
@@ -464,10 +476,10 @@ impl Summary {
 
 /// Where a combination stands in the scenario: the links as it names them, then by rising numbers.
 fn position_in(results: &Results, key: &RunKey) -> impl Ord + use<> {
-    let Group { link, rate_hz, payload_bytes, pairs } = &key.group;
+    let Group { link, rate_hz, in_flight, payload_bytes, pairs } = &key.group;
     (
         results.scenario.links.iter().position(|it| it.name() == *link),
-        (*rate_hz, *payload_bytes, *pairs),
+        (*in_flight, *rate_hz, *payload_bytes, *pairs),
         results.scenario.contenders().iter().position(|it| *it == key.contender),
     )
 }

@@ -261,9 +261,9 @@ pub struct GroupVerdict {
 
 impl Verdict {
     /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
-    /// each contender ([`crate::bearings`] are its verdict).
+    /// each contender ([`crate::bearings`] are its verdict), or beside peers (what [`crate::Ratios`] are for).
     pub fn of(results: &Results) -> Option<Self> {
-        if results.scenario.search.is_some() {
+        if results.scenario.search.is_some() || !results.scenario.peers.is_empty() {
             return None;
         }
         let reference = results.scenario.reference()?;
@@ -316,7 +316,7 @@ impl GroupVerdict {
             group: group.clone(),
         };
         let candidates = std::iter::once(reference).chain(alike);
-        let encrypted = candidates.filter(|it| it.transport.capabilities().encrypted).collect();
+        let encrypted = candidates.filter(|it| it.transport.encrypted()).collect();
         let [felt, paid] = Metric::deciding(scenario.workload);
         let fresh = verdict.unbeaten(felt, encrypted, table);
         verdict.choices = verdict.unbeaten(paid, fresh, table);

@@ -47,7 +47,7 @@ fn how_sure(results: &Results, verdict: &Verdict) -> String {
         }
     };
     text += "Verdicts hold for these links, rates and matches, on this machine";
-    if !verdict.reference.transport.capabilities().encrypted {
+    if !verdict.reference.transport.encrypted() {
         text += &format!(
             "; {} is the reference and not encrypted: no choice where others may read or change the traffic",
             verdict.reference
@@ -73,7 +73,8 @@ fn of_group(group: &GroupVerdict, reference: Contender, [felt, paid]: [Metric; 2
     text + &settings(group, &[felt, paid, Metric::Bytes])
 }
 
-fn scope(Group { link, rate_hz, payload_bytes, pairs }: &Group, felt: Metric) -> String {
+fn scope(group: &Group, felt: Metric) -> String {
+    let Group { link, rate_hz, in_flight, payload_bytes, pairs } = group;
     let payload =
         if *payload_bytes > 0 { format!(" and {payload_bytes} B of payload") } else { String::new() };
     if Metric::of_workload(Workload::Connects).contains(&felt) {
@@ -85,7 +86,9 @@ fn scope(Group { link, rate_hz, payload_bytes, pairs }: &Group, felt: Metric) ->
         return format!("On {link} with {each} {rate_hz} times a second");
     }
     let matches = if *pairs == 1 { "match" } else { "matches" };
-    format!("On {link} at {rate_hz} Hz with {pairs} {matches}{payload}")
+    let pace =
+        if *in_flight > 0 { format!("with {in_flight} in flight") } else { format!("at {rate_hz} Hz") };
+    format!("On {link} {pace} with {pairs} {matches}{payload}")
 }
 
 /// Transports in their first settings against the reference.
@@ -152,7 +155,7 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
             let mut text = format!(
                 "{}{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
                 leader.subject,
-                if leader.subject.transport.capabilities().encrypted { "" } else { " (not encrypted)" },
+                if leader.subject.transport.encrypted() { "" } else { " (not encrypted)" },
                 metric.name(),
                 metric.number(effect.subject),
                 metric.number(effect.against),

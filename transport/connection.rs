@@ -87,7 +87,7 @@ pub(crate) fn buffers(socket: &socket2::SockRef<'_>) -> Vec<(String, String)> {
 
 impl PathStats {
     /// Adds the headers of the packets to the bytes counted as payload. `transport_header_bytes` is TCP's or UDP's.
-    pub(crate) fn with_headers(mut self, remote: SocketAddr, transport_header_bytes: u64) -> Self {
+    pub fn with_headers(mut self, remote: SocketAddr, transport_header_bytes: u64) -> Self {
         let ip_header_bytes = if remote.is_ipv4() { 20 } else { 40 };
         let header_bytes = ip_header_bytes + transport_header_bytes;
         let add = |bytes: Option<u64>, packets: Option<u64>| Some(bytes? + packets? * header_bytes);

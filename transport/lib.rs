@@ -62,6 +62,7 @@ pub use connection::{Connection, Lane, PathStats, Receiver, Sender};
 pub use error::{BindError, CloseReason, ConnectError, FrameError, Goodbye, IdentityError, SendError};
 pub use identity::{Fingerprint, Identity, Trust};
 pub use options::{Congestion, Options};
+pub use tcp::path_stats as tcp_path_stats;
 
 /// Largest message on the control lane. A join with every field at its limit is a twentieth of it.
 pub const MAX_CONTROL_BYTES: usize = 4096;

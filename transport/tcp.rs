@@ -46,6 +46,15 @@ const NOTSENT_LOWAT_BYTES: u32 = 1;
 const TCP_HEADER_BYTES: u64 = 20 + 12;
 const ALPN: &str = "netduel-tls/1";
 
+/// What the kernel knows of a TCP connection, headers included; nothing but on Linux. For the transport, and for who measures
+/// TCP without it.
+pub fn path_stats(socket: &TcpStream) -> PathStats {
+    match socket.peer_addr() {
+        Ok(remote) => tcp_info::read(socket).with_headers(remote, TCP_HEADER_BYTES),
+        Err(_) => PathStats::default(),
+    }
+}
+
 pub(crate) const PLAIN: Tcp = Tcp { tls: false };
 pub(crate) const TLS: Tcp = Tcp { tls: true };
 

@@ -1,21 +1,58 @@
 //! Every peer relays moves between two players, over real sockets.
 
-use netduel_peers::{MOVE_BYTES, Peer, Player, Relay, Update};
-use netduel_transport::Identity;
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use netduel_peers::{Peer, Player, Relay, Update, check};
+use netduel_transport::{Identity, Trust};
 
 const MOVES: u32 = 200;
+/// A first move that does not arrive within this came before the relay knew both players.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+const FIRST_ATTEMPTS_MAX: usize = 10;
 
 fn update(number: u32) -> Update {
-    let mut update = [0xA5; MOVE_BYTES];
-    update[..4].copy_from_slice(&number.to_le_bytes());
-    update
+    format!("{number:024x}").into_bytes().try_into().expect("24 digits")
 }
 
-/// A relay in a thread of its own, as a bench has it, and two pairs after each other, of players who tell each other
-/// everything.
+/// Two pairs after each other, of players who tell each other everything, one move in flight each way.
+fn play(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) {
+    runtime().block_on(async {
+        let connect = || Player::connect(peer, addr, trust);
+        // The second shows that the first is forgotten.
+        for moves in [MOVES, 10] {
+            let mut first = connect().await.expect("connected");
+            let mut second = connect().await.expect("connected");
+            let mut attempts = 0..FIRST_ATTEMPTS_MAX;
+            loop {
+                attempts.next().unwrap_or_else(|| panic!("{peer} relays nothing"));
+                first.send(&update(0)).await.expect("open");
+                if let Ok(came) = tokio::time::timeout(FIRST_TIMEOUT, second.next()).await {
+                    assert_eq!(came.expect("open"), update(0), "{peer}");
+                    break;
+                }
+            }
+            for number in 1..=moves {
+                first.send(&update(number)).await.expect("open");
+                assert_eq!(second.next().await.expect("open"), update(number), "{peer}");
+                second.send(&update(!number)).await.expect("open");
+                assert_eq!(first.next().await.expect("open"), update(!number), "{peer}");
+            }
+            let path = first.path_stats();
+            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52), "{peer}: {path:?}");
+            tokio::join!(first.close(), second.close());
+        }
+    });
+}
+
+/// In a thread of its own, as a bench has it.
 #[test]
 fn every_peer_relays_moves_in_order_both_ways() {
-    for peer in Peer::ALL {
+    for peer in Peer::ALL.into_iter().filter(|peer| *peer != Peer::PodSixNet) {
         let identity = Identity::generate(&["localhost".into()]).expect("an identity");
         let trust = identity.trust();
         let (tell, addr) = std::sync::mpsc::sync_channel(1);
@@ -30,24 +67,47 @@ fn every_peer_relays_moves_in_order_both_ways() {
                 }
             });
         });
-        let addr = addr.recv().expect("an address");
-        runtime().block_on(async {
-            let connect = || Player::connect(peer, addr, Some(&trust));
-            for _pair in 0..2 {
-                let mut first = connect().await.expect("connected");
-                let mut second = connect().await.expect("connected");
-                for number in 0..MOVES {
-                    first.send(&update(number)).await.expect("open");
-                    assert_eq!(second.next().await.expect("open"), update(number), "{peer}");
-                    second.send(&update(!number)).await.expect("open");
-                    assert_eq!(first.next().await.expect("open"), update(!number), "{peer}");
-                }
-                tokio::join!(first.close(), second.close());
-            }
-        });
+        play(peer, addr.recv().expect("an address"), Some(&trust));
         end.send(()).expect("it runs");
         thread.join().expect("no panic");
     }
+}
+
+/// In a process of its own, as Python has to be; `netduel-peers serve` becomes it.
+#[test]
+fn podsixnet_relays_moves_in_order_both_ways() {
+    let peer = Peer::PodSixNet;
+    if let Err(why) = check(peer) {
+        assert!(std::env::var_os("NETDUEL_PODSIXNET_REQUIRED").is_none(), "{why:#}");
+        println!("skipped: {why:#}");
+        return;
+    }
+    let (mut server, addr) = serve(peer);
+    play(peer, addr, None);
+    drop(server.stdin.take());
+    assert!(server.wait().expect("ours").success(), "it ends with its standard input");
+}
+
+fn serve(peer: Peer) -> (Child, SocketAddr) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_netduel-peers"))
+        .args(["serve", peer.name()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let stdout = BufReader::new(server.stdout.take().expect("asked for"));
+    let mut lines = Vec::new();
+    // All that it says: it would not outlive a pipe that is closed before.
+    for line in stdout.lines() {
+        lines.push(line.expect("readable"));
+        if lines.last().is_some_and(|line| line.starts_with("ready:")) {
+            break;
+        }
+    }
+    let words: Vec<&str> = lines[0].split_whitespace().collect();
+    let ["listening", name, addr] = words[..] else { panic!("it said {lines:?}") };
+    assert_eq!(name, peer.name());
+    (server, addr.parse().expect("an address"))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

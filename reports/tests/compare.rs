@@ -70,7 +70,7 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
         assert_eq!(load.lateness.count(), load.sent);
         assert_eq!(run.counters.matches_started, 4);
         assert_eq!(run.counters.matches_ended, 4);
-        assert_eq!(load.path.tls.is_some(), run.key.contender.transport.capabilities().encrypted);
+        assert_eq!(load.path.tls.is_some(), run.key.contender.transport.encrypted());
         if cfg!(target_os = "linux") {
             assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0));
             assert!(load.sent_bytes.is_some_and(|bytes| bytes > load.sent * 40), "headers alone are more");
@@ -306,7 +306,9 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
     };
     let (other, newer) = (file("other.json", "{}"), file("newer.json", "{\"schema\": 999}"));
     let a_file = file("file", "");
-    let cases: [(&[&str], i32, &str); 15] = [
+    let cases: [(&[&str], i32, &str); 17] = [
+        (&["run", "--peer", "bare-tcp", "--payload", "16"], 1, "without a --payload"),
+        (&["run", "--preset", "rate", "--in-flight", "8"], 1, "without a search"),
         (&["run", "--preset", "slow"], 2, "there are quick, rate, loss"),
         (&["run", "--resume", "no-such-folder"], 1, "nothing to resume in no-such-folder"),
         (

@@ -5,8 +5,9 @@ use std::process::Command;
 use netduel_client::stats::{MoveStats, Samples};
 use netduel_link::LinkSpec;
 use netduel_reports::{
-    Contender, Diff, Evidence, Fate, LoadResult, Metric, Network, Outcome, Provenance, Results, RunResult,
-    Scenario, Search, Usage, Verdict, Workload, bearings, markdown, mismatches, paragraphs, terminal,
+    Carrier, Contender, Diff, Evidence, Fate, LoadResult, Metric, Network, Outcome, Provenance, Results,
+    RunResult, Scenario, Search, Usage, Verdict, Workload, bearings, markdown, mismatches, paragraphs,
+    terminal,
 };
 use netduel_server::Snapshot;
 use netduel_transport::{PathStats, TransportKind};
@@ -42,7 +43,10 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
     };
     let places = scenario.transports.clone();
     let run = |key: netduel_reports::RunKey| {
-        let place = places.iter().position(|kind| *kind == key.contender.transport).expect("in the list");
+        let place = places
+            .iter()
+            .position(|kind| Carrier::from(*kind) == key.contender.transport)
+            .expect("in the list");
         let (age_ms, cpu_us) = truth(place, &key.group.link, key.repeat, key.arm);
         let mut samples = Samples::default();
         (0..1_000).for_each(|_| samples.record((age_ms * 1_000.0) as u64));
@@ -85,14 +89,12 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
 
         let verdict = Verdict::of(&results).expect("transports");
         let choices = |group: usize| -> Vec<TransportKind> {
-            verdict.groups[group].choices.iter().map(|it| it.transport).collect()
+            verdict.groups[group].choices.iter().map(|it| it.transport.kind().expect("ours")).collect()
         };
         // All are as fresh there, so the cheapest that encrypts; and on the lossy link the cheaper of the fresh two.
         assert_eq!(choices(0), kinds(&["tls"]));
         assert_eq!(choices(1), kinds(&["quic-datagram"]));
-        assert!(
-            verdict.groups.iter().flat_map(|it| &it.choices).all(|it| it.transport.capabilities().encrypted)
-        );
+        assert!(verdict.groups.iter().flat_map(|it| &it.choices).all(|it| it.transport.encrypted()));
     }
 }
 

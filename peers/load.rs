@@ -1,0 +1,118 @@
+//! The players of a peer, driven by the same load as ours and counted by the same statistics. A move is its number and
+//! its intended send time, in 24 hexadecimal digits.
+
+use std::{io::Write, net::SocketAddr, str};
+
+use anyhow::{Context, bail};
+use netduel_client::stats::MoveStats;
+use netduel_protocol::{Move, clock, game::Heading};
+use netduel_reports::{Carrier, Count, Happening, LoadPlan, LoadPlayer, run_players_with};
+use netduel_transport::{PathStats, Trust};
+use tokio::task::JoinSet;
+
+use crate::{Peer, Player, Update};
+
+/// Players that connect at once: fewer than PodSixNet's backlog of five, of which it takes one each pump.
+const CONNECTING_MAX: usize = 4;
+/// Digits of the number of a move; the others are its time.
+const SEQ_DIGITS: usize = 8;
+
+/// Carries out the plan on standard input, see `netduel-report`.
+///
+/// # Errors
+/// Who could not connect or play, and why.
+pub fn play() -> anyhow::Result<()> {
+    run_players_with(connect_all)
+}
+
+/// A few at once, or the ticks and pumps of some peers would take longer than they keep a silent player.
+async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
+    let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
+    let carriers: Vec<Carrier> = plan.pairs.iter().flatten().copied().collect();
+    let mut players = Vec::new();
+    for few in carriers.chunks(CONNECTING_MAX) {
+        let mut connecting = JoinSet::new();
+        for carrier in few {
+            let peer = carrier.peer().with_context(|| format!("{carrier} is no peer"))?;
+            let (addr, trust) = (plan.address(*carrier)?, trust.clone());
+            connecting.spawn(async move {
+                let connected = LoadedPlayer::connect(peer, addr, trust.as_ref(), rate_hz).await;
+                connected.with_context(|| format!("cannot connect to {peer}"))
+            });
+        }
+        while let Some(connected) = connecting.join_next().await {
+            players.push(connected??);
+        }
+    }
+    Ok(players)
+}
+
+/// A player with the statistics that ours have.
+struct LoadedPlayer {
+    player: Player,
+    stats: MoveStats,
+    seq: u32,
+    sent: u64,
+}
+
+impl LoadedPlayer {
+    async fn connect(
+        peer: Peer,
+        addr: SocketAddr,
+        trust: Option<&Trust>,
+        rate_hz: u32,
+    ) -> anyhow::Result<Self> {
+        let player = Player::connect(peer, addr, trust).await?;
+        let period_us = 1_000_000 / u64::from(rate_hz.max(1));
+        Ok(Self { player, stats: MoveStats::new(period_us), seq: 0, sent: 0 })
+    }
+}
+
+impl LoadPlayer for LoadedPlayer {
+    async fn send(&mut self, _heading: Heading, due_us: u64) -> anyhow::Result<()> {
+        self.seq += 1;
+        self.sent += 1;
+        Ok(self.player.send(&encode(self.seq, due_us)?).await?)
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Happening> {
+        let update = self.player.next().await?;
+        let (seq, at_us) = decode(&update).context("a move that nobody sent")?;
+        // One host, so one clock, and it has no error.
+        self.stats.on_move(clock::now_us(), &Move { seq, at_us, ..Move::default() }, 0);
+        Ok(Happening::Moved(seq))
+    }
+
+    fn ping(&mut self) -> anyhow::Result<()> {
+        bail!("a peer answers no pings")
+    }
+
+    fn restart(&mut self) {
+        self.stats.restart(clock::now_us());
+        self.sent = 0;
+    }
+
+    fn finish(&mut self) -> anyhow::Result<Count> {
+        self.stats.finish(clock::now_us());
+        Ok(Count { stats: self.stats.clone(), sent: self.sent, superseded: 0 })
+    }
+
+    fn path_stats(&self) -> PathStats {
+        self.player.path_stats()
+    }
+
+    async fn close(self) {
+        self.player.close().await;
+    }
+}
+
+fn encode(seq: u32, at_us: u64) -> anyhow::Result<Update> {
+    let mut update = Update::default();
+    write!(&mut update[..], "{seq:08x}{at_us:016x}")?;
+    Ok(update)
+}
+
+fn decode(update: &Update) -> Option<(u32, u64)> {
+    let (seq, at_us) = str::from_utf8(update).ok()?.split_at_checked(SEQ_DIGITS)?;
+    Some((u32::from_str_radix(seq, 16).ok()?, u64::from_str_radix(at_us, 16).ok()?))
+}

@@ -1,0 +1,62 @@
+//! `--preset peers` from end to end: every peer and one transport, in the same run.
+
+use std::process::Command;
+
+use netduel_reports::{Carrier, Peer, Ratios, Results, html, markdown};
+
+#[test]
+fn every_peer_runs_beside_a_transport_and_is_put_in_ratio() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().to_str().expect("utf-8");
+    let scope =
+        ["--transport", "tcp", "--pairs", "2", "--in-flight", "2", "--controls", "0", "--repeat", "1"];
+    let output = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
+        .args(["run", "--preset", "peers", "--duration", "200ms", "--warmup", "50ms", "--out", out])
+        .args(scope)
+        .output()
+        .expect("started");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+    let results = Results::load(&folder.path().join("results.json")).expect("results");
+
+    // PodSixNet needs Python; all others are there, and whoever is not is named with the way to get it.
+    for left_out in &results.left_out {
+        assert_eq!(left_out.peer, Peer::PodSixNet);
+        assert!(left_out.reason.contains("pip install"), "{}", left_out.reason);
+        assert!(stdout.contains(&left_out.reason));
+        assert!(std::env::var_os("NETDUEL_PODSIXNET_REQUIRED").is_none(), "{}", left_out.reason);
+        println!("skipped: {left_out}");
+    }
+    let peers = Peer::ALL.len() - results.left_out.len();
+    assert_eq!(results.runs.len(), (1 + peers) * 2, "on a beat, and in a closed loop");
+    for run in &results.runs {
+        let (key, load) = (&run.key, &run.load);
+        // Two moves under way and 20 ms by a pump: a few dozen in this window. A busy machine may be slower.
+        assert!(load.stats.fresh > 5, "{key} on {}: {}", key.group, load.stats.fresh);
+        // Moves are in it, headers, and not much more.
+        let bytes = load.received_bytes.expect("counted") as f64 / load.stats.fresh as f64;
+        assert!((52.0..400.0).contains(&bytes), "{key} on {}: {bytes} B for each move", key.group);
+        assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0), "{key}");
+    }
+
+    let ratios = Ratios::of(&results);
+    assert_eq!(ratios.len(), 2);
+    for group in &ratios {
+        let names: Vec<&str> = group.rows.iter().map(|row| row.contender.transport.name()).collect();
+        assert_eq!(names[..2], ["bare-tcp", "tcp"], "by wire, the bare relay first");
+        for row in &group.rows {
+            let is_floor = row.contender.transport.floor().is_none();
+            let cpu = row.ratios.iter().find(|it| it.measure == "CPU µs").expect("a column");
+            assert!(cpu.value.is_some_and(|us| us > 0.0));
+            assert_eq!(cpu.median().is_none(), is_floor, "{}", row.contender);
+        }
+    }
+    let (page, text) = (html(&results), markdown(&results));
+    for carrier in [Carrier::Peer(Peer::BareTcp), Carrier::Peer(Peer::Renet)] {
+        assert!(text.contains(&format!("| {carrier} | ")), "{carrier} has a row");
+        assert!(page.contains(&format!("{carrier}</th>")), "{carrier} has a row");
+    }
+    assert!(text.contains("## Beside the bare relays") && page.contains("id=\"ratios\""));
+    assert!(stdout.contains("loopback, 2 in flight, 1 match"), "{stdout}");
+}
