@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use netduel_client::pace::Beat;
 use netduel_protocol::clock;
 use tokio::task::JoinSet;
@@ -24,6 +25,9 @@ const WARM_UP: Duration = Duration::from_millis(150);
 const IN_FLIGHT: u32 = 8;
 /// The last of them was lost if it has not come by then (UDP, QUIC's datagrams).
 const LOST_AFTER: Duration = Duration::from_millis(50);
+
+/// A closed loop that does not end by then has lost a move, and waits for ever.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// What a server did in a window.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +64,14 @@ async fn window(server: &Server, length: Duration, arrivals: &Arrivals) -> anyho
 /// Moves from one player to the other, the next when the last has arrived. Returns how long each took, in µs.
 ///
 /// # Errors
-/// A connection is over, and why.
-pub async fn closed_loop([mover, watcher]: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+/// A connection is over, and why; or a move was lost. No time limit is put on each, since that would be measured, too.
+pub async fn closed_loop(pair: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+    tokio::time::timeout(length + STUCK_AFTER, one_after_another(pair, length))
+        .await
+        .context("a move never arrived")?
+}
+
+async fn one_after_another([mover, watcher]: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
     let mut delays_us = Vec::new();
     let begun = Instant::now();
     let mut sent = begun;
