@@ -1,22 +1,20 @@
-//! What it costs to make bytes of a move and a move of bytes, and to check it.
+//! What it costs to make bytes of a move and a move of bytes, to check it, and to frame it for a stream.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use netduel_benches::instructions::a_move;
 use netduel_protocol::{
-    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, decode, encode,
-    game::{self, Position},
+    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, decode, encode, game,
 };
+use netduel_transport::bench::{Frames, append_update};
+
+/// Moves of one read, where many came together.
+const BATCH: usize = 16;
 
 fn codec(criterion: &mut Criterion) {
-    let update = Move {
-        game: 1_000,
-        seq: 10_000,
-        at_us: 166_000_000,
-        position: Position { x: 120.0, y: 305.5 },
-        ..Move::default()
-    };
-    let next = Move { seq: 10_001, at_us: update.at_us + 16_667, ..update };
+    let update = a_move();
+    let next = Move { seq: update.seq + 1, at_us: update.at_us + 16_667, ..update };
     let message = ClientMessage::Move(update.into());
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
@@ -42,5 +40,39 @@ fn codec(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec);
+fn framing(criterion: &mut Criterion) {
+    let mut buffer = [0; MAX_MESSAGE_BYTES];
+    let bytes = encode(&ClientMessage::Move(a_move().into()), &mut buffer).expect("encodes").to_vec();
+    let mut group = criterion.benchmark_group("framing");
+    let mut out = Vec::new();
+    group.bench_function("frame a move", |bench| {
+        bench.iter(|| {
+            out.clear();
+            append_update(black_box(&mut out), black_box(&bytes));
+        });
+    });
+    let mut stream = Vec::new();
+    append_update(&mut stream, &bytes);
+    let mut frames = Frames::begin();
+    group.bench_function("unframe a move", |bench| {
+        bench.iter(|| {
+            frames.arrive(black_box(&stream));
+            frames.next_payload().expect("a frame").map(|payload| payload.len())
+        });
+    });
+    let stream = stream.repeat(BATCH);
+    group.bench_function("unframe 16 moves of one read", |bench| {
+        bench.iter(|| {
+            frames.arrive(black_box(&stream));
+            let mut count = 0;
+            while frames.next_payload().expect("frames").is_some() {
+                count += 1;
+            }
+            assert_eq!(count, BATCH);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, codec, framing);
 criterion_main!(benches);

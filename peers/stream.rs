@@ -45,8 +45,9 @@ impl Listener {
     }
 
     pub(crate) fn tls(addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
-        let tls = Arc::new(identity.server_config(ALPN, false)?);
-        Ok(Self { tls: Some(tls.into()), ..Self::tcp(addr)? })
+        let mut tls = identity.server_config(ALPN, false)?;
+        tls.alpn_protocols.clear(); // Whatever is spoken passes, also what our own players say.
+        Ok(Self { tls: Some(Arc::new(tls).into()), ..Self::tcp(addr)? })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {

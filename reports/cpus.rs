@@ -7,7 +7,7 @@
 /// The processor that a run is bound to: the last of those this process may use. `None` where there is only one, or the
 /// system cannot bind.
 #[cfg(target_os = "linux")]
-pub(crate) fn of_run() -> Option<usize> {
+pub fn of_run() -> Option<usize> {
     let allowed = rustix::thread::sched_getaffinity(None).ok()?;
     let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu))?;
     (allowed.count() > 1).then_some(last)
@@ -26,7 +26,7 @@ pub fn bind(cpu: usize) -> std::io::Result<()> {
 
 /// Processes are not bound here.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn of_run() -> Option<usize> {
+pub fn of_run() -> Option<usize> {
     None
 }
 

@@ -64,7 +64,7 @@ pub use carrier::{Carrier, Peer};
 pub use churn::{ChurnArgs, churn};
 pub use compare::{CompareArgs, compare, presets_help, render_file};
 pub use connects::Connects;
-pub use cpus::bind as bind_to_cpu;
+pub use cpus::{bind as bind_to_cpu, of_run as cpu_of_run};
 pub use diff::{Change, Diff, DiffArgs, EXIT_WORSE, Mismatch, diff, mismatches};
 pub use duty::{Count, Happening, LoadPlayer};
 pub use flood::{FloodArgs, flood};
@@ -75,7 +75,7 @@ pub use load::{LoadEvent, LoadPlan, LoadResult, Trusted, run as run_players, run
 pub use memory::{Fit, Slope, slopes};
 pub use metrics::Metric;
 pub use presets::Preset;
-pub use process::Usage;
+pub use process::{Process, Usage, ourselves};
 pub use ratios::{Ratio, RatioRow, Ratios};
 pub use recording::{render_recording, terminal as recording_terminal};
 pub use recording_page::page as recording_page;

@@ -16,14 +16,14 @@ const LINES_MAX: usize = 256;
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// This program again, as `subcommand`.
-pub(crate) fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
+pub fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.arg(subcommand);
     Ok(command)
 }
 
 /// A child whose standard output is read line by line. Killed when dropped.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     lines: Receiver<std::io::Result<String>>,
     what: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` by `spawn`, with pipes to its standard input and output.
-    pub(crate) fn start(
+    pub fn start(
         what: &'static str,
         mut command: Command,
         spawn: impl FnOnce(Command) -> anyhow::Result<Child>,
@@ -45,7 +45,7 @@ impl Process {
     }
 
     /// The next line of its standard output; `None` at the end of it.
-    pub(crate) fn line(&self, timeout: Duration) -> anyhow::Result<Option<String>> {
+    pub fn line(&self, timeout: Duration) -> anyhow::Result<Option<String>> {
         match self.lines.recv_timeout(timeout) {
             Ok(line) => Ok(Some(line?)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
@@ -54,13 +54,13 @@ impl Process {
     }
 
     /// Writes a line to its standard input, which stays open.
-    pub(crate) fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+    pub fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         let stdin = self.child.stdin.as_mut().context("the child has no standard input")?;
         writeln!(stdin, "{line}").with_context(|| format!("the {} does not listen", self.what))
     }
 
     /// What the kernel has accounted to it so far.
-    pub(crate) fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         usage(self.child.id())
     }
 
@@ -70,17 +70,17 @@ impl Process {
     }
 
     /// By which the system knows it.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Closes its standard input, which asks our children to end.
-    pub(crate) fn close_stdin(&mut self) {
+    pub fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }
 
     /// Closes its standard input and waits for the end of it.
-    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+    pub fn end(mut self) -> anyhow::Result<()> {
         self.close_stdin();
         let deadline = Instant::now() + END_TIMEOUT;
         let status: ExitStatus = loop {

@@ -22,6 +22,8 @@
 //!   to choose would add it to `Target`, next to the name. WebSocket is then a byte stream after its upgrade, and
 //!   WebTransport has the streams and datagrams of `quic.rs`, which should give it its endpoint.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod connection;
 mod datagram;
 mod enet;

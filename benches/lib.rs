@@ -1,0 +1,36 @@
+//! What the benches share: relays, ours and bare ones, each in a process of its own; players that do as little as can be;
+//! and what the two are put through.
+//!
+//! `codec.rs`, `relay.rs` and `connect.rs` are criterion's. It measures one bench after another, while the machine
+//! drifts, so its figures are not divided by each other: `targets.rs` takes turns between ours and its floor, and judges
+//! the ratios of single rounds.
+
+pub mod allocations;
+pub mod contender;
+pub mod instructions;
+pub mod load;
+pub mod player;
+pub mod server;
+pub mod statistics;
+pub mod table;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime as the server has one: of one thread.
+///
+/// # Panics
+/// Without descriptors for it.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Binds this process, and the servers that it starts, to one processor, for the reasons of `reports/cpus.rs`: whether
+/// server and player share one decides between 20 and 100 µs, alike for every transport.
+///
+/// # Panics
+/// If the system refuses one that it just named.
+pub fn share_one_cpu() {
+    if let Some(cpu) = netduel_reports::cpu_of_run() {
+        netduel_reports::bind_to_cpu(cpu).expect("a processor of ours");
+    }
+}

@@ -1,0 +1,179 @@
+//! What relays are put through: one move in flight, many pairs on a beat, and as much as one processor bears.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use netduel_client::pace::Beat;
+use netduel_protocol::clock;
+use tokio::task::JoinSet;
+
+use crate::{
+    player::{Pair, Player, arrival, relay},
+    server::Server,
+    statistics::Rounds,
+};
+
+/// Before a window opens, for everything to come into step.
+const WARM_UP: Duration = Duration::from_millis(150);
+/// Moves of a pair that are under way together at saturation.
+const IN_FLIGHT: u32 = 8;
+/// The last of them was lost if it has not come by then (UDP, QUIC's datagrams).
+const LOST_AFTER: Duration = Duration::from_millis(50);
+
+/// A closed loop that does not end by then has lost a move, and waits for ever.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// What a server did in a window.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// CPU of the server, in µs.
+    pub cpu_us: f64,
+    /// Moves that arrived.
+    pub updates: f64,
+    /// How long the window was open, in seconds.
+    pub seconds: f64,
+}
+
+impl Spent {
+    /// CPU of the server for each update, in µs.
+    pub fn cpu_us_per_update(&self) -> f64 {
+        self.cpu_us / self.updates
+    }
+}
+
+/// Counts the moves that arrive.
+type Arrivals = Arc<AtomicU64>;
+
+async fn window(server: &Server, length: Duration, arrivals: &Arrivals) -> anyhow::Result<Spent> {
+    tokio::time::sleep(WARM_UP).await;
+    let (cpu_us, updates, opened) = (server.cpu_us()?, arrivals.load(Relaxed), Instant::now());
+    tokio::time::sleep(length).await;
+    Ok(Spent {
+        cpu_us: (server.cpu_us()? - cpu_us) as f64,
+        updates: (arrivals.load(Relaxed) - updates) as f64,
+        seconds: opened.elapsed().as_secs_f64(),
+    })
+}
+
+/// Moves from one player to the other, the next when the last has arrived. Returns how long each took, in µs.
+///
+/// # Errors
+/// A connection is over, and why; or a move was lost. No time limit is put on each, since that would be measured, too.
+pub async fn closed_loop(pair: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+    tokio::time::timeout(length + STUCK_AFTER, one_after_another(pair, length))
+        .await
+        .context("a move never arrived")?
+}
+
+async fn one_after_another([mover, watcher]: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+    let mut delays_us = Vec::new();
+    let begun = Instant::now();
+    let mut sent = begun;
+    while sent < begun + length {
+        relay(mover, watcher).await?;
+        let arrived = Instant::now();
+        delays_us.push((arrived - sent).as_secs_f64() * 1e6);
+        sent = arrived;
+    }
+    Ok(delays_us.into_iter().collect())
+}
+
+/// Every player moves so often a second, evenly spread over its period, and an open loop: what a stall delayed is sent late.
+/// Returns what the server spent while a window of this length was open, and the players.
+///
+/// # Errors
+/// A connection is over, and why.
+pub async fn paced(
+    server: &Server,
+    pairs: Vec<Pair>,
+    rate_hz: f64,
+    length: Duration,
+) -> anyhow::Result<(Spent, Vec<Pair>)> {
+    let arrivals = Arrivals::default();
+    let period_us = (1e6 / rate_hz) as u64;
+    let count = 2 * pairs.len() as u64;
+    let start_us = clock::now_us() + period_us.min(10_000);
+    let end_us = start_us + (WARM_UP + length).as_micros() as u64;
+    let mut tasks = JoinSet::new();
+    for (number, player) in pairs.into_iter().flatten().enumerate() {
+        // Those of a pair are half a period apart.
+        let place = number as u64 / 2 + (number as u64 % 2) * (count / 2);
+        let beat = Beat::new(start_us + period_us * place / count, period_us)?;
+        let arrivals = arrivals.clone();
+        tasks.spawn(async move { anyhow::Ok((number, keep_moving(player, beat, end_us, &arrivals).await?)) });
+    }
+    let spent = window(server, length, &arrivals).await?;
+    let mut players = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        players.push(ended??);
+    }
+    players.sort_by_key(|(number, _)| *number);
+    let mut players = players.into_iter().map(|(_, player)| player);
+    let pairs = std::iter::from_fn(|| Some([players.next()?, players.next()?])).collect();
+    Ok((spent, pairs))
+}
+
+async fn keep_moving(
+    mut player: Player,
+    mut beat: Beat,
+    end_us: u64,
+    arrivals: &Arrivals,
+) -> anyhow::Result<Player> {
+    loop {
+        tokio::select! {
+            due_us = beat.next() => {
+                if due_us >= end_us {
+                    return Ok(player);
+                }
+                player.send().await?;
+            }
+            number = player.next() => {
+                number?;
+                arrivals.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+/// One player of each pair moves eight times, and again when the last of them has arrived, for as long as the window is open.
+///
+/// # Errors
+/// A connection is over, and why.
+pub async fn saturated(
+    server: &Server,
+    pairs: Vec<Pair>,
+    length: Duration,
+) -> anyhow::Result<(Spent, Vec<Pair>)> {
+    let arrivals = Arrivals::default();
+    let end = Instant::now() + WARM_UP + length;
+    let mut tasks = JoinSet::new();
+    for mut pair in pairs {
+        let arrivals = arrivals.clone();
+        tasks.spawn(async move {
+            while Instant::now() < end {
+                bursts(&mut pair, &arrivals).await?;
+            }
+            anyhow::Ok(pair)
+        });
+    }
+    let spent = window(server, length, &arrivals).await?;
+    let mut pairs = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        pairs.push(ended??);
+    }
+    Ok((spent, pairs))
+}
+
+async fn bursts([mover, watcher]: &mut Pair, arrivals: &Arrivals) -> anyhow::Result<()> {
+    mover.send_many(IN_FLIGHT).await?;
+    let count = || {
+        arrivals.fetch_add(1, Relaxed);
+    };
+    tokio::time::timeout(LOST_AFTER, arrival(mover, watcher, count)).await.unwrap_or(Ok(()))
+}

@@ -1,0 +1,175 @@
+//! A relay in a process of its own: the program of the bench again, which serves instead of measuring.
+
+use std::{io::Write, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, bail};
+use netduel_peers::Relay;
+use netduel_reports::{Process, ourselves};
+use netduel_server::Config;
+use netduel_transport::{Identity, Options, Trust};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    allocations::{self, Heap},
+    contender::Contender,
+};
+
+/// The argument that makes a server of a bench.
+const SERVE: &str = "netduel-bench-serve";
+/// Told to a server: what has been allocated?
+const HEAP: &str = "heap";
+/// Told to a server: from now on, find out whose allocations they are.
+const BLAME: &str = "blame";
+/// A server answers at once, on a machine that others use, too.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than any bench connects.
+const EVERYBODY: usize = 20_000;
+
+/// A server that a bench started. It ends when this is dropped.
+pub struct Server {
+    process: Process,
+    /// Which one it is.
+    pub contender: Contender,
+    /// Where players connect.
+    pub addr: SocketAddr,
+    /// What they trust.
+    pub trust: Trust,
+}
+
+impl Server {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// It does not start, and why.
+    pub fn start(contender: Contender) -> anyhow::Result<Self> {
+        Self::start_with(contender, &[])
+    }
+
+    /// Starts one that counts what it allocates, see [`Self::heap`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_counting(contender: Contender) -> anyhow::Result<Self> {
+        Self::start_with(contender, &[HEAP])
+    }
+
+    fn start_with(contender: Contender, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = ourselves(SERVE)?;
+        command.arg(contender.to_string()).args(flags);
+        let process = Process::start("server", command, |mut command| Ok(command.spawn()?))?;
+        let line = || process.line(ANSWER_TIMEOUT)?.context("the server ended");
+        let (addr, fingerprint) = (line()?, line()?);
+        Ok(Self { contender, addr: addr.parse()?, trust: Trust::pin(fingerprint.parse()?), process })
+    }
+
+    /// CPU that it has used so far, in µs.
+    ///
+    /// # Errors
+    /// The system does not say: it is not Linux.
+    pub fn cpu_us(&self) -> anyhow::Result<u64> {
+        self.process.usage().cpu_us.context("how much CPU a process used is known on Linux only")
+    }
+
+    /// Its resident memory, in bytes.
+    ///
+    /// # Errors
+    /// The system does not say: it is not Linux.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.process.usage().resident_bytes.context("a process's memory is known on Linux only")
+    }
+
+    /// What it has allocated. Nothing, if it was not started for counting.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn heap(&mut self) -> anyhow::Result<Heap> {
+        self.ask(HEAP)
+    }
+
+    /// From now on it finds out whose allocations they are ([`Heap::ours`]), and is slow.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn blame(&mut self) -> anyhow::Result<()> {
+        self.ask(BLAME).map(drop)
+    }
+
+    fn ask(&mut self, what: &str) -> anyhow::Result<Heap> {
+        self.process.tell(what)?;
+        self.process.line(ANSWER_TIMEOUT)?.context("the server ended")?.parse()
+    }
+}
+
+/// To be asked first of all in the `main` of a bench: whether this process was started to be a server. It has been one
+/// then, and is to end.
+///
+/// # Panics
+/// If it cannot serve.
+pub fn served() -> bool {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() != Some(SERVE) {
+        return false;
+    }
+    let contender = args.next().and_then(|name| name.parse().ok()).expect("a contender");
+    if args.next().as_deref() == Some(HEAP) {
+        Heap::count();
+    }
+    std::thread::spawn(answer);
+    netduel_server::command::raise_descriptor_limit();
+    crate::runtime().block_on(serve(contender)).expect("it serves");
+    true
+}
+
+/// Answers whoever started us, and ends with it. Allocates nothing for an answer.
+fn answer() {
+    let mut line = String::new();
+    while std::io::stdin().read_line(&mut line).is_ok_and(|count| count > 0) {
+        if line.trim_end() == BLAME {
+            allocations::blame();
+        }
+        println!("{}", Heap::now());
+        line.clear();
+    }
+    std::process::exit(0);
+}
+
+async fn serve(contender: Contender) -> anyhow::Result<()> {
+    let identity = Identity::generate(&["localhost".into()])?;
+    let any = ([127, 0, 0, 1], 0).into();
+    match contender {
+        Contender::Ours(kind) => {
+            let listener = kind.bind(any, &identity, &options())?;
+            tell(listener.local_addr(), &identity)?;
+            netduel_server::run(vec![listener], roomy(), CancellationToken::new()).await;
+            bail!("the server ended")
+        }
+        Contender::Bare(peer) => {
+            let relay = Relay::bind(peer, any, &identity)?;
+            tell(relay.local_addr()?, &identity)?;
+            Ok(relay.run().await?)
+        }
+    }
+}
+
+fn tell(addr: SocketAddr, identity: &Identity) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{addr}\n{}", identity.fingerprint())?;
+    Ok(stdout.flush()?)
+}
+
+/// As they are by default, but for the patience: players are not polled, and say nothing, while others connect.
+pub(crate) fn options() -> Options {
+    Options { idle_timeout: Duration::from_secs(60), ..Options::default() }
+}
+
+/// Limits that no bench meets: all players come from one address, and as fast as they can. The checks stay.
+pub(crate) fn roomy() -> Config {
+    Config {
+        connections_max: EVERYBODY,
+        connections_per_address_max: EVERYBODY,
+        handshakes_max: EVERYBODY,
+        matches_max: EVERYBODY,
+        messages_per_s_max: u32::MAX,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,281 @@
+//! Our relay against its floor, in turns, and against what we set ourselves: `docs/performance.md`.
+//!
+//! Not criterion's, since a ratio of two benches that ran minutes apart says more of the machine than of them. Here each
+//! round starts both servers anew, one after the other, and gives one ratio; what counts is the median of the rounds.
+//! What is counted on a server is counted in its own process, by the kernel.
+//!
+//! `cargo bench -p netduel-benches --bench targets -- relay memory matches instructions` runs the parts named, all of
+//! them without a name; with the name of a transport, `relay` and `memory` keep to it. `-- update` writes the counts of instructions that may not be exceeded.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use netduel_benches::{
+    contender::Contender,
+    instructions, load, player, runtime,
+    server::{Server, served},
+    share_one_cpu,
+    statistics::Rounds,
+    table::{HEADER, Judged, Row, Target},
+};
+use netduel_peers::Peer;
+use netduel_transport::TransportKind;
+
+/// Odd, so that there is a middle one.
+const ROUNDS: usize = 9;
+/// Of what moves little from round to round, or takes long.
+const FEW_ROUNDS: usize = 3;
+
+const PAIRS: usize = 50;
+const RATE_HZ: f64 = 60.0;
+/// 6,000 updates.
+const PACED: Duration = Duration::from_secs(1);
+const CLOSED: Duration = Duration::from_millis(300);
+const SATURATED: Duration = Duration::from_millis(300);
+/// Enough to saturate one processor, and not what a queue in front of it adds.
+const SATURATING_PAIRS: usize = 10;
+
+/// What memory is measured between: a server that has seen players, and one with 500 connections.
+const MEMORY_PAIRS: [usize; 2] = [10, 250];
+/// After which nothing of a handshake is left.
+const AT_REST: Duration = Duration::from_millis(500);
+
+const MATCHES: [usize; 4] = [1, 10, 100, 1_000];
+/// Of all players together, whatever their number: what 50 pairs at 60 Hz make. The rate of each falls as they grow in
+/// number, or the processor would be full, and the wake-ups that updates then share would hide what matches cost.
+const TOTAL_HZ: f64 = 6_000.0;
+
+/// Measures, and adds rows.
+type Part = fn(&mut Vec<Row>) -> anyhow::Result<()>;
+
+fn main() -> ExitCode {
+    if served() || instructions::stepped() {
+        return ExitCode::SUCCESS;
+    }
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    // cargo adds `--bench`.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let asked: Vec<String> = asked.into_iter().filter(|arg| kind_named(arg).is_none()).collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|it| it == part);
+    share_one_cpu();
+    netduel_server::command::raise_descriptor_limit();
+    let mut rows = Vec::new();
+    let parts = [("relay", relay as Part), ("memory", memory), ("matches", matches)];
+    // What was measured before something failed is shown all the same.
+    let outcome = parts.iter().filter(|(name, _)| is_asked(name)).try_for_each(|(_, part)| part(&mut rows));
+    let judged: Vec<Judged> = rows.iter().map(Row::judge).collect();
+    if !judged.is_empty() {
+        println!("\n{HEADER}");
+        judged.iter().for_each(|row| println!("{row}"));
+        println!(
+            "\nours and floor: medians of the rounds. ratio: the median of ours ÷ floor within each round, with its quartiles."
+        );
+        let file = results_file()?;
+        std::fs::write(&file, serde_json::to_string_pretty(&judged)?)?;
+        println!("also in {}", file.display());
+    }
+    outcome?;
+    let update = asked.iter().any(|it| it == "update");
+    if update || is_asked("instructions") { count_instructions(update) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// In the folder that cargo builds in: this program is `…/release/deps/targets-…`.
+fn results_file() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(3).context("cargo runs benches from its own folder")?.join("targets.json"))
+}
+
+/// A transport that crosses a network: `memory` is a part here, not the kind of that name.
+fn kind_named(arg: &str) -> Option<TransportKind> {
+    TransportKind::ALL.into_iter().find(|kind| kind.name() == arg)
+}
+
+/// The kinds that have a floor, or those of them that were asked for.
+fn kinds() -> impl Iterator<Item = (TransportKind, Contender)> {
+    let asked: Vec<TransportKind> = std::env::args().filter_map(|arg| kind_named(&arg)).collect();
+    let kinds = TransportKind::ALL.into_iter().filter(move |kind| asked.is_empty() || asked.contains(kind));
+    kinds.filter_map(|kind| Some((kind, Contender::floor_of(kind)?)))
+}
+
+/// Measures ours and the floor so many times, the one that goes first by turns. `measure` gives figures of one of them,
+/// and there is a row for each.
+fn in_turns<const N: usize>(
+    (kind, floor): (TransportKind, Contender),
+    rounds: usize,
+    rows: [(&str, Option<Target>); N],
+    measure: impl Fn(Contender) -> anyhow::Result<[f64; N]>,
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows = rows.map(|(what, target)| Row {
+        transport: kind.name().into(),
+        what: what.into(),
+        ours: Vec::new(),
+        floor: Vec::new(),
+        target,
+    });
+    for round in 0..rounds {
+        let mut order = [Contender::Ours(kind), floor];
+        order.rotate_left(round % 2);
+        for contender in order {
+            let again = |error| {
+                eprintln!("{contender}, round {round}, is measured again: {error:#}");
+                measure(contender)
+            };
+            let figures = measure(contender).or_else(again);
+            let figures = figures.with_context(|| format!("{contender} failed twice in round {round}"))?;
+            for (row, figure) in rows.iter_mut().zip(figures) {
+                if contender == floor { row.floor.push(figure) } else { row.ours.push(figure) }
+            }
+        }
+    }
+    Ok(rows.into())
+}
+
+fn relay(all: &mut Vec<Row>) -> anyhow::Result<()> {
+    for (kind, floor) in kinds() {
+        eprintln!("{kind} and {floor} in turns: 50 pairs at 60 Hz, one in flight, eight in flight");
+        let cpu_target = match kind.name() {
+            "tcp" | "tls" => Some(Target::RatioAtMost(1.1)),
+            "udp" => None,
+            _ => Some(Target::RatioAtMost(0.85)),
+        };
+        let saturated_target = (kind.name() == "tcp").then_some(Target::RatioAtLeast(0.9));
+        let rows = [
+            ("server CPU of an update, 50 pairs at 60 Hz, µs", cpu_target),
+            ("one-way latency p50, one in flight, µs", Some(Target::RatioAtMost(1.05))),
+            ("updates for a second of server CPU, saturated", saturated_target),
+        ];
+        all.extend(in_turns((kind, floor), ROUNDS, rows, relay_of)?);
+    }
+    Ok(())
+}
+
+fn relay_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
+    let server = Server::start(contender)?;
+    runtime().block_on(async {
+        let pairs = player::pairs(&server, PAIRS).await?;
+        let (paced, mut pairs) = load::paced(&server, pairs, RATE_HZ, PACED).await?;
+        let delays_us: Rounds = load::closed_loop(&mut pairs[0], CLOSED).await?;
+        pairs.truncate(SATURATING_PAIRS);
+        let (saturated, _) = load::saturated(&server, pairs, SATURATED).await?;
+        Ok([paced.cpu_us_per_update(), delays_us.median(), 1e6 / saturated.cpu_us_per_update()])
+    })
+}
+
+fn memory(all: &mut Vec<Row>) -> anyhow::Result<()> {
+    // A bare ENet relay has room for 128 players.
+    for (kind, floor) in kinds().filter(|(kind, _)| kind.name() != "enet") {
+        eprintln!("{kind} and {floor} in turns: memory");
+        let allocations_target = (kind.name() == "tcp").then_some(Target::OursAtMost(0.0));
+        // A bare UDP relay has no connections, but two addresses.
+        let resident_target = (kind.name() != "udp").then_some(Target::RatioAtMost(1.2));
+        let rows = [
+            ("allocations of the server for a move", allocations_target),
+            ("of these, by our own code", Some(Target::OursAtMost(0.0))),
+            ("its heap for an idle connection, bytes", None),
+            ("resident memory for it, bytes", resident_target),
+        ];
+        all.extend(in_turns((kind, floor), FEW_ROUNDS, rows, memory_of)?);
+    }
+    Ok(())
+}
+
+fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
+    let mut server = Server::start_counting(contender)?;
+    runtime().block_on(async {
+        let [few, many] = MEMORY_PAIRS;
+        let mut pairs = player::pairs(&server, few).await?;
+        // What grows once has grown by then.
+        load::closed_loop(&mut pairs[0], CLOSED).await?;
+        let before = server.heap()?;
+        let moves = load::closed_loop(&mut pairs[0], CLOSED).await?.count();
+        let allocated = server.heap()?.allocations - before.allocations;
+        server.blame()?;
+        let blamed = load::closed_loop(&mut pairs[0], CLOSED).await?.count();
+        let ours = server.heap()?.ours;
+        drop((server, pairs));
+        let allocations = [allocated as f64 / moves as f64, ours as f64 / blamed as f64];
+
+        // Another one, which has kept nothing of that.
+        let mut server = Server::start_counting(contender)?;
+        let _pairs = player::pairs(&server, few).await?;
+        tokio::time::sleep(AT_REST).await;
+        let (heap, resident) = (server.heap()?, server.resident_bytes()?);
+        let more = player::pairs(&server, many - few).await?;
+        tokio::time::sleep(AT_REST).await;
+        let connections = (2 * more.len()) as f64;
+        let heap_bytes = server.heap()?.live_bytes as f64 - heap.live_bytes as f64;
+        let resident_bytes = server.resident_bytes()? as f64 - resident as f64;
+        Ok([allocations[0], allocations[1], heap_bytes / connections, resident_bytes / connections])
+    })
+}
+
+/// The same number of updates in all, from more and more matches. The floor of TCP and TLS is there to show how much of
+/// a rise is the kernel's.
+fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
+    let [tcp, tls] = [Peer::BareTcp, Peer::BareTls].map(Contender::Bare);
+    let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
+    let contenders = ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain([tcp, tls]);
+    for contender in contenders {
+        eprintln!("{contender}: 1 to 1,000 matches");
+        let mut figures = MATCHES.map(|_| Vec::new());
+        for _ in 0..FEW_ROUNDS {
+            for (figures, count) in figures.iter_mut().zip(MATCHES) {
+                let figure = cpu_us_with_matches(contender, count);
+                figures.push(figure.with_context(|| format!("{contender}, {count} matches"))?);
+            }
+        }
+        let [alone, more @ ..] = figures;
+        for (ours, count) in more.into_iter().zip(&MATCHES[1..]) {
+            let judged = matches!(contender, Contender::Ours(_)) && *count == MATCHES[MATCHES.len() - 1];
+            all.push(Row {
+                transport: contender.to_string(),
+                what: format!("server CPU of an update, {count} matches ÷ 1, µs"),
+                ours,
+                floor: alone.clone(),
+                target: judged.then_some(Target::RatioAtMost(1.0)),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn cpu_us_with_matches(contender: Contender, count: usize) -> anyhow::Result<f64> {
+    let server = Server::start(contender)?;
+    runtime().block_on(async {
+        let pairs = player::pairs(&server, count).await?;
+        let (spent, _) = load::paced(&server, pairs, TOTAL_HZ / (2 * count) as f64, PACED).await?;
+        Ok(spent.cpu_us_per_update())
+    })
+}
+
+/// Fails if a step takes more than it may.
+fn count_instructions(update: bool) -> anyhow::Result<ExitCode> {
+    let Some(counts) = instructions::count()? else {
+        println!("\nno instructions counted: that needs valgrind");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("\ninstructions            now  budget");
+    for count in &counts {
+        let budget = count.budget.map_or("none".into(), |budget| budget.to_string());
+        let verdict = if count.holds() { "OK" } else { "ABOVE BUDGET" };
+        println!("{:<23} {:>6} {budget:>6}  {verdict}", count.step, count.instructions);
+    }
+    if update {
+        instructions::update(&counts)?;
+    } else if !counts.iter().all(instructions::Count::holds) {
+        println!(
+            "a step takes more than it did: find out why, or let it with `cargo bench -p netduel-benches --bench targets -- update`"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

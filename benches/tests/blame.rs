@@ -1,0 +1,25 @@
+//! Whose an allocation is: a process of its own, since the counters are of the process.
+
+use std::hint::black_box;
+
+use netduel_benches::allocations::{Heap, blame};
+
+#[test]
+fn an_allocation_is_of_whose_code_asked() {
+    Heap::count();
+    blame();
+    let grown = |since: Heap| {
+        let now = Heap::now();
+        (now.allocations - since.allocations, now.ours - since.ours)
+    };
+    let before = Heap::now();
+    drop(black_box(vec![7; 3]));
+    drop(black_box(String::from_utf8_lossy(&[0xff])));
+    let (all, ours) = grown(before);
+    assert!(all >= 2 && ours == 2, "{ours} of {all}, asked for by way of the standard library");
+
+    let before = Heap::now();
+    drop(black_box(tokio::sync::mpsc::channel::<u8>(1)));
+    let (all, ours) = grown(before);
+    assert!(all >= 1 && ours == 0, "{ours} of {all}, asked for by a library");
+}

@@ -1,0 +1,38 @@
+//! What benches measure and nobody else may call: framing. Behind the feature `bench`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    FrameError,
+    frame::{self, FrameKind, FrameReader},
+};
+
+/// Appends the frame of an update to `out`, as a stream's outbox does.
+pub fn append_update(out: &mut Vec<u8>, update: &[u8]) {
+    frame::append(out, FrameKind::State, update);
+}
+
+/// Cuts a byte stream into frames, as the receiver of a stream does.
+pub struct Frames(FrameReader);
+
+impl Frames {
+    /// Nothing has arrived yet.
+    pub fn begin() -> Self {
+        Self(FrameReader::new(Duration::MAX))
+    }
+
+    /// These bytes arrive.
+    pub fn arrive(&mut self, bytes: &[u8]) {
+        self.0.buffer().extend_from_slice(bytes);
+    }
+
+    /// The payload of the next whole frame, if there is one.
+    ///
+    /// # Errors
+    /// Bytes that are no frame.
+    pub fn next_payload(&mut self) -> Result<Option<Bytes>, FrameError> {
+        Ok(self.0.next()?.map(|(_, payload)| payload))
+    }
+}
