@@ -25,7 +25,7 @@ impl Frames {
 
     /// These bytes arrive.
     pub fn arrive(&mut self, bytes: &[u8]) {
-        self.0.buffer().extend_from_slice(bytes);
+        self.0.extend(bytes);
     }
 
     /// The payload of the next whole frame, if there is one.
