@@ -26,13 +26,16 @@ static BLAMING: AtomicBool = AtomicBool::new(false);
 static OURS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// Finding out whose an allocation is allocates, too.
+    /// Finding out whose an allocation is allocates, too, and that is not counted.
     static LOOKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Who only hands on what others ask for: the standard library, containers, and this file.
-const GO_BETWEENS: [&str; 7] =
-    ["std::", "core::", "alloc::", "hashbrown::", "bytes::", "__rust", "netduel_benches::allocations::"];
+/// Who only hands on what others ask for, by where its source lies: the standard library, containers, and this file.
+const GO_BETWEENS: [&str; 5] = ["/rustc/", "/library/", "/hashbrown-", "/bytes-", "allocations.rs"];
+/// The same by name, for frames of which no source is known.
+const GO_BETWEENS_BY_NAME: [&str; 4] = ["std::", "core::", "alloc::", "__r"];
+/// Where cargo keeps what is not ours.
+const LIBRARIES: &str = "/registry/src/";
 
 /// What a process has taken from its allocator since it began to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,25 +70,41 @@ pub fn blame() {
 }
 
 fn look() {
-    if LOOKING.replace(true) {
+    // The panic hook holds a lock that a look at the stack takes, too.
+    if std::thread::panicking() {
         return;
     }
+    LOOKING.set(true);
     let stack = Backtrace::force_capture().to_string();
-    // A frame is `  12: <path::Type as other::Trait>::function`, and a line that says where.
-    let asked =
-        stack.lines().filter_map(|line| line.trim_start().split_once(": ")).find_map(|(number, name)| {
-            number.parse::<u32>().ok()?;
-            let name = name.trim_start_matches(['<', '&', '*', '[', '(']);
-            let is_go_between = GO_BETWEENS.iter().any(|prefix| name.starts_with(prefix));
-            (!is_go_between).then(|| name.starts_with("netduel"))
-        });
-    if asked == Some(true) {
+    if asked_by_us(&stack) {
         OURS.fetch_add(1, Relaxed);
     }
     if std::env::var_os("NETDUEL_BLAME").is_some() {
-        eprintln!("ours: {asked:?}\n{stack}");
+        eprintln!("ours: {}\n{stack}", asked_by_us(&stack));
     }
     LOOKING.set(false);
+}
+
+/// Whether the innermost frame that is no go-between's is this workspace's. A frame is `  12: name`, and where its source
+/// is known `at path:line:column` on the next line. The path decides: of what was inlined, the name is cut short.
+fn asked_by_us(stack: &str) -> bool {
+    let mut lines = stack.lines().map(str::trim_start).peekable();
+    while let Some(line) = lines.next() {
+        let Some((_, name)) = line.split_once(": ") else { continue };
+        let path = lines.next_if(|next| next.starts_with("at "));
+        let (is_go_between, is_ours) = match path {
+            Some(path) => (GO_BETWEENS.iter().any(|it| path.contains(it)), !path.contains(LIBRARIES)),
+            None => {
+                let name = name.trim_start_matches(['<', '&', '*', '[', '(']);
+                let is_go_between = GO_BETWEENS_BY_NAME.iter().any(|it| name.starts_with(it));
+                (is_go_between, name.starts_with("netduel"))
+            }
+        };
+        if !is_go_between {
+            return is_ours;
+        }
+    }
+    false
 }
 
 /// Three numbers, as one process tells them another.
@@ -110,7 +129,7 @@ impl FromStr for Heap {
 struct Counting;
 
 fn note(allocated: usize, freed: usize, calls: u64) {
-    if COUNTING.load(Relaxed) {
+    if COUNTING.load(Relaxed) && !LOOKING.get() {
         ALLOCATIONS.fetch_add(calls, Relaxed);
         LIVE_BYTES.fetch_add((allocated as u64).wrapping_sub(freed as u64), Relaxed);
         if calls > 0 && BLAMING.load(Relaxed) {

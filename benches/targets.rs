@@ -144,8 +144,8 @@ fn relay(all: &mut Vec<Row>) -> anyhow::Result<()> {
         eprintln!("{kind} and {floor} in turns: 50 pairs at 60 Hz, one in flight, eight in flight");
         let cpu_target = match kind.name() {
             "tcp" | "tls" => Some(Target::RatioAtMost(1.1)),
-            "udp" => None,
-            _ => Some(Target::RatioAtMost(0.85)),
+            "quic-stream" | "quic-datagram" => Some(Target::RatioAtMost(0.85)),
+            _ => None,
         };
         let saturated_target = (kind.name() == "tcp").then_some(Target::RatioAtLeast(0.9));
         let rows = [
