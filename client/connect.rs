@@ -55,18 +55,6 @@ pub(crate) fn say(sender: &Sender, message: &ClientMessage<'_>) -> Result<(), Pl
     Ok(sender.send_control(bytes)?)
 }
 
-/// Whether the connection ended without either side wanting it: the same rule as the server's.
-pub(crate) fn is_lost(reason: &CloseReason) -> bool {
-    match reason {
-        CloseReason::Peer(goodbye) => goodbye.code < Goodbye::FIRST_APPLICATION_CODE,
-        CloseReason::Vanished
-        | CloseReason::IdleTimeout(_)
-        | CloseReason::ReadDeadline(_)
-        | CloseReason::Transport(_) => true,
-        CloseReason::Local(_) | CloseReason::ControlLaneFull(_) | CloseReason::BadFrame(_) => false,
-    }
-}
-
 /// A seat to come back to.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -173,10 +161,10 @@ mod tests {
 
     #[test]
     fn only_a_connection_that_nobody_ended_is_lost_and_only_room_is_waited_for() {
-        assert!(is_lost(&CloseReason::Vanished));
-        assert!(is_lost(&CloseReason::Peer(Goodbye::new(Goodbye::GONE, ""))));
+        assert!(CloseReason::Vanished.is_loss());
+        assert!(CloseReason::Peer(Goodbye::new(Goodbye::GONE, "")).is_loss());
         for ending in [Ending::Done, Ending::Replaced, Ending::ShuttingDown] {
-            assert!(!is_lost(&CloseReason::Peer(Goodbye::new(ending.code(), ""))));
+            assert!(!CloseReason::Peer(Goodbye::new(ending.code(), "")).is_loss());
         }
         let refused = |ending| PlayError::Refused { ending, reason: String::new() };
         assert!(is_final(&refused(Ending::NoSuchSeat)) && is_final(&refused(Ending::ShuttingDown)));

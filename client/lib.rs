@@ -375,7 +375,7 @@ impl Player {
     /// Whether a connection that ended so is worth coming back for.
     fn may_come_back(&self, reason: &CloseReason) -> bool {
         let current = self.current.as_ref();
-        connect::is_lost(reason)
+        reason.is_loss()
             && !self.ways_back.is_empty()
             && current.is_some_and(|current| current.started.way_back.is_some())
     }

@@ -71,7 +71,7 @@ pub(crate) async fn run(accepting: Accepting, mut admission: Admission, lobby: A
             let over = contained(play(&lobby, &player, &mut receiver)).await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&over);
-            if is_lost(&over) {
+            if matches!(&over, Over::Closed(reason) if reason.is_loss()) {
                 lobby.lose(&player, reason)
             } else {
                 lobby.remove(&player, reason)
@@ -259,22 +259,6 @@ fn on_message(
 
 fn unexpected(what: &str) -> Goodbye {
     Goodbye::new(Ending::Unexpected.code(), what)
-}
-
-/// The connection is gone, and its player may want to come back. A goodbye below the application's codes is the
-/// transport's and not the player's; a frame that stays unfinished is what a cut path looks like, too.
-fn is_lost(over: &Over) -> bool {
-    match over {
-        Over::Closed(CloseReason::Peer(goodbye)) => goodbye.code < Goodbye::FIRST_APPLICATION_CODE,
-        Over::Closed(
-            CloseReason::Vanished
-            | CloseReason::IdleTimeout(_)
-            | CloseReason::ReadDeadline(_)
-            | CloseReason::Transport(_),
-        ) => true,
-        Over::Closed(CloseReason::Local(_) | CloseReason::ControlLaneFull(_) | CloseReason::BadFrame(_))
-        | Over::Expelled(_) => false,
-    }
 }
 
 /// What the opponent is told.

@@ -68,6 +68,16 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the connection ended without either side wanting it, so that the player may want to come back. A goodbye
+    /// below the application's codes is the transport's own; a frame that stays unfinished is what a cut path looks like.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Peer(goodbye) => goodbye.code < Goodbye::FIRST_APPLICATION_CODE,
+            Self::Vanished | Self::IdleTimeout(_) | Self::ReadDeadline(_) | Self::Transport(_) => true,
+            Self::Local(_) | Self::ControlLaneFull(_) | Self::BadFrame(_) => false,
+        }
+    }
+
     /// What to tell the peer when this side ends the connection for this reason; `None` if the peer is gone.
     pub(crate) fn goodbye(&self) -> Option<Goodbye> {
         let code = match self {
