@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use netduel_protocol::{
     ClientMessage, Ending, GameId, MAX_MESSAGE_BYTES, Resumed, ServerMessage, VERSION, WayBack,
 };
-use netduel_transport::{CloseReason, Connection, Goodbye, Sender};
+use netduel_transport::{CloseReason, Connection, Sender};
 
 use crate::{PlayError, PlayerConfig};
 
@@ -145,6 +145,8 @@ fn wait_before(attempt: u32, seed: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use netduel_transport::Goodbye;
+
     use super::*;
 
     #[test]
