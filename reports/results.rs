@@ -177,6 +177,8 @@ impl Provenance {
 fn commit() -> Option<String> {
     let git = |args: &[&str]| {
         let output = std::process::Command::new("git")
+            // It only asks: `status` would otherwise write down what it found, and fail where nothing can be written.
+            .env("GIT_OPTIONAL_LOCKS", "0")
             .arg("-C")
             .arg(env!("CARGO_MANIFEST_DIR"))
             .args(args)
