@@ -1,49 +1,24 @@
 //! The server's guards as who trips them meets them: a typed goodbye, a count by cause, and a witness that plays on.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use netduel_client::{Event, PlayError, Player, PlayerConfig};
+use netduel_client::{Event, PlayError, Player};
 use netduel_protocol::{Ending, clock, game::Heading};
-use netduel_server::{Config, Observer, Server, Snapshot};
-use netduel_transport::{Identity, Options, TransportKind, Trust};
-use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use netduel_server::{Config, Snapshot};
+use netduel_transport::{Options, TransportKind};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
-/// No single wait in this suite needs nearly as long.
-const PATIENCE: Duration = Duration::from_secs(20);
+use running::{PATIENCE, Running, event, every_kind};
 
-struct Running {
-    addresses: HashMap<TransportKind, SocketAddr>,
-    trust: Trust,
-    observer: Observer,
-    shutdown: CancellationToken,
-    serving: JoinHandle<Snapshot>,
-}
+mod running;
 
 impl Running {
-    fn start(config: Config, kinds: &[TransportKind]) -> Self {
-        let identity = Identity::generate(&["localhost".into()]).expect("identity");
-        let bind = |kind: &TransportKind| {
-            kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bound")
-        };
-        let listeners: Vec<_> = kinds.iter().map(bind).collect();
-        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
-        let server = Server::new(listeners, config);
-        let (observer, shutdown) = (server.observer(), CancellationToken::new());
-        let serving = tokio::spawn(server.run(shutdown.clone()));
-        Self { addresses, trust: identity.trust(), observer, shutdown, serving }
+    fn of(kind: TransportKind, config: Config) -> Self {
+        Self::start([kind], config, &Options::default())
     }
 
     async fn connect(&self, kind: TransportKind) -> Result<Player, PlayError> {
-        let config = PlayerConfig {
-            addr: self.addresses[&kind],
-            server_name: "localhost".into(),
-            kind,
-            trust: Some(self.trust.clone()),
-            options: Options::default(),
-            name: "tester".into(),
-            period_us: 16_667,
-        };
+        let config = self.player_config(kind, "tester", &Options::default());
         Player::connect(&config).await
     }
 
@@ -58,24 +33,11 @@ impl Running {
         }
         players
     }
-
-    async fn stop(self) -> Snapshot {
-        self.shutdown.cancel();
-        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
-    }
-}
-
-async fn event(player: &mut Player) -> Event {
-    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
 }
 
 async fn plays_on([ada, grace]: &mut [Player; 2]) {
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
     assert!(matches!(event(grace).await, Event::PeerMoved { .. }));
-}
-
-fn every_kind() -> Vec<TransportKind> {
-    TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]).collect()
 }
 
 /// Until the server has seen what a client did; its tasks run on this thread, so yielding is what lets it.
@@ -92,7 +54,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
     for kind in every_kind() {
         let config = Config { connections_per_address_max: 2, ..Config::default() };
-        let server = Running::start(config, &[kind]);
+        let server = Running::of(kind, config);
         let mut witness = server.matched(kind).await;
         let Err(refusal) = server.connect(kind).await else { panic!("one too many over {kind}") };
         assert!(
@@ -121,7 +83,7 @@ async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
 #[tokio::test]
 async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
     for kind in every_kind() {
-        let server = Running::start(Config { matches_max: 1, ..Config::default() }, &[kind]);
+        let server = Running::of(kind, Config { matches_max: 1, ..Config::default() });
         let mut witness = server.matched(kind).await;
         let mut late = server.connect(kind).await.expect("connected");
         late.join(None).expect("open");
@@ -145,7 +107,7 @@ async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
 #[tokio::test]
 async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
     let tls = TransportKind::ALL.into_iter().find(|kind| kind.name() == "tls").expect("there is TLS");
-    let server = Running::start(Config { handshakes_max: 3, ..Config::default() }, &[tls]);
+    let server = Running::of(tls, Config { handshakes_max: 3, ..Config::default() });
     let mut witness = server.matched(tls).await;
     let mut silent = Vec::new();
     for count in 1..=3 {
@@ -169,7 +131,7 @@ async fn what_is_expelled_is_counted_by_cause() {
     let kind = TransportKind::MEMORY;
     let config =
         Config { join_timeout: Duration::from_millis(50), messages_per_s_max: 5, ..Config::default() };
-    let server = Running::start(config, &[kind]);
+    let server = Running::of(kind, config);
     let options = Options::default();
     let connect = || kind.connect(server.addresses[&kind], "localhost", None, &options);
     let mut garbage = connect().await.expect("connected");

@@ -1,6 +1,6 @@
 //! Players that lose the connection and come back to their seat: real sockets, every transport, and from one to another.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use netduel_client::{Event, Player, PlayerConfig, course::Course};
 use netduel_protocol::{
@@ -8,22 +8,19 @@ use netduel_protocol::{
     VERSION, decode, encode,
     game::{Heading, Position},
 };
-use netduel_server::{Config, Observer, Server, Snapshot};
-use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind, Trust};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep_until, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use netduel_server::{Config, Snapshot};
+use netduel_transport::{CloseReason, Connection, Goodbye, Options, TransportKind};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use path::Path;
+use running::{PERIOD_US, Running, every_kind};
 
 #[path = "resume/path.rs"]
 mod path;
+mod running;
 
 /// No single wait in this suite needs nearly as long.
 const PATIENCE: Duration = Duration::from_secs(30);
-const PERIOD_US: u64 = 16_667;
 /// Moves of each player before the cut and after it.
 const MOVES: u64 = 500;
 
@@ -36,46 +33,18 @@ fn quick_to_notice() -> Options {
     }
 }
 
-fn every_kind() -> impl Iterator<Item = TransportKind> {
-    TransportKind::ALL.into_iter().chain([TransportKind::MEMORY])
-}
-
 fn kind(name: &str) -> TransportKind {
     name.parse().expect("a kind")
 }
 
-struct Running {
-    addresses: HashMap<TransportKind, SocketAddr>,
-    trust: Trust,
-    observer: Observer,
-    shutdown: CancellationToken,
-    serving: JoinHandle<Snapshot>,
-}
-
 impl Running {
-    fn start(config: Config, options: &Options) -> Self {
-        let identity = Identity::generate(&["localhost".into()]).expect("identity");
-        let bind =
-            |kind: TransportKind| kind.bind(([127, 0, 0, 1], 0).into(), &identity, options).expect("bound");
-        let listeners: Vec<_> = every_kind().map(bind).collect();
-        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
-        // Scripts run faster than real time.
-        let server = Server::new(listeners, Config { messages_per_s_max: u32::MAX, ..config });
-        let (observer, shutdown) = (server.observer(), CancellationToken::new());
-        let serving = tokio::spawn(server.run(shutdown.clone()));
-        Self { addresses, trust: identity.trust(), observer, shutdown, serving }
+    /// Scripts run faster than real time.
+    fn for_scripts(config: Config, options: &Options) -> Self {
+        Self::start(every_kind(), Config { messages_per_s_max: u32::MAX, ..config }, options)
     }
 
     fn config(&self, kind: TransportKind, options: &Options) -> PlayerConfig {
-        PlayerConfig {
-            addr: self.addresses[&kind],
-            server_name: "localhost".into(),
-            kind,
-            trust: Some(self.trust.clone()),
-            options: options.clone(),
-            name: format!("over {kind}"),
-            period_us: PERIOD_US,
-        }
+        self.player_config(kind, &format!("over {kind}"), options)
     }
 
     /// A connection that said hello and `next`.
@@ -118,11 +87,6 @@ impl Running {
         let mut back = self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await;
         let next = resumed(&mut back).await;
         (back, next)
-    }
-
-    async fn stop(self) -> Snapshot {
-        self.shutdown.cancel();
-        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
     }
 }
 
@@ -373,7 +337,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
 /// Every transport to itself, from a stream to datagrams and back, all at once.
 async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapshot {
     let options = quick_to_notice();
-    let server = Running::start(Config::default(), server_options);
+    let server = Running::for_scripts(Config::default(), server_options);
     let kinds = TransportKind::ALL;
     let moves = [("tcp", "quic-datagram"), ("udp", "tls")].map(|(from, to)| [kind(from), kind(to)]);
     let mut cut = tokio::task::JoinSet::new();
@@ -420,7 +384,7 @@ async fn who_is_cut_off_for_five_seconds_comes_back() {
 #[tokio::test]
 async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
     let options = quick_to_notice();
-    let server = Running::start(Config::default(), &options);
+    let server = Running::for_scripts(Config::default(), &options);
     let mut moved = tokio::task::JoinSet::new();
     for kind in TransportKind::ALL {
         let [config, peer] = [kind, kind].map(|kind| server.config(kind, &options));
@@ -454,8 +418,8 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
 
 #[tokio::test]
 async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() {
-    let server = Running::start(Config::default(), &Options::default());
-    let elsewhere = Running::start(Config::default(), &Options::default());
+    let server = Running::for_scripts(Config::default(), &Options::default());
+    let elsewhere = Running::for_scripts(Config::default(), &Options::default());
     for kind in every_kind() {
         let [one, other] = [kind, kind].map(|kind| server.config(kind, &Options::default()));
         let mut witness = Duel::begin([&one, &other], "witness").await;
@@ -516,7 +480,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
 #[tokio::test]
 async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
     let config = Config { resume_grace: Duration::from_millis(300), ..Config::default() };
-    let server = Running::start(config, &Options::default());
+    let server = Running::for_scripts(config, &Options::default());
     for kind in every_kind() {
         let [(lost, mine), (mut peer, _)] = server.raw_match(kind).await;
         let game = mine.game;
@@ -550,7 +514,7 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
 #[tokio::test]
 async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
     let options = Options::default();
-    let server = Running::start(Config::default(), &options);
+    let server = Running::for_scripts(Config::default(), &options);
     let kind = TransportKind::ALL[0];
     let [one, other] = [kind, kind].map(|kind| server.config(kind, &options));
 

@@ -1,61 +1,33 @@
 //! The server as its players meet it: real sockets, every transport, mixed pairs.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use netduel_client::{Event, PlayError, Player, PlayerConfig, course::Course};
+use netduel_client::{Event, PlayError, Player, course::Course};
 use netduel_protocol::{
     ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
     ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
-use netduel_server::{Config, RelayPolicy, Snapshot, run};
-use netduel_transport::{CloseReason, Connection, Identity, Options, TransportKind, Trust};
-use tokio::{task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use netduel_server::{Config, RelayPolicy};
+use netduel_transport::{CloseReason, Connection, Options, TransportKind};
+use tokio::time::timeout;
 
-/// No single wait in this suite needs nearly as long.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PERIOD_US: u64 = 16_667;
+use running::{PATIENCE, PERIOD_US, Running, event, every_kind};
 
-struct Server {
-    addresses: HashMap<TransportKind, SocketAddr>,
-    trust: Trust,
-    shutdown: CancellationToken,
-    serving: JoinHandle<Snapshot>,
-}
+mod running;
 
-impl Server {
+impl Running {
     /// Scripts run faster than real time, so the limit on messages is out of their way.
     fn for_scripts() -> Self {
-        Self::start(Config { messages_per_s_max: u32::MAX, ..Config::default() })
+        Self::with(Config { messages_per_s_max: u32::MAX, ..Config::default() })
     }
 
-    fn start(config: Config) -> Self {
-        let identity = Identity::generate(&["localhost".into()]).expect("identity");
-        let kinds = TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]);
-        let listeners: Vec<_> = kinds
-            .map(|kind| kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind"))
-            .collect();
-        let addresses = listeners.iter().map(|listener| (listener.kind(), listener.local_addr())).collect();
-        let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(run(listeners, config, shutdown.clone()));
-        Self { addresses, trust: identity.trust(), shutdown, serving }
-    }
-
-    fn player_config(&self, kind: TransportKind, name: &str) -> PlayerConfig {
-        PlayerConfig {
-            addr: self.addresses[&kind],
-            server_name: "localhost".into(),
-            kind,
-            trust: Some(self.trust.clone()),
-            options: Options::default(),
-            name: name.into(),
-            period_us: PERIOD_US,
-        }
+    fn with(config: Config) -> Self {
+        Self::start(every_kind(), config, &Options::default())
     }
 
     async fn player(&self, kind: TransportKind, name: &str) -> Player {
-        Player::connect(&self.player_config(kind, name)).await.expect("connected")
+        Player::connect(&self.player_config(kind, name, &Options::default())).await.expect("connected")
     }
 
     /// Two players in a match, the first of them number 0.
@@ -79,30 +51,21 @@ impl Server {
     }
 
     async fn raw(&self, kind: TransportKind) -> Connection {
-        let config = self.player_config(kind, "");
+        let config = self.player_config(kind, "", &Options::default());
         kind.connect(config.addr, "localhost", config.trust.as_ref(), &config.options)
             .await
             .expect("connected")
     }
-
-    async fn stop(self) -> Snapshot {
-        self.shutdown.cancel();
-        timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
-    }
-}
-
-async fn event(player: &mut Player) -> Event {
-    timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open")
 }
 
 fn every_pair() -> Vec<[TransportKind; 2]> {
-    let kinds: Vec<_> = TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]).collect();
+    let kinds: Vec<_> = every_kind().collect();
     // Each kind with itself, and with the one two further on: tcp with quic-stream, tls with quic-uni, …
     (0..kinds.len()).flat_map(|n| [[kinds[n], kinds[n]], [kinds[n], kinds[(n + 2) % kinds.len()]]]).collect()
 }
 
 /// Plays `moves` scripted moves by both players, faster than real time, and compares what everybody holds at the end.
-async fn scripted_match(server: &Server, kinds: [TransportKind; 2], moves: u64) {
+async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64) {
     let [mut ada, mut grace] =
         server.matched(kinds, &format!("{kinds:?}")[..32.min(format!("{kinds:?}").len())]).await;
     let courses = [Course::new(1), Course::new(2)];
@@ -149,7 +112,7 @@ async fn scripted_match(server: &Server, kinds: [TransportKind; 2], moves: u64) 
 
 #[tokio::test]
 async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
-    let server = Server::for_scripts();
+    let server = Running::for_scripts();
     for kinds in every_pair() {
         scripted_match(&server, kinds, 10_000).await;
     }
@@ -164,7 +127,7 @@ async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
 async fn relay_both_sends_twice_the_updates_of_relay_other() {
     const MOVES: u64 = 500;
     for (relay, updates) in [(RelayPolicy::Other, 2 * MOVES), (RelayPolicy::Both, 4 * MOVES)] {
-        let server = Server::start(Config { relay, ..Config::default() });
+        let server = Running::with(Config { relay, ..Config::default() });
         let [mut ada, mut grace] =
             server.matched([TransportKind::ALL[0], TransportKind::ALL[1]], "both").await;
         let start_us = ada.current().expect("a match").started.started_us;
@@ -199,7 +162,7 @@ fn payload(number: usize, seq: u32, max: usize) -> Vec<u8> {
 async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() {
     const MOVES: u32 = 40;
     for relay in [RelayPolicy::Other, RelayPolicy::Both] {
-        let server = Server::start(Config { relay, ..Config::default() });
+        let server = Running::with(Config { relay, ..Config::default() });
         for kind in TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]) {
             let mut players = server.matched([kind, kind], "payload").await;
             let max = players[0].payload_max_bytes();
@@ -230,7 +193,7 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
 #[tokio::test]
 async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
     const TOO_LONG: usize = PAYLOAD_MAX_BYTES_OF_BOTH + 1;
-    let server = Server::start(Config { relay: RelayPolicy::Both, ..Config::default() });
+    let server = Running::with(Config { relay: RelayPolicy::Both, ..Config::default() });
     for kind in TransportKind::ALL {
         let mut ada = server.player(kind, "Ada").await;
         let error = ada.set_payload(&[1; TOO_LONG]).expect_err("too long");
@@ -273,7 +236,7 @@ async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
 
 #[tokio::test]
 async fn who_leaves_is_gone_and_who_is_left_plays_again() {
-    let server = Server::start(Config { resume_grace: Duration::ZERO, ..Config::default() });
+    let server = Running::with(Config { resume_grace: Duration::ZERO, ..Config::default() });
     for kind in TransportKind::ALL {
         // A waiter who leaves, or whose connection ends, is not paired.
         let mut gone = server.player(kind, "gone").await;
@@ -313,7 +276,7 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
 /// Where the goodbye cannot overtake: both come in one read.
 #[tokio::test]
 async fn a_move_just_before_the_goodbye_counts() {
-    let server = Server::start(Config::default());
+    let server = Running::with(Config::default());
     for kind in [TransportKind::ALL[0], TransportKind::ALL[1]] {
         let [mut ada, mut grace] = server.matched([kind, kind], "last").await;
         ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us() + PERIOD_US).expect("open");
@@ -334,7 +297,7 @@ async fn a_move_just_before_the_goodbye_counts() {
 
 #[tokio::test]
 async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
-    let server = Server::start(Config::default());
+    let server = Running::with(Config::default());
     for kind in TransportKind::ALL {
         let [mut ada, mut grace] = server.matched([kind, kind], "correct").await;
         let now_us = clock::now_us();
@@ -359,7 +322,7 @@ async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
 
 #[tokio::test]
 async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
-    let server = Server::start(Config { messages_per_s_max: 500, ..Config::default() });
+    let server = Running::with(Config { messages_per_s_max: 500, ..Config::default() });
     for kind in TransportKind::ALL {
         let [mut ada, mut grace] = server.matched([kind, kind], "witness").await;
         let [flooder, mut victim] = server.matched([kind, kind], "flooded").await;
@@ -390,7 +353,7 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
     let counters = server.stop().await;
     assert_eq!(counters.expelled, TransportKind::ALL.len() as u64);
 
-    let server = Server::for_scripts();
+    let server = Running::for_scripts();
     let kind = TransportKind::ALL[0];
     let [mut cheat, mut victim] = server.matched([kind, kind], "cheat").await;
     let error = loop {
@@ -410,12 +373,12 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
 #[tokio::test]
 async fn a_full_server_says_so_and_silence_is_not_waited_for() {
     let config = Config { connections_max: 2, join_timeout: Duration::from_millis(200), ..Config::default() };
-    let server = Server::start(config);
+    let server = Running::with(config);
     for kind in TransportKind::ALL {
         let silent = [server.raw(kind).await, server.raw(kind).await];
         // Both seats are taken once the server has entered them; until then the third is welcome.
         let refusal = loop {
-            match Player::connect(&server.player_config(kind, "third")).await {
+            match Player::connect(&server.player_config(kind, "third", &Options::default())).await {
                 Ok(player) => player.close().await,
                 Err(error) => break error,
             }
@@ -437,7 +400,7 @@ async fn a_full_server_says_so_and_silence_is_not_waited_for() {
 #[tokio::test]
 async fn a_drain_lets_matches_finish_and_nobody_else_in() {
     for (lets_finish, drain_timeout) in [(true, PATIENCE), (false, Duration::from_millis(100))] {
-        let server = Server::start(Config { drain_timeout, ..Config::default() });
+        let server = Running::with(Config { drain_timeout, ..Config::default() });
         let [kind, other] = [TransportKind::ALL[0], TransportKind::ALL[4]];
         let [mut ada, mut grace] = server.matched([kind, other], "drained").await;
         let mut waiting = server.player(kind, "waiting").await;

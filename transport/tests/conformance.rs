@@ -5,20 +5,27 @@
 
 #[path = "conformance/path.rs"]
 mod path;
+#[path = "conformance/strangers.rs"]
+mod strangers;
+#[path = "conformance/trust.rs"]
+mod trust;
 
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_transport::{
-    CloseReason, Congestion, CongestionControl, ConnectError, Connection, FrameError, Goodbye, Identity,
-    Lane, Listener, MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, Receiver, SendError, Sender, TransportKind,
-    Trust,
+    CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye, Identity, Lane, Listener,
+    MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, Receiver, SendError, Sender, TransportKind,
 };
 use path::{Path, Weather};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
+use strangers::{
+    a_rough_path_costs_no_control_message, forged_datagrams_change_nothing,
+    half_closed_and_unfinished_input_ends_the_connection, two_kinds_never_connect,
+};
+use tokio::{net::TcpStream, time::timeout};
+use trust::{
+    no_session_outlives_its_trust_or_its_certificate, only_trusted_certificates_are_accepted,
+    sessions_are_resumed_only_where_both_sides_ask_for_it,
 };
 
 /// No single wait in this suite needs nearly as long; a case that hangs fails instead.
@@ -408,157 +415,6 @@ async fn nobody_there_is_a_typed_error(kind: TransportKind) {
     }
 }
 
-async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
-    if !kind.capabilities().encrypted {
-        return;
-    }
-    let options = Options::default();
-    let server = serve(kind, &options);
-    let addr = server.listener.local_addr();
-    let stranger = Identity::generate(&["localhost".into()]).expect("identity");
-    let attempt = async |name: &'static str, trust: Option<Trust>| {
-        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
-        let connecting = kind.connect(addr, name, trust.as_ref(), &options);
-        if trust.is_none() { connecting.await } else { tokio::join!(connecting, accepting).0 }
-    };
-
-    assert!(matches!(attempt("localhost", None).await, Err(ConnectError::NoTrust(_))));
-    let untrusted = attempt("localhost", Some(stranger.trust())).await;
-    assert!(matches!(untrusted, Err(ConnectError::Untrusted(_))), "{untrusted:?}");
-    let wrong_name = attempt("example.org", Some(server.identity.trust())).await;
-    assert!(matches!(wrong_name, Err(ConnectError::Untrusted(_))), "{wrong_name:?}");
-    match attempt("localhost", Some(Trust::pin(stranger.fingerprint()))).await {
-        Err(ConnectError::PinMismatch { expected, presented }) => {
-            assert_eq!(expected, stranger.fingerprint().to_string());
-            assert_eq!(presented, server.identity.fingerprint().to_string());
-        }
-        other => panic!("{other:?}"),
-    }
-
-    let file = tempfile::NamedTempFile::new().expect("file");
-    server.identity.save_certificate(file.path()).expect("saved");
-    assert!(attempt("127.0.0.1", Some(Trust::from_file(file.path()).expect("loaded"))).await.is_ok());
-    let pin = server.identity.fingerprint().to_string().parse().expect("a fingerprint");
-    assert!(attempt("any.name", Some(Trust::pin(pin))).await.is_ok(), "a pin needs no name");
-}
-
-async fn two_kinds_never_connect(kind: TransportKind) {
-    let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
-    let server = serve(kind, &options);
-    for other in TransportKind::ALL.into_iter().filter(|other| *other != kind) {
-        let client = async {
-            let trust = server.identity.trust();
-            let connected =
-                other.connect(server.listener.local_addr(), "localhost", Some(&trust), &options).await;
-            // Plain TCP has no handshake; there the first frame tells.
-            if let Ok(mut connection) = connected {
-                connection.sender.send_control(b"hello?").expect("open");
-                recv(&mut connection.receiver).await.expect_err("the server speaks another transport");
-            }
-        };
-        let accepting = async {
-            if let Ok(mut connection) = server.listener.accept().await.expect("accept").finish().await {
-                recv(&mut connection.receiver).await.expect_err("the client speaks another transport");
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = client => {}
-            () = accepting => {}
-        }
-    }
-    let (mut client, mut accepted) = server.pair(&options).await;
-    echo_works(&mut client, &mut accepted).await;
-}
-
-async fn half_closed_and_unfinished_input_ends_the_connection(kind: TransportKind) {
-    if kind == TransportKind::MEMORY {
-        return;
-    }
-    let short = Duration::from_millis(200);
-    let options = Options { handshake_timeout: short, read_deadline: short, ..Options::default() };
-    let server = serve(kind, &options);
-    let addr = server.listener.local_addr();
-    let Some(mut raw) = raw_tcp(addr).await else {
-        return; // Datagrams have neither halves nor prefixes.
-    };
-    let accepted = server.listener.accept().await.expect("accept").finish();
-    if kind.capabilities().encrypted {
-        assert!(matches!(accepted.await, Err(ConnectError::Timeout { .. })), "silence is no handshake");
-        return;
-    }
-    let mut connection = accepted.await.expect("connected");
-    raw.shutdown().await.expect("half closed");
-    assert_eq!(recv(&mut connection.receiver).await, Err(CloseReason::Vanished));
-
-    for (prefix, wanted) in [
-        (&[0, 9, 0, 1][..], CloseReason::ReadDeadline(short)),
-        (&[0][..], CloseReason::ReadDeadline(short)),
-        (&[0xff, 0xff, 0][..], FrameError::TooLong { size: 65535, max: MAX_CONTROL_BYTES }.into()),
-        (&[0, 1, 77][..], FrameError::UnknownKind(77).into()),
-    ] {
-        let mut raw = raw_tcp(addr).await.expect("connected");
-        let mut connection =
-            server.listener.accept().await.expect("accept").finish().await.expect("connected");
-        raw.write_all(prefix).await.expect("written");
-        assert_eq!(recv(&mut connection.receiver).await, Err(wanted));
-        drop(connection);
-        let mut told = Vec::new();
-        raw.read_to_end(&mut told).await.expect("a goodbye, not a reset");
-        assert_eq!(told[2], 3, "a close frame");
-    }
-}
-
-async fn forged_datagrams_change_nothing(kind: TransportKind) {
-    let Some((path, mut client, mut accepted)) = pair_over_a_path(kind, &Options::default()).await else {
-        return; // Forging a segment of a stream is the kernel's to prevent.
-    };
-    let mut noise = 1u32;
-    for size in [0, 1, 2, 4, 5, 8, 9, 13, 45, 56, 300, 1200, 1473, 2000] {
-        for first in (0..=u8::MAX).step_by(3) {
-            let mut forged = vec![0; size];
-            forged.fill_with(|| {
-                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (noise >> 24) as u8
-            });
-            if let Some(byte) = forged.first_mut() {
-                *byte = first;
-            }
-            path.forge(&forged).await;
-        }
-        echo_works(&mut client, &mut accepted).await;
-    }
-}
-
-async fn a_rough_path_costs_no_control_message(kind: TransportKind) {
-    const MESSAGES: usize = 60;
-    let options = Options { handshake_timeout: PATIENCE, ..Options::default() };
-    let Some((path, client, accepted)) = pair_over_a_path(kind, &options).await else {
-        return; // The kernel's TCP is tested elsewhere.
-    };
-    path.set(Weather::Rough);
-    let message = |number: usize| vec![number as u8; number * 37 % MAX_CONTROL_BYTES];
-    let finished = std::cell::Cell::new(0);
-    let talk = async |mut side: Connection| {
-        for number in 0..MESSAGES {
-            side.sender.send_control(&message(number)).expect("open");
-            side.sender.send_state(&[number as u8]).expect("open");
-            loop {
-                match recv(&mut side.receiver).await.expect("open") {
-                    (Lane::Control, bytes) => break assert_eq!(bytes, message(number), "message {number}"),
-                    (Lane::State, bytes) => assert_eq!(bytes.len(), 1),
-                }
-            }
-        }
-        // Who has all of it goes on driving, since what it sent may have to be sent again.
-        finished.update(|finished| finished + 1);
-        while finished.get() < 2 {
-            let _ = timeout(Duration::from_millis(10), side.receiver.recv()).await;
-        }
-    };
-    tokio::join!(talk(client), talk(accepted));
-}
-
 async fn a_thousand_connections_leave_nothing_behind(kind: TransportKind) {
     const CONNECTIONS: usize = 1_000;
     let server = serve(kind, &Options::default());
@@ -663,72 +519,4 @@ async fn path_stats_say_what_is_in_effect(kind: TransportKind) {
             }
         }
     }
-}
-
-/// Connects with `trust` and says what the client and the server hold of the handshake.
-async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<bool>; 2] {
-    let (kind, addr) = (server.listener.kind(), server.listener.local_addr());
-    let connecting = async { kind.connect(addr, "localhost", Some(trust), options).await };
-    let (client, mut accepted) = tokio::join!(connecting, server.accept());
-    let mut client = client.expect("client handshake");
-    // What the server says comes behind its ticket.
-    echo_works(&mut client, &mut accepted).await;
-    [client.sender.resumed(), accepted.sender.resumed()]
-}
-
-async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: TransportKind) {
-    let encrypted = kind.capabilities().encrypted;
-    let both = |resumed: bool| [encrypted.then_some(resumed); 2];
-    let (off, on) = (Options::default(), Options { resumption: true, ..Options::default() });
-    for (server_options, client_options) in [(&off, &off), (&off, &on), (&on, &off), (&on, &on)] {
-        let server = serve(kind, server_options);
-        let trust = server.identity.trust();
-        let asked = server_options.resumption && client_options.resumption;
-        assert_eq!(resumed(&server, &trust, client_options).await, both(false), "the first is full");
-        // Each ticket is good once, and each connection brings the next one.
-        for _ in 0..3 {
-            assert_eq!(resumed(&server, &trust.clone(), client_options).await, both(asked));
-        }
-        assert_eq!(resumed(&server, &trust, &off).await, both(false), "not asked for any more");
-    }
-}
-
-async fn no_session_outlives_its_trust_or_its_certificate(kind: TransportKind) {
-    if !kind.capabilities().encrypted {
-        return;
-    }
-    let options = Options { resumption: true, ..Options::default() };
-    let server = serve(kind, &options);
-    let pin = server.identity.fingerprint();
-    let trust = Trust::pin(pin);
-    assert_eq!(resumed(&server, &trust, &options).await, [Some(false); 2]);
-    assert_eq!(resumed(&server, &trust, &options).await, [Some(true); 2]);
-    assert_eq!(resumed(&server, &Trust::pin(pin), &options).await, [Some(false); 2], "a new trust has none");
-
-    // The server with the certificate that the pin is of, then another one in its place.
-    let other = serve(kind, &options);
-    let attempt = async |server: &Server, trust: &Trust| {
-        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
-        let connecting = kind.connect(server.listener.local_addr(), "localhost", Some(trust), &options);
-        tokio::join!(connecting, accepting).0
-    };
-    let other_pin = Trust::pin(other.identity.fingerprint());
-    for (server, trust) in [(&server, &other_pin), (&other, &trust)] {
-        for _ in 0..2 {
-            match attempt(server, trust).await {
-                Err(ConnectError::PinMismatch { presented, .. }) => {
-                    assert_eq!(presented, server.identity.fingerprint().to_string());
-                }
-                unexpected => panic!("{unexpected:?}"),
-            }
-        }
-    }
-    // Both at once, with one trust: each attempt is told of its own server.
-    let third = serve(kind, &options);
-    let (a, b) = tokio::join!(attempt(&other, &trust), attempt(&third, &trust));
-    for (result, server) in [(a, &other), (b, &third)] {
-        let Err(ConnectError::PinMismatch { presented, .. }) = result else { panic!("{result:?}") };
-        assert_eq!(presented, server.identity.fingerprint().to_string());
-    }
-    assert!(attempt(&server, &trust).await.is_ok(), "the right one is still welcome");
 }

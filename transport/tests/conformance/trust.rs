@@ -1,0 +1,107 @@
+//! Whom a client believes, and what it remembers of that: the promises of the kinds that encrypt.
+
+use netduel_transport::{ConnectError, Identity, Options, TransportKind, Trust};
+
+use crate::{Server, echo_works, serve};
+
+pub(crate) async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
+    if !kind.capabilities().encrypted {
+        return;
+    }
+    let options = Options::default();
+    let server = serve(kind, &options);
+    let addr = server.listener.local_addr();
+    let stranger = Identity::generate(&["localhost".into()]).expect("identity");
+    let attempt = async |name: &'static str, trust: Option<Trust>| {
+        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
+        let connecting = kind.connect(addr, name, trust.as_ref(), &options);
+        if trust.is_none() { connecting.await } else { tokio::join!(connecting, accepting).0 }
+    };
+
+    assert!(matches!(attempt("localhost", None).await, Err(ConnectError::NoTrust(_))));
+    let untrusted = attempt("localhost", Some(stranger.trust())).await;
+    assert!(matches!(untrusted, Err(ConnectError::Untrusted(_))), "{untrusted:?}");
+    let wrong_name = attempt("example.org", Some(server.identity.trust())).await;
+    assert!(matches!(wrong_name, Err(ConnectError::Untrusted(_))), "{wrong_name:?}");
+    match attempt("localhost", Some(Trust::pin(stranger.fingerprint()))).await {
+        Err(ConnectError::PinMismatch { expected, presented }) => {
+            assert_eq!(expected, stranger.fingerprint().to_string());
+            assert_eq!(presented, server.identity.fingerprint().to_string());
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let file = tempfile::NamedTempFile::new().expect("file");
+    server.identity.save_certificate(file.path()).expect("saved");
+    assert!(attempt("127.0.0.1", Some(Trust::from_file(file.path()).expect("loaded"))).await.is_ok());
+    let pin = server.identity.fingerprint().to_string().parse().expect("a fingerprint");
+    assert!(attempt("any.name", Some(Trust::pin(pin))).await.is_ok(), "a pin needs no name");
+}
+
+/// Connects with `trust` and says what the client and the server hold of the handshake.
+async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<bool>; 2] {
+    let (kind, addr) = (server.listener.kind(), server.listener.local_addr());
+    let connecting = async { kind.connect(addr, "localhost", Some(trust), options).await };
+    let (client, mut accepted) = tokio::join!(connecting, server.accept());
+    let mut client = client.expect("client handshake");
+    // What the server says comes behind its ticket.
+    echo_works(&mut client, &mut accepted).await;
+    [client.sender.resumed(), accepted.sender.resumed()]
+}
+
+pub(crate) async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: TransportKind) {
+    let encrypted = kind.capabilities().encrypted;
+    let both = |resumed: bool| [encrypted.then_some(resumed); 2];
+    let (off, on) = (Options::default(), Options { resumption: true, ..Options::default() });
+    for (server_options, client_options) in [(&off, &off), (&off, &on), (&on, &off), (&on, &on)] {
+        let server = serve(kind, server_options);
+        let trust = server.identity.trust();
+        let asked = server_options.resumption && client_options.resumption;
+        assert_eq!(resumed(&server, &trust, client_options).await, both(false), "the first is full");
+        // Each ticket is good once, and each connection brings the next one.
+        for _ in 0..3 {
+            assert_eq!(resumed(&server, &trust.clone(), client_options).await, both(asked));
+        }
+        assert_eq!(resumed(&server, &trust, &off).await, both(false), "not asked for any more");
+    }
+}
+
+pub(crate) async fn no_session_outlives_its_trust_or_its_certificate(kind: TransportKind) {
+    if !kind.capabilities().encrypted {
+        return;
+    }
+    let options = Options { resumption: true, ..Options::default() };
+    let server = serve(kind, &options);
+    let pin = server.identity.fingerprint();
+    let trust = Trust::pin(pin);
+    assert_eq!(resumed(&server, &trust, &options).await, [Some(false); 2]);
+    assert_eq!(resumed(&server, &trust, &options).await, [Some(true); 2]);
+    assert_eq!(resumed(&server, &Trust::pin(pin), &options).await, [Some(false); 2], "a new trust has none");
+
+    // The server with the certificate that the pin is of, then another one in its place.
+    let other = serve(kind, &options);
+    let attempt = async |server: &Server, trust: &Trust| {
+        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
+        let connecting = kind.connect(server.listener.local_addr(), "localhost", Some(trust), &options);
+        tokio::join!(connecting, accepting).0
+    };
+    let other_pin = Trust::pin(other.identity.fingerprint());
+    for (server, trust) in [(&server, &other_pin), (&other, &trust)] {
+        for _ in 0..2 {
+            match attempt(server, trust).await {
+                Err(ConnectError::PinMismatch { presented, .. }) => {
+                    assert_eq!(presented, server.identity.fingerprint().to_string());
+                }
+                unexpected => panic!("{unexpected:?}"),
+            }
+        }
+    }
+    // Both at once, with one trust: each attempt is told of its own server.
+    let third = serve(kind, &options);
+    let (a, b) = tokio::join!(attempt(&other, &trust), attempt(&third, &trust));
+    for (result, server) in [(a, &other), (b, &third)] {
+        let Err(ConnectError::PinMismatch { presented, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(presented, server.identity.fingerprint().to_string());
+    }
+    assert!(attempt(&server, &trust).await.is_ok(), "the right one is still welcome");
+}
