@@ -16,7 +16,6 @@ mod event;
 pub mod pace;
 pub mod recording;
 pub mod stats;
-mod whole;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -35,7 +34,7 @@ pub use event::Event;
 use connect::{ComingBack, Seat, Welcomed};
 use stats::{ClockSync, Freshness, MoveStats};
 
-pub use whole::write_whole;
+pub use netduel_whole::write_whole;
 
 /// Where and how to connect, and as whom.
 #[derive(Clone, Debug)]

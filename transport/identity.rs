@@ -8,14 +8,13 @@
 
 use std::{
     collections::HashMap,
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fmt, fs, io,
     path::Path,
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use netduel_whole::{write_new_secret, write_whole};
 use ring::digest;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
@@ -103,16 +102,13 @@ impl Identity {
     /// # Errors
     /// A key file that exists already is not overwritten.
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), IdentityError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        if fs::exists(key).map_err(|error| file_error(key, error))? {
+            return Err(file_error(key, io::ErrorKind::AlreadyExists.into()));
+        }
+        // The key last: where it stands, both do.
+        self.save_certificate(certificate)?;
         let pem = to_pem("PRIVATE KEY", self.key.secret_der());
-        options
-            .open(key)
-            .and_then(|mut file| file.write_all(pem.as_bytes()))
-            .map_err(|error| file_error(key, error))?;
-        self.save_certificate(certificate)
+        write_new_secret(key, pem.as_bytes()).map_err(|error| file_error(key, error))
     }
 
     /// Writes only the certificate, as PEM: what clients load with `--ca`.
@@ -121,9 +117,7 @@ impl Identity {
     /// The system's.
     pub fn save_certificate(&self, path: &Path) -> Result<(), IdentityError> {
         let pem: String = self.certificates.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
-        File::create(path)
-            .and_then(|mut file| file.write_all(pem.as_bytes()))
-            .map_err(|error| file_error(path, error))
+        write_whole(path, pem.as_bytes()).map_err(|error| file_error(path, error))
     }
 
     /// SHA-256 of the certificate: what clients pin.
@@ -499,6 +493,8 @@ mod tests {
             matches!(generate().save(&certificate, &key), Err(IdentityError::File { .. })),
             "not overwritten"
         );
+        let again = Identity::load(&certificate, &key).expect("the same pair");
+        assert_eq!(again.fingerprint(), identity.fingerprint());
         assert!(matches!(
             Identity::load(&key, &key),
             Err(IdentityError::Unusable { what: "PEM certificate", .. })
