@@ -126,6 +126,14 @@ pub enum FrameError {
         /// Within this time.
         period: Duration,
     },
+    /// Streams of the state lane that brought no update, faster than anybody supersedes them.
+    #[error("more than {max} streams without an update within {period:?}")]
+    TooManyEmptyStreams {
+        /// As many as may be.
+        max: u32,
+        /// Within this time.
+        period: Duration,
+    },
 }
 
 /// Why a message was not taken.

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 
-use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
+use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES, tally::Tally};
 
 /// Length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
@@ -21,10 +21,8 @@ pub(crate) const READ_CHUNK_BYTES: usize = 4096;
 /// Least that a reader's buffer grows by: some moves without payloads. Small, because every idle connection holds one.
 const GROWTH_BYTES: usize = 256;
 
-/// Keep-alives that a peer may send within [`KEEP_ALIVES_PERIOD`]: a hundred times what the shortest interval in use sends.
-/// They are no messages, so nobody else would count them.
+/// Keep-alives that a peer may send a second: a hundred times what the shortest interval in use sends.
 const KEEP_ALIVES_MAX: u32 = 1_000;
-const KEEP_ALIVES_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +83,7 @@ pub(crate) struct FrameReader {
     /// Armed only while a frame is incomplete; kept for the next time, so that it is allocated once.
     unfinished: Option<Pin<Box<Sleep>>>,
     armed: bool,
-    /// Keep-alives since then. The clock is looked at when there are too many.
-    keep_alives: u32,
-    keep_alives_since: Instant,
+    keep_alives: Tally,
 }
 
 impl FrameReader {
@@ -97,8 +93,7 @@ impl FrameReader {
             deadline,
             unfinished: None,
             armed: false,
-            keep_alives: 0,
-            keep_alives_since: Instant::now(),
+            keep_alives: Tally::new(KEEP_ALIVES_MAX),
         }
     }
 
@@ -136,25 +131,11 @@ impl FrameReader {
             return Ok(None);
         }
         self.armed = false;
-        if kind == FrameKind::KeepAlive {
-            self.count_keep_alive()?;
+        if kind == FrameKind::KeepAlive && !self.keep_alives.count(1) {
+            return Err(FrameError::TooManyKeepAlives { max: KEEP_ALIVES_MAX, period: Tally::PERIOD });
         }
         self.buffer.advance(HEADER_BYTES);
         Ok(Some((kind, self.buffer.split_to(size).freeze())))
-    }
-
-    fn count_keep_alive(&mut self) -> Result<(), FrameError> {
-        self.keep_alives += 1;
-        if self.keep_alives > KEEP_ALIVES_MAX {
-            if self.keep_alives_since.elapsed() < KEEP_ALIVES_PERIOD {
-                return Err(FrameError::TooManyKeepAlives {
-                    max: KEEP_ALIVES_MAX,
-                    period: KEEP_ALIVES_PERIOD,
-                });
-            }
-            (self.keep_alives, self.keep_alives_since) = (1, Instant::now());
-        }
-        Ok(())
     }
 
     /// To be polled whenever [`Self::next`] had nothing: ready once a begun frame is over its deadline.

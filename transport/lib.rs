@@ -41,6 +41,7 @@ mod outbox;
 mod quic;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod tally;
 mod tcp;
 mod tcp_info;
 mod udp;

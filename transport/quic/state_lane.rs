@@ -17,6 +17,7 @@ use crate::{
     CloseReason, FrameError, MAX_STATE_BYTES, Options,
     frame::FrameKind,
     outbox::{Flushed, Outbox},
+    tally::Tally,
 };
 
 /// Code for a stream whose update was superseded. Nobody reads it.
@@ -157,8 +158,7 @@ pub(super) enum StateIn {
         framed: Framed,
         opened: bool,
     },
-    /// Streams begun and not ended, oldest first. QUIC's stream limit bounds them.
-    Uni(Vec<UniIn>),
+    Uni(UniStreams),
     Datagram,
 }
 
@@ -168,7 +168,13 @@ impl StateIn {
             StateLane::Stream => {
                 Self::Stream { framed: Framed::new(state_stream(peer), options), opened: false }
             }
-            StateLane::Uni => Self::Uni(Vec::new()),
+            StateLane::Uni => Self::Uni(UniStreams {
+                begun: Vec::new(),
+                empty: Tally::new(match peer {
+                    Side::Client => options.empty_streams_per_s_max,
+                    Side::Server => u32::MAX, // Whom its client trusts with worse.
+                }),
+            }),
             StateLane::Datagram => Self::Datagram,
         }
     }
@@ -186,9 +192,9 @@ impl StateIn {
             },
             Self::Uni(streams) => {
                 while let Some(stream) = state.proto.streams().accept(Dir::Uni) {
-                    streams.push(UniIn { stream, data: BytesMut::new() });
+                    streams.begun.push(UniIn { stream, data: BytesMut::new() });
                 }
-                newest(streams, state)
+                streams.newest(state)
             }
         }
     }
@@ -202,21 +208,42 @@ impl StateIn {
     }
 }
 
-/// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
-fn newest(streams: &mut Vec<UniIn>, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
-    for index in (0..streams.len()).rev() {
-        match streams[index].read(state)? {
-            Update::Unfinished => {}
-            Update::Whole(update) => {
-                for superseded in streams.drain(..=index) {
-                    superseded.stop(state);
+/// Where an update may come on each of several streams.
+pub(super) struct UniStreams {
+    /// Begun and not ended, oldest first. QUIC's stream limit bounds them.
+    begun: Vec<UniIn>,
+    /// Those that ended without an update.
+    empty: Tally,
+}
+
+impl UniStreams {
+    /// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
+    fn newest(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
+        for index in (0..self.begun.len()).rev() {
+            match self.begun[index].read(state)? {
+                Update::Unfinished => {}
+                Update::Whole(update) => {
+                    self.count_empty(index)?;
+                    for superseded in self.begun.drain(..=index) {
+                        superseded.stop(state);
+                    }
+                    return Ok(Some(update));
                 }
-                return Ok(Some(update));
+                Update::TakenBack => {
+                    self.begun.remove(index);
+                    self.count_empty(1)?;
+                }
             }
-            Update::TakenBack => drop(streams.remove(index)),
         }
+        Ok(None)
     }
-    Ok(None)
+
+    fn count_empty(&mut self, streams: usize) -> Result<(), FrameError> {
+        if self.empty.count(streams as u32) {
+            return Ok(());
+        }
+        Err(FrameError::TooManyEmptyStreams { max: self.empty.max, period: Tally::PERIOD })
+    }
 }
 
 /// A stream that carries one update.
