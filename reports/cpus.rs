@@ -24,6 +24,13 @@ pub fn bind(cpu: usize) -> std::io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
+/// Another processor that this process may use.
+#[cfg(target_os = "linux")]
+pub(crate) fn beside(cpu: usize) -> Option<usize> {
+    let allowed = rustix::thread::sched_getaffinity(None).ok()?;
+    (0..rustix::thread::CpuSet::MAX_CPU).find(|other| *other != cpu && allowed.is_set(*other))
+}
+
 /// Processes are not bound here.
 #[cfg(not(target_os = "linux"))]
 pub fn of_run() -> Option<usize> {
@@ -37,4 +44,10 @@ pub fn of_run() -> Option<usize> {
 #[cfg(not(target_os = "linux"))]
 pub fn bind(_cpu: usize) -> std::io::Result<()> {
     Ok(())
+}
+
+/// Processes are not bound here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn beside(_cpu: usize) -> Option<usize> {
+    None
 }

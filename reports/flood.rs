@@ -1,18 +1,23 @@
 //! `netduel-report flood`: what a flood costs the players of a server. Witnesses play over every transport, by turns in peace
 //! and beside the flooders of `flooder.rs`, which have a process of their own; what is compared is the tail of their
-//! latency, within one run and on one machine.
+//! latency, within one run and on one machine: the median of the turns, since one of them may meet something else.
+//!
+//! The server has a processor for itself. Witnesses and flooders share another one, which the flooders have only while nobody
+//! else wants it (SCHED_IDLE: on Linux, by `chrt`): so what the witnesses wait for is the work that the flood makes for the
+//! server, and not the flooders' own. The flood `nothing` shows what is left of that, which is much where there is one
+//! processor for all. What the server takes of its own stands beside it.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::Args;
-use netduel_client::stats::Samples;
 use netduel_transport::{Options, TransportKind};
 
 use crate::{
     carrier::Carrier,
+    cpus,
     flooder::{Flood, FloodPlan},
-    harness::{Place, Server, play},
+    harness::{Outcome, Place, Server, play},
     load::{LoadPlan, Trusted},
     process::{Process, Usage, ourselves},
     scenario::Workload,
@@ -48,16 +53,19 @@ pub struct FloodArgs {
 /// A flood that costs more than it may.
 pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     // With the limits that a server has of its own: they are what is tried.
-    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL)?;
+    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL, cpus::of_run())?;
     let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };
     let begin = server.usage().resident_bytes;
-    println!("{:<12}{:>14}{:>14}{:>8}{:>12}", "flood", "quiet p99", "flooded p99", "ratio", "memory");
+    println!(
+        "{:<12}{:>14}{:>14}{:>8}{:>14}{:>14}{:>12}",
+        "flood", "quiet p99", "flooded p99", "ratio", "quiet CPU", "flooded CPU", "memory"
+    );
     let mut worst: Vec<String> = Vec::new();
     for flood in floods {
-        let (mut quiet, mut flooded) = (Samples::default(), Samples::default());
+        let (mut quiet, mut flooded) = (Turns::default(), Turns::default());
         let mut resident = 0;
         for turn in 0..args.turns {
-            quiet.merge(&witnesses(&server, args, turn, |_| Ok(()))?);
+            quiet.add(args, witnesses(&server, args, turn, |_| Ok(()))?)?;
             let mut flooders = None;
             // Once the witnesses play: who comes later may find the server full, which is its right.
             let beside = witnesses(&server, args, turn, |usage| {
@@ -67,20 +75,18 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
                 }
                 Ok(())
             });
-            flooded.merge(&beside?);
+            flooded.add(args, beside?)?;
             drop(flooders);
             // Flooders on UDP are let go after the idle timeout; then there is peace again.
             std::thread::sleep(Options::default().idle_timeout + Duration::from_secs(2));
         }
-        let p99_us = |samples: &Samples| samples.quantile_us(0.99);
-        let (Some(before), Some(beside)) = (p99_us(&quiet), p99_us(&flooded)) else {
-            anyhow::bail!("too few moves arrived to tell a p99: take a longer --duration")
-        };
-        let ratio = beside as f64 / before.max(1) as f64;
-        let (quiet_ms, flooded_ms) = (before as f64 / 1e3, beside as f64 / 1e3);
+        let (before_ms, beside_ms) = (median(&mut quiet.p99_ms), median(&mut flooded.p99_ms));
+        let ratio = beside_ms / before_ms.max(1e-3);
         println!(
-            "{:<12}{quiet_ms:>11.2} ms{flooded_ms:>11.2} ms{ratio:>8.2}{:>9.1} MB",
+            "{:<12}{before_ms:>11.2} ms{beside_ms:>11.2} ms{ratio:>8.2}{:>12.1} %{:>12.1} %{:>9.1} MB",
             flood.name(),
+            median(&mut quiet.cpu_percent),
+            median(&mut flooded.cpu_percent),
             resident as f64 / 1e6
         );
         if ratio > RATIO_MAX && flood != Flood::Nothing {
@@ -96,8 +102,12 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     );
     let counters = server.stop()?;
     println!(
-        "counted     {} refused, {} failed handshakes, {} expelled ({} for flooding, {} stalled), {} address checks",
-        counters.refused_address + counters.refused_full + counters.refused_handshakes,
+        "counted     {} refused, {} of them for their rate, {} failed handshakes, {} expelled ({} for flooding, {} stalled), {} address checks",
+        counters.refused_address
+            + counters.refused_full
+            + counters.refused_handshakes
+            + counters.refused_rate,
+        counters.refused_rate,
         counters.handshakes_failed,
         counters.expelled,
         counters.expelled_flooding,
@@ -115,23 +125,61 @@ fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
 
 /// Killed when dropped.
 fn begin_flood(server: &Server, flood: Flood) -> anyhow::Result<Process> {
-    let mut flooders = Process::start("flooders", ourselves("flooder")?, |mut it| Ok(it.spawn()?))?;
-    let plan = FloodPlan { flood, addresses: addresses(server), pin: server.pin().to_owned() };
+    let ours = ourselves("flooder")?;
+    let command = if cfg!(target_os = "linux") {
+        let mut idle = Command::new("chrt");
+        idle.args(["--idle", "0"]).arg(ours.get_program()).args(ours.get_args());
+        idle
+    } else {
+        ours
+    };
+    let mut flooders = Process::start("flooders", command, |mut it| Ok(it.spawn()?))?;
+    let plan = FloodPlan {
+        flood,
+        addresses: addresses(server),
+        pin: server.pin().to_owned(),
+        cpu: cpus::of_run().and_then(cpus::beside),
+    };
     flooders.tell(&serde_json::to_string(&plan)?)?;
     flooders.line(READY_TIMEOUT)?;
     Ok(flooders)
 }
 
-/// One match over each transport, and the latency of all their moves.
+/// What each turn came to.
+#[derive(Default)]
+struct Turns {
+    p99_ms: Vec<f64>,
+    /// The server's share of a processor.
+    cpu_percent: Vec<f64>,
+}
+
+impl Turns {
+    fn add(&mut self, args: &FloodArgs, outcome: Outcome) -> anyhow::Result<()> {
+        let p99_us = outcome.load.stats.one_way.quantile_us(0.99);
+        let p99_us = p99_us.context("too few moves arrived to tell a p99: take a longer --duration")?;
+        self.p99_ms.push(p99_us as f64 / 1e3);
+        let cpu_us = outcome.server.cpu_us.unwrap_or_default() as f64;
+        self.cpu_percent.push(cpu_us / args.duration.as_micros() as f64 * 100.0);
+        Ok(())
+    }
+}
+
+/// The middle one, or the upper of two.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// One match over each transport.
 fn witnesses(
     server: &Server,
     args: &FloodArgs,
     turn: u32,
     mut watch: impl FnMut(Usage) -> anyhow::Result<()>,
-) -> anyhow::Result<Samples> {
+) -> anyhow::Result<Outcome> {
     let plan = LoadPlan {
         workload: Workload::Moves,
-        cpu: None,
+        cpu: cpus::of_run().and_then(cpus::beside),
         addresses: server.addresses().clone(),
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: TransportKind::ALL.map(|kind| [Carrier::from(kind); 2]).to_vec(),
@@ -152,11 +200,11 @@ fn witnesses(
     });
     watched?;
     let outcome = outcome?;
-    let load = outcome.load;
+    let load = &outcome.load;
     ensure!(
         load.pongs == load.pings,
         "{} control messages of the witnesses were lost",
         load.pings - load.pongs
     );
-    Ok(load.stats.one_way)
+    Ok(outcome)
 }

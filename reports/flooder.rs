@@ -1,5 +1,5 @@
 //! The flooders of `flood.rs`, in a process of their own: each does one harmful thing as fast as it can until its standard
-//! input ends. They run at the lowest priority, since a real flood brings its own processors.
+//! input ends. A real flood brings its own processors, so they run only where nobody else wants to: see `flood.rs`.
 
 use std::{
     io::BufRead,
@@ -8,10 +8,14 @@ use std::{
 };
 
 use clap::ValueEnum;
-use netduel_protocol::{ClientMessage, MAX_MESSAGE_BYTES, VERSION, encode};
+use netduel_protocol::{
+    ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, ServerMessage, VERSION, decode, encode,
+};
 use netduel_transport::{Connection, Options, TransportKind, Trust};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::TcpSocket, net::UdpSocket, task::JoinSet};
+
+use crate::cpus;
 
 /// Of each kind of flooder over each transport.
 const AT_ONCE: usize = 8;
@@ -21,7 +25,6 @@ const STREAMS: usize = 1_000;
 const ADDRESSES: usize = 16;
 /// Messages a second of who only does not read: below the limit.
 const DEAF_HZ: u64 = 2_000;
-const LOWEST_PRIORITY: i32 = 19;
 
 /// What a flood is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -36,7 +39,7 @@ pub enum Flood {
     Deaf,
     /// Datagrams of noise.
     Garbage,
-    /// A stream for each update, taken back at once: quic-uni.
+    /// A stream for each update, superseded at once: quic-uni.
     Streams,
     /// One message again and again.
     Repeated,
@@ -65,6 +68,8 @@ pub(crate) struct FloodPlan {
     pub(crate) flood: Flood,
     pub(crate) addresses: Vec<(TransportKind, SocketAddr)>,
     pub(crate) pin: String,
+    /// The processor to run on.
+    pub(crate) cpu: Option<usize>,
 }
 
 /// Takes the plan from standard input and goes on until that ends.
@@ -75,7 +80,9 @@ pub fn run_flooder() -> anyhow::Result<()> {
     let mut plan = String::new();
     std::io::stdin().lock().read_line(&mut plan)?;
     let plan: FloodPlan = serde_json::from_str(&plan)?;
-    rustix::process::nice(LOWEST_PRIORITY)?;
+    if let Some(cpu) = plan.cpu {
+        cpus::bind(cpu)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut flooders = JoinSet::new();
@@ -217,17 +224,24 @@ impl Client {
     /// At line rate, until it is expelled; then again.
     async fn repeat(self, on_state: bool) {
         const BATCH: usize = 64;
-        let ping = bytes(&ClientMessage::Ping { sent_us: u64::MAX });
         loop {
             let Some(mut connection) = self.joined().await else { continue };
+            let said = if on_state {
+                let Some(game) = started(&mut connection).await else { continue };
+                // It is where it was, over and over, which offends nobody.
+                let update = Move { game, ..Move::default() };
+                bytes(&ClientMessage::Move(MoveWithPayload { update, payload: &[] }))
+            } else {
+                bytes(&ClientMessage::Ping { sent_us: u64::MAX })
+            };
             let sender = connection.sender.clone();
             let flood = async {
                 loop {
                     for _ in 0..BATCH {
                         let sent = if on_state {
-                            sender.send_state(&ping).map(drop)
+                            sender.send_state(&said).map(drop)
                         } else {
-                            sender.send_control(&ping)
+                            sender.send_control(&said)
                         };
                         if sent.is_err() {
                             return;
@@ -241,6 +255,16 @@ impl Client {
                 () = flood => {}
                 () = hear => {}
             }
+        }
+    }
+}
+
+/// The match that it comes to be in.
+async fn started(connection: &mut Connection) -> Option<GameId> {
+    loop {
+        let (_, message) = connection.receiver.recv().await.ok()?;
+        if let Ok(ServerMessage::Started(started)) = decode(&message) {
+            return Some(started.game);
         }
     }
 }

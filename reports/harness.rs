@@ -209,6 +209,8 @@ impl Server {
             // All players share one address, and some runs are about many connections at once.
             "--max-connections-per-address",
             "10000",
+            "--max-connection-rate",
+            "1000000",
             "--max-handshakes",
             "10000",
             "--max-matches",
@@ -241,9 +243,16 @@ impl Server {
     }
 
     /// Starts one with the limits that a server has of its own, and waits until it listens.
-    pub(crate) fn start_guarded(place: &Place, kinds: &[TransportKind]) -> anyhow::Result<Self> {
+    pub(crate) fn start_guarded(
+        place: &Place,
+        kinds: &[TransportKind],
+        cpu: Option<usize>,
+    ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
         command.args(["--supervised", "--counters", "--drain", "5"]).env("RUST_LOG", "error");
+        if let Some(cpu) = cpu {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
         for kind in kinds {
             command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
         }
