@@ -185,6 +185,7 @@ pub(crate) fn roomy() -> Config {
     Config {
         connections_max: EVERYBODY,
         connections_per_address_max: EVERYBODY,
+        connections_per_address_per_s: u32::MAX,
         handshakes_max: EVERYBODY,
         matches_max: EVERYBODY,
         messages_per_s_max: u32::MAX,

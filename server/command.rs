@@ -69,6 +69,10 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().connections_per_address_max)]
     max_connections_per_address: usize,
 
+    /// Connections a second that one address may open, once it has opened twice as many as it may have; more are dropped
+    #[arg(long, default_value_t = Config::default().connections_per_address_per_s, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connection_rate: u32,
+
     /// Handshakes under way at most; more are dropped
     #[arg(long, default_value_t = Config::default().handshakes_max)]
     max_handshakes: usize,
@@ -225,6 +229,8 @@ fn options(args: &ServerArgs) -> Options {
         nodelay: !args.nagle,
         resumption: args.resumption,
         share_port: args.threads > 1,
+        // Four times what the fastest client opens (240 a second), as the limit on messages is sixteen times what it sends.
+        empty_streams_per_s_max: args.max_messages / 4,
         ..Options::default()
     }
 }
@@ -234,6 +240,7 @@ fn config(args: &ServerArgs) -> Config {
         relay: args.relay,
         connections_max: args.max_connections,
         connections_per_address_max: args.max_connections_per_address,
+        connections_per_address_per_s: args.max_connection_rate,
         handshakes_max: args.max_handshakes,
         matches_max: args.max_matches,
         messages_per_s_max: args.max_messages,

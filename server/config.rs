@@ -17,6 +17,11 @@ pub struct Config {
     /// Where the address was not verified yet (QUIC before its Retry, which is asked for above a few dozen handshakes),
     /// a forger could use up another's share. Well below a hundred this limit makes that cheap.
     pub connections_per_address_max: usize,
+    /// Connections that one address may open a second, over and over; at once it may open as many as are heard of it, which
+    /// is twice the limit above. A handshake takes up to a millisecond of the server's one thread, so this is less than a
+    /// hundredth of it, and a match's slowest hundredth of moves is not another customer's doing. A school behind one
+    /// address comes at once, and then a few at a time.
+    pub connections_per_address_per_s: u32,
     /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, so
     /// this many are an eighth of a second in which matches wait; real players come a few at a time. More than one
     /// address may have, so that no single one takes them all.
@@ -25,8 +30,11 @@ pub struct Config {
     pub matches_max: usize,
     /// From the connection to the first join. Ours takes a round trip; ten seconds is a very bad link's.
     pub join_timeout: Duration,
-    /// Messages that a player may send a second, all kinds together. Sixteen times what the fastest client of ours sends
-    /// (240 moves); a flood above it would take the server's one thread from everybody else.
+    /// Messages that a player may send a second, all kinds together; who sends more is expelled. Sixteen times what the
+    /// fastest client of ours sends (240 moves), since what an outage held up comes at once.
+    ///
+    /// Up to a sixteenth of it, they are dealt with at once. What players send above that is dealt with at leisure: of all
+    /// of them together as much as two may send, which is some twentieth of the server's one thread.
     pub messages_per_s_max: u32,
     /// How long a seat is kept for a player whose connection was lost, from when the server knows; zero keeps none. Long
     /// enough to walk out of a Wi-Fi's reach and be back over the telephone network, short enough for the opponent to wait.
@@ -42,6 +50,7 @@ impl Default for Config {
             relay: RelayPolicy::Other,
             connections_max: 1_000,
             connections_per_address_max: 128,
+            connections_per_address_per_s: 8,
             handshakes_max: 256,
             matches_max: 500,
             join_timeout: Duration::from_secs(10),
@@ -49,5 +58,17 @@ impl Default for Config {
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl Config {
+    /// Messages a second that a player is dealt with at once.
+    pub(crate) fn prompt_messages_per_s(&self) -> u32 {
+        (self.messages_per_s_max / 16).max(1)
+    }
+
+    /// What all players together may send above that.
+    pub(crate) fn excess_messages_per_s(&self) -> u32 {
+        self.messages_per_s_max.saturating_mul(2).max(1)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use netduel_protocol::Ending;
-use netduel_transport::{CloseReason, Goodbye, PathStats, Sender, TransportKind};
+use netduel_transport::{CloseReason, FrameError, Goodbye, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
 macro_rules! counters {
@@ -15,15 +15,17 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
+            /// By [`kind_number`] of who is to have them.
+            pub(crate) updates: [Updates; KINDS],
             paths: Mutex<Vec<PathSample>>,
         }
 
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)] // A file from before something was counted has none of it.
         pub struct Snapshot {
             $($(#[doc = $doc])* pub $name: u64,)*
             /// What the first connection of each kind that joined said of itself then: what this side really had set.
-            #[serde(default)]
             pub paths: Vec<PathSample>,
         }
 
@@ -36,7 +38,8 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.0.load(Relaxed),)* paths: self.lock_paths().clone() }
+                self.sum_up_updates();
+                Snapshot { $($name: self.$name.get(),)* paths: self.lock_paths().clone() }
             }
         }
     };
@@ -51,6 +54,8 @@ counters! {
     refused_full,
     /// Connections refused because their address has too many.
     refused_address,
+    /// Connections dropped because their address opened too many in a short time.
+    refused_rate,
     /// Connections dropped because too many handshakes were under way.
     refused_handshakes,
     /// Joins refused because there were too many matches.
@@ -71,7 +76,7 @@ counters! {
     expelled_unexpected,
     /// Of them: no hello or join in time.
     expelled_join_timeout,
-    /// Of them: too many messages a second.
+    /// Of them: too many messages a second, or streams without any.
     expelled_flooding,
     /// Of them: too many moves against the rules.
     expelled_cheating,
@@ -107,6 +112,23 @@ counters! {
     moves_illegal,
 }
 
+/// Kinds that a server may serve: those of networks, and the one in memory.
+const KINDS: usize = TransportKind::ALL.len() + 1;
+
+/// Where a kind stands among them.
+pub(crate) fn kind_number(kind: TransportKind) -> usize {
+    TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len())
+}
+
+/// What became of the updates for the players of one transport. The counters of the same names are their sums.
+#[derive(Debug, Default)]
+pub(crate) struct Updates {
+    pub(crate) relayed: Counter,
+    pub(crate) superseded: Counter,
+    pub(crate) undeliverable: Counter,
+    pub(crate) away: Counter,
+}
+
 /// A connection of a kind, as the server's side of it saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSample {
@@ -117,6 +139,14 @@ pub struct PathSample {
 }
 
 impl Counters {
+    fn sum_up_updates(&self) {
+        let sum = |count: fn(&Updates) -> &Counter| self.updates.iter().map(|it| count(it).get()).sum();
+        self.updates_relayed.set(sum(|it| &it.relayed));
+        self.updates_superseded.set(sum(|it| &it.superseded));
+        self.updates_undeliverable.set(sum(|it| &it.undeliverable));
+        self.updates_away.set(sum(|it| &it.away));
+    }
+
     /// Notes what a connection says of itself, if it is the first of its kind: at most one for each kind there is.
     pub(crate) fn note_path(&self, sender: &Sender) {
         let mut paths = self.lock_paths();
@@ -150,6 +180,7 @@ impl Counters {
         let cause = match reason {
             CloseReason::IdleTimeout(_) => return self.idle_timeouts.increment(),
             CloseReason::ReadDeadline(_) | CloseReason::ControlLaneFull(_) => &self.expelled_stalled,
+            CloseReason::BadFrame(FrameError::TooManyEmptyStreams { .. }) => &self.expelled_flooding,
             CloseReason::BadFrame(_) => &self.expelled_malformed,
             CloseReason::Local(_)
             | CloseReason::Peer(_)
@@ -172,6 +203,10 @@ impl Counter {
 
     pub(crate) fn increment(&self) {
         self.add(1);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 
     /// Somebody else counts; this is what it has now.

@@ -1,8 +1,9 @@
-//! Who is let in: connections of one address, and handshakes under way. How many there are in all, the lobby knows.
+//! Who is let in: connections of one address, how fast it opens them, and handshakes under way. How many there are in all,
+//! the lobby knows. And who has to wait: players who send faster than any client of ours.
 //!
-//! Both are counted from the knock, before a byte of a handshake is answered. Who is above the limit of an address is let
-//! through the handshake to be told so; above twice the limit, or when too many handshakes are under way, a connection is
-//! dropped unheard (over QUIC that is a CONNECTION_REFUSED).
+//! Everything is counted from the knock, before a byte of a handshake is answered. Who is above the limit of an address is
+//! let through the handshake to be told so; above twice the limit, when the address opens connections too fast, or when
+//! too many handshakes are under way, a connection is dropped unheard (over QUIC that is a CONNECTION_REFUSED).
 
 use std::{
     collections::HashMap,
@@ -11,9 +12,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{Config, counters::Counters};
+
+/// Addresses that are remembered only for how fast they opened connections: about a megabyte. Whoever has more has no need to
+/// open many from each; then the limits of all together hold.
+const REMEMBERED_MAX: usize = 16 * 1024;
+/// What a connection that ended by an expulsion for flooding takes of its address's share: as much as this many connections.
+/// Coming back at once is the way around the limit on messages, and a handshake costs as much as a hundred of them.
+const FLOODER_COST: u32 = 16;
 
 /// What one customer of a network has: an IPv4 address, or an IPv6 network of 64 bits, in which addresses are free.
 fn customer(remote: SocketAddr) -> IpAddr {
@@ -26,9 +37,89 @@ fn customer(remote: SocketAddr) -> IpAddr {
 /// What is counted of everybody.
 #[derive(Debug, Default)]
 pub(crate) struct Guards {
-    /// Holds only addresses with a connection, so it is bounded as the sessions are.
-    connections: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<Addresses>,
     handshakes: AtomicUsize,
+    /// When what players send too fast may be dealt with next.
+    leisure: Mutex<Option<Instant>>,
+}
+
+/// A token bucket for each address, as the time at which it is full again (the generic cell rate algorithm): so an address is
+/// forgotten once it has no connection and that time has come.
+#[derive(Debug, Default)]
+struct Addresses {
+    known: HashMap<IpAddr, Address>,
+    /// Of them, those without a connection: [`REMEMBERED_MAX`] at most.
+    unconnected: usize,
+}
+
+#[derive(Debug)]
+struct Address {
+    connections: usize,
+    full_at: Instant,
+}
+
+/// Why an address is not heard.
+#[derive(Debug, PartialEq, Eq)]
+enum TooMany {
+    AtOnce,
+    TooFast,
+}
+
+impl Addresses {
+    /// Takes a place among the connections of `address`. Returns how many there were before.
+    fn connect(&mut self, address: IpAddr, now: Instant, config: &Config) -> Result<usize, TooMany> {
+        let known = self.known.get(&address);
+        let connections = known.map_or(0, |it| it.connections);
+        if connections >= heard_max(config) {
+            return Err(TooMany::AtOnce);
+        }
+        let full_at = known.map_or(now, |it| it.full_at.max(now)) + connection_cost(config);
+        if full_at - now > holds(config) {
+            return Err(TooMany::TooFast);
+        }
+        self.unconnected -= usize::from(known.is_some() && connections == 0);
+        self.known.insert(address, Address { connections: connections + 1, full_at });
+        Ok(connections)
+    }
+
+    /// Its connection flooded: see [`FLOODER_COST`].
+    fn charge(&mut self, address: IpAddr, now: Instant, config: &Config) {
+        if let Some(known) = self.known.get_mut(&address) {
+            let charged = known.full_at.max(now) + connection_cost(config) * FLOODER_COST;
+            known.full_at = charged.min(now + holds(config));
+        }
+    }
+
+    fn disconnect(&mut self, address: IpAddr, now: Instant) {
+        let Some(known) = self.known.get_mut(&address) else { return };
+        known.connections -= 1;
+        if known.connections > 0 {
+            return;
+        }
+        self.unconnected += 1;
+        let full_at = known.full_at;
+        if self.unconnected > REMEMBERED_MAX {
+            self.known.retain(|_, it| it.connections > 0 || it.full_at > now);
+            self.unconnected = self.known.values().filter(|it| it.connections == 0).count();
+        }
+        if (full_at <= now || self.unconnected > REMEMBERED_MAX) && self.known.remove(&address).is_some() {
+            self.unconnected -= 1;
+        }
+    }
+}
+
+/// What a connection takes of its address's share.
+fn connection_cost(config: &Config) -> Duration {
+    Duration::from_secs(1) / config.connections_per_address_per_s.max(1)
+}
+
+/// The whole share: as many connections as are heard of one address at once.
+fn holds(config: &Config) -> Duration {
+    connection_cost(config).saturating_mul(u32::try_from(heard_max(config)).unwrap_or(u32::MAX))
+}
+
+fn heard_max(config: &Config) -> usize {
+    config.connections_per_address_max.saturating_mul(2)
 }
 
 impl Guards {
@@ -44,18 +135,33 @@ impl Guards {
             return None;
         }
         let address = customer(remote);
-        let max = config.connections_per_address_max;
-        let mut connections = self.connections();
-        let connected = connections.get(&address).copied().unwrap_or_default();
-        if connected >= max {
-            counters.refused_address.increment();
+        match lock(&self.addresses).connect(address, Instant::now(), config) {
+            Err(TooMany::AtOnce) => {
+                counters.refused_address.increment();
+                None
+            }
+            Err(TooMany::TooFast) => {
+                counters.refused_rate.increment();
+                None
+            }
+            Ok(connected) => {
+                let over_limit = connected >= config.connections_per_address_max;
+                if over_limit {
+                    counters.refused_address.increment();
+                }
+                self.handshakes.fetch_add(1, Relaxed);
+                Some(Admission { guards: self.clone(), address, over_limit, handshaking: true })
+            }
         }
-        if connected >= max.saturating_mul(2) {
-            return None;
-        }
-        connections.insert(address, connected + 1);
-        self.handshakes.fetch_add(1, Relaxed);
-        Some(Admission { guards: self.clone(), address, over_limit: connected >= max, handshaking: true })
+    }
+
+    /// How long who sends too fast has to wait until `messages` more of it are dealt with.
+    pub(crate) fn wait_for_leisure(&self, messages: u32, config: &Config) -> Duration {
+        let now = Instant::now();
+        let mut leisure = lock(&self.leisure);
+        let begin = leisure.map_or(now, |next| next.max(now));
+        *leisure = Some(begin + Duration::from_secs(1) * messages / config.excess_messages_per_s());
+        begin - now
     }
 
     /// Handshakes under way.
@@ -65,12 +171,13 @@ impl Guards {
 
     /// Addresses that somebody is connected from, or knocks from.
     pub(crate) fn addresses(&self) -> usize {
-        self.connections().len()
+        let addresses = lock(&self.addresses);
+        addresses.known.len() - addresses.unconnected
     }
+}
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place among the connections of an address, and until [`Self::handshake_over`] among the handshakes. Dropping it
@@ -95,18 +202,17 @@ impl Admission {
             self.guards.handshakes.fetch_sub(1, Relaxed);
         }
     }
+
+    /// It was expelled for flooding: its address has less left to come back with.
+    pub(crate) fn charge_flooder(&self, config: &Config) {
+        lock(&self.guards.addresses).charge(self.address, Instant::now(), config);
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         self.handshake_over();
-        let mut connections = self.guards.connections();
-        if let Some(count) = connections.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                connections.remove(&self.address);
-            }
-        }
+        lock(&self.guards.addresses).disconnect(self.address, Instant::now());
     }
 }
 
@@ -115,7 +221,13 @@ mod tests {
     use super::*;
 
     fn config(connections_per_address_max: usize, handshakes_max: usize) -> Config {
-        Config { connections_per_address_max, handshakes_max, ..Config::default() }
+        let connections_per_address_per_s = u32::MAX;
+        Config {
+            connections_per_address_max,
+            connections_per_address_per_s,
+            handshakes_max,
+            ..Config::default()
+        }
     }
 
     #[test]
@@ -142,7 +254,7 @@ mod tests {
         assert!(!admit("192.0.2.1").expect("heard").over_limit());
         drop(admitted);
         drop(_here);
-        assert!(guards.connections().is_empty(), "nothing is kept of who is gone");
+        assert_eq!(guards.addresses(), 0, "nobody is left");
         assert_eq!(guards.handshakes(), 0);
     }
 
@@ -158,5 +270,59 @@ mod tests {
         first.handshake_over();
         assert_eq!(guards.handshakes(), 1, "once only");
         assert!(admit().is_some());
+    }
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    /// All that an address may have at once, and then as many as a second brings; who floods pays for more than one.
+    #[test]
+    fn an_address_opens_connections_no_faster_than_it_may() {
+        let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
+        let (mut addresses, begin) = (Addresses::default(), Instant::now());
+        let mut cycles = |now: Instant| {
+            let opened = (0..1_000).take_while(|_| {
+                let connected = addresses.connect(ADDRESS, now, &config);
+                assert_ne!(connected, Err(TooMany::AtOnce));
+                connected.inspect(|_| addresses.disconnect(ADDRESS, now)).is_ok()
+            });
+            opened.count()
+        };
+        assert_eq!(cycles(begin), 32);
+        assert_eq!(cycles(begin + Duration::from_secs(3)), 12);
+        assert_eq!(cycles(begin + Duration::from_secs(100)), 32, "no more than it holds");
+        let later = begin + Duration::from_secs(200);
+        addresses.connect(ADDRESS, later, &config).expect("room");
+        addresses.charge(ADDRESS, later, &config);
+        addresses.disconnect(ADDRESS, later);
+        let more = (0..).take_while(|_| addresses.connect(ADDRESS, later, &config).is_ok()).count();
+        assert_eq!(more, 32 - 1 - FLOODER_COST as usize);
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten_once_its_share_is_whole_and_never_are_too_many_remembered() {
+        let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
+        let (mut addresses, begin) = (Addresses::default(), Instant::now());
+        let nth = |n: usize| IpAddr::from((n as u32).to_be_bytes());
+        let mut pass = |range: std::ops::Range<usize>, now: Instant| {
+            for n in range {
+                addresses.connect(nth(n), now, &config).expect("its first");
+                addresses.disconnect(nth(n), now);
+            }
+            assert_eq!(addresses.unconnected, addresses.known.len());
+            addresses.known.len()
+        };
+        assert_eq!(pass(0..REMEMBERED_MAX + 100, begin), REMEMBERED_MAX);
+        assert_eq!(pass(REMEMBERED_MAX..2 * REMEMBERED_MAX, begin + Duration::from_secs(1)), REMEMBERED_MAX);
+        addresses.connect(ADDRESS, begin, &config).expect("room");
+        addresses.disconnect(ADDRESS, begin + Duration::from_secs(2));
+        assert!(!addresses.known.contains_key(&ADDRESS), "its share is whole");
+    }
+
+    #[test]
+    fn who_sends_too_fast_waits_for_its_turn() {
+        let (guards, config) = (Guards::default(), Config { messages_per_s_max: 50, ..config(1, 1) });
+        assert_eq!(guards.wait_for_leisure(1_000, &config), Duration::ZERO);
+        let wait = guards.wait_for_leisure(1, &config);
+        assert!(wait > Duration::from_secs(8) && wait <= Duration::from_secs(10), "{wait:?}");
     }
 }

@@ -12,12 +12,14 @@ mod lobby;
 mod metrics;
 mod pairing;
 mod relay;
+mod residence;
 mod seat;
 mod session;
 mod threads;
 
 use std::{sync::Arc, time::Duration};
 
+use ::metrics::Histogram;
 use netduel_transport::{Listener, TransportKind};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,10 +30,14 @@ pub use lobby::Census;
 pub use relay::RelayPolicy;
 pub use threads::{THREADS_MAX, Threads};
 
+use counters::{Updates, kind_number};
 use lobby::Lobby;
 
 /// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+/// After somebody was dropped unheard. Dropping costs tens of µs, so a flood of such connections to one listener takes a few
+/// hundredths of the thread; what comes meanwhile waits in the system's backlog, or is dropped there for less.
+const DROP_PAUSE: Duration = Duration::from_millis(1);
 /// After everybody was told to go: longer than any goodbye lingers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -118,6 +124,24 @@ impl Observer {
         counters.snapshot()
     }
 
+    /// What became of the updates for players over `kind` so far, under the counters' names.
+    pub(crate) fn updates(&self, kind: TransportKind) -> [(&'static str, u64); 4] {
+        let Updates { relayed, superseded, undeliverable, away } =
+            &self.lobby.counters.updates[kind_number(kind)];
+        [
+            ("netduel_updates_relayed_total", relayed.get()),
+            ("netduel_updates_superseded_total", superseded.get()),
+            ("netduel_updates_undeliverable_total", undeliverable.get()),
+            ("netduel_updates_away_total", away.get()),
+        ]
+    }
+
+    /// Has sessions say in these how long moves stay, by the transport that they came over. Once.
+    pub(crate) fn time_residence(&self, histograms: Vec<(TransportKind, Histogram)>) {
+        // A second recorder would get what the first one does.
+        let _ = self.lobby.residence.set(histograms);
+    }
+
     /// The kinds that it listens for, each once.
     pub fn kinds(&self) -> Vec<TransportKind> {
         let mut kinds = Vec::new();
@@ -166,13 +190,18 @@ async fn accept_all(
             tracing::warn!("accepts over {} again, after {failed} refusals of the system", listener.kind());
             failed = 0;
         }
-        if sessions.len() >= sessions_max {
+        let admission = if sessions.len() >= sessions_max {
             lobby.counters.refused_full.increment();
-            continue;
-        }
-        let admission = lobby.guards.admit(accepting.remote_addr(), &lobby.config, &lobby.counters);
-        if let Some(admission) = admission {
-            drop(sessions.spawn(session::run(accepting, admission, lobby.clone())));
+            None
+        } else {
+            lobby.guards.admit(accepting.remote_addr(), &lobby.config, &lobby.counters)
+        };
+        match admission {
+            Some(admission) => drop(sessions.spawn(session::run(accepting, admission, lobby.clone()))),
+            None => {
+                drop(accepting);
+                tokio::time::sleep(DROP_PAUSE).await;
+            }
         }
     }
 }

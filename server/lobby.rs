@@ -6,12 +6,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use metrics::Histogram;
 use netduel_protocol::{
     Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, SeatToken, ServerMessage,
 };
@@ -21,10 +22,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Config,
-    counters::Counters,
+    counters::{Counters, kind_number},
     guards::Guards,
     pairing::{Joined, Pairing, PlayerId},
     relay::Match,
+    residence::Residence,
     seat::{Away, Occupant, Proof, fresh_token},
 };
 
@@ -32,6 +34,8 @@ use crate::{
 pub(crate) struct Player {
     id: PlayerId,
     pub(crate) sender: Sender,
+    /// Of its transport among those that are counted.
+    pub(crate) kind_number: usize,
     name: Mutex<String>,
     playing: Mutex<Option<Playing>>,
     /// The newest match it was in; 0 before the first.
@@ -125,6 +129,8 @@ pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) guards: Arc<Guards>,
+    /// Where sessions say how long moves stay, by transport; nothing if nobody looks.
+    pub(crate) residence: OnceLock<Vec<(TransportKind, Histogram)>>,
     state: Mutex<State>,
 }
 
@@ -141,7 +147,13 @@ struct State {
 
 impl Lobby {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, counters: Counters::default(), guards: Arc::default(), state: Mutex::default() }
+        Self {
+            config,
+            counters: Counters::default(),
+            guards: Arc::default(),
+            residence: OnceLock::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// A connection becomes a player, if there is room.
@@ -161,6 +173,7 @@ impl Lobby {
         state.last_player += 1;
         let player = Arc::new(Player {
             id: state.last_player,
+            kind_number: kind_number(sender.kind()),
             sender,
             name: Mutex::default(),
             playing: Mutex::default(),
@@ -168,6 +181,12 @@ impl Lobby {
         });
         state.players.insert(player.id, player.clone());
         Ok(player)
+    }
+
+    /// Times moves that come over `kind`.
+    pub(crate) fn residence(&self, kind: TransportKind) -> Residence {
+        let histograms = self.residence.get().into_iter().flatten();
+        Residence::new(histograms.filter(|(of, _)| *of == kind).map(|(_, it)| it.clone()).next())
     }
 
     /// A player wants a match.
@@ -195,7 +214,8 @@ impl Lobby {
             return Err(Goodbye::new(Ending::TooManyMatches.code(), reason));
         }
         // Before anything changes, since it may fail.
-        let tokens = [fresh_token()?, fresh_token()?];
+        let begins = !self.config.resume_grace.is_zero() && state.pairing.somebody_waits(code.as_deref());
+        let tokens = if begins { Some([fresh_token()?, fresh_token()?]) } else { None };
         let partner = match state.pairing.join(player.id, code) {
             Joined::Twice => return Err(twice()),
             Joined::Waiting => None,
@@ -209,7 +229,7 @@ impl Lobby {
         Ok(())
     }
 
-    fn start(&self, state: &mut State, players: [Arc<Player>; 2], tokens: [SeatToken; 2]) {
+    fn start(&self, state: &mut State, players: [Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
         state.last_game += 1;
         let Config { relay, resume_grace, .. } = self.config;
         let game = Arc::new(Match::new(state.last_game, players.clone(), tokens, relay, resume_grace));
@@ -303,7 +323,6 @@ impl Lobby {
         if state.draining {
             return Err(shutting_down());
         }
-        let next = fresh_token()?;
         let seat = (state.matches.get(&game))
             .filter(|_| !self.config.resume_grace.is_zero())
             .and_then(|game| Some((game, game.seat_of(proof)?)));
@@ -311,6 +330,7 @@ impl Lobby {
             self.counters.refused_resume.increment();
             return Err(no_such_seat());
         };
+        let next = fresh_token()?; // Before anything changes, since it may fail.
         let before = game.seat(number).player().cloned();
         if let Some(before) = before {
             // From here on it moves nobody, so that the first move in the seat is the new connection's.

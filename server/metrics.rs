@@ -1,7 +1,8 @@
 //! What operators look at: `/metrics` for Prometheus and `/health` for whoever restarts or routes, over plain HTTP.
 //!
 //! Nothing is counted here. Each scrape reads the server's own counters and writes them down with the exporter's recorder,
-//! so the hot path knows nothing of it. The exporter's own listener is not used: it accepts without a limit, and calls
+//! so the hot path knows nothing of it; only how long moves stay is written down where it is known, of a few of them
+//! (`residence.rs`). The exporter's own listener is not used: it accepts without a limit, and calls
 //! again without a pause when the system has no descriptors left, on the one thread that the matches need.
 //!
 //! The address is for the operator's network alone: there is no encryption and no password.
@@ -17,8 +18,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::{counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -30,6 +31,13 @@ use crate::Observer;
 const REQUESTS_MAX: usize = 8;
 /// One request from its connection to its answer's last byte; scrapers give up after ten seconds, too.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often what was recorded is summed up, scraped or not: until then each figure is kept by itself, some thousands
+/// of them at the rates that one thread bears.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Upper ends of the histogram's buckets, in seconds: a move stays some µs, and a few ms where the server is busy.
+const RESIDENCE_BUCKETS_S: [f64; 12] =
+    [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1];
+const RESIDENCE: &str = "netduel_relay_residence_seconds";
 /// After an accept failed: see the server's own.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -52,6 +60,20 @@ impl MetricsListener {
     /// Answers until it is dropped.
     pub(crate) async fn serve(self, observer: Observer) -> Infallible {
         let scrape = Arc::new(Scrape::new(observer));
+        let upkeep = scrape.clone();
+        let upkeep = async move {
+            loop {
+                tokio::time::sleep(UPKEEP_PERIOD).await;
+                upkeep.recorder.handle().run_upkeep();
+            }
+        };
+        tokio::select! {
+            never = self.answer_all(scrape) => never,
+            never = upkeep => never,
+        }
+    }
+
+    async fn answer_all(self, scrape: Arc<Scrape>) -> Infallible {
         let room = Arc::new(Semaphore::new(REQUESTS_MAX));
         loop {
             let permit = room.clone().acquire_owned().await;
@@ -92,8 +114,19 @@ struct Scrape {
 impl Scrape {
     fn new(observer: Observer) -> Self {
         // Not the process's recorder: a test may run several servers in one.
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let builder = PrometheusBuilder::new();
+        // Refused only if there are no buckets.
+        let builder = builder.set_buckets_for_metric(Matcher::Full(RESIDENCE.into()), &RESIDENCE_BUCKETS_S);
+        let recorder = builder.unwrap_or_default().build_recorder();
         metrics::with_local_recorder(&recorder, || {
+            describe_histogram!(
+                RESIDENCE,
+                "From a move's being taken in to its write's return, of some moves."
+            );
+            let kinds = observer.kinds().into_iter();
+            observer.time_residence(
+                kinds.map(|kind| (kind, histogram!(RESIDENCE, "transport" => kind.name()))).collect(),
+            );
             observer.snapshot().each(|name, help, _| {
                 if let (name, None) = labelled(name) {
                     describe_counter!(name, help);
@@ -130,12 +163,16 @@ impl Scrape {
     fn render(&self) -> String {
         metrics::with_local_recorder(&self.recorder, || {
             self.observer.snapshot().each(|name, _, value| match labelled(name) {
-                (_, Some("")) => {} // The sum of what is labelled.
+                (_, Some("")) => {}                             // The sum of what is labelled.
+                (_, None) if name.starts_with("updates_") => {} // Sums, too.
                 (name, Some(cause)) => counter!(name, "cause" => cause).absolute(value),
                 (name, None) => counter!(name).absolute(value),
             });
             let census = self.observer.census();
             for kind in self.observer.kinds() {
+                for (name, count) in self.observer.updates(kind) {
+                    counter!(name, "transport" => kind.name()).absolute(count);
+                }
                 let connected = census.connections.iter().find(|(of, _)| *of == kind);
                 gauge!("netduel_connections", "transport" => kind.name())
                     .set(connected.map_or(0, |(_, count)| *count) as f64);

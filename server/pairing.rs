@@ -41,6 +41,11 @@ impl Pairing {
         Joined::Waiting
     }
 
+    /// Whether a join by this code begins a match.
+    pub(crate) fn somebody_waits(&self, code: Option<&str>) -> bool {
+        self.waiting.contains_key(&code.map(str::to_owned))
+    }
+
     /// `player` does not wait any more; returns whether it did.
     pub(crate) fn leave(&mut self, player: PlayerId) -> bool {
         self.codes.remove(&player).is_some_and(|code| self.waiting.remove(&code).is_some())
@@ -68,7 +73,9 @@ mod tests {
         assert_eq!(pairing.join(2, code("a")), Joined::Waiting);
         assert_eq!(pairing.join(1, code("a")), Joined::Twice);
         assert_eq!(pairing.join(3, code("b")), Joined::Waiting);
+        assert!(pairing.somebody_waits(Some("a")) && !pairing.somebody_waits(Some("c")));
         assert_eq!(pairing.join(4, code("a")), Joined::Paired(2));
+        assert!(!pairing.somebody_waits(Some("a")) && pairing.somebody_waits(None));
         assert!(pairing.leave(1));
         assert!(!pairing.leave(1));
         assert_eq!(pairing.join(5, None), Joined::Waiting, "who left is not met");

@@ -12,14 +12,14 @@ use std::{
 
 use netduel_protocol::{
     CodecError, Correction, Ending, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, clock,
+    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, WayBack, clock,
     game::{self, Position},
 };
 use netduel_transport::{Goodbye, MAX_STATE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    counters::Counters,
+    counters::{Counters, kind_number},
     lobby::Player,
     seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
@@ -88,12 +88,13 @@ impl Match {
     pub(crate) fn new(
         game: GameId,
         players: [Arc<Player>; 2],
-        tokens: [SeatToken; 2],
+        tokens: Option<[SeatToken; 2]>,
         policy: RelayPolicy,
         grace: Duration,
     ) -> Self {
         let names = [players[0].name(), players[1].name()];
-        let ([first, second], [key, other_key]) = (players, tokens);
+        let [first, second] = players;
+        let [key, other_key] = tokens.map_or([None, None], |tokens| tokens.map(Some));
         let seats = [
             Mutex::new(Seat::new(game, game::START[0], first, key)),
             Mutex::new(Seat::new(game, game::START[1], second, other_key)),
@@ -113,7 +114,7 @@ impl Match {
             started_us: self.started_us,
             peer_name: self.names[1 - number].clone(),
             peer_transport,
-            way_back: (!self.grace.is_zero()).then(|| self.seat(number).way_back(self.grace)),
+            way_back: self.seat(number).way_back(self.grace),
         })
     }
 
@@ -127,6 +128,7 @@ impl Match {
         let (game, positions) = (self.game, self.positions());
         let peer_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
         let (resumed_to, peer_away) = (peer_transport(number), self.seat(1 - number).away().is_some());
+        let way_back = WayBack { token: next.clone(), grace_ms: milliseconds(self.grace) };
         let mut seat = self.seat(number);
         seat.take_back(player, proof, next);
         seat.say(&ServerMessage::Resumed(Resumed {
@@ -137,7 +139,7 @@ impl Match {
             at_us: seat.last.at_us,
             corrections: seat.corrections,
             peer_transport: resumed_to,
-            way_back: seat.way_back(self.grace),
+            way_back,
         }));
         if peer_away {
             seat.say(&self.reconnecting());
@@ -224,16 +226,18 @@ impl Match {
     /// The seat stays locked while its player's `Sender` takes the update, which never waits.
     fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
         let seat = self.seat(number);
-        let Some(player) = seat.player() else { return counters.updates_away.increment() };
-        let sender = &player.sender;
+        let Some(player) = seat.player() else {
+            return counters.updates[kind_number(seat.kind)].away.increment();
+        };
+        let (sender, updates) = (&player.sender, &counters.updates[player.kind_number]);
         let send = |bytes| if batched { sender.queue_state(bytes) } else { sender.send_state(bytes) };
         match bytes.ok().and_then(|bytes| send(bytes).ok()) {
             Some(superseded) => {
-                counters.updates_relayed.increment();
-                counters.updates_superseded.add(superseded as u64);
+                updates.relayed.increment();
+                updates.superseded.add(superseded as u64);
             }
             // Its own task finds out, and leaves the seat.
-            None => counters.updates_undeliverable.increment(),
+            None => updates.undeliverable.increment(),
         }
     }
 
@@ -241,8 +245,9 @@ impl Match {
     pub(crate) fn flush(&self, counters: &Counters) {
         for number in [0, 1] {
             let seat = self.seat(number);
-            let superseded = seat.player().map_or(0, |player| player.sender.flush().unwrap_or(0));
-            counters.updates_superseded.add(superseded as u64);
+            let Some(player) = seat.player() else { continue };
+            let superseded = player.sender.flush().unwrap_or(0);
+            counters.updates[player.kind_number].superseded.add(superseded as u64);
         }
     }
 

@@ -24,8 +24,8 @@ pub(crate) struct Seat {
     pub(crate) occupant: Occupant,
     /// Of whoever sits there, or sat there last.
     pub(crate) kind: TransportKind,
-    /// Takes the player back.
-    token: SeatToken,
+    /// Takes the player back; none if seats are not kept.
+    token: Option<SeatToken>,
     /// What took it back the last time, until it moves. The answer with the next token may have been lost, or the try was
     /// given up when it came through; then the same token is shown again, in a later try.
     pub(crate) led_here: Option<Proof>,
@@ -58,7 +58,12 @@ pub(crate) struct Away {
 }
 
 impl Seat {
-    pub(crate) fn new(game: GameId, position: Position, player: Arc<Player>, token: SeatToken) -> Self {
+    pub(crate) fn new(
+        game: GameId,
+        position: Position,
+        player: Arc<Player>,
+        token: Option<SeatToken>,
+    ) -> Self {
         let last = Move { game, position, ..Move::default() };
         let kind = player.sender.kind();
         Self {
@@ -109,17 +114,17 @@ impl Seat {
     /// Whether `proof` is of this seat and was not shown before.
     pub(crate) fn is_proved_by(&self, proof: &Proof) -> bool {
         let again = |before: &Proof| before.token == proof.token && before.attempt < proof.attempt;
-        self.token == proof.token || self.led_here.as_ref().is_some_and(again)
+        self.token.as_ref() == Some(&proof.token) || self.led_here.as_ref().is_some_and(again)
     }
 
-    /// How its player comes back.
-    pub(crate) fn way_back(&self, grace: Duration) -> WayBack {
-        WayBack { token: self.token.clone(), grace_ms: milliseconds(grace) }
+    /// How its player comes back, if seats are kept.
+    pub(crate) fn way_back(&self, grace: Duration) -> Option<WayBack> {
+        Some(WayBack { token: self.token.clone()?, grace_ms: milliseconds(grace) })
     }
 
     /// Seats `player`, who showed `proof`, with `next` for the next time.
     pub(crate) fn take_back(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) {
-        (self.led_here, self.token, self.kind) = (Some(proof), next, player.sender.kind());
+        (self.led_here, self.token, self.kind) = (Some(proof), Some(next), player.sender.kind());
         self.occupant = Occupant::Here(player);
     }
 

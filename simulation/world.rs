@@ -98,6 +98,8 @@ impl World {
             relay: choices.one_of(&[RelayPolicy::Other, RelayPolicy::Other, RelayPolicy::Both]),
             connections_max: choices.one_of(&[1_000, 1_000, slots - 1]),
             connections_per_address_max: choices.one_of(&[128, 128, 128, 2]),
+            // A world's connections come from one address, and within moments. `server/guards.rs` tests this limit.
+            connections_per_address_per_s: u32::MAX,
             matches_max: choices.one_of(&[500, 500, slots / 2, 1]),
             messages_per_s_max: choices.one_of(&[4_000, 60]),
             // The ledger knows no seats that outlive a connection yet.
@@ -352,7 +354,8 @@ fn act(player: &Player, what: u8, how: u8, messages_per_s_max: u32) {
         48 => player.misbehave(how),
         49 if messages_per_s_max < 1_000 => {
             player.offend();
-            (0..messages_per_s_max + 40).for_each(|_| player.ping());
+            // The server deals with most of them at leisure, at twice the limit: more than may be in the time that takes.
+            (0..3 * messages_per_s_max).for_each(|_| player.ping());
         }
         50 | 51 if how < 128 => player.goodbye(),
         _ => {}

@@ -53,7 +53,11 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
     for kind in every_kind() {
-        let config = Config { connections_per_address_max: 2, ..Config::default() };
+        let config = Config {
+            connections_per_address_max: 2,
+            connections_per_address_per_s: u32::MAX,
+            ..Config::default()
+        };
         let server = Running::of(kind, config);
         let mut witness = server.matched(kind).await;
         let Err(refusal) = server.connect(kind).await else { panic!("one too many over {kind}") };
@@ -145,4 +149,52 @@ async fn what_is_expelled_is_counted_by_cause() {
     let counters = server.stop().await;
     let Snapshot { expelled, expelled_malformed, expelled_join_timeout, expelled_flooding, .. } = counters;
     assert_eq!([expelled_malformed, expelled_join_timeout, expelled_flooding, expelled], [1, 1, 1, 3]);
+}
+
+#[tokio::test]
+async fn an_address_that_connects_too_fast_is_dropped_unheard_and_may_come_again() {
+    for kind in every_kind() {
+        // Eight at once, and then one a second.
+        let config =
+            Config { connections_per_address_max: 4, connections_per_address_per_s: 1, ..Config::default() };
+        let server = Running::of(kind, config);
+        let mut witness = server.matched(kind).await;
+        let options = Options { handshake_timeout: Duration::from_millis(300), ..Options::default() };
+        let hasty = server.player_config(kind, "hasty", &options);
+        let dropped = async {
+            while server.observer.snapshot().refused_rate == 0 {
+                drop(Player::connect(&hasty).await);
+            }
+        };
+        timeout(PATIENCE, dropped).await.unwrap_or_else(|_| panic!("let in for ever over {kind}"));
+        plays_on(&mut witness).await;
+        let let_in = async { while Player::connect(&hasty).await.is_err() {} };
+        timeout(PATIENCE, let_in).await.unwrap_or_else(|_| panic!("never let in again over {kind}"));
+        plays_on(&mut witness).await;
+        let [ada, grace] = witness;
+        tokio::join!(ada.close(), grace.close());
+        let counters = server.stop().await;
+        assert_eq!((counters.expelled, counters.refused_full), (0, 0), "{kind}: {counters:?}");
+    }
+}
+
+/// Far more than is dealt with at once, and less than may be sent.
+#[tokio::test]
+async fn what_is_dealt_with_at_leisure_is_dealt_with() {
+    const PINGS: u64 = 300;
+    for kind in every_kind() {
+        let server = Running::of(kind, Config { messages_per_s_max: 480, ..Config::default() });
+        let mut witness = server.matched(kind).await;
+        let [mut hasty, peer] = server.matched(kind).await;
+        for _ in 0..PINGS {
+            hasty.ping().expect("open");
+        }
+        for _ in 0..PINGS {
+            assert!(matches!(event(&mut hasty).await, Event::Pong { .. }), "{kind}");
+        }
+        plays_on(&mut witness).await;
+        let [ada, grace] = witness;
+        tokio::join!(hasty.close(), peer.close(), ada.close(), grace.close());
+        assert_eq!(server.stop().await.expelled, 0, "{kind}");
+    }
 }

@@ -143,8 +143,11 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
     let [mut ada, mut grace] = server.matched().await;
     let mut waiting = server.player().await;
     assert_eq!(event(&mut waiting).await, Event::Waiting);
-    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    // Of 64 of them, one is timed.
+    for _ in 0..64 {
+        ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+        assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    }
 
     let (status, metrics) = server.request("GET /metrics");
     assert_eq!(status, "HTTP/1.1 200 OK");
@@ -156,8 +159,13 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
         "netduel_handshakes 0",
         "netduel_draining 0",
         "netduel_accepted_total 3",
-        "netduel_updates_relayed_total 1",
-        "netduel_updates_superseded_total 0",
+        "netduel_updates_relayed_total{transport=\"tcp\"} 64",
+        "netduel_updates_superseded_total{transport=\"tcp\"} 0",
+        "netduel_updates_away_total{transport=\"tcp\"} 0",
+        "# TYPE netduel_relay_residence_seconds histogram",
+        "netduel_relay_residence_seconds_count{transport=\"tcp\"} 1",
+        "netduel_relay_residence_seconds_bucket{transport=\"tcp\",le=\"+Inf\"} 1",
+        "netduel_refused_total{cause=\"rate\"} 0",
         "netduel_refused_total{cause=\"address\"} 0",
         "netduel_refused_total{cause=\"resume\"} 0",
         "netduel_seats_resumed_total 0",
