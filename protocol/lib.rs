@@ -98,7 +98,8 @@ pub enum ServerMessage<'a> {
     Waiting,
     /// A match begins. Control lane.
     Started(Started),
-    /// The opponent moved. State lane.
+    /// The opponent moved. The same bytes as its [`ClientMessage::Move`], so that a server passes on what it was given.
+    /// State lane.
     Moved(MoveWithPayload<'a>),
     /// Somebody moved, and these are both players' latest moves, by player number: the older relay policy, kept to be
     /// measured. State lane.

@@ -64,10 +64,11 @@ impl Player {
         *lock(&self.playing) = Some(Playing { game: game.clone(), number });
     }
 
-    /// The hot path: this player moved. One of a batch may wait for [`Self::flush_moves`].
+    /// The hot path: this player moved, and said so in `bytes`. One of a batch may wait for [`Self::flush_moves`].
     pub(crate) fn on_move(
         &self,
         told: &MoveWithPayload<'_>,
+        bytes: &[u8],
         batched: bool,
         counters: &Counters,
     ) -> Result<(), Goodbye> {
@@ -75,7 +76,7 @@ impl Player {
         let game = told.update.game;
         match &*lock(&self.playing) {
             Some(playing) if playing.game.game == game => {
-                playing.game.on_move(playing.number, told, batched, counters)
+                playing.game.on_move(playing.number, told, bytes, batched, counters)
             }
             _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
                 counters.moves_stale.increment(); // It was under way when the match ended.

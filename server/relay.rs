@@ -162,11 +162,12 @@ impl Match {
         [0, 1].map(|number| self.seat(number).last.position)
     }
 
-    /// Player `number` says where it is. Where that is one of a batch, [`Self::flush`] ends it.
+    /// Player `number` says where it is, and said it in `bytes`. Where that is one of a batch, [`Self::flush`] ends it.
     pub(crate) fn on_move(
         &self,
         number: usize,
         told: &MoveWithPayload<'_>,
+        bytes: &[u8],
         batched: bool,
         counters: &Counters,
     ) -> Result<(), Goodbye> {
@@ -190,23 +191,28 @@ impl Match {
         }
         seat.last = update;
         seat.led_here = None;
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
         match self.policy {
             RelayPolicy::Other => {
                 drop(seat);
-                let bytes = netduel_protocol::encode(&ServerMessage::Moved(*told), &mut buffer);
-                self.tell(1 - number, bytes, batched, counters);
+                // A move is told in the bytes that it came in: [`ServerMessage::Moved`] promises that.
+                self.tell(1 - number, Ok(bytes), batched, counters);
             }
             RelayPolicy::Both => {
                 seat.payload.clear();
                 seat.payload.extend_from_slice(payload);
                 drop(seat);
-                let bytes = self.encode_both(&mut buffer);
-                self.tell(number, bytes.clone(), batched, counters);
-                self.tell(1 - number, bytes, batched, counters);
+                self.tell_both(number, batched, counters);
             }
         }
         Ok(())
+    }
+
+    /// Player `number` moved, and both are told of both.
+    fn tell_both(&self, number: usize, batched: bool, counters: &Counters) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = self.encode_both(&mut buffer);
+        self.tell(number, bytes.clone(), batched, counters);
+        self.tell(1 - number, bytes, batched, counters);
     }
 
     /// Both seats are locked together here and nowhere else, player 0's first.

@@ -240,7 +240,7 @@ fn on_message(
     #[cfg(test)]
     tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
-        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, batched, &lobby.counters)?,
+        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, bytes, batched, &lobby.counters)?,
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };

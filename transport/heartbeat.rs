@@ -1,10 +1,18 @@
 //! Keep-alives and the idle timeout, for kinds whose protocol has neither.
 
 use std::{
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+    task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
 };
 
+use atomic_waker::AtomicWaker;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{CloseReason, Options};
@@ -12,9 +20,26 @@ use crate::{CloseReason, Options};
 /// How finely the idle timeout is kept: a connection is declared dead at most a quarter of a keep-alive late.
 const BEATS_PER_KEEP_ALIVE: u32 = 4;
 
+/// What the beat wakes, and not the task itself: so the task knows whether to look at it, which it hardly ever has to.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Release);
+        self.task.wake();
+    }
+}
+
 /// Counts beats since the peer was heard and since this side wrote: that spares the hot path a look at the clock.
 pub(crate) struct Heartbeat {
     beat: Interval,
+    bell: Arc<Bell>,
+    /// The same for the beat.
+    ringer: Waker,
     idle_timeout: Duration,
     /// Beats since the peer was last heard.
     quiet_beats: u32,
@@ -27,7 +52,9 @@ impl Heartbeat {
         let mut beat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
-        Self { beat, idle_timeout: options.idle_timeout, quiet_beats: 0, unwritten_beats: 0 }
+        let bell = Arc::new(Bell { rung: true.into(), ..Bell::default() }); // The first look starts the beat.
+        let ringer = bell.clone().into();
+        Self { beat, bell, ringer, idle_timeout: options.idle_timeout, quiet_beats: 0, unwritten_beats: 0 }
     }
 
     /// The peer was heard.
@@ -37,7 +64,14 @@ impl Heartbeat {
 
     /// Ready once for each beat; with an error when the peer has been silent for too long.
     pub(crate) fn poll_beat(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        std::task::ready!(self.beat.poll_tick(cx));
+        self.bell.task.register(cx.waker());
+        if !self.bell.rung.load(Acquire) {
+            return Poll::Pending;
+        }
+        // Before the look, so that no ring is lost.
+        self.bell.rung.store(false, Release);
+        ready!(self.beat.poll_tick(&mut Context::from_waker(&self.ringer)));
+        self.bell.rung.store(true, Release); // There is nobody to ring for the next beat before the next look.
         // The first beat comes anywhere within a period after a message, so it is not counted.
         if self.beat.period() * self.quiet_beats >= self.idle_timeout {
             return Poll::Ready(Err(CloseReason::IdleTimeout(self.idle_timeout)));

@@ -15,6 +15,7 @@ mod alarm;
 mod clock;
 mod connection;
 mod endpoint;
+mod packets;
 mod receiver;
 mod socket;
 mod state_lane;

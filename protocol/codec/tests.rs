@@ -290,9 +290,12 @@ proptest! {
     ) {
         let position = Position { x, y };
         let update = Move { game, seq, at_us, clock_error_us, corrections, position };
-        let message = ServerMessage::Moved(MoveWithPayload { update, payload: &payload });
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let told = MoveWithPayload { update, payload: &payload };
+        let message = ServerMessage::Moved(told);
+        let (mut buffer, mut said) = ([0; MAX_MESSAGE_BYTES], [0; MAX_MESSAGE_BYTES]);
         let bytes = encode(&message, &mut buffer).expect("encodes");
+        // What makes a server pass on the bytes that it was given.
+        prop_assert_eq!(encode(&ClientMessage::Move(told), &mut said).expect("encodes"), bytes);
         prop_assert_eq!(decode::<ServerMessage>(bytes), Ok(message.clone()));
         prop_assert_eq!(wincode::config::serialize(&message, WITNESS).expect("serialises"), bytes);
     }

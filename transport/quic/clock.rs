@@ -13,6 +13,8 @@ use quinn_proto::ConnectionHandle;
 
 /// Deadlines fire up to this much late.
 pub(super) const GRID: Duration = Duration::from_millis(5);
+/// In a number that a processor divides by at once; those of a `Duration` have 128 bits.
+const GRID_US: u64 = GRID.as_micros() as u64;
 
 /// One grid for all endpoints of the process, so that they wake up together.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -29,8 +31,8 @@ impl Tick {
 
     /// The last one that is not after `instant`.
     pub(super) fn until(instant: Instant) -> Self {
-        let grid_us = GRID.as_micros();
-        Self((instant.saturating_duration_since(*START).as_micros() / grid_us) as u64)
+        let since = instant.saturating_duration_since(*START);
+        Self((since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())) / GRID_US)
     }
 
     /// The first one after `instant`.
@@ -40,7 +42,7 @@ impl Tick {
 
     /// When it is.
     pub(super) fn instant(self) -> Instant {
-        *START + Duration::from_micros(self.0.saturating_mul(GRID.as_micros() as u64))
+        *START + Duration::from_micros(self.0.saturating_mul(GRID_US))
     }
 }
 

@@ -8,7 +8,7 @@
 //! Locks: a connection's may be held while the endpoint's is taken, never the other way round.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     io::{self, IoSliceMut},
     mem,
     net::SocketAddr,
@@ -18,7 +18,6 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-use bytes::BytesMut;
 use quinn_proto::{
     ClientConfig, ConnectError, ConnectionError, ConnectionEvent, ConnectionHandle, DatagramEvent,
     EcnCodepoint, EndpointConfig, EndpointEvent, Incoming, ServerConfig, Transmit,
@@ -30,6 +29,7 @@ use super::{
     alarm::Alarm,
     clock::{Tick, Timers},
     connection::{Owner, Shared, Terms},
+    packets::Packets,
     socket::Socket,
 };
 use crate::Options;
@@ -52,7 +52,7 @@ pub(super) struct Endpoint {
 
 struct Inner {
     proto: quinn_proto::Endpoint,
-    connections: HashMap<ConnectionHandle, Arc<Shared>>,
+    connections: Connections,
     /// First packets that wait to be accepted. quinn-proto bounds them: `INCOMING_MAX`.
     incoming: VecDeque<Incoming>,
     timers: Timers,
@@ -60,6 +60,29 @@ struct Inner {
     sleeps_until: Tick,
     /// Nobody accepts or connects here any more: the task ends with the last connection.
     closed: bool,
+}
+
+/// By handle. quinn-proto numbers its connections from 0 and uses a number again once it is free.
+#[derive(Default)]
+struct Connections(Vec<Option<Arc<Shared>>>);
+
+impl Connections {
+    fn insert(&mut self, ConnectionHandle(number): ConnectionHandle, connection: Arc<Shared>) {
+        if self.0.len() <= number {
+            self.0.resize_with(number + 1, || None);
+        }
+        self.0[number] = Some(connection);
+    }
+
+    fn get(&self, ConnectionHandle(number): ConnectionHandle) -> Option<&Arc<Shared>> {
+        self.0.get(number)?.as_ref()
+    }
+
+    fn remove(&mut self, ConnectionHandle(number): ConnectionHandle) {
+        if let Some(place) = self.0.get_mut(number) {
+            *place = None;
+        }
+    }
 }
 
 impl Endpoint {
@@ -77,7 +100,7 @@ impl Endpoint {
         let config = Arc::new(EndpointConfig::default());
         let inner = Inner {
             proto: quinn_proto::Endpoint::new(config, server.map(Arc::new), may_probe_mtu, None),
-            connections: HashMap::new(),
+            connections: Connections::default(),
             incoming: VecDeque::new(),
             timers: Timers::default(),
             sleeps_until: Tick::PAST,
@@ -126,7 +149,7 @@ impl Endpoint {
         let drained = event.is_drained();
         let answer = inner.proto.handle_event(connection, event);
         if drained {
-            inner.connections.remove(&connection);
+            inner.connections.remove(connection);
             if inner.proto.open_connections() == 0 {
                 self.idle.notify_waiters();
                 self.task.wake();
@@ -275,6 +298,7 @@ struct Task {
     endpoint: Arc<Endpoint>,
     /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
     read: Box<[u8]>,
+    packets: Packets,
     arrived: Vec<(Arc<Shared>, ConnectionEvent)>,
     touched: Vec<Arc<Shared>>,
     due: Vec<Arc<Shared>>,
@@ -290,6 +314,7 @@ impl Task {
         Self {
             endpoint,
             read: vec![0; BATCH * READ_BYTES].into(),
+            packets: Packets::new(),
             arrived: Vec::new(),
             touched: Vec::new(),
             due: Vec::new(),
@@ -333,7 +358,7 @@ impl Task {
         let mut inner = self.endpoint.lock();
         inner.sleeps_until = Tick::PAST;
         while let Some(connection) = inner.timers.pop(Tick::until(now)) {
-            self.due.extend(inner.connections.get(&connection).cloned());
+            self.due.extend(inner.connections.get(connection).cloned());
         }
         drop(inner);
         for connection in self.due.drain(..) {
@@ -362,13 +387,11 @@ impl Task {
             for packet in read[..meta.len].chunks(meta.stride.max(1)) {
                 self.response.clear();
                 let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
-                // In memory of its own, as quinn-proto wants it: a fragment that waits for the others of its stream keeps
-                // its packet, and must not keep others with it.
-                let packet = BytesMut::from(packet);
+                let packet = self.packets.copy(packet);
                 let (from, to) = (meta.addr, meta.dst_ip);
                 match inner.proto.handle(now, from, to, ecn, packet, &mut self.response) {
                     Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                        let connection = inner.connections.get(&handle);
+                        let connection = inner.connections.get(handle);
                         self.arrived.extend(connection.map(|connection| (connection.clone(), event)));
                     }
                     Some(DatagramEvent::NewConnection(incoming)) if inner.closed => {
@@ -403,7 +426,7 @@ impl Drop for Task {
     /// The runtime ends: so do the connections, since nobody reads for them any more.
     fn drop(&mut self) {
         let connections = mem::take(&mut self.endpoint.lock().connections);
-        for connection in connections.into_values() {
+        for connection in connections.0.into_iter().flatten() {
             connection.abandon();
         }
     }
