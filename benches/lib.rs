@@ -10,6 +10,7 @@ pub mod contender;
 pub mod instructions;
 pub mod load;
 pub mod player;
+pub mod profile;
 pub mod server;
 pub mod statistics;
 pub mod table;

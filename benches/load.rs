@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Before a window opens, for everything to come into step.
-const WARM_UP: Duration = Duration::from_millis(150);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(150);
 /// Moves of a pair that are under way together at saturation.
 const IN_FLIGHT: u32 = 8;
 /// The last of them was lost if it has not come by then (UDP, QUIC's datagrams).

@@ -1,6 +1,6 @@
 //! A relay in a process of its own: the program of the bench again, which serves instead of measuring.
 
-use std::{io::Write, net::SocketAddr, time::Duration};
+use std::{io::Write, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, bail};
 use netduel_peers::Relay;
@@ -20,8 +20,8 @@ const SERVE: &str = "netduel-bench-serve";
 const HEAP: &str = "heap";
 /// Told to a server: from now on, find out whose allocations they are.
 const BLAME: &str = "blame";
-/// A server answers at once, on a machine that others use, too.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server answers at once, on a machine that others use, too; under valgrind it needs some seconds to begin.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// More than any bench connects.
 const EVERYBODY: usize = 20_000;
 
@@ -53,8 +53,21 @@ impl Server {
         Self::start_with(contender, &[HEAP])
     }
 
+    /// Starts one as what `tool` runs.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_under(mut tool: Command, contender: Contender) -> anyhow::Result<Self> {
+        let server = ourselves(SERVE)?;
+        tool.arg(server.get_program()).args(server.get_args());
+        Self::spawn(tool, contender, &[])
+    }
+
     fn start_with(contender: Contender, flags: &[&str]) -> anyhow::Result<Self> {
-        let mut command = ourselves(SERVE)?;
+        Self::spawn(ourselves(SERVE)?, contender, flags)
+    }
+
+    fn spawn(mut command: Command, contender: Contender, flags: &[&str]) -> anyhow::Result<Self> {
         command.arg(contender.to_string()).args(flags);
         let process = Process::start("server", command, |mut command| Ok(command.spawn()?))?;
         let line = || process.line(ANSWER_TIMEOUT)?.context("the server ended");
@@ -76,6 +89,11 @@ impl Server {
     /// The system does not say: it is not Linux.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         self.process.usage().resident_bytes.context("a process's memory is known on Linux only")
+    }
+
+    /// By which the system knows its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has allocated. Nothing, if it was not started for counting.

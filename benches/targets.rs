@@ -4,15 +4,17 @@
 //! round starts both servers anew, one after the other, and gives one ratio; what counts is the median of the rounds.
 //! What is counted on a server is counted in its own process, by the kernel.
 //!
-//! `cargo bench -p netduel-benches --bench targets -- relay memory matches instructions` runs the parts named, all of
-//! them without a name; with the name of a transport, `relay` and `memory` keep to it. `-- update` writes the counts of instructions that may not be exceeded.
+//! `cargo bench -p netduel-benches --bench targets -- relay profile memory matches instructions` runs the parts named, all of
+//! them without a name; with the name of a transport, `relay`, `profile` and `memory` keep to it. `-- update` writes the counts of instructions that may not be exceeded.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use netduel_benches::{
     contender::Contender,
-    instructions, load, player, runtime,
+    instructions, load, player,
+    profile::{self, Profile},
+    runtime,
     server::{Server, served},
     share_one_cpu,
     statistics::Rounds,
@@ -40,7 +42,7 @@ const MEMORY_PAIRS: [usize; 2] = [10, 250];
 /// After which nothing of a handshake is left.
 const AT_REST: Duration = Duration::from_millis(500);
 
-const MATCHES: [usize; 4] = [1, 10, 100, 1_000];
+const MATCHES: [usize; 3] = [1, 30, 1_000];
 /// Of all players together, whatever their number: what 50 pairs at 60 Hz make. The rate of each falls as they grow in
 /// number, or the processor would be full, and the wake-ups that updates then share would hide what matches cost.
 const TOTAL_HZ: f64 = 6_000.0;
@@ -69,7 +71,7 @@ fn run() -> anyhow::Result<ExitCode> {
     share_one_cpu();
     netduel_server::command::raise_descriptor_limit();
     let mut rows = Vec::new();
-    let parts = [("relay", relay as Part), ("memory", memory), ("matches", matches)];
+    let parts = [("relay", relay as Part), ("profile", profiles), ("memory", memory), ("matches", matches)];
     // What was measured before something failed is shown all the same.
     let outcome = parts.iter().filter(|(name, _)| is_asked(name)).try_for_each(|(_, part)| part(&mut rows));
     let judged: Vec<Judged> = rows.iter().map(Row::judge).collect();
@@ -170,6 +172,27 @@ fn relay_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
     })
 }
 
+/// Why it takes what it takes.
+fn profiles(all: &mut Vec<Row>) -> anyhow::Result<()> {
+    if !profile::possible() {
+        println!("no profiles: they need valgrind");
+        return Ok(());
+    }
+    for (kind, floor) in kinds() {
+        eprintln!("{kind} and {floor}: profiles");
+        let rows = [
+            ("instructions of the server for a move", None),
+            ("cache lines of code that it fetches for it", None),
+            ("cache lines of data", None),
+        ];
+        all.extend(in_turns((kind, floor), 1, rows, |contender| {
+            let Profile { instructions, code_lines, data_lines } = profile::profile(contender)?;
+            Ok([instructions, code_lines, data_lines])
+        })?);
+    }
+    Ok(())
+}
+
 fn memory(all: &mut Vec<Row>) -> anyhow::Result<()> {
     // A bare ENet relay has room for 128 players.
     for (kind, floor) in kinds().filter(|(kind, _)| kind.name() != "enet") {
@@ -218,13 +241,12 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     })
 }
 
-/// The same number of updates in all, from more and more matches. The floor of TCP and TLS is there to show how much of
-/// a rise is the kernel's.
+/// The same number of updates in all, from more and more matches. The floors are there to show how much of a rise is the
+/// kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
-    let [tcp, tls] = [Peer::BareTcp, Peer::BareTls].map(Contender::Bare);
+    let floors = [Peer::BareTcp, Peer::BareTls, Peer::QuinnStream, Peer::QuinnDatagram].map(Contender::Bare);
     let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
-    let contenders = ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain([tcp, tls]);
-    for contender in contenders {
+    for contender in ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain(floors) {
         eprintln!("{contender}: 1 to 1,000 matches");
         let mut figures = MATCHES.map(|_| Vec::new());
         for _ in 0..FEW_ROUNDS {
