@@ -306,6 +306,10 @@ impl World {
         for mover in pairs.into_iter().flatten() {
             let player = self.slots.iter().flatten().find(|slot| slot.number == mover);
             let Some(player) = player.and_then(Slot::player) else { continue };
+            // A move that it forged may count, and then those that it numbers rightly come too late.
+            if self.ledger.books().views[mover].offended {
+                continue;
+            }
             let mut arrived = false;
             for _ in 0..LAST_MOVES {
                 let Some(seq) = player.walk(0) else { break };
