@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything a change must pass; CI calls this and nothing else. `./check.sh fmt` runs one step alone.
+# Everything a change must pass. `./check.sh fmt` runs one step alone; CI runs all of it, and `./check.sh fuzz`.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -24,6 +24,20 @@ deny() {
     fi
     # Advisories need a database from the network: see deny.toml.
     cargo deny --offline check bans licenses sources
+}
+fuzz() { # Every target for a while. Not a step below: it compiles everything again, its own way (fuzz/README.md).
+    if ! command -v cargo-fuzz >/dev/null; then
+        echo "skipped: fuzzing needs cargo-fuzz (cargo install --locked cargo-fuzz)"
+        return
+    fi
+    cargo fuzz build --sanitizer none
+    local seeds target
+    for seeds in fuzz/seeds/*; do
+        target=${seeds##*/}
+        mkdir -p "fuzz/corpus/$target"
+        cargo fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "$seeds" -- \
+            -max_total_time="${FUZZ_SECONDS:-10}" -verbosity=0 -print_final_stats=1
+    done
 }
 
 for step in "${@:-fmt names clippy doc test deny}"; do

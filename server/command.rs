@@ -229,8 +229,8 @@ fn options(args: &ServerArgs) -> Options {
         nodelay: !args.nagle,
         resumption: args.resumption,
         share_port: args.threads > 1,
-        // Four times what the fastest client opens (240 a second), as the limit on messages is sixteen times what it sends.
-        empty_streams_per_s_max: args.max_messages / 4,
+        // Of what is not even a message no more than of messages.
+        empty_streams_per_s_max: args.max_messages,
         ..Options::default()
     }
 }

@@ -30,11 +30,9 @@ pub struct Config {
     pub matches_max: usize,
     /// From the connection to the first join. Ours takes a round trip; ten seconds is a very bad link's.
     pub join_timeout: Duration,
-    /// Messages that a player may send a second, all kinds together; who sends more is expelled. Sixteen times what the
-    /// fastest client of ours sends (240 moves), since what an outage held up comes at once.
-    ///
-    /// Up to a sixteenth of it, they are dealt with at once. What players send above that is dealt with at leisure: of all
-    /// of them together as much as two may send, which is some twentieth of the server's one thread.
+    /// Messages that a player may send a second, all kinds together; who sends more is expelled. Five times what the fastest
+    /// client of ours sends (240 moves), since what an outage held up comes at once. All that one address may connect, at
+    /// that, take some fifth of the server's one thread.
     pub messages_per_s_max: u32,
     /// How long a seat is kept for a player whose connection was lost, from when the server knows; zero keeps none. Long
     /// enough to walk out of a Wi-Fi's reach and be back over the telephone network, short enough for the opponent to wait.
@@ -54,21 +52,9 @@ impl Default for Config {
             handshakes_max: 256,
             matches_max: 500,
             join_timeout: Duration::from_secs(10),
-            messages_per_s_max: 4_000,
+            messages_per_s_max: 1_200,
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
         }
-    }
-}
-
-impl Config {
-    /// Messages a second that a player is dealt with at once.
-    pub(crate) fn prompt_messages_per_s(&self) -> u32 {
-        (self.messages_per_s_max / 16).max(1)
-    }
-
-    /// What all players together may send above that.
-    pub(crate) fn excess_messages_per_s(&self) -> u32 {
-        self.messages_per_s_max.saturating_mul(2).max(1)
     }
 }

@@ -198,7 +198,10 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
+        // Mostly nothing was superseded, and adding nothing would take the processor as long.
+        if count > 0 {
+            self.0.fetch_add(count, Relaxed);
+        }
     }
 
     pub(crate) fn increment(&self) {

@@ -1,5 +1,5 @@
 //! Who is let in: connections of one address, how fast it opens them, and handshakes under way. How many there are in all,
-//! the lobby knows. And who has to wait: players who send faster than any client of ours.
+//! the lobby knows.
 //!
 //! Everything is counted from the knock, before a byte of a handshake is answered. Who is above the limit of an address is
 //! let through the handshake to be told so; above twice the limit, when the address opens connections too fast, or when
@@ -39,8 +39,6 @@ fn customer(remote: SocketAddr) -> IpAddr {
 pub(crate) struct Guards {
     addresses: Mutex<Addresses>,
     handshakes: AtomicUsize,
-    /// When what players send too fast may be dealt with next.
-    leisure: Mutex<Option<Instant>>,
 }
 
 /// A token bucket for each address, as the time at which it is full again (the generic cell rate algorithm): so an address is
@@ -153,15 +151,6 @@ impl Guards {
                 Some(Admission { guards: self.clone(), address, over_limit, handshaking: true })
             }
         }
-    }
-
-    /// How long who sends too fast has to wait until `messages` more of it are dealt with.
-    pub(crate) fn wait_for_leisure(&self, messages: u32, config: &Config) -> Duration {
-        let now = Instant::now();
-        let mut leisure = lock(&self.leisure);
-        let begin = leisure.map_or(now, |next| next.max(now));
-        *leisure = Some(begin + Duration::from_secs(1) * messages / config.excess_messages_per_s());
-        begin - now
     }
 
     /// Handshakes under way.
@@ -316,13 +305,5 @@ mod tests {
         addresses.connect(ADDRESS, begin, &config).expect("room");
         addresses.disconnect(ADDRESS, begin + Duration::from_secs(2));
         assert!(!addresses.known.contains_key(&ADDRESS), "its share is whole");
-    }
-
-    #[test]
-    fn who_sends_too_fast_waits_for_its_turn() {
-        let (guards, config) = (Guards::default(), Config { messages_per_s_max: 50, ..config(1, 1) });
-        assert_eq!(guards.wait_for_leisure(1_000, &config), Duration::ZERO);
-        let wait = guards.wait_for_leisure(1, &config);
-        assert!(wait > Duration::from_secs(8) && wait <= Duration::from_secs(10), "{wait:?}");
     }
 }

@@ -15,14 +15,14 @@ use netduel_protocol::{ClientMessage, CodecError, Ending, LeaveReason, Pong, Ser
 use netduel_transport::{Accepting, CloseReason, Goodbye, Lane, Receiver};
 
 use crate::{
-    Config,
     guards::Admission,
     lobby::{Lobby, Player},
     seat::Proof,
 };
 
-/// Messages for which who sends too fast waits once: a tenth of a millisecond of the server's one thread.
-const LEISURE_MESSAGES: u32 = 16;
+/// Messages of one player that are dealt with before others get their turn: some 20 µs. A read may bring hundreds, and where
+/// many players flood, a match would wait for all of theirs.
+const TURN_MESSAGES: usize = 16;
 
 /// Why a session is over.
 enum Over {
@@ -137,11 +137,10 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
         return over;
     }
     lobby.counters.note_path(&player.sender);
-    let mut allowance = Allowance::new(&lobby.config);
+    let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     let mut residence = lobby.residence(player.sender.kind());
     let mut left_over = None;
     loop {
-        allowance.wait(lobby).await;
         let first = match left_over {
             Some(first) => Ok(first),
             None => receiver.recv().await,
@@ -153,13 +152,16 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
             Err(over) => return over,
         };
         residence.end(begun);
-        // Other sessions get their turn between batches.
-        tokio::task::coop::consume_budget().await;
+        // Other sessions get their turn: after a flood's part at once, else between batches.
+        match left_over {
+            Some(_) => tokio::task::yield_now().await,
+            None => tokio::task::coop::consume_budget().await,
+        }
     }
 }
 
-/// What came in one read, which bounds it. Where that is more than one message, the moves leave in one write, too. Returns
-/// what comes next where that has to wait.
+/// What came in one read, or the first of it. Where that is more than one message, the moves leave in one write, too. Returns
+/// what comes next where others have their turn first.
 fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
@@ -170,15 +172,13 @@ fn on_batch(
     let mut batched = false;
     let deal = || -> Result<Option<(Lane, Bytes)>, Over> {
         let mut next = Some(first);
-        while let Some((lane, bytes)) = next {
+        for _ in 0..TURN_MESSAGES {
+            let Some((lane, bytes)) = next else { break };
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
             allowance.take()?;
             on_message(lobby, player, lane, &bytes, batched)?;
             next = following?; // An end comes after what came before it.
-            if allowance.prompt.left == 0 {
-                break;
-            }
         }
         Ok(next)
     };
@@ -189,70 +189,31 @@ fn on_batch(
     dealt
 }
 
-/// What a player may send: a second's messages in a burst, since a stall passes and a flood does not; of them at once a
-/// quarter of a second's of the fastest client, since each such burst is time that a match has to wait.
+/// A token bucket that holds a second's messages: a burst after a stall passes, a flood does not.
 struct Allowance {
-    all: Bucket,
-    prompt: Bucket,
-}
-
-impl Allowance {
-    fn new(config: &Config) -> Self {
-        let (all, prompt) = (config.messages_per_s_max, config.prompt_messages_per_s());
-        Self { all: Bucket::new(all, all), prompt: Bucket::new(prompt, (prompt / 4).max(1)) }
-    }
-
-    fn take(&mut self) -> Result<(), Goodbye> {
-        self.prompt.take();
-        self.all.take().then_some(()).ok_or_else(|| {
-            let reason = format!("more than {} messages a second: send less often", self.all.per_s);
-            Goodbye::new(Ending::TooManyMessages.code(), reason)
-        })
-    }
-
-    /// Until there is leisure, where more than may be dealt with at once was sent.
-    async fn wait(&mut self, lobby: &Lobby) {
-        if self.prompt.is_empty() {
-            self.prompt.left = LEISURE_MESSAGES;
-            let wait = lobby.guards.wait_for_leisure(LEISURE_MESSAGES, &lobby.config);
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
-        }
-    }
-}
-
-/// A token bucket that looks at the clock only when it is empty.
-struct Bucket {
     per_s: u32,
-    holds: u32,
     left: u32,
     refilled_us: u64,
 }
 
-impl Bucket {
-    fn new(per_s: u32, holds: u32) -> Self {
-        Self { per_s, holds, left: holds, refilled_us: clock::now_us() }
+impl Allowance {
+    fn new(per_s: u32) -> Self {
+        Self { per_s, left: per_s, refilled_us: clock::now_us() }
     }
 
-    fn is_empty(&mut self) -> bool {
+    /// Looks at the clock only when the bucket is empty.
+    fn take(&mut self) -> Result<(), Goodbye> {
         if self.left == 0 {
             let now_us = clock::now_us();
             let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
-            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(self.holds);
-            // What was not a whole one yet goes on to be earned.
-            if self.left > 0 {
-                self.refilled_us = now_us;
-            }
+            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(self.per_s);
+            self.refilled_us = now_us;
         }
-        self.left == 0
-    }
-
-    /// `false` if there is nothing to take.
-    fn take(&mut self) -> bool {
-        let some = !self.is_empty();
-        self.left -= u32::from(some);
-        some
+        self.left = self.left.checked_sub(1).ok_or_else(|| {
+            let reason = format!("more than {} messages a second: send less often", self.per_s);
+            Goodbye::new(Ending::TooManyMessages.code(), reason)
+        })?;
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 //! counters. The first violation is kept.
 
 mod account;
+mod game;
 mod rules;
+mod seats;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -11,9 +13,7 @@ use std::{
     time::Duration,
 };
 
-use netduel_protocol::{
-    ClientMessage, GameId, Move, MoveWithPayload, ServerMessage, clock, decode, game::START,
-};
+use netduel_protocol::{ClientMessage, GameId, LeaveReason, MoveWithPayload, ServerMessage, clock, decode};
 use netduel_server::Config;
 use netduel_transport::{
     CloseReason, Lane,
@@ -21,9 +21,10 @@ use netduel_transport::{
 };
 
 use crate::{
-    seat::Seat,
     trace::{Trace, words},
+    view::{Playing, View},
 };
+use game::{Game, Proof};
 
 /// Where a connection stands by what the server was told and said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,28 +49,24 @@ struct Session {
     /// The server closes it.
     closing: bool,
     read: u32,
+    /// It was handed a message since it last had nothing ahead.
+    dealing: bool,
     /// Of them, moves.
     moves: u64,
+    /// Another connection took its seat.
+    replaced: bool,
+    /// It showed a token that is not good, or that may not be any more.
+    may_be_refused: bool,
+    /// It ended without the player's wish; what the opponent is told of it if the player does not come back.
+    cut_off: Option<LeaveReason>,
     /// A message that it was handed and has not dealt with: first come those before.
     ahead: Option<(Lane, Vec<u8>)>,
-    /// The newest move that was read, and who its payload says that it is of.
-    moved: Option<(Move, Vec<u8>)>,
     /// Since when nothing of the player can arrive.
     lost_us: Option<u64>,
     /// Until when it may still be given up for an outage that is over.
     excused_us: u64,
     /// Control messages on their way, by the side that sent them.
     control: [VecDeque<Vec<u8>>; 2],
-}
-
-#[derive(Debug)]
-struct Game {
-    players: [usize; 2],
-    /// The newest moves that were relayed; at first, where they begin.
-    relayed: [Move; 2],
-    /// By player: the numbers of the newest moves of both that have reached it.
-    told: [[u32; 2]; 2],
-    over: bool,
 }
 
 /// What the ledger counted, to be held against the server's own count.
@@ -79,6 +76,14 @@ struct Tally {
     superseded: u64,
     idle_timeouts: u64,
     accepted: u64,
+    /// Moves for who was away.
+    away: u64,
+    seats_kept: u64,
+    seats_resumed: u64,
+    seats_expired: u64,
+    seats_refused: u64,
+    /// Something of seats could not be seen, so that the four before this may differ from the server's.
+    unsure: bool,
 }
 
 #[derive(Debug)]
@@ -89,11 +94,14 @@ pub(crate) struct Books {
     pub(crate) draining: bool,
     pub(crate) trace: Trace,
     violation: Option<String>,
-    pub(crate) seats: Vec<Seat>,
+    pub(crate) views: Vec<View>,
     sessions: Vec<Session>,
     /// Sessions that are not over.
     live: BTreeSet<usize>,
     games: BTreeMap<GameId, Game>,
+    /// A connection showed a token as its seat's time ran out, or as the server began to drain: which was first, the answer
+    /// tells.
+    asking: Option<(usize, usize, Proof)>,
     tally: Tally,
 }
 
@@ -122,10 +130,11 @@ impl Ledger {
             draining: false,
             trace,
             violation: None,
-            seats: Vec::new(),
+            views: Vec::new(),
             sessions: Vec::new(),
             live: BTreeSet::new(),
             games: BTreeMap::new(),
+            asking: None,
             tally: Tally::default(),
         }))
     }
@@ -136,11 +145,11 @@ impl Ledger {
 }
 
 impl Books {
-    /// A connection begins; returns its number.
-    pub(crate) fn open(&mut self, in_order: bool) -> usize {
-        self.seats.push(Seat::new(in_order));
+    /// A connection begins, of who lost the match `lost` or none; returns its number.
+    pub(crate) fn open(&mut self, in_order: bool, lost: Option<Playing>) -> usize {
+        self.views.push(View::new(in_order, lost));
         self.sessions.push(Session::default());
-        self.seats.len() - 1
+        self.views.len() - 1
     }
 
     /// The server says that it is done: then everybody has been let go.
@@ -179,7 +188,7 @@ impl Books {
                     self.sessions[connection].arrived(Side::Server, message)?;
                 }
                 let message = decode(message).map_err(|error| error.to_string())?;
-                self.seats[connection].hear(lane, &message)?;
+                self.views[connection].hear(lane, &message)?;
                 match &message {
                     ServerMessage::Moved(told) => self.has_origin(connection, told)?,
                     ServerMessage::MovedBoth(both) => {
@@ -200,16 +209,15 @@ impl Books {
     fn has_origin(&mut self, hearer: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let origin = origin(told.payload);
         let hears_own = self.tells_both();
-        let is_own = origin == Some(hearer);
         let game = self.games.get_mut(&told.update.game).ok_or("an update of no match")?;
-        let number = |player| game.players.iter().position(|it| *it == player);
+        let number = |player| game.seats.iter().position(|seat| seat.sat.contains(&player));
         match (number(hearer), origin.and_then(number)) {
-            (Some(hears), Some(moved)) if hears_own || !is_own => {
-                let newest = &mut game.told[hears][moved];
+            (Some(hears), Some(moved)) if hears != moved || hears_own => {
+                let newest = &mut game.seats[hears].reached[moved];
                 *newest = told.update.seq.max(*newest);
                 Ok(())
             }
-            _ => Err(format!("{hearer} hears {origin:?} in a match of {:?}", game.players)),
+            _ => Err(format!("{hearer} hears {origin:?} in the match {game:?}")),
         }
     }
 
@@ -232,7 +240,10 @@ impl Books {
                     self.read(connection, lane, &message);
                 }
             }
-            Event::NothingAhead => self.read_ahead(connection),
+            Event::NothingAhead => {
+                self.read_ahead(connection);
+                self.sessions[connection].dealing = false;
+            }
             Event::Sent(lane, message, superseded) => {
                 if lane == Lane::Control {
                     self.sessions[connection].control[Side::Server as usize].push_back(message.to_vec());
@@ -247,7 +258,7 @@ impl Books {
                 self.sessions[connection].closing = true;
             }
             Event::Ended(reason) => {
-                self.read_ahead(connection);
+                self.ended(connection, reason);
                 let timed_out = matches!(reason, CloseReason::IdleTimeout(_));
                 self.tally.idle_timeouts += u64::from(timed_out);
                 let session = &self.sessions[connection];
@@ -268,6 +279,7 @@ impl Books {
     fn came(&mut self, connection: usize, lane: Lane, bytes: &[u8]) -> Result<(), String> {
         let session = &mut self.sessions[connection];
         session.read += 1;
+        session.dealing = true;
         let is_move = matches!(decode::<ClientMessage>(bytes), Ok(ClientMessage::Move(_)));
         session.moves += u64::from(is_move && lane == Lane::State);
         if lane == Lane::Control { session.arrived(Side::Client, bytes) } else { Ok(()) }
@@ -277,8 +289,10 @@ impl Books {
     fn read(&mut self, connection: usize, lane: Lane, bytes: &[u8]) {
         let session = &mut self.sessions[connection];
         match (decode::<ClientMessage>(bytes), lane) {
-            (Ok(ClientMessage::Move(told)), Lane::State) => {
-                session.moved = Some((told.update, told.payload.to_vec()));
+            (Ok(ClientMessage::Move(told)), Lane::State) => self.moves(connection, &told),
+            // Where else it comes, the server sends its player away.
+            (Ok(ClientMessage::Resume { game, token, attempt }), _) if session.read == 2 => {
+                self.shows(connection, Proof { game, token, attempt });
             }
             (Ok(ClientMessage::Join { code, .. }), Lane::Control) if session.stand == Stand::Idle => {
                 session.asked = Some(code);
@@ -306,13 +320,6 @@ impl Books {
         if session.stand != Stand::Gone {
             session.stand = Stand::Idle;
         }
-    }
-}
-
-impl Game {
-    fn of(players: [usize; 2]) -> Self {
-        let relayed = START.map(|position| Move { position, ..Move::default() });
-        Self { players, relayed, told: Default::default(), over: false }
     }
 }
 

@@ -3,15 +3,15 @@
 //! between them do. What must hold, `ledger.rs` says; the same seed does the same again.
 //!
 //! `world.rs` sets a world up, steps through it and ends it; `slot.rs` is a place in it that players come and
-//! go at; `seat.rs` what a player knows, `player.rs` what it can say; `path.rs` the way between; `choices.rs` who decides.
+//! go at; `view.rs` what a player knows, `player.rs` what it can say; `path.rs` the way between; `choices.rs` who decides.
 
 mod choices;
 mod ledger;
 mod path;
 mod player;
-mod seat;
 mod slot;
 mod trace;
+mod view;
 mod world;
 
 use std::time::Duration;

@@ -78,6 +78,7 @@ struct Total {
     events: u64,
     connections: u64,
     matches: u64,
+    resumed: u64,
     moves: u64,
     simulated: Duration,
     violated: Vec<(u64, Violation)>,
@@ -89,6 +90,7 @@ impl Total {
         self.events += outcome.events;
         self.connections += outcome.connections;
         self.matches += outcome.counters.matches_started;
+        self.resumed += outcome.counters.seats_resumed;
         self.moves += outcome.counters.moves_received;
         self.simulated += outcome.simulated;
     }
@@ -124,10 +126,10 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
     progress.finish_and_clear();
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     let took_s = began.elapsed().as_secs_f64();
-    let Total { worlds, events, connections, matches, moves, simulated, violated } = total;
+    let Total { worlds, events, connections, matches, resumed, moves, simulated, violated } = total;
     println!(
         "{worlds} worlds hold, {} do not; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, {connections} connections, \
-         {matches} matches, {moves} moves, {events} events",
+         {matches} matches, {resumed} seats resumed, {moves} moves, {events} events",
         violated.len(),
         (worlds + violated.len() as u64) as f64 / took_s,
         simulated.as_secs_f64() / 3_600.0,

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use netduel_protocol::{
-    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, VERSION, clock, encode,
+    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, SeatToken, VERSION, clock, encode,
     game::{ARENA, Heading, PLAYER, Position},
 };
 use netduel_transport::{Goodbye, Lane, Sender};
 
 use crate::{
     ledger::Ledger,
-    seat::{Seat, Wish},
+    view::{View, Wish},
 };
 
-/// A player's mouth. What it may say, its [`Seat`] knows.
+/// A player's mouth. What it may say, its [`View`] knows.
 #[derive(Clone)]
 pub(crate) struct Player {
     pub(crate) number: usize,
@@ -23,6 +23,33 @@ pub(crate) struct Player {
 }
 
 impl Player {
+    /// What the player does at a step, by its two bytes; mostly it plays.
+    pub(crate) fn act(&self, what: u8, how: u8, messages_per_s_max: u32) {
+        match what {
+            0..29 => {
+                self.walk(how);
+            }
+            29..33 => {
+                for step in 0..how % 24 {
+                    self.walk(how.wrapping_add(step));
+                }
+            }
+            33..36 => self.jump(how),
+            36..38 => self.say_again(how),
+            38..40 => self.ping(),
+            40..42 => self.leave(),
+            42..48 if how >= 64 && self.come_back(how) => {}
+            42..48 => self.join(how % 3),
+            48 => self.misbehave(how),
+            49 if messages_per_s_max < 1_000 => {
+                self.offend();
+                (0..messages_per_s_max + 40).for_each(|_| self.ping());
+            }
+            50 | 51 if how < 128 => self.goodbye(),
+            _ => {}
+        }
+    }
+
     /// Whether the connection still stands is for its own task to find out.
     fn raw(&self, lane: Lane, bytes: &[u8]) {
         match lane {
@@ -37,12 +64,12 @@ impl Player {
         }
     }
 
-    fn seat<T>(&self, act: impl FnOnce(&mut Seat) -> T) -> T {
-        act(&mut self.ledger.books().seats[self.number])
+    fn view<T>(&self, act: impl FnOnce(&mut View) -> T) -> T {
+        act(&mut self.ledger.books().views[self.number])
     }
 
     pub(crate) fn offend(&self) {
-        self.seat(|seat| seat.offended = true);
+        self.view(|view| view.offended = true);
     }
 
     pub(crate) fn goodbye(&self) {
@@ -55,16 +82,19 @@ impl Player {
 
     /// Asks for a match if it may. Code 0 is none.
     pub(crate) fn join(&self, code: u8) {
-        let may = self.seat(|seat| {
-            let may = seat.wish == Wish::Nothing;
-            if may {
-                (seat.wish, seat.joined) = (Wish::Match, true);
-            }
-            may
-        });
-        if may {
+        if self.view(View::join) {
             self.say_join(code);
         }
+    }
+
+    /// Asks for the seat that it lost, if it lost one. Returns whether it did; mostly it shows what is right.
+    pub(crate) fn come_back(&self, twist: u8) -> bool {
+        let shown = self.view(|view| view.come_back(twist));
+        if let Some((game, token, attempt)) = &shown {
+            let (game, token, attempt) = (*game, token.clone(), *attempt);
+            self.say(Lane::Control, &ClientMessage::Resume { game, token, attempt });
+        }
+        shown.is_some()
     }
 
     fn say_join(&self, code: u8) {
@@ -74,10 +104,10 @@ impl Player {
 
     /// Leaves, and learns by the pong when the server knows.
     pub(crate) fn leave(&self) {
-        let mark = self.seat(|seat| {
-            (seat.wish != Wish::Nothing && !matches!(seat.wish, Wish::Away(_))).then(|| {
-                let mark = seat.ping();
-                seat.wish = Wish::Away(mark);
+        let mark = self.view(|view| {
+            (view.wish != Wish::Nothing && !matches!(view.wish, Wish::Away(_))).then(|| {
+                let mark = view.ping();
+                view.wish = Wish::Away(mark);
                 mark
             })
         });
@@ -89,7 +119,7 @@ impl Player {
 
     /// Before its first join nobody pings.
     pub(crate) fn ping(&self) {
-        if let Some(sent_us) = self.seat(|seat| seat.joined.then(|| seat.ping())) {
+        if let Some(sent_us) = self.view(|view| view.joined.then(|| view.ping())) {
             self.say(Lane::Control, &ClientMessage::Ping { sent_us });
         }
     }
@@ -99,7 +129,7 @@ impl Player {
         let axis = |bits: u8| f32::from(bits & 3) - 1.0;
         let heading = Heading { x: axis(how), y: axis(how >> 2) };
         let update =
-            self.seat(|seat| (seat.wish == Wish::Game).then(|| seat.walk(clock::now_us(), heading))?)?;
+            self.view(|view| (view.wish == Wish::Game).then(|| view.walk(clock::now_us(), heading))?)?;
         self.tell(Lane::State, update, usize::from(how) * self.payload_max_bytes / 255);
         Some(update.seq)
     }
@@ -108,14 +138,14 @@ impl Player {
     pub(crate) fn jump(&self, how: u8) {
         let place = (ARENA - PLAYER) * f32::from(how) / 255.0;
         let position = Position { x: place, y: ARENA - PLAYER - place };
-        if let Some(update) = self.seat(|seat| seat.jump(clock::now_us(), position)) {
+        if let Some(update) = self.view(|view| view.jump(clock::now_us(), position)) {
             self.tell(Lane::State, update, 0);
         }
     }
 
     /// A move of a number that was used already, or of none.
     pub(crate) fn say_again(&self, how: u8) {
-        if let Some(update) = self.seat(|seat| seat.stale(clock::now_us(), u32::from(how % 4))) {
+        if let Some(update) = self.view(|view| view.stale(clock::now_us(), u32::from(how % 4))) {
             self.tell(Lane::State, update, 0);
         }
     }
@@ -129,10 +159,10 @@ impl Player {
     /// What nobody of good will says.
     pub(crate) fn misbehave(&self, how: u8) {
         self.offend();
-        let playing = self.seat(|seat| seat.playing.as_ref().map(|playing| playing.game));
+        let playing = self.view(|view| view.playing.as_ref().map(|playing| playing.started.game));
         let (game, seq) = (playing.unwrap_or(1), 1_000_000);
         let update = Move { game, seq, ..Move::default() };
-        match how % 9 {
+        match how % 10 {
             0 => self.raw(Lane::Control, &[how; 3]),
             1 => self.raw(Lane::State, &[how; 3]),
             2 => self.hello(),
@@ -141,7 +171,11 @@ impl Player {
             5 => self.tell(Lane::State, Move { corrections: u16::MAX, ..update }, 0),
             6 => self.tell(Lane::State, Move { game: game + 1 + u64::from(how / 9), ..update }, 0),
             7 => self.tell(Lane::State, update, self.payload_max_bytes + 1),
-            _ => self.say(Lane::State, &ClientMessage::Leave),
+            8 => self.say(Lane::State, &ClientMessage::Leave),
+            _ => {
+                let token = SeatToken::new([how; SeatToken::BYTES]);
+                self.say(Lane::Control, &ClientMessage::Resume { game, token, attempt: 1 });
+            }
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use netduel_transport::{
     ConnectError, Connection, Receiver,
-    simulation::{Link, Network, Side},
+    simulation::{Link, Network, Path, Side},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{ledger::Ledger, path::path, player::Player};
+use crate::{ledger::Ledger, player::Player, view::Playing};
 
 /// A connection that lives, and what the world can do to it.
 pub(crate) struct Slot {
@@ -23,7 +23,7 @@ pub(crate) struct Slot {
     awake: watch::Sender<bool>,
     task: JoinHandle<()>,
     /// The world silenced what it sends, or it.
-    up_silent: bool,
+    pub(crate) up_silent: bool,
     asleep: bool,
     gone: bool,
 }
@@ -36,20 +36,22 @@ pub(crate) enum Greeting {
     Hello,
     /// Hello, and a join with this code.
     Join(u8),
+    /// Hello, and what takes it back to its seat, with this twist.
+    Back(u8),
 }
 
 impl Slot {
+    /// Connects who lost the match `lost`, or none.
     pub(crate) fn connect(
         network: &Network,
         ledger: &Arc<Ledger>,
-        (path_kind, path_seed): (u8, u64),
         from: SocketAddr,
-        calm: &Arc<AtomicBool>,
+        path: Path,
         greeting: Greeting,
+        lost: Option<Playing>,
         payload_max_bytes: usize,
     ) -> Self {
-        let path = path(path_kind, path_seed, calm);
-        let number = ledger.books().open(path.in_order);
+        let number = ledger.books().open(path.in_order, lost);
         let (link, connecting) = network.connect(number, from, path);
         let (awake, hears) = watch::channel(true);
         let player = Arc::new(Mutex::new(None));
@@ -64,6 +66,10 @@ impl Slot {
                     Greeting::Join(code) => {
                         player.hello();
                         player.join(code);
+                    }
+                    Greeting::Back(twist) => {
+                        player.hello();
+                        player.come_back(twist);
                     }
                 }
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(player);

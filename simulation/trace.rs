@@ -1,7 +1,10 @@
 //! What happened, as a hash: two runs of a world that differ anywhere differ here. And as text, for people.
 
 use netduel_protocol::{ClientMessage, ServerMessage, decode};
-use netduel_transport::simulation::{Event, Side};
+use netduel_transport::{
+    Lane,
+    simulation::{Event, Side},
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -26,11 +29,12 @@ impl Trace {
             Event::Connected => self.add(&[0]),
             Event::Sent(lane, bytes, superseded) => {
                 self.add(&[1, lane as u8, superseded as u8]);
-                self.add(bytes);
+                self.add_message(side, lane, bytes);
             }
             Event::Received(lane, bytes) | Event::ReceivedAhead(lane, bytes) => {
                 self.add(&[2, lane as u8]);
-                self.add(bytes);
+                let from = if side == Side::Server { Side::Client } else { Side::Server };
+                self.add_message(from, lane, bytes);
             }
             Event::NothingAhead => self.add(&[3]),
             Event::Flushed(superseded) => self.add(&[4, superseded as u8]),
@@ -47,6 +51,22 @@ impl Trace {
     pub(crate) fn note(&self, at_us: u64, what: std::fmt::Arguments<'_>) {
         if self.print {
             println!("{:>12.6} {what}", at_us as f64 / 1e6);
+        }
+    }
+
+    /// Tokens are the system's random numbers, others each time: the words of a message leave them out.
+    fn add_message(&mut self, from: Side, lane: Lane, bytes: &[u8]) {
+        let has_token = lane == Lane::Control
+            && match from {
+                Side::Client => matches!(decode(bytes), Ok(ClientMessage::Resume { .. })),
+                Side::Server => {
+                    matches!(decode(bytes), Ok(ServerMessage::Started(_) | ServerMessage::Resumed(_)))
+                }
+            };
+        if has_token {
+            self.add(message(from, bytes).as_bytes());
+        } else {
+            self.add(bytes);
         }
     }
 

@@ -28,8 +28,7 @@ use crate::{
     Outcome, Violation,
     choices::Choices,
     ledger::Ledger,
-    path::DELAY_MAX,
-    player::Player,
+    path::{DELAY_MAX, path},
     slot::{Greeting, Slot},
     trace::Trace,
 };
@@ -87,6 +86,10 @@ struct World {
     /// No update is lost any more.
     calm: Arc<AtomicBool>,
     slots: Vec<Option<Slot>>,
+    /// By place: the newest connection of its player, if it had one, and those that it gave up while nothing that it sent
+    /// arrived. What they hold back arrives when the place's path heals.
+    newest: Vec<Option<usize>>,
+    given_up: Vec<Vec<usize>>,
     links: Vec<Arc<Link>>,
     drained: Option<Instant>,
 }
@@ -101,10 +104,9 @@ impl World {
             // A world's connections come from one address, and within moments. `server/guards.rs` tests this limit.
             connections_per_address_per_s: u32::MAX,
             matches_max: choices.one_of(&[500, 500, slots / 2, 1]),
-            messages_per_s_max: choices.one_of(&[4_000, 60]),
-            // The ledger knows no seats that outlive a connection yet.
-            resume_grace: Duration::ZERO,
+            messages_per_s_max: choices.one_of(&[1_200, 60]),
             drain_timeout: choices.one_of(&[Duration::from_secs(10), Duration::from_secs(1)]),
+            resume_grace: Duration::from_secs(choices.one_of(&[15, 4, 1, 0])),
             ..Config::default()
         };
         let options = Options::default();
@@ -133,6 +135,8 @@ impl World {
             options,
             calm: Arc::default(),
             slots: (0..slots).map(|_| None).collect(),
+            newest: vec![None; slots],
+            given_up: vec![Vec::new(); slots],
             links: Vec::new(),
             drained: None,
         }
@@ -152,14 +156,14 @@ impl World {
             match what {
                 0..52 => {
                     if let Some(player) = slot.player() {
-                        act(&player, what, how, self.config.messages_per_s_max);
+                        player.act(what, how, self.config.messages_per_s_max);
                     }
                 }
-                52 => self.slots[place] = None, // The connection is dropped with it.
+                52 => self.give_up(place),
                 53 => slot.vanish(&self.ledger, true),
                 54 => slot.vanish(&self.ledger, false),
                 55..=57 => slot.silence(&self.ledger, how % 3 != 1, how % 3 != 0),
-                58..=60 => slot.silence(&self.ledger, false, false),
+                58..=60 => self.heal(place),
                 61 | 62 => slot.sleep(&self.ledger, what == 61),
                 _ if how < 16 => self.drain(),
                 _ => {}
@@ -176,26 +180,48 @@ impl World {
         self.check();
     }
 
-    /// Most say hello and join at once, half of them with one of three codes.
+    /// Most say hello and join at once, half of them with one of three codes; or come back, if they lost a match.
     fn connect(&mut self, place: usize, what: u8, how: u8) {
+        self.give_up(place);
+        // Now and then somebody shows the token of another.
+        let thief = what >= 250;
+        let loser = if thief { (place + 1) % self.slots.len() } else { place };
+        let lost = self.newest[loser].and_then(|number| self.ledger.books().views[number].way_back());
         let greeting = match what {
             0..8 => Greeting::Mute,
             8..16 => Greeting::Hello,
+            64.. if lost.is_some() => Greeting::Back(what),
             _ => Greeting::Join((what % 8).saturating_sub(4)),
         };
         let from = SocketAddr::from((Ipv4Addr::new(10, 0, 0, place as u8 % 3), 1_000));
         let seed = self.links.len() as u64 * 256 + u64::from(what);
-        let slot = Slot::connect(
-            &self.network,
-            &self.ledger,
-            (how, seed),
-            from,
-            &self.calm,
-            greeting,
-            self.payload_max_bytes,
-        );
+        let path = path(how, seed, &self.calm);
+        let bytes = self.payload_max_bytes;
+        let slot = Slot::connect(&self.network, &self.ledger, from, path, greeting, lost, bytes);
         self.links.push(slot.link.clone());
+        self.newest[place] = Some(slot.number);
         self.slots[place] = Some(slot);
+    }
+
+    /// The connection is dropped with its slot.
+    fn give_up(&mut self, place: usize) {
+        if let Some(slot) = self.slots[place].take().filter(|slot| slot.up_silent) {
+            self.given_up[place].push(slot.number);
+        }
+    }
+
+    /// What a place's connections send arrives again, that of given up ones, too.
+    fn heal(&mut self, place: usize) {
+        if let Some(slot) = &mut self.slots[place] {
+            slot.silence(&self.ledger, false, false);
+        }
+        for number in self.given_up[place].drain(..) {
+            self.links[number].silence(Side::Client, false);
+            let mut books = self.ledger.books();
+            // What it held back is heard now, and then nothing more.
+            books.lost(number, false);
+            books.lost(number, true);
+        }
     }
 
     fn drain(&mut self) {
@@ -216,13 +242,13 @@ impl World {
     /// Everything heals, everybody agrees and moves once more, and all are gone.
     async fn end(mut self, choices: &mut Choices<'_>) -> Result<Outcome, Violation> {
         self.calm.store(true, Relaxed);
+        for place in 0..self.slots.len() {
+            self.heal(place);
+        }
         for slot in self.slots.iter_mut().flatten() {
-            slot.silence(&self.ledger, false, false);
             slot.sleep(&self.ledger, false);
         }
-        let settled = 2 * DELAY_MAX + self.options.idle_timeout + self.options.keep_alive;
-        sleep(settled).await;
-        self.check();
+        self.settle().await;
         self.all_hear_of_it().await;
         // Not all go in the same way.
         for place in &mut self.slots {
@@ -235,8 +261,7 @@ impl World {
         }
         sleep(DELAY_MAX).await;
         self.slots.clear();
-        sleep(settled).await;
-        self.check();
+        self.settle().await;
         let ledger = self.ledger.clone();
         let counters = self.nothing_is_left().await;
         let mut books = ledger.books();
@@ -249,12 +274,22 @@ impl World {
             (None, Some(counters)) => Ok(Outcome {
                 trace_hash: books.trace.hash,
                 events: books.trace.events,
-                connections: books.seats.len() as u64,
+                connections: books.views.len() as u64,
                 simulated: Duration::from_micros(clock::now_us()),
                 counters,
             }),
             (what, _) => Err(Violation(what.unwrap_or("the server did not end").to_owned())),
         }
+    }
+
+    /// Until everybody who is lost is known to be, nobody's seat is kept any more, and all have heard of it.
+    async fn settle(&self) {
+        sleep(DELAY_MAX + self.options.idle_timeout + self.options.keep_alive).await;
+        if self.observer.census().away > 0 {
+            sleep(self.config.resume_grace + TICK).await;
+        }
+        sleep(DELAY_MAX).await;
+        self.check();
     }
 
     /// Players and server agree on who plays whom, and the last move of each arrives.
@@ -273,6 +308,10 @@ impl World {
         for mover in pairs.into_iter().flatten() {
             let player = self.slots.iter().flatten().find(|slot| slot.number == mover);
             let Some(player) = player.and_then(Slot::player) else { continue };
+            // A move that it forged may count, and then those that it numbers rightly come too late.
+            if self.ledger.books().views[mover].offended {
+                continue;
+            }
             let mut arrived = false;
             for _ in 0..LAST_MOVES {
                 let Some(seq) = player.walk(0) else { break };
@@ -330,34 +369,5 @@ impl World {
             Err(_) => violated("the server did not end in time".into()),
         }
         None
-    }
-}
-
-/// What a player does; mostly it plays.
-///
-/// A resumption of a seat by its token belongs here, beside leaving and joining, once the protocol has it.
-fn act(player: &Player, what: u8, how: u8, messages_per_s_max: u32) {
-    match what {
-        0..29 => {
-            player.walk(how);
-        }
-        29..33 => {
-            for step in 0..how % 24 {
-                player.walk(how.wrapping_add(step));
-            }
-        }
-        33..36 => player.jump(how),
-        36..38 => player.say_again(how),
-        38..40 => player.ping(),
-        40..42 => player.leave(),
-        42..48 => player.join(how % 3),
-        48 => player.misbehave(how),
-        49 if messages_per_s_max < 1_000 => {
-            player.offend();
-            // The server deals with most of them at leisure, at twice the limit: more than may be in the time that takes.
-            (0..3 * messages_per_s_max).for_each(|_| player.ping());
-        }
-        50 | 51 if how < 128 => player.goodbye(),
-        _ => {}
     }
 }

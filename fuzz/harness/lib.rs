@@ -1,27 +1,24 @@
-//! What the fuzz targets call: one function for each decoder, and two for the server as a whole. Each takes any bytes and
+//! What the fuzz targets call: one function for each decoder, and one for the server as a whole. Each takes any bytes and
 //! panics if something does not hold that must. `tests/replay.rs` runs them on stable.
 
-mod seats;
 mod server;
 
 use netduel_protocol::{ClientMessage, MAX_MESSAGE_BYTES, ServerMessage, decode, encode};
 use netduel_transport::fuzzing;
 
-pub use seats::{play_seats, seats};
 pub use server::{play, server};
 
 /// A harness function.
 pub type Harness = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/targets` and of its folder in `fuzz/seeds`.
-pub const ALL: [(&str, Harness); 7] = [
+pub const ALL: [(&str, Harness); 6] = [
     ("client_message", client_message),
     ("server_message", server_message),
     ("frames", fuzzing::frames),
     ("udp_datagram", fuzzing::udp_datagram),
     ("tls_messages", fuzzing::tls_messages),
     ("server", server),
-    ("seats", seats),
 ];
 
 /// What a client sends: what decodes can be sent on, and means the same then.

@@ -2,7 +2,7 @@
 
 use netduel_server::Snapshot;
 
-/// Runs the world of `script`: seven bytes set it up, each four are a step (`simulation/world.rs`).
+/// Runs the world of `script`: eight bytes set it up, each four are a step (`simulation/world.rs`).
 ///
 /// # Panics
 /// If something does not hold that must.

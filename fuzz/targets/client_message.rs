@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| { netduel_fuzz_harness::client_message(input) });
+libfuzzer_sys::fuzz_target!(|input: &[u8]| netduel_fuzz_harness::client_message(input));

@@ -177,24 +177,3 @@ async fn an_address_that_connects_too_fast_is_dropped_unheard_and_may_come_again
         assert_eq!((counters.expelled, counters.refused_full), (0, 0), "{kind}: {counters:?}");
     }
 }
-
-/// Far more than is dealt with at once, and less than may be sent.
-#[tokio::test]
-async fn what_is_dealt_with_at_leisure_is_dealt_with() {
-    const PINGS: u64 = 300;
-    for kind in every_kind() {
-        let server = Running::of(kind, Config { messages_per_s_max: 480, ..Config::default() });
-        let mut witness = server.matched(kind).await;
-        let [mut hasty, peer] = server.matched(kind).await;
-        for _ in 0..PINGS {
-            hasty.ping().expect("open");
-        }
-        for _ in 0..PINGS {
-            assert!(matches!(event(&mut hasty).await, Event::Pong { .. }), "{kind}");
-        }
-        plays_on(&mut witness).await;
-        let [ada, grace] = witness;
-        tokio::join!(hasty.close(), peer.close(), ada.close(), grace.close());
-        assert_eq!(server.stop().await.expelled, 0, "{kind}");
-    }
-}

@@ -5,7 +5,7 @@ use netduel_server::{Census, Snapshot};
 use netduel_transport::simulation::Side;
 
 use super::{Books, Stand};
-use crate::seat::Wish;
+use crate::view::Wish;
 
 impl Books {
     /// Liveness: who is lost is let go in time.
@@ -21,6 +21,7 @@ impl Books {
 
     /// What must hold between any two things that happen: nobody plays alone, and the server counts as we do.
     pub(crate) fn check(&mut self, census: &Census) {
+        self.end_what_nobody_came_back_to(census.draining);
         let outcome =
             self.live.iter().try_for_each(|&it| self.in_time(it)).and_then(|()| self.agrees(census));
         if let Err(what) = outcome {
@@ -29,20 +30,19 @@ impl Books {
     }
 
     fn agrees(&self, census: &Census) -> Result<(), String> {
-        for &it in &self.live {
-            let Stand::Playing(id, number) = self.sessions[it].stand else { continue };
-            let game = &self.games[&id];
-            let peer = game.players[1 - number];
-            let told = self.sessions[peer].stand == Stand::Playing(id, 1 - number) && !game.over;
-            if !told && !self.sessions[it].closing {
-                return Err(format!("{it} was not told that {peer} left match {id}"));
-            }
-        }
+        self.live.iter().try_for_each(|&it| self.knows_its_peer(it))?;
         let waiting = self.live.iter().filter(|&&it| self.sessions[it].stand == Stand::Waiting).count();
         let connected: usize = census.connections.iter().map(|(_, count)| count).sum();
-        if (census.waiting, census.matches, connected) != (waiting, self.games_going(), self.live.len()) {
-            let games = self.games_going();
-            return Err(format!("{} connected, {waiting} wait, {games} play; {census:?}", self.live.len()));
+        let going = self.going();
+        let [(games, away), (games_max, away_max)] = going;
+        let agrees = (census.waiting, connected) == (waiting, self.live.len())
+            && (games..=games_max).contains(&census.matches)
+            && (away..=away_max).contains(&census.away);
+        if !agrees {
+            let connected = self.live.len();
+            return Err(format!(
+                "{connected} connected, {waiting} wait, {going:?} matches and away; {census:?}"
+            ));
         }
         Ok(())
     }
@@ -50,17 +50,18 @@ impl Books {
     /// Once all is calm, players and server agree on who does what. Returns who plays.
     pub(crate) fn agree_with_players(&self) -> Result<Vec<[usize; 2]>, String> {
         for &it in &self.live {
-            let (session, seat) = (&self.sessions[it], &self.seats[it]);
-            let game = seat.playing.as_ref().map(|playing| (playing.game, usize::from(playing.player)));
-            let agree = seat.offended
+            let (session, view) = (&self.sessions[it], &self.views[it]);
+            let started = view.playing.as_ref().map(|playing| &playing.started);
+            let game = started.map(|started| (started.game, usize::from(started.player)));
+            let agree = view.offended
                 || match session.stand {
-                    Stand::Playing(id, number) => seat.wish == Wish::Game && game == Some((id, number)),
-                    Stand::Waiting => seat.wish == Wish::Match,
-                    Stand::Idle => seat.wish == Wish::Nothing,
+                    Stand::Playing(id, number) => view.wish == Wish::Game && game == Some((id, number)),
+                    Stand::Waiting => view.wish == Wish::Match,
+                    Stand::Idle => view.wish == Wish::Nothing,
                     Stand::Gone => false,
                 };
             if !agree {
-                return Err(format!("{it} is {:?} to the server, and about {:?}", session.stand, seat.wish));
+                return Err(format!("{it} is {:?} to the server, and about {:?}", session.stand, view.wish));
             }
             if let Some(side) = [Side::Client, Side::Server]
                 .into_iter()
@@ -70,7 +71,7 @@ impl Books {
             }
         }
         let pairs = self.live.iter().filter_map(|&it| match self.sessions[it].stand {
-            Stand::Playing(id, 0) => Some(self.games[&id].players),
+            Stand::Playing(id, 0) => Some([0, 1].map(|number| self.games[&id].seats[number].sitter())),
             _ => None,
         });
         Ok(pairs.collect())
@@ -79,7 +80,7 @@ impl Books {
     /// The peer of that player was told of that move.
     pub(crate) fn is_told(&self, mover: usize, seq: u32) -> bool {
         let Ok((id, number)) = self.plays(mover) else { return false };
-        self.games[&id].told[1 - number][number] == seq
+        self.games[&id].seats[1 - number].reached[number] == seq
     }
 
     /// Conservation: every move and update is accounted for.
@@ -93,6 +94,18 @@ impl Books {
         equal("matches started", counted.matches_started, self.games.len() as u64)?;
         equal("matches ended", counted.matches_ended, self.games.len() as u64)?;
         equal("panics", counted.panics, 0)?;
+        // The one move too many of a flood is read and not relayed.
+        let too_many = self.tally.away.checked_sub(counted.updates_away);
+        if too_many.is_none_or(|too_many| too_many > counted.expelled_flooding) {
+            equal("updates for nobody", counted.updates_away, self.tally.away)?;
+        }
+        // A drain ends what waits and refuses who comes back, in a moment that is not seen.
+        if !self.draining && !self.tally.unsure {
+            equal("seats kept", counted.seats_kept, self.tally.seats_kept)?;
+            equal("seats resumed", counted.seats_resumed, self.tally.seats_resumed)?;
+            equal("seats expired", counted.seats_expired, self.tally.seats_expired)?;
+            equal("refusals of seats", counted.refused_resume, self.tally.seats_refused)?;
+        }
         let handshakes = counted.accepted - counted.handshakes_failed;
         // Those under way are not waited for at the end of a drain.
         equal("handshakes", handshakes, if self.draining { handshakes } else { self.tally.accepted })?;
@@ -105,7 +118,7 @@ impl Books {
             return Err(format!("{received:?} moves were read: {counted:?}"));
         }
         let told = if self.tells_both() { 2 } else { 1 };
-        let legal = (counted.updates_relayed + counted.updates_undeliverable) / told;
+        let legal = (counted.updates_relayed + counted.updates_undeliverable + counted.updates_away) / told;
         let refused = counted.moves_received.checked_sub(legal + counted.moves_stale + counted.moves_illegal);
         if refused.is_none_or(|refused| refused > counted.expelled) {
             return Err(format!("moves vanish: {counted:?}"));

@@ -1,13 +1,15 @@
 //! What the server may say, and to whom: pairing, isolation, order, and that nobody is sent away for nothing.
 
 use netduel_protocol::{
-    Correction, Ending, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock,
-    game::{self, Position},
+    Correction, Ending, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock, game::Position,
 };
 use netduel_server::RelayPolicy;
 use netduel_transport::Goodbye;
 
-use super::{Books, Game, Stand};
+use super::{
+    Books, Stand,
+    game::{Game, Grace},
+};
 
 impl Books {
     /// Pairing, isolation and order, where the server speaks.
@@ -38,9 +40,11 @@ impl Books {
             ServerMessage::PeerLeft { game, reason, positions } => {
                 self.peer_left(connection, *game, *reason, positions)?;
             }
-            ServerMessage::Resumed(_)
-            | ServerMessage::PeerReconnecting { .. }
-            | ServerMessage::PeerBack { .. } => return Err("no seats are kept".into()),
+            ServerMessage::Resumed(resumed) => self.resumed(connection, resumed)?,
+            ServerMessage::PeerReconnecting { game, grace_ms } => {
+                self.peer_reconnecting(connection, *game, *grace_ms)?;
+            }
+            ServerMessage::PeerBack { game, .. } => self.peer_back(connection, *game)?,
             ServerMessage::Draining { .. } if !self.draining => return Err("it does not drain".into()),
             ServerMessage::Draining { .. } | ServerMessage::Welcome { .. } | ServerMessage::Pong(_) => {}
         }
@@ -72,8 +76,12 @@ impl Books {
         }
         if number == 1 {
             let agreed = self.sessions[connection].stand == Stand::Playing(id, 1)
-                && self.games[&id].players == [peer, connection];
-            return if agreed { Ok(()) } else { Err("its peer was not told".into()) };
+                && self.games[&id].seats[0].sitter() == peer;
+            return if agreed {
+                self.tells_token(id, 1, &started.way_back)
+            } else {
+                Err("its peer was not told".into())
+            };
         }
         let session = &self.sessions[connection];
         if session.stand != Stand::Waiting || self.waits_for(&session.code) != Some(connection) {
@@ -88,8 +96,9 @@ impl Books {
         }
         for (number, player) in [connection, peer].into_iter().enumerate() {
             self.sessions[player].stand = Stand::Playing(id, number);
+            self.leaves_its_seat(player);
         }
-        Ok(())
+        self.tells_token(id, 0, &started.way_back)
     }
 
     pub(super) fn plays(&self, connection: usize) -> Result<(GameId, usize), String> {
@@ -103,47 +112,32 @@ impl Books {
         self.config.relay == RelayPolicy::Both
     }
 
-    /// What is told of a player in a match is what that player said last, and legal; or what was told before.
+    /// What is told of a player in a match is the last that it said and may: whoever sits there, and nobody else.
     fn relayed(&mut self, id: GameId, number: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let tells_both = self.tells_both();
-        let game = self.games.get_mut(&id).ok_or("no such match")?;
-        let (player, last) = (game.players[number], game.relayed[number]);
-        let update = told.update;
-        if update.game != id {
-            return Err("a move of another match".into());
+        let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
+        // Of who has not moved yet, who is told of both hears nothing.
+        let is_last = (told.update, told.payload) == (seat.last, &seat.payload)
+            || tells_both && told.update.seq == 0 && seat.last.seq == 0;
+        if !is_last {
+            return Err(format!("player {number} of {:?} is at {:?}", seat.sat, seat.last));
         }
-        // Who is told of both hears what it has heard.
-        if tells_both && (update == last || update.seq == 0 && last.seq == 0) {
-            return Ok(());
+        if !std::mem::take(&mut seat.untold) && !tells_both {
+            return Err("it was told already".into());
         }
-        let said = self.sessions[player].moved.as_ref();
-        if !said.is_some_and(|(moved, payload)| *moved == update && payload == told.payload) {
-            return Err(format!("player {player} said {:?}", said.map(|(moved, _)| moved)));
-        }
-        if update.seq <= last.seq {
-            return Err(format!("after move {}", last.seq));
-        }
-        game::check(&last, &update).map_err(|illegal| illegal.to_string())?;
-        game.relayed[number] = update;
         Ok(())
     }
 
     fn corrected(&mut self, connection: usize, correction: &Correction) -> Result<(), String> {
         let (id, number) = self.plays(connection)?;
-        let game = &self.games[&id];
-        let (peer, last) = (game.players[1 - number], game.relayed[number]);
-        let Some((moved, _)) = &self.sessions[connection].moved else { return Err("it did not move".into()) };
-        // What cannot be relayed any more is not seen here.
-        if self.sessions[peer].closing {
-            return Ok(());
+        let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
+        let Correction { game, corrections, seq, position } = *correction;
+        let known = (id, seat.corrections, seat.illegal.take(), seat.last.position);
+        if known == (game, corrections, Some(seq), position) {
+            Ok(())
+        } else {
+            Err(format!("it is {known:?}"))
         }
-        if correction.game != id || moved.seq != correction.seq || correction.position != last.position {
-            return Err(format!("after {moved:?}; it was at {:?}", last.position));
-        }
-        if game::check(&last, moved).is_ok() {
-            return Err(format!("{moved:?} was legal after {last:?}"));
-        }
-        Ok(())
     }
 
     fn peer_left(
@@ -154,27 +148,51 @@ impl Books {
         positions: &[Position; 2],
     ) -> Result<(), String> {
         let (game_id, number) = self.plays(connection)?;
+        let game = self.games.get_mut(&id).ok_or("no such match")?;
+        game.unsure = false;
         let game = &self.games[&id];
-        let (peer, last) = (game.players[1 - number], game.relayed[1 - number]);
-        if game_id != id || positions[1 - number] != last.position {
-            return Err(format!("it plays {game_id}, its peer was at {:?}", last.position));
+        let seat = &game.seats[1 - number];
+        let peer = seat.sitter();
+        let mut known = game.positions();
+        // The move that was one too many was read and not dealt with.
+        if self.flooded(peer) && positions[1 - number] == seat.before {
+            known[1 - number] = seat.before;
         }
-        let fair =
-            self.seats[peer].offended || self.flooded(peer) || self.sessions[peer].closing || self.draining;
+        if game_id != id || *positions != known {
+            return Err(format!("it plays {game_id}, and they were at {known:?}"));
+        }
+        let may_be_expelled = self.views[peer].offended || self.flooded(peer);
+        let fair = may_be_expelled || self.sessions[peer].closing || self.draining;
         if reason == LeaveReason::Expelled && !fair {
             return Err(format!("player {peer} did nothing wrong"));
+        }
+        if let Some(away) = seat.away {
+            let now_us = clock::now_us();
+            let grace = game.grace(self.grace_us(), now_us);
+            let at_once = away.since_us == now_us && reason == LeaveReason::Expelled && may_be_expelled;
+            let in_time = match grace {
+                Some(Grace::Ends) => reason == away.reason,
+                _ => self.draining && reason == away.reason || at_once,
+            };
+            if !in_time {
+                return Err(format!("its peer's seat is kept: {away:?}, and its time {grace:?}"));
+            }
+            self.tally.seats_expired += u64::from(grace == Some(Grace::Ends));
+            self.tally.seats_kept -= u64::from(at_once);
+            self.ends(id);
         }
         // Whoever left is seen to leave in the same poll: `check` holds them against each other.
         self.sessions[connection].stand = Stand::Idle;
         Ok(())
     }
 
-    fn flooded(&self, connection: usize) -> bool {
+    pub(super) fn flooded(&self, connection: usize) -> bool {
         self.sessions[connection].read >= self.config.messages_per_s_max
     }
 
     /// Nobody is sent away for nothing.
-    pub(super) fn may_close(&self, connection: usize, goodbye: &Goodbye) -> Result<(), String> {
+    pub(super) fn may_close(&mut self, connection: usize, goodbye: &Goodbye) -> Result<(), String> {
+        self.answered_asking(connection, goodbye);
         let session = &self.sessions[connection];
         let fair = match Ending::from_code(goodbye.code) {
             Some(Ending::ServerFull) => self.live.len() > self.config.connections_max,
@@ -187,8 +205,10 @@ impl Books {
                 !session.joined && waited_us >= self.config.join_timeout.as_micros() as u64
             }
             Some(Ending::TooManyMessages) => self.flooded(connection),
+            Some(Ending::Replaced) => session.replaced,
+            Some(Ending::NoSuchSeat) => session.may_be_refused,
             Some(Ending::ServerFault | Ending::Done) => false,
-            Some(_) => self.seats[connection].offended,
+            Some(_) => self.views[connection].offended,
             None => goodbye.code == Goodbye::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };
         if fair { Ok(()) } else { Err("for nothing that it did".into()) }

@@ -36,6 +36,11 @@ fn what_must_hold_does_and_the_worlds_reach_what_they_are_for() {
     reached("garbage", |counters| counters.expelled_malformed);
     reached("what may not come now", |counters| counters.expelled_unexpected);
     reached("somebody who never joins", |counters| counters.expelled_join_timeout);
+    reached("a kept seat", |counters| counters.seats_kept);
+    reached("a seat taken back", |counters| counters.seats_resumed);
+    reached("a seat that nobody came back to", |counters| counters.seats_expired);
+    reached("a token that is not good", |counters| counters.refused_resume);
+    reached("a move for who is away", |counters| counters.updates_away);
 }
 
 #[test]

@@ -1,5 +1,0 @@
-//! See `seats` of `fuzz/harness`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| { netduel_fuzz_harness::seats(input) });
