@@ -262,6 +262,8 @@ impl Lobby {
     /// The match is over, since the player of seat `number` is gone.
     fn end(&self, state: &mut State, game: &Match, number: usize, reason: LeaveReason) {
         state.matches.remove(&game.game);
+        // Moves of the batch that the end came in: afterwards nobody would know whom they wait for.
+        game.flush(&self.counters);
         self.counters.matches_ended.increment();
         tracing::info!(game = game.game, "{} left: {reason:?}", game.names[number]);
         let positions = game.positions();

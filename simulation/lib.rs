@@ -53,10 +53,10 @@ pub fn run(seed: u64, print: bool) -> Result<Outcome, Violation> {
     world::run(Choices::of_seed(seed), print)
 }
 
-/// Runs the world that `script` decides.
+/// Runs the world that `script` decides; `print` as of [`run`].
 ///
 /// # Errors
 /// What did not hold.
-pub fn run_script(script: &[u8]) -> Result<Outcome, Violation> {
-    world::run(Choices::of_script(script), false)
+pub fn run_script(script: &[u8], print: bool) -> Result<Outcome, Violation> {
+    world::run(Choices::of_script(script), print)
 }

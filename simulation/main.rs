@@ -4,6 +4,7 @@ use std::{
     num::NonZero,
     ops::Range,
     panic::catch_unwind,
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -15,7 +16,7 @@ use std::{
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use netduel_simulation::{Outcome, Violation, run};
+use netduel_simulation::{Outcome, Violation, run, run_script};
 
 /// Of so many worlds one is run twice, to see whether it does the same again.
 const TWICE_EVERY: u64 = 20;
@@ -42,30 +43,41 @@ struct Args {
     #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
     seed: Option<u64>,
 
+    /// Run the world of a file that fuzzing found (fuzz/README.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "first", "jobs", "seed"])]
+    script: Option<PathBuf>,
+
     /// Say what happens in it
-    #[arg(long, requires = "seed")]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
     trace: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match args.seed {
-        Some(seed) => one(seed, args.trace),
-        None => {
+    match (args.seed, args.script) {
+        (Some(seed), _) => one(&format!("seed {seed}"), run(seed, args.trace)),
+        (None, Some(file)) => match std::fs::read(&file) {
+            Ok(script) => one(&file.display().to_string(), run_script(&script, args.trace)),
+            Err(error) => {
+                eprintln!("cannot read {}: {error}", file.display());
+                ExitCode::FAILURE
+            }
+        },
+        (None, None) => {
             let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
             many(args.first..args.first.saturating_add(args.seeds), jobs)
         }
     }
 }
 
-fn one(seed: u64, trace: bool) -> ExitCode {
-    match run(seed, trace) {
+fn one(world: &str, came: Result<Outcome, Violation>) -> ExitCode {
+    match came {
         Ok(outcome) => {
-            println!("seed {seed} holds: {outcome:#?}");
+            println!("{world} holds: {outcome:#?}");
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            eprintln!("seed {seed} is violated {violation}");
+            eprintln!("{world} is violated {violation}");
             ExitCode::FAILURE
         }
     }

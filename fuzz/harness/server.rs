@@ -15,7 +15,7 @@ pub fn server(script: &[u8]) {
 /// # Panics
 /// Likewise.
 pub fn play(script: &[u8]) -> Snapshot {
-    match netduel_simulation::run_script(script) {
+    match netduel_simulation::run_script(script, false) {
         Ok(outcome) => outcome.counters,
         Err(violation) => panic!("violated {violation}"),
     }
