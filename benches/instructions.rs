@@ -4,9 +4,9 @@
 //! The program of the bench runs itself again under callgrind, once for each step, which collects inside `measured` and
 //! nowhere else. What each may take stands in `instructions.txt`; [`update`] writes it anew.
 
-use std::{fmt::Write, hint::black_box, path::Path, process::Command};
+use std::{fmt::Write, hint::black_box, process::Command};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, decode, encode,
     game::{self, Position},
@@ -15,6 +15,7 @@ use netduel_transport::{Identity, Options, TransportKind, bench::Frames, bench::
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    callgrind::{self, Counts},
     player::{self, Player},
     server::roomy,
 };
@@ -62,7 +63,7 @@ impl Count {
 /// # Errors
 /// Valgrind or the step failed.
 pub fn count() -> anyhow::Result<Option<Vec<Count>>> {
-    if Command::new("valgrind").arg("--version").output().is_err() {
+    if !callgrind::installed() {
         return Ok(None);
     }
     let budgets = std::fs::read_to_string(BUDGET).unwrap_or_default();
@@ -98,18 +99,9 @@ fn under_callgrind(step: &str) -> anyhow::Result<u64> {
         .output()?;
     let told = String::from_utf8_lossy(&run.stderr);
     ensure!(run.status.success(), "'{step}' failed under valgrind: {told}");
-    let total = total(&out)?;
+    let total = Counts::read(&out)?.of("Ir")?;
     ensure!(total > 0, "callgrind did not find what to count in '{step}': {told}");
     Ok(total.div_ceil(u64::from(REPEATS)))
-}
-
-/// Callgrind's own sum of what it collected.
-fn total(out: &Path) -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string(out)?;
-    let Some(total) = text.lines().find_map(|line| line.strip_prefix("totals: ")) else {
-        bail!("callgrind told no sum")
-    };
-    Ok(total.trim().parse()?)
 }
 
 /// To be asked first of all in the `main` of a bench: whether this process was started to go through a step. It has then.

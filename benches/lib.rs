@@ -6,6 +6,7 @@
 //! the ratios of single rounds.
 
 pub mod allocations;
+mod callgrind;
 pub mod contender;
 pub mod instructions;
 pub mod load;

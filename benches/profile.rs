@@ -2,11 +2,12 @@
 //! fetches anew. Other than time, that does not depend on who else is busy, and it says where time goes: every system call
 //! leaves the processor's first cache to the kernel, so after each a server fetches its code and data again.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use crate::{
+    callgrind::{self, Counts},
     contender::Contender,
     load::{self, WARM_UP},
     player, runtime,
@@ -36,7 +37,7 @@ pub struct Profile {
 
 /// Whether there is valgrind.
 pub fn possible() -> bool {
-    Command::new("valgrind").arg("--version").output().is_ok()
+    callgrind::installed()
 }
 
 /// Counts while five pairs play at 60 Hz.
@@ -61,7 +62,9 @@ pub fn profile(contender: Contender) -> anyhow::Result<Profile> {
     })?;
     // Callgrind counted before the window opened, too.
     let moves = spent.updates * (WARM_UP + WINDOW).as_secs_f64() / spent.seconds;
-    read(&out.with_extension("1"), moves)
+    let counts = Counts::read(&out.with_extension("1"))?;
+    let of = |event: &str| anyhow::Ok(counts.of(event)? as f64 / moves);
+    Ok(Profile { instructions: of("Ir")?, code_lines: of("I1mr")?, data_lines: of("D1mr")? + of("D1mw")? })
 }
 
 /// Tells the callgrind that a server runs under.
@@ -70,23 +73,4 @@ fn control(server: &Server, args: &[&str]) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&told.stderr);
     ensure!(told.status.success(), "callgrind_control failed: {said}");
     Ok(())
-}
-
-/// What callgrind wrote down.
-fn read(file: &Path, moves: f64) -> anyhow::Result<Profile> {
-    let text = std::fs::read_to_string(file).context("callgrind wrote nothing down")?;
-    let line = |key: &str| {
-        text.lines().find_map(|line| line.strip_prefix(key)).context("no such line of callgrind's")
-    };
-    let counts: Vec<f64> = line("totals: ")?.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let names: Vec<&str> = line("events: ")?.split_whitespace().collect();
-    let of = |event: &str| {
-        let place = names.iter().position(|name| *name == event);
-        place.and_then(|place| counts.get(place)).copied().context("no such event of callgrind's")
-    };
-    Ok(Profile {
-        instructions: of("Ir")? / moves,
-        code_lines: of("I1mr")? / moves,
-        data_lines: (of("D1mr")? + of("D1mw")?) / moves,
-    })
 }

@@ -8,9 +8,9 @@ use std::{
 use netduel_client::{
     recording::{FORMAT, Recording, SCHEMA},
     stats::live::Figures,
-    write_whole,
 };
 use netduel_protocol::Started;
+use netduel_whole::write_whole;
 
 use crate::network::Snapshot;
 

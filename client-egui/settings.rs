@@ -7,8 +7,9 @@ use std::{
 
 use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
-use netduel_client::{args::ConnectArgs, write_whole};
+use netduel_client::args::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
+use netduel_whole::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Place, Wish};

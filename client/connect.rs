@@ -7,7 +7,7 @@ use netduel_protocol::{
 };
 use netduel_transport::{CloseReason, Connection, Sender};
 
-use crate::{PlayError, PlayerConfig};
+use crate::{PlayError, PlayerConfig, course::splitmix64};
 
 /// Before the first try to come back at most: a path that was away for a moment is there again at once, and players of one
 /// server that lose their connections together should not all knock together.
@@ -136,10 +136,8 @@ fn is_final(error: &PlayError) -> bool {
 /// is chance to everybody else and the same for a seed.
 fn wait_before(attempt: u32, seed: u64) -> Duration {
     let most = BACK_OFF_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(BACK_OFF_MAX);
-    // splitmix64: neighbouring seeds give numbers that have nothing to do with each other.
-    let mut mixed = seed.wrapping_add(attempt.into()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // A hash: neighbouring seeds give numbers that have nothing to do with each other.
+    let mixed = splitmix64(seed.wrapping_add(attempt.into()));
     most.mul_f64(1.0 - (mixed >> 32) as f64 / 2_f64.powi(33))
 }
 

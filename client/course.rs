@@ -26,7 +26,7 @@ impl Course {
 }
 
 /// Steele, Lea and Flood's SplitMix64 (OOPSLA 2014), as a hash of its input.
-fn splitmix64(input: u64) -> u64 {
+pub(crate) fn splitmix64(input: u64) -> u64 {
     let mut z = input.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -34,8 +34,6 @@ pub use event::Event;
 use connect::{ComingBack, Seat, Welcomed};
 use stats::{ClockSync, Freshness, MoveStats};
 
-pub use netduel_whole::write_whole;
-
 /// Where and how to connect, and as whom.
 #[derive(Clone, Debug)]
 pub struct PlayerConfig {

@@ -3,13 +3,11 @@
 
 use std::{collections::VecDeque, fs, path::Path};
 
+use netduel_whole::write_whole;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{
-    stats::{MoveStats, live::Figures},
-    write_whole,
-};
+use crate::stats::{MoveStats, live::Figures};
 
 /// What a file of ours says it is.
 pub const FORMAT: &str = "netduel recording";

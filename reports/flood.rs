@@ -21,6 +21,7 @@ use crate::{
     load::{LoadPlan, Trusted},
     process::{Process, Usage, ourselves},
     scenario::Workload,
+    statistics,
 };
 
 /// How much a flood may stretch the witnesses' p99.
@@ -80,13 +81,14 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
             // Flooders on UDP are let go after the idle timeout; then there is peace again.
             std::thread::sleep(Options::default().idle_timeout + Duration::from_secs(2));
         }
-        let (before_ms, beside_ms) = (median(&mut quiet.p99_ms), median(&mut flooded.p99_ms));
+        let median = |values: &[f64]| statistics::median(values).unwrap_or_default();
+        let (before_ms, beside_ms) = (median(&quiet.p99_ms), median(&flooded.p99_ms));
         let ratio = beside_ms / before_ms.max(1e-3);
         println!(
             "{:<12}{before_ms:>11.2} ms{beside_ms:>11.2} ms{ratio:>8.2}{:>12.1} %{:>12.1} %{:>9.1} MB",
             flood.name(),
-            median(&mut quiet.cpu_percent),
-            median(&mut flooded.cpu_percent),
+            median(&quiet.cpu_percent),
+            median(&flooded.cpu_percent),
             resident as f64 / 1e6
         );
         if ratio > RATIO_MAX && flood != Flood::Nothing {
@@ -162,12 +164,6 @@ impl Turns {
         self.cpu_percent.push(cpu_us / args.duration.as_micros() as f64 * 100.0);
         Ok(())
     }
-}
-
-/// The middle one, or the upper of two.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// One match over each transport.

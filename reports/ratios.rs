@@ -8,6 +8,7 @@ use crate::{
     harness::RunResult,
     results::Results,
     scenario::{Contender, Group, RunKey},
+    statistics::median,
     summary::{bytes_in, bytes_out},
     tables::{Cell, Heading, Table, UNKNOWN},
 };
@@ -108,15 +109,6 @@ impl Ratio {
     /// The median of the ratios.
     pub fn median(&self) -> Option<f64> {
         median(&self.to_floor)
-    }
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(sorted[middle]),
-        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
     }
 }
 

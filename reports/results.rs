@@ -275,6 +275,6 @@ impl Results {
 
 /// Writes the file whole or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    netduel_client::write_whole(path, text.as_bytes())
+    netduel_whole::write_whole(path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -18,10 +18,10 @@ use crate::{
 
 /// Memory is compared from here on: buffers and pools have grown to their size by then.
 const SETTLED: Duration = Duration::from_secs(10);
-/// Growth that is none: what an allocator returns late, and
+/// Growth that is none: what an allocator returns late.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
-/// where connections are many, the buffers of those that met the worst of their link. A leak of one byte for each move would
-/// be 3 kB of a connection in 50 s at 60 Hz, and 9 kB in half an hour at 5 Hz.
+/// The same where connections are many: buffers of those that met the worst of their link. A leak of one byte for each move
+/// would be 3 kB of a connection in 50 s at 60 Hz, and 9 kB in half an hour at 5 Hz.
 const GROWTH_MAX_BYTES_PER_CONNECTION: u64 = 2 << 10;
 
 /// Flags of a soak.

@@ -1,7 +1,7 @@
 //! What the server counts. One relaxed atomic each; a [`Snapshot`] is what people and reports read.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -9,8 +9,10 @@ use netduel_protocol::Ending;
 use netduel_transport::{CloseReason, FrameError, Goodbye, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
+use crate::lock;
+
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*; by transport: $($(#[doc = $part_doc:literal])* $part:ident of $sum:ident,)*) => {
         /// Counters since the start of the server.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
@@ -20,17 +22,31 @@ macro_rules! counters {
             paths: Mutex<Vec<PathSample>>,
         }
 
+        /// What became of the updates for the players of one transport.
+        #[derive(Debug, Default)]
+        pub(crate) struct Updates {
+            $($(#[doc = $part_doc])* pub(crate) $part: Counter,)*
+        }
+
+        impl Updates {
+            /// Calls `see` with the name of each one's sum over all transports, what it is, and its value.
+            pub(crate) fn each(&self, mut see: impl FnMut(&'static str, &'static str, u64)) {
+                $(see(stringify!($sum), concat!($($part_doc),*).trim_ascii(), self.$part.get());)*
+            }
+        }
+
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)] // A file from before something was counted has none of it.
         pub struct Snapshot {
             $($(#[doc = $doc])* pub $name: u64,)*
+            $($(#[doc = $part_doc])* pub $sum: u64,)*
             /// What the first connection of each kind that joined said of itself then: what this side really had set.
             pub paths: Vec<PathSample>,
         }
 
         impl Snapshot {
-            /// Calls `see` with each counter's name, what it is, and its value.
+            /// Calls `see` with each counter's name, what it is, and its value; but for sums over transports.
             pub(crate) fn each(&self, mut see: impl FnMut(&'static str, &'static str, u64)) {
                 $(see(stringify!($name), concat!($($doc),*).trim_ascii(), self.$name);)*
             }
@@ -38,8 +54,11 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Snapshot {
-                self.sum_up_updates();
-                Snapshot { $($name: self.$name.get(),)* paths: self.lock_paths().clone() }
+                Snapshot {
+                    $($name: self.$name.get(),)*
+                    $($sum: self.updates.iter().map(|of| of.$part.get()).sum(),)*
+                    paths: lock(&self.paths).clone(),
+                }
             }
         }
     };
@@ -98,18 +117,19 @@ counters! {
     seats_expired,
     /// Moves that came in.
     moves_received,
-    /// Updates handed to a transport for a player.
-    updates_relayed,
-    /// Updates that were replaced by a newer one before they could leave.
-    updates_superseded,
-    /// Updates whose receiver's connection was over.
-    updates_undeliverable,
-    /// Updates for a player whose seat was kept meanwhile.
-    updates_away,
     /// Moves that were overtaken, from before a correction, or from a match that is over.
     moves_stale,
     /// Moves against the rules; each led to a correction.
     moves_illegal,
+    ; by transport:
+    /// Updates handed to a transport for a player.
+    relayed of updates_relayed,
+    /// Updates that were replaced by a newer one before they could leave.
+    superseded of updates_superseded,
+    /// Updates whose receiver's connection was over.
+    undeliverable of updates_undeliverable,
+    /// Updates for a player whose seat was kept meanwhile.
+    away of updates_away,
 }
 
 /// Kinds that a server may serve: those of networks, and the one in memory.
@@ -118,15 +138,6 @@ const KINDS: usize = TransportKind::ALL.len() + 1;
 /// Where a kind stands among them.
 pub(crate) fn kind_number(kind: TransportKind) -> usize {
     TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len())
-}
-
-/// What became of the updates for the players of one transport. The counters of the same names are their sums.
-#[derive(Debug, Default)]
-pub(crate) struct Updates {
-    pub(crate) relayed: Counter,
-    pub(crate) superseded: Counter,
-    pub(crate) undeliverable: Counter,
-    pub(crate) away: Counter,
 }
 
 /// A connection of a kind, as the server's side of it saw it.
@@ -139,24 +150,12 @@ pub struct PathSample {
 }
 
 impl Counters {
-    fn sum_up_updates(&self) {
-        let sum = |count: fn(&Updates) -> &Counter| self.updates.iter().map(|it| count(it).get()).sum();
-        self.updates_relayed.set(sum(|it| &it.relayed));
-        self.updates_superseded.set(sum(|it| &it.superseded));
-        self.updates_undeliverable.set(sum(|it| &it.undeliverable));
-        self.updates_away.set(sum(|it| &it.away));
-    }
-
     /// Notes what a connection says of itself, if it is the first of its kind: at most one for each kind there is.
     pub(crate) fn note_path(&self, sender: &Sender) {
-        let mut paths = self.lock_paths();
+        let mut paths = lock(&self.paths);
         if paths.iter().all(|it| it.transport != sender.kind()) {
             paths.push(PathSample { transport: sender.kind(), path: sender.path_stats() });
         }
-    }
-
-    fn lock_paths(&self) -> MutexGuard<'_, Vec<PathSample>> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A player was sent away for `goodbye`.

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Config, counters::Counters};
+use crate::{Config, counters::Counters, lock};
 
 /// Addresses that are remembered only for how fast they opened connections: about a megabyte. Whoever has more has no need to
 /// open many from each; then the limits of all together hold.
@@ -163,10 +163,6 @@ impl Guards {
         let addresses = lock(&self.addresses);
         addresses.known.len() - addresses.unconnected
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place among the connections of an address, and until [`Self::handshake_over`] among the handshakes. Dropping it

@@ -17,7 +17,10 @@ mod seat;
 mod session;
 mod threads;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use ::metrics::Histogram;
 use netduel_transport::{Listener, TransportKind};
@@ -102,6 +105,11 @@ impl Server {
     }
 }
 
+/// A lock that a panic does not spoil: `contained` in `session.rs` says why that is right.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Looks at a server: everything is worked out when it is asked for, so that nothing is counted twice.
 #[derive(Clone)]
 pub struct Observer {
@@ -124,16 +132,9 @@ impl Observer {
         counters.snapshot()
     }
 
-    /// What became of the updates for players over `kind` so far, under the counters' names.
-    pub(crate) fn updates(&self, kind: TransportKind) -> [(&'static str, u64); 4] {
-        let Updates { relayed, superseded, undeliverable, away } =
-            &self.lobby.counters.updates[kind_number(kind)];
-        [
-            ("netduel_updates_relayed_total", relayed.get()),
-            ("netduel_updates_superseded_total", superseded.get()),
-            ("netduel_updates_undeliverable_total", undeliverable.get()),
-            ("netduel_updates_away_total", away.get()),
-        ]
+    /// What became of the updates for players over `kind` so far.
+    pub(crate) fn updates(&self, kind: TransportKind) -> &Updates {
+        &self.lobby.counters.updates[kind_number(kind)]
     }
 
     /// Has sessions say in these how long moves stay, by the transport that they came over. Once.

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use crate::{
     Config,
     counters::{Counters, kind_number},
     guards::Guards,
+    lock,
     pairing::{Joined, Pairing, PlayerId},
     relay::Match,
     residence::Residence,
@@ -118,10 +119,6 @@ pub struct Census {
     pub away: usize,
     /// The server is going down and lets nobody in.
     pub draining: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// See the module. Locks are taken in this order: `state`, then a player's `playing`, then a seat of a match.

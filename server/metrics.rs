@@ -25,7 +25,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::Observer;
+use crate::{Observer, counters::Updates};
 
 /// Requests at once: a scraper or two and a health check. More wait in the kernel's backlog.
 const REQUESTS_MAX: usize = 8;
@@ -127,11 +127,13 @@ impl Scrape {
             observer.time_residence(
                 kinds.map(|kind| (kind, histogram!(RESIDENCE, "transport" => kind.name()))).collect(),
             );
-            observer.snapshot().each(|name, help, _| {
+            let describe = |name, help, _| {
                 if let (name, None) = labelled(name) {
                     describe_counter!(name, help);
                 }
-            });
+            };
+            observer.snapshot().each(describe);
+            Updates::default().each(describe);
             describe_counter!("netduel_refused_total", "Connections and joins refused, by cause.");
             describe_counter!("netduel_expelled_total", "Players sent away for what they did, by cause.");
             describe_gauge!("netduel_connections", "Connected players, by transport.");
@@ -163,16 +165,15 @@ impl Scrape {
     fn render(&self) -> String {
         metrics::with_local_recorder(&self.recorder, || {
             self.observer.snapshot().each(|name, _, value| match labelled(name) {
-                (_, Some("")) => {}                             // The sum of what is labelled.
-                (_, None) if name.starts_with("updates_") => {} // Sums, too.
+                (_, Some("")) => {} // The sum of what is labelled.
                 (name, Some(cause)) => counter!(name, "cause" => cause).absolute(value),
                 (name, None) => counter!(name).absolute(value),
             });
             let census = self.observer.census();
             for kind in self.observer.kinds() {
-                for (name, count) in self.observer.updates(kind) {
-                    counter!(name, "transport" => kind.name()).absolute(count);
-                }
+                self.observer.updates(kind).each(|name, _, value| {
+                    counter!(labelled(name).0, "transport" => kind.name()).absolute(value);
+                });
                 let connected = census.connections.iter().find(|(of, _)| *of == kind);
                 gauge!("netduel_connections", "transport" => kind.name())
                     .set(connected.map_or(0, |(_, count)| *count) as f64);

@@ -6,7 +6,7 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     counters::{Counters, kind_number},
     lobby::Player,
+    lock,
     seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
 
@@ -272,7 +273,7 @@ impl Match {
     }
 
     pub(crate) fn seat(&self, number: usize) -> MutexGuard<'_, Seat> {
-        self.seats[number].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seats[number])
     }
 }
 
