@@ -40,7 +40,7 @@ pub struct FloodArgs {
     flood: Vec<Flood>,
 
     /// How often each flood takes turns with peace
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     turns: u32,
 
     /// How long a turn lasts

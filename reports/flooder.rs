@@ -24,7 +24,7 @@ const STREAMS: usize = 1_000;
 /// From so many addresses, each of which may have many.
 const ADDRESSES: usize = 16;
 /// Messages a second of who only does not read: below the limit.
-const DEAF_HZ: u64 = 2_000;
+const DEAF_HZ: u64 = 1_000;
 
 /// What a flood is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

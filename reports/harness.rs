@@ -256,7 +256,8 @@ impl Server {
         for kind in kinds {
             command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
         }
-        Self::when_ready(place, command, true)
+        // A look at all of its sockets takes the kernel some ms where it is flooded, and who is watched would wait for it.
+        Ok(Self { sockets: None, ..Self::when_ready(place, command, true)? })
     }
 
     /// Starts a peer's relay, and waits until it listens.

@@ -131,7 +131,7 @@ fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
 /// What is wrong and what to do about it.
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     init_logging(args.log_format);
-    raise_descriptor_limit();
+    prepare_descriptors(config(args).sessions_max());
     // One thread, or as many of the same kind (`threads.rs`): never a pool that steals work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args))
@@ -150,14 +150,26 @@ fn init_logging(format: LogFormat) {
     };
 }
 
-/// Each connection takes a descriptor or two, and the usual soft limit is 1,024. Best effort: accept errors tell.
-pub fn raise_descriptor_limit() {
+/// Descriptors that are nobody's connection: sockets that listen, timers, files.
+#[cfg(unix)]
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// Makes room for as many connections, each of which takes a descriptor: the usual soft limit is 1,024. And has the kernel
+/// grow its table of them now: else it does that whenever the table is full, in an accept, and on Linux a program with
+/// threads waits 5 to 10 ms for it (`expand_files`), in which no move is relayed. Best effort: accept errors tell.
+pub fn prepare_descriptors(connections: usize) {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let maximum = getrlimit(Resource::Nofile).maximum;
         let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        let allowed = maximum.and_then(|maximum| maximum.try_into().ok()).unwrap_or(i32::MAX) - 1;
+        let needed = connections.saturating_add(OTHER_DESCRIPTORS).try_into().unwrap_or(i32::MAX);
+        // One with the highest number, for a moment: the table never shrinks.
+        drop(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), allowed.min(needed)));
     }
+    #[cfg(not(unix))]
+    let _ = connections;
 }
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {

@@ -42,6 +42,14 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+impl Config {
+    /// Sessions at most: those above the limit of connections are let in to be told so; beyond twice that, a connection is
+    /// dropped unheard.
+    pub(crate) fn sessions_max(&self) -> usize {
+        self.connections_max.saturating_mul(2)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

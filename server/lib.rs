@@ -16,6 +16,7 @@ mod residence;
 mod seat;
 mod session;
 mod threads;
+mod turns;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,6 +36,7 @@ pub use threads::{THREADS_MAX, Threads};
 
 use counters::{Updates, kind_number};
 use lobby::Lobby;
+use turns::Turns;
 
 /// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
@@ -66,7 +68,12 @@ impl Server {
 
     /// Serves on these, too, by the thread of the runtime within which they were bound.
     pub fn serve_on(&mut self, runtime: &Handle, listeners: Vec<Listener>) {
-        let here = |listener| Serving { runtime: runtime.clone(), listener: Arc::new(listener) };
+        let turns = Arc::new(Turns::default());
+        let here = |listener| Serving {
+            runtime: runtime.clone(),
+            listener: Arc::new(listener),
+            turns: turns.clone(),
+        };
         self.observer.listeners.extend(listeners.into_iter().map(here));
     }
 
@@ -79,9 +86,9 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) -> Snapshot {
         let Observer { lobby, listeners } = &self.observer;
         let sessions = TaskTracker::new();
-        for Serving { runtime, listener } in listeners {
-            let (listener, lobby) = (listener.clone(), lobby.clone());
-            runtime.spawn(accept_all(listener, lobby, sessions.clone(), shutdown.clone()));
+        for serving in listeners {
+            let accept = accept_all(serving.clone(), lobby.clone(), sessions.clone(), shutdown.clone());
+            serving.runtime.spawn(accept);
         }
         shutdown.cancelled().await;
 
@@ -122,6 +129,8 @@ pub struct Observer {
 struct Serving {
     runtime: Handle,
     listener: Arc<Listener>,
+    /// Of all who are served by that runtime's thread.
+    turns: Arc<Turns>,
 }
 
 impl Observer {
@@ -161,19 +170,17 @@ impl Observer {
 }
 
 async fn accept_all(
-    listener: Arc<Listener>,
+    Serving { listener, turns, .. }: Serving,
     lobby: Arc<Lobby>,
     sessions: TaskTracker,
     shutdown: CancellationToken,
 ) {
-    // Those above the limit are let in to be told so; beyond twice the limit they are dropped unheard.
-    let sessions_max = lobby.config.connections_max.saturating_mul(2);
     let mut failed = 0_u64;
     loop {
         let accepted = tokio::select! {
             biased; // Nobody is let in any more once it was said.
             () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = turns.run(listener.accept()) => accepted,
         };
         let accepting = match accepted {
             Ok(accepting) => accepting,
@@ -191,14 +198,16 @@ async fn accept_all(
             tracing::warn!("accepts over {} again, after {failed} refusals of the system", listener.kind());
             failed = 0;
         }
-        let admission = if sessions.len() >= sessions_max {
+        let admission = if sessions.len() >= lobby.config.sessions_max() {
             lobby.counters.refused_full.increment();
             None
         } else {
             lobby.guards.admit(accepting.remote_addr(), &lobby.config, &lobby.counters)
         };
         match admission {
-            Some(admission) => drop(sessions.spawn(session::run(accepting, admission, lobby.clone()))),
+            Some(admission) => {
+                drop(sessions.spawn(session::run(accepting, admission, lobby.clone(), turns.clone())))
+            }
             None => {
                 drop(accepting);
                 tokio::time::sleep(DROP_PAUSE).await;

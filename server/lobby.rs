@@ -56,8 +56,14 @@ impl Player {
 
     /// Sends on the control lane. If the connection is over its own task finds out, so nobody needs to know here.
     pub(crate) fn say(&self, message: &ServerMessage<'_>) {
+        self.say_in_batch(message, false);
+    }
+
+    /// The same; one of a batch may wait for [`Self::flush`].
+    pub(crate) fn say_in_batch(&self, message: &ServerMessage<'_>, batched: bool) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         match netduel_protocol::encode(message, &mut buffer) {
+            Ok(bytes) if batched => drop(self.sender.queue_control(bytes)),
             Ok(bytes) => drop(self.sender.send_control(bytes)),
             Err(error) => tracing::error!("cannot encode {message:?}: {error}"),
         }
@@ -69,7 +75,7 @@ impl Player {
         *lock(&self.playing) = Some(Playing { game: game.clone(), number });
     }
 
-    /// The hot path: this player moved, and said so in `bytes`. One of a batch may wait for [`Self::flush_moves`].
+    /// The hot path: this player moved, and said so in `bytes`. One of a batch may wait for [`Self::flush`].
     pub(crate) fn on_move(
         &self,
         told: &MoveWithPayload<'_>,
@@ -94,10 +100,11 @@ impl Player {
         }
     }
 
-    /// The batch is over.
-    pub(crate) fn flush_moves(&self, counters: &Counters) {
-        if let Some(playing) = &*lock(&self.playing) {
-            playing.game.flush(counters);
+    /// The batch is over: what it said to this player and to the other one leaves.
+    pub(crate) fn flush(&self, counters: &Counters) {
+        match &*lock(&self.playing) {
+            Some(playing) => playing.game.flush(counters),
+            None => drop(self.sender.flush()), // No updates are among it.
         }
     }
 }

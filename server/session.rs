@@ -18,11 +18,12 @@ use crate::{
     guards::Admission,
     lobby::{Lobby, Player},
     seat::Proof,
+    turns::{Share, Turns},
 };
 
-/// Messages of one player that are dealt with before others get their turn: some 20 µs. A read may bring hundreds, and where
-/// many players flood, a match would wait for all of theirs.
-const TURN_MESSAGES: usize = 16;
+/// Messages of one player that are dealt with at once: some 20 µs. A read may bring hundreds, and others follow without a
+/// pause; where many players flood, a match would wait for all of theirs. So what comes after that waits for a turn.
+const AT_ONCE_MESSAGES: usize = 16;
 
 /// Why a session is over.
 enum Over {
@@ -51,10 +52,15 @@ impl From<CodecError> for Over {
 }
 
 /// Runs a session to its end. `admission` is given back when it is over.
-pub(crate) async fn run(accepting: Accepting, mut admission: Admission, lobby: Arc<Lobby>) {
+pub(crate) async fn run(
+    accepting: Accepting,
+    mut admission: Admission,
+    lobby: Arc<Lobby>,
+    turns: Arc<Turns>,
+) {
     lobby.counters.accepted.increment();
     let remote = accepting.remote_addr();
-    let accepted = accepting.finish().await;
+    let accepted = turns.run(accepting.finish()).await;
     admission.handshake_over();
     let connection = match accepted {
         Ok(connection) => connection,
@@ -72,7 +78,7 @@ pub(crate) async fn run(accepting: Accepting, mut admission: Admission, lobby: A
     let goodbye = match lobby.enter(sender) {
         Err(refusal) => refusal,
         Ok(player) => {
-            let over = contained(play(&lobby, &player, &mut receiver)).await;
+            let over = contained(play(&lobby, &turns, &player, &mut receiver)).await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&over);
             if matches!(&over, Over::Closed(reason) if reason.is_loss()) {
@@ -127,7 +133,7 @@ fn too_many_from_address(lobby: &Lobby) -> Goodbye {
     Goodbye::new(Ending::TooManyFromAddress.code(), reason)
 }
 
-async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
+async fn play(lobby: &Lobby, turns: &Turns, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
         Ok(begun) => begun,
@@ -139,41 +145,39 @@ async fn play(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> O
     lobby.counters.note_path(&player.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     let mut residence = lobby.residence(player.sender.kind());
-    let mut left_over = None;
+    let (mut share, mut left_over) = (Share::new(turns, AT_ONCE_MESSAGES), None);
     loop {
         let first = match left_over {
             Some(first) => Ok(first),
-            None => receiver.recv().await,
+            None => share.run(receiver.recv()).await,
         };
         let begun = residence.begin(&first);
         let dealt = first.map_err(Over::from);
-        left_over = match dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, first)) {
+        let dealt =
+            dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut share, first));
+        left_over = match dealt {
             Ok(left_over) => left_over,
             Err(over) => return over,
         };
         residence.end(begun);
-        // Other sessions get their turn: after a flood's part at once, else between batches.
-        match left_over {
-            Some(_) => tokio::task::yield_now().await,
-            None => tokio::task::coop::consume_budget().await,
-        }
+        share.renew().await;
     }
 }
 
-/// What came in one read, or the first of it. Where that is more than one message, the moves leave in one write, too. Returns
-/// what comes next where others have their turn first.
+/// What came in one read, or the first of it. Where that is more than one message, what follows from them leaves in one write,
+/// too. Returns what comes next where others have their turn first.
 fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
     receiver: &mut Receiver,
     allowance: &mut Allowance,
+    share: &mut Share<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, Over> {
     let mut batched = false;
     let deal = || -> Result<Option<(Lane, Bytes)>, Over> {
         let mut next = Some(first);
-        for _ in 0..TURN_MESSAGES {
-            let Some((lane, bytes)) = next else { break };
+        while let Some((lane, bytes)) = next.take_if(|_| share.take_one()) {
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
             allowance.take()?;
@@ -184,7 +188,7 @@ fn on_batch(
     };
     let dealt = deal();
     if batched {
-        player.flush_moves(&lobby.counters);
+        player.flush(&lobby.counters);
     }
     dealt
 }
@@ -261,7 +265,7 @@ fn on_message(
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };
-            player.say(&ServerMessage::Pong(pong));
+            player.say_in_batch(&ServerMessage::Pong(pong), batched);
         }
         (ClientMessage::Join { name, code }, Lane::Control) => lobby.join(player, name, code)?,
         (ClientMessage::Leave, Lane::Control) => lobby.leave(player, LeaveReason::Left),

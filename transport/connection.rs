@@ -102,6 +102,10 @@ impl PathStats {
 pub(crate) trait SendHalf: Send + Sync {
     fn lifeline(&self) -> &Lifeline;
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason>;
+    /// The same, but it may wait for [`Self::flush`]. For kinds that gain by one write of many.
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.send_control(message)
+    }
     /// Returns how many unsent updates this one replaced.
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
     /// The same, but it may wait for [`Self::flush`]. For kinds that gain by one write of many.
@@ -185,6 +189,16 @@ impl Sender {
         self.sent(self.inner.send_control(message))
     }
 
+    /// As [`Self::send_control`], for a message that others follow at once: all leave in one write where that saves
+    /// something, and by [`Self::flush`] at the latest, which has to come soon.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn queue_control(&self, message: &[u8]) -> Result<(), SendError> {
+        self.open(Lane::Control, message)?;
+        self.sent(self.inner.queue_control(message))
+    }
+
     /// Sends an update that the next one makes worthless. Returns how many unsent updates it replaced.
     ///
     /// # Errors
@@ -194,8 +208,7 @@ impl Sender {
         self.sent(self.inner.send_state(message))
     }
 
-    /// As [`Self::send_state`], for an update that others follow at once: all leave in one write where that saves
-    /// something, and by [`Self::flush`] at the latest, which has to come soon.
+    /// To [`Self::send_state`] what [`Self::queue_control`] is to the other.
     ///
     /// # Errors
     /// As [`Self::send_control`].

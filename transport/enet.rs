@@ -243,6 +243,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<
         .and_then(|()| host.set_maximum_packet_size(PACKET_MAX_BYTES))
         .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
     within_limits.map_err(|error| io::Error::other(error.to_string()))?;
+    let heartbeat = Heartbeat::new(options, outlet.remote());
     let core = Core { host, throttled_messages: 0, lost_packets: 0, lost_seen: 0 };
     let shared = Arc::new(Shared {
         outlet,
@@ -251,7 +252,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<
         lifeline: Lifeline::default(),
     });
     let tick = every(HANDSHAKE_TICK);
-    Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat: Heartbeat::new(options), tick })
+    Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat, tick })
 }
 
 fn every(period: Duration) -> Interval {

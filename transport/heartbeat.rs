@@ -1,6 +1,7 @@
 //! Keep-alives and the idle timeout, for kinds whose protocol has neither.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::{CloseReason, Options};
 
@@ -48,10 +49,12 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(options: &Options) -> Self {
-        let mut beat = tokio::time::interval(options.keep_alive / BEATS_PER_KEEP_ALIVE);
+    /// Of a connection to `remote`. Connections that began together beat apart: else a server would say to a thousand at
+    /// once that it lives, tens of ms in which moves wait.
+    pub(crate) fn new(options: &Options, remote: SocketAddr) -> Self {
+        let period = options.keep_alive / BEATS_PER_KEEP_ALIVE;
+        let mut beat = interval_at(Instant::now() + period.mul_f64(phase(remote)), period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        beat.reset();
         let bell = Arc::new(Bell { rung: true.into(), ..Bell::default() }); // The first look starts the beat.
         let ringer = bell.clone().into();
         Self { beat, bell, ringer, idle_timeout: options.idle_timeout, quiet_beats: 0, unwritten_beats: 0 }
@@ -89,4 +92,11 @@ impl Heartbeat {
         }
         due
     }
+}
+
+/// Where in a period a connection's beats are, from 0 to 1. Ports in a row, as a system gives them out, are spread evenly:
+/// multiples of the golden ratio's fraction lie so.
+fn phase(remote: SocketAddr) -> f64 {
+    const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_8;
+    (f64::from(remote.port()) * GOLDEN_RATIO).fract()
 }

@@ -237,7 +237,7 @@ fn connection(
     let receiver = TcpReceiver {
         shared: shared.clone(),
         frames: FrameReader::new(options.read_deadline),
-        heartbeat: Heartbeat::new(options),
+        heartbeat: Heartbeat::new(options, remote),
         leftovers: kind.capabilities().encrypted,
     };
     Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
@@ -348,11 +348,12 @@ impl SendHalf for Shared {
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        let mut out = self.out();
-        if let Err(waiting) = out.outbox.push(FrameKind::Control, message) {
-            return Err(CloseReason::ControlLaneFull(waiting));
-        }
-        self.flush_or_wake(out).map(drop)
+        self.queue_control(message)?;
+        self.flush().map(drop)
+    }
+
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.out().outbox.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {

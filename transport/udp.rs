@@ -159,7 +159,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, token: Token, rtt: Rtt, options: 
         arrived: 0,
         frames: FrameReader::new(options.read_deadline),
         newest: None,
-        heartbeat: Heartbeat::new(options),
+        heartbeat: Heartbeat::new(options, remote),
         timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
     };
     Connection::new(TransportKind(&UDP), remote, shared, Box::new(receiver))

@@ -375,12 +375,17 @@ impl SendHalf for Shared {
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.queue_control(message)?;
         let mut state = self.lock();
-        state.check()?;
-        state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)?;
         state.flush()?;
         state.transmit(Instant::now());
         Ok(())
+    }
+
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        let mut state = self.lock();
+        state.check()?;
+        state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {

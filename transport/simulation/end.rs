@@ -100,7 +100,7 @@ impl SendHalf for End {
 pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) -> Connection {
     end.see(Event::Connected);
     let alarm = Box::pin(sleep(Duration::ZERO));
-    let receiver = SimulatedReceiver { end: end.clone(), heartbeat: Heartbeat::new(options), alarm };
+    let receiver = SimulatedReceiver { end: end.clone(), heartbeat: Heartbeat::new(options, remote), alarm };
     Connection::new(TransportKind::MEMORY, remote, end, Box::new(receiver))
 }
 

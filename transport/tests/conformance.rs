@@ -42,6 +42,7 @@ macro_rules! cases {
 cases![
     both_lanes_carry_messages_both_ways,
     a_batch_leaves_with_its_flush,
+    a_batch_of_control_leaves_with_its_flush_and_keeps_its_place,
     control_keeps_order_under_load,
     a_stalled_reader_gets_the_newest_state_and_costs_no_memory,
     the_largest_messages_pass_and_larger_ones_are_refused,
@@ -180,6 +181,32 @@ async fn both_lanes_carry_messages_both_ways(kind: TransportKind) {
                 send(from, &message).expect("open");
                 assert_eq!(recv(to).await, Ok((lane, message)));
             }
+        }
+    }
+}
+
+async fn a_batch_of_control_leaves_with_its_flush_and_keeps_its_place(kind: TransportKind) {
+    let (mut client, mut server) = pair(kind).await;
+    let number = |number: u32| number.to_be_bytes();
+    for round in 0..3 {
+        let numbers = round * 20..(round + 1) * 20;
+        for count in numbers.clone().take(19) {
+            client.sender.queue_control(&number(count)).expect("open");
+        }
+        // In one round by a flush, in the others by what does not wait.
+        match round {
+            0 => {
+                client.sender.queue_control(&number(19)).expect("open");
+                assert_eq!(client.sender.flush(), Ok(0));
+            }
+            _ => client.sender.send_control(&number(round * 20 + 19)).expect("open"),
+        }
+        for count in numbers {
+            let (lane, message) = tokio::select! {
+                received = timeout(PATIENCE, server.receiver.recv()) => received.expect("in time").expect("open"),
+                early = client.receiver.recv() => panic!("the server says nothing: {early:?}"),
+            };
+            assert_eq!((lane, &message[..]), (Lane::Control, &number(count)[..]));
         }
     }
 }
