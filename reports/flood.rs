@@ -53,8 +53,15 @@ pub struct FloodArgs {
 /// # Errors
 /// A flood that costs more than it may.
 pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
+    if !cpus::before_others() {
+        println!("note: other programs of this machine take part, since only root may go before them");
+    }
+    let servers = cpus::of_run();
+    let others = servers.and_then(cpus::beside);
     // With the limits that a server has of its own: they are what is tried.
-    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL, cpus::of_run())?;
+    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL, servers)?;
+    // This process, too, and what it starts: a process that begins takes some ms of where it does.
+    others.map_or(Ok(()), cpus::bind)?;
     let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };
     let begin = server.usage().resident_bytes;
     println!(
@@ -66,13 +73,13 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
         let (mut quiet, mut flooded) = (Turns::default(), Turns::default());
         let mut resident = 0;
         for turn in 0..args.turns {
-            quiet.add(args, witnesses(&server, args, turn, |_| Ok(()))?)?;
+            quiet.add(args, witnesses(&server, others, args, turn, |_| Ok(()))?)?;
             let mut flooders = None;
             // Once the witnesses play: who comes later may find the server full, which is its right.
-            let beside = witnesses(&server, args, turn, |usage| {
+            let beside = witnesses(&server, others, args, turn, |usage| {
                 resident = resident.max(usage.resident_bytes.unwrap_or(0));
                 if flooders.is_none() {
-                    flooders = Some(begin_flood(&server, flood)?);
+                    flooders = Some(begin_flood(&server, others, flood)?);
                 }
                 Ok(())
             });
@@ -126,7 +133,7 @@ fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
 }
 
 /// Killed when dropped.
-fn begin_flood(server: &Server, flood: Flood) -> anyhow::Result<Process> {
+fn begin_flood(server: &Server, cpu: Option<usize>, flood: Flood) -> anyhow::Result<Process> {
     let ours = ourselves("flooder")?;
     let command = if cfg!(target_os = "linux") {
         let mut idle = Command::new("chrt");
@@ -136,12 +143,7 @@ fn begin_flood(server: &Server, flood: Flood) -> anyhow::Result<Process> {
         ours
     };
     let mut flooders = Process::start("flooders", command, |mut it| Ok(it.spawn()?))?;
-    let plan = FloodPlan {
-        flood,
-        addresses: addresses(server),
-        pin: server.pin().to_owned(),
-        cpu: cpus::of_run().and_then(cpus::beside),
-    };
+    let plan = FloodPlan { flood, addresses: addresses(server), pin: server.pin().to_owned(), cpu };
     flooders.tell(&serde_json::to_string(&plan)?)?;
     flooders.line(READY_TIMEOUT)?;
     Ok(flooders)
@@ -169,13 +171,14 @@ impl Turns {
 /// One match over each transport.
 fn witnesses(
     server: &Server,
+    cpu: Option<usize>,
     args: &FloodArgs,
     turn: u32,
     mut watch: impl FnMut(Usage) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     let plan = LoadPlan {
         workload: Workload::Moves,
-        cpu: cpus::of_run().and_then(cpus::beside),
+        cpu,
         addresses: server.addresses().clone(),
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: TransportKind::ALL.map(|kind| [Carrier::from(kind); 2]).to_vec(),
