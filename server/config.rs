@@ -22,9 +22,9 @@ pub struct Config {
     /// hundredth of it, and a match's slowest hundredth of moves is not another customer's doing. A school behind one
     /// address comes at once, and then a few at a time.
     pub connections_per_address_per_s: u32,
-    /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, so
-    /// this many are an eighth of a second in which matches wait; real players come a few at a time. More than one
-    /// address may have, so that no single one takes them all.
+    /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, in turns
+    /// with the matches (`turns.rs`), so this many are an eighth of a second that a newcomer waits; real players come a few at
+    /// a time. More than one address may have, so that no single one takes them all.
     pub handshakes_max: usize,
     /// Matches at most. The default is what the default connections can form; lower it to bound the relay's work.
     pub matches_max: usize,
