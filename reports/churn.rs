@@ -22,8 +22,12 @@ use crate::{
     scenario::Contender,
 };
 
-/// Buffers and pools have grown to their size after so many cycles for each pair.
-const WARM_UP_PER_PAIR: u64 = 40;
+/// Seats of who dropped out are kept for so long: with the server's own fifteen seconds a fast machine would have tens of
+/// thousands of them at once, and the matches would run out.
+const RESUME_GRACE_S: &str = "1";
+/// Buffers and pools have grown to their size after so many cycles for each pair: some seconds, and so longer than seats are
+/// kept.
+const WARM_UP_PER_PAIR: u64 = 250;
 /// As in a soak: what an allocator returns late. A leak of 100 bytes for each of 100,000 cycles would be 10 MB.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
 /// Memory is looked at so often on the way: a leak is a slope, an allocator's habits are steps.
@@ -57,12 +61,13 @@ struct Held {
 /// # Errors
 /// A pair that does not meet; descriptors or memory that do not come back.
 pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
-    let server = Server::start(
+    let server = Server::start_with(
         &Place::Loopback,
         &TransportKind::ALL,
         &Contender::plain(TransportKind::ALL[0]),
         0,
         None,
+        &["--resume-grace", RESUME_GRACE_S],
     )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let untouched = server.descriptors();

@@ -198,6 +198,18 @@ impl Server {
         burn_us_per_s: u32,
         cpu: Option<usize>,
     ) -> anyhow::Result<Self> {
+        Self::start_with(place, kinds, contender, burn_us_per_s, cpu, &[])
+    }
+
+    /// The same, with these flags on top.
+    pub(crate) fn start_with(
+        place: &Place,
+        kinds: &[TransportKind],
+        contender: &Contender,
+        burn_us_per_s: u32,
+        cpu: Option<usize>,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut command = ourselves("serve")?;
         command.args([
             "--supervised",
@@ -218,6 +230,7 @@ impl Server {
             "--max-messages",
             "1000000",
         ]);
+        command.args(flags);
         command.args(["--relay", &contender.relay.to_string()]);
         command.args(["--congestion", contender.congestion.name()]);
         if contender.nagle {
