@@ -198,7 +198,7 @@ fn a_short_churn_leaves_nothing_behind() {
     let _machine = alone();
     let output = report(&["churn", "--cycles", "200", "--pairs", "4"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(text(&output.stdout).contains("360 started, 360 ended"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("1200 started, 1200 ended"), "{}", text(&output.stdout));
 }
 
 /// A short run of a preset on loopback.
