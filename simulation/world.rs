@@ -235,7 +235,7 @@ impl World {
     fn check(&self) {
         self.ledger.books().check(&self.observer.census());
         for slot in self.slots.iter().flatten().filter(|slot| slot.link.is_unflushed(Side::Server)) {
-            self.ledger.books().violated(format!("updates to {} wait for nothing", slot.number));
+            self.ledger.books().violated(format!("what {} is told waits for nothing", slot.number));
         }
     }
 

@@ -3,7 +3,7 @@
 //! The caller says of each packet what the path does to it ([`Fate`]), and a [`Link`] falls silent, heals, or loses one of
 //! its ends without a word. What comes of it is what every kind promises and no more: control messages are ordered and
 //! held back through an outage; updates are late, superseded and, unless the path keeps their order, lost and reordered;
-//! queued updates wait for a flush; a goodbye may overtake. Keep-alives and the idle timeout are those of `heartbeat.rs`. A
+//! what is queued waits for a flush; a goodbye may overtake. Keep-alives and the idle timeout are those of `heartbeat.rs`. A
 //! [`Tap`] sees all of it. Behind the feature `simulation`, for the crate of that name.
 
 mod end;
@@ -206,17 +206,19 @@ impl Link {
     pub fn flow(&self, from: Side, lane: Lane) -> Flow {
         let queue = self.wire(from).queue();
         let waiting = match lane {
-            Lane::Control => queue.control.len(),
+            Lane::Control => queue.control.len() + queue.control_unsent.len(),
             Lane::State => queue.updates.len() + queue.unsent.len(),
         };
         Flow { waiting: waiting as u64, ..queue.flows[lane as usize] }
     }
 
-    /// Whether `from` queued updates and did not flush them, although the path would take them.
+    /// Whether `from` queued something and did not flush it, although the path would take it.
     pub fn is_unflushed(&self, from: Side) -> bool {
         let is_open = self.ends[from as usize].upgrade().is_some_and(|end| end.lifeline().ending().is_none());
         let queue = self.wire(from).queue();
-        is_open && !queue.unsent.is_empty() && !(queue.silent && queue.in_order)
+        let updates_wait_for_the_path = queue.silent && queue.in_order;
+        let updates_wait = !queue.unsent.is_empty() && !updates_wait_for_the_path;
+        is_open && (updates_wait || !queue.control_unsent.is_empty())
     }
 
     /// Whether anybody still holds a sender or the receiver of that side.

@@ -38,6 +38,23 @@ impl End {
         self.tap.see(self.number, self.side, event);
     }
 
+    fn control(&self, message: &[u8], at_once: bool) -> Result<(), CloseReason> {
+        let mut queue = self.outbox.queue();
+        if queue.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
+            return Err(CloseReason::ControlLaneFull(queue.control_bytes));
+        }
+        queue.control_bytes += message.len();
+        queue.control_unsent.push_back(Bytes::copy_from_slice(message));
+        queue.flows[Lane::Control as usize].sent += 1;
+        if at_once {
+            queue.flush_control();
+        }
+        drop(queue);
+        self.see(Event::Sent(Lane::Control, message, 0));
+        self.outbox.lifeline.wake();
+        Ok(())
+    }
+
     fn update(&self, message: &[u8], at_once: bool) -> Result<usize, CloseReason> {
         let mut queue = self.outbox.queue();
         queue.flows[Lane::State as usize].sent += 1;
@@ -56,19 +73,11 @@ impl SendHalf for End {
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        let mut queue = self.outbox.queue();
-        if queue.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
-            return Err(CloseReason::ControlLaneFull(queue.control_bytes));
-        }
-        let due = queue.last_due();
-        queue.wrote = true;
-        queue.control_bytes += message.len();
-        queue.control.push_back((due, Bytes::copy_from_slice(message)));
-        queue.flows[Lane::Control as usize].sent += 1;
-        drop(queue);
-        self.see(Event::Sent(Lane::Control, message, 0));
-        self.outbox.lifeline.wake();
-        Ok(())
+        self.control(message, true)
+    }
+
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.control(message, false)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {

@@ -28,6 +28,9 @@ pub(super) struct Queue {
     pub(super) silent: bool,
     /// When they arrive; those of a silent path have no time yet.
     pub(super) control: VecDeque<(Option<Instant>, Bytes)>,
+    /// What waits for a flush.
+    pub(super) control_unsent: VecDeque<Bytes>,
+    /// Of both.
     pub(super) control_bytes: usize,
     pub(super) updates: Vec<(Instant, Bytes)>,
     /// What waits for a flush, or for the path.
@@ -56,6 +59,7 @@ impl Wire {
             fates,
             silent: false,
             control: VecDeque::new(),
+            control_unsent: VecDeque::new(),
             control_bytes: 0,
             updates: Vec::new(),
             unsent: VecDeque::new(),
@@ -99,7 +103,7 @@ impl Wire {
             let due = queue.last_due();
             queue.farewell = Some((due, reason));
         }
-        queue.flush();
+        queue.flush_updates();
         drop(queue);
         self.lifeline.wake();
     }
@@ -109,6 +113,7 @@ impl Wire {
         // Over datagrams it is said for a while and then no more.
         if queue.farewell.is_none() && (queue.in_order || !queue.silent) {
             let due = if queue.in_order {
+                queue.flush_control(); // A byte stream has it before the goodbye.
                 queue.last_due()
             } else {
                 Some(Instant::now() + (queue.fates)(Lane::Control).delay)
@@ -132,8 +137,23 @@ impl Queue {
         self.control_due(self.control.len())
     }
 
-    /// Lets go what waits, if the path takes it. Returns how many updates were superseded.
+    /// Lets go the control messages that wait, which the path may hold back.
+    pub(super) fn flush_control(&mut self) {
+        while let Some(message) = self.control_unsent.pop_front() {
+            let due = self.last_due();
+            self.wrote = true;
+            self.control.push_back((due, message));
+        }
+    }
+
+    /// Lets go what waits. Returns how many updates were superseded.
     pub(super) fn flush(&mut self) -> usize {
+        self.flush_control();
+        self.flush_updates()
+    }
+
+    /// Lets go the updates that wait, if the path takes them.
+    fn flush_updates(&mut self) -> usize {
         let mut superseded = 0;
         if self.silent && self.in_order {
             superseded = self.unsent.len().saturating_sub(1);
