@@ -91,10 +91,10 @@ pub fn run_flooder() -> anyhow::Result<()> {
         let over =
             tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
         over.await??;
-        anyhow::Ok(())
-    })?;
-    // What the flooders hold goes with the process.
-    std::process::exit(0)
+        // With a goodbye each, or the server would go on asking after those that it knows by datagrams.
+        flooders.shutdown().await;
+        Ok(())
+    })
 }
 
 fn flood(plan: &FloodPlan, pin: netduel_transport::Fingerprint, flooders: &mut JoinSet<()>) {
