@@ -90,7 +90,7 @@ pub enum ServerMessage<'a> {
         version: u16,
         /// Which clock the server's timestamps are of, see [`clock::id`].
         clock: u64,
-        /// Longest payload in bytes that this server relays: [`PAYLOAD_MAX_BYTES`], or
+        /// Longest payload in bytes that this server relays: [`PAYLOAD_MAX_BYTES`] at most, or
         /// [`PAYLOAD_MAX_BYTES_OF_BOTH`]. A longer one ends the connection with [`Ending::PayloadTooLong`].
         payload_max_bytes: u16,
     },

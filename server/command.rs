@@ -11,10 +11,17 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Config, RelayPolicy, Server, THREADS_MAX, Threads, metrics::MetricsListener};
+
+/// Nobody waits for a peer longer than this, and a deadline that never comes bounds nothing.
+const TIMEOUT_MAX_S: u64 = 600;
+/// UDP datagrams, or QUIC frames, for each message that a player may send. A move takes two of QUIC's at most (a stream, and
+/// its reset), and what comes from us is acknowledged at most once each; the rest is room for a protocol's own.
+const PACKETS_PER_MESSAGE: u32 = 4;
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
@@ -77,13 +84,29 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().handshakes_max)]
     max_handshakes: usize,
 
+    /// Seconds that a handshake may take
+    #[arg(long, default_value_t = Options::default().handshake_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
+    handshake_timeout: u64,
+
+    /// Seconds from there to a player's first join
+    #[arg(long, default_value_t = Config::default().join_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
+    join_timeout: u64,
+
+    /// Seconds of silence after which a connection is lost; clients say every 2.5 that they live, and one may be missed
+    #[arg(long, default_value_t = Options::default().idle_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(6..=TIMEOUT_MAX_S))]
+    idle_timeout: u64,
+
     /// Matches at most
     #[arg(long, default_value_t = Config::default().matches_max)]
     max_matches: usize,
 
-    /// Messages a second that a player may send, all kinds together
+    /// Messages a second that a player may send, all kinds together; and four times as many UDP datagrams or QUIC frames
     #[arg(long, default_value_t = Config::default().messages_per_s_max)]
     max_messages: u32,
+
+    /// Bytes that a player may send along with a move
+    #[arg(long, default_value_t = Config::default().payload_max_bytes as u16, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(..=PAYLOAD_MAX_BYTES as i64))]
+    max_payload: u16,
 
     /// Seconds that a player whose connection was lost has to come back to its match; 0 ends the match at once
     #[arg(long, default_value_t = Config::default().resume_grace.as_secs(), value_name = "SECONDS")]
@@ -241,8 +264,9 @@ fn options(args: &ServerArgs) -> Options {
         nodelay: !args.nagle,
         resumption: args.resumption,
         share_port: args.threads > 1,
-        // Of what is not even a message no more than of messages.
-        empty_streams_per_s_max: args.max_messages,
+        handshake_timeout: Duration::from_secs(args.handshake_timeout),
+        idle_timeout: Duration::from_secs(args.idle_timeout),
+        packets_per_s_max: args.max_messages.saturating_mul(PACKETS_PER_MESSAGE),
         ..Options::default()
     }
 }
@@ -255,10 +279,11 @@ fn config(args: &ServerArgs) -> Config {
         connections_per_address_per_s: args.max_connection_rate,
         handshakes_max: args.max_handshakes,
         matches_max: args.max_matches,
+        join_timeout: Duration::from_secs(args.join_timeout),
         messages_per_s_max: args.max_messages,
+        payload_max_bytes: args.max_payload.into(),
         resume_grace: Duration::from_secs(args.resume_grace),
         drain_timeout: Duration::from_secs(args.drain),
-        ..Config::default()
     }
 }
 

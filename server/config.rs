@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use netduel_protocol::PAYLOAD_MAX_BYTES;
+
 use crate::RelayPolicy;
 
 /// The server's limits and policy.
@@ -34,6 +36,10 @@ pub struct Config {
     /// client of ours sends (240 moves), since what an outage held up comes at once. All that one address may connect, at
     /// that, take some fifth of the server's one thread.
     pub messages_per_s_max: u32,
+    /// Bytes that a player may send along with a move; of the policy that tells of both, half of what the protocol carries
+    /// is the most ([`Self::payload_limit_bytes`]). The default is all that fits a datagram; less bounds what a player can have
+    /// sent to the other, which is this times the messages.
+    pub payload_max_bytes: usize,
     /// How long a seat is kept for a player whose connection was lost, from when the server knows; zero keeps none. Long
     /// enough to walk out of a Wi-Fi's reach and be back over the telephone network, short enough for the opponent to wait.
     /// A kept seat is one of [`Self::matches_max`]' matches, so there are twice as many of them at most.
@@ -43,6 +49,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What [`Self::payload_max_bytes`] comes to under the relay policy.
+    pub fn payload_limit_bytes(&self) -> usize {
+        self.payload_max_bytes.min(self.relay.payload_max_bytes())
+    }
+
     /// Sessions at most: those above the limit of connections are let in to be told so; beyond twice that, a connection is
     /// dropped unheard.
     pub(crate) fn sessions_max(&self) -> usize {
@@ -61,6 +72,7 @@ impl Default for Config {
             matches_max: 500,
             join_timeout: Duration::from_secs(10),
             messages_per_s_max: 1_200,
+            payload_max_bytes: PAYLOAD_MAX_BYTES,
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
         }

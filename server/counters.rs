@@ -83,6 +83,8 @@ counters! {
     refused_resume,
     /// QUIC handshakes that had to prove their address first, since many were under way.
     address_checks,
+    /// Datagrams that were no connection's and began none: noise, or late for a connection that is over.
+    strays,
     /// Times that the system refused to accept a connection.
     accept_errors,
     /// Connections the server ended because of what the player sent, or did not send. The sum of the causes below.
@@ -95,7 +97,7 @@ counters! {
     expelled_unexpected,
     /// Of them: no hello or join in time.
     expelled_join_timeout,
-    /// Of them: too many messages a second, or streams without any.
+    /// Of them: too many messages a second, or packets, frames and keep-alives that need bring none.
     expelled_flooding,
     /// Of them: too many moves against the rules.
     expelled_cheating,
@@ -179,7 +181,7 @@ impl Counters {
         let cause = match reason {
             CloseReason::IdleTimeout(_) => return self.idle_timeouts.increment(),
             CloseReason::ReadDeadline(_) | CloseReason::ControlLaneFull(_) => &self.expelled_stalled,
-            CloseReason::BadFrame(FrameError::TooManyEmptyStreams { .. }) => &self.expelled_flooding,
+            CloseReason::BadFrame(FrameError::TooMany { .. }) => &self.expelled_flooding,
             CloseReason::BadFrame(_) => &self.expelled_malformed,
             CloseReason::Local(_)
             | CloseReason::Peer(_)

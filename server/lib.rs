@@ -137,7 +137,9 @@ impl Observer {
     /// What was counted so far.
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.lobby.counters;
-        counters.address_checks.set(self.listeners.iter().map(|it| it.listener.address_checks()).sum());
+        let listeners = || self.listeners.iter().map(|it| &it.listener);
+        counters.address_checks.set(listeners().map(|it| it.address_checks()).sum());
+        counters.strays.set(listeners().map(|it| it.strays()).sum());
         counters.snapshot()
     }
 

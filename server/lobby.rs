@@ -235,8 +235,7 @@ impl Lobby {
 
     fn start(&self, state: &mut State, players: [Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
         state.last_game += 1;
-        let Config { relay, resume_grace, .. } = self.config;
-        let game = Arc::new(Match::new(state.last_game, players.clone(), tokens, relay, resume_grace));
+        let game = Arc::new(Match::new(state.last_game, players.clone(), tokens, &self.config));
         state.matches.insert(game.game, game.clone());
         self.counters.matches_started.increment();
         tracing::info!(

@@ -19,6 +19,7 @@ use netduel_transport::{Goodbye, MAX_STATE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Config,
     counters::{Counters, kind_number},
     lobby::Player,
     lock,
@@ -81,6 +82,7 @@ pub(crate) struct Match {
     started_us: u64,
     seats: [Mutex<Seat>; 2],
     policy: RelayPolicy,
+    payload_max_bytes: usize,
     /// How long a seat is kept whose connection is lost; zero: not at all.
     grace: Duration,
 }
@@ -90,8 +92,7 @@ impl Match {
         game: GameId,
         players: [Arc<Player>; 2],
         tokens: Option<[SeatToken; 2]>,
-        policy: RelayPolicy,
-        grace: Duration,
+        config: &Config,
     ) -> Self {
         let names = [players[0].name(), players[1].name()];
         let [first, second] = players;
@@ -100,7 +101,15 @@ impl Match {
             Mutex::new(Seat::new(game, game::START[0], first, key)),
             Mutex::new(Seat::new(game, game::START[1], second, other_key)),
         ];
-        Self { game, names, started_us: clock::now_us(), seats, policy, grace }
+        Self {
+            game,
+            names,
+            started_us: clock::now_us(),
+            seats,
+            policy: config.relay,
+            payload_max_bytes: config.payload_limit_bytes(),
+            grace: config.resume_grace,
+        }
     }
 
     /// What player `number` is told at the start.
@@ -175,8 +184,8 @@ impl Match {
         counters: &Counters,
     ) -> Result<(), Goodbye> {
         let MoveWithPayload { update, payload } = *told;
-        if payload.len() > self.policy.payload_max_bytes() {
-            return Err(payload_too_long(payload.len(), self.policy));
+        if payload.len() > self.payload_max_bytes {
+            return Err(payload_too_long(payload.len(), self.payload_max_bytes));
         }
         let mut seat = self.seat(number);
         if update.corrections > seat.corrections {
@@ -277,10 +286,7 @@ impl Match {
     }
 }
 
-fn payload_too_long(size: usize, policy: RelayPolicy) -> Goodbye {
-    let max = policy.payload_max_bytes();
-    Goodbye::new(
-        Ending::PayloadTooLong.code(),
-        format!("a payload of {size} bytes: this server relays to {policy}, so {max} are the most"),
-    )
+fn payload_too_long(size: usize, max: usize) -> Goodbye {
+    let reason = format!("a payload of {size} bytes: this server relays {max} at most");
+    Goodbye::new(Ending::PayloadTooLong.code(), reason)
 }

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use netduel_protocol::{ClientMessage, CodecError, Ending, LeaveReason, Pong, ServerMessage, VERSION, clock};
-use netduel_transport::{Accepting, CloseReason, Goodbye, Lane, Receiver};
+use netduel_transport::{Accepting, CloseReason, FrameError, Goodbye, Lane, Receiver};
 
 use crate::{
     guards::Admission,
@@ -21,9 +21,10 @@ use crate::{
     turns::{Share, Turns},
 };
 
-/// Messages of one player that are dealt with at once: some 20 µs. A read may bring hundreds, and others follow without a
-/// pause; where many players flood, a match would wait for all of theirs. So what comes after that waits for a turn.
-const AT_ONCE_MESSAGES: usize = 16;
+/// Messages of one player that are dealt with at once: 10 µs, or 60 over ENet, which answers each in a datagram. A read may
+/// bring hundreds, and others follow without a pause; where many players flood, a match would wait for all of theirs. So what
+/// comes after that waits for a turn.
+const AT_ONCE_MESSAGES: usize = 8;
 
 /// Why a session is over.
 enum Over {
@@ -31,6 +32,15 @@ enum Over {
     Closed(CloseReason),
     /// We end it, for what the player said or did not say.
     Expelled(Goodbye),
+}
+
+impl Over {
+    fn is_for_flooding(&self) -> bool {
+        match self {
+            Self::Closed(reason) => matches!(reason, CloseReason::BadFrame(FrameError::TooMany { .. })),
+            Self::Expelled(goodbye) => goodbye.code == Ending::TooManyMessages.code(),
+        }
+    }
 }
 
 impl From<CloseReason> for Over {
@@ -86,12 +96,12 @@ pub(crate) async fn run(
             } else {
                 lobby.remove(&player, reason)
             }
+            if over.is_for_flooding() {
+                admission.charge_flooder(&lobby.config);
+            }
             match over {
                 Over::Expelled(goodbye) => {
                     lobby.counters.count_expelled(&goodbye);
-                    if goodbye.code == Ending::TooManyMessages.code() {
-                        admission.charge_flooder(&lobby.config);
-                    }
                     tracing::info!(%remote, "expelled: {goodbye}");
                     goodbye
                 }
@@ -230,7 +240,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Hello { version: VERSION } => {
-            let payload_max_bytes = lobby.config.relay.payload_max_bytes() as u16;
+            let payload_max_bytes = lobby.config.payload_limit_bytes() as u16;
             player.say(&ServerMessage::Welcome { version: VERSION, clock: clock::id(), payload_max_bytes });
         }
         ClientMessage::Hello { version } => {

@@ -175,6 +175,16 @@ impl Inlet {
     }
 }
 
+impl Inlet {
+    /// The next datagram, if it was read from the socket already.
+    pub(crate) fn try_recv(&mut self) -> Option<Bytes> {
+        let Source::Shared { inbox, .. } = &self.source else { return None };
+        let datagram = inbox.waiting().pop_front()?;
+        self.outlet.received.add(datagram.len());
+        Some(datagram)
+    }
+}
+
 impl Drop for Inlet {
     fn drop(&mut self) {
         if let Source::Shared { hub, .. } = &self.source {
@@ -240,13 +250,15 @@ pub(crate) struct Hub {
     addr: SocketAddr,
     knocks: tokio::sync::Mutex<mpsc::Receiver<Knock>>,
     /// Dropped with the hub and all its inlets, and then the socket is closed.
-    _running: Arc<Running>,
+    running: Arc<Running>,
 }
 
 /// The task that reads, for as long as anybody wants what it reads.
 struct Running {
     socket: Arc<UdpSocket>,
     routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
+    /// Datagrams of strangers that were neither answered nor let in.
+    strays: AtomicU64,
     reader: AbortHandle,
 }
 
@@ -286,13 +298,18 @@ impl Hub {
                 answer: Vec::new(),
             };
             let reader = tokio::spawn(reader.run()).abort_handle();
-            Running { socket, routes: Mutex::default(), reader }
+            Running { socket, routes: Mutex::default(), strays: AtomicU64::new(0), reader }
         });
-        Ok(Self { addr, knocks: tokio::sync::Mutex::new(knocks), _running: running })
+        Ok(Self { addr, knocks: tokio::sync::Mutex::new(knocks), running })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Datagrams of strangers so far that were neither answered nor let in.
+    pub(crate) fn strays(&self) -> u64 {
+        self.running.strays.load(Relaxed)
     }
 
     /// The next peer that was let in; cancel safe.
@@ -336,6 +353,7 @@ impl<G: Gate> Reader<G> {
             let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into()); // The stranger asks again.
         }
         if !welcome {
+            running.strays.fetch_add(u64::from(self.answer.is_empty()), Relaxed);
             return;
         }
         // No room, nobody who accepts, no peer number left: unheard. The peer knocks again or gives up.

@@ -20,6 +20,7 @@
 //! - Unreliable messages have 16-bit numbers: every 65,536th goes as a reliable one and starts them again.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::poll_fn,
     io,
@@ -50,6 +51,7 @@ use crate::{
     heartbeat::Heartbeat,
     lifeline::Lifeline,
     outbox::CONTROL_QUEUE_BYTES,
+    tally::Tally,
 };
 
 /// The channels, by number. A peer has the first two at least.
@@ -67,6 +69,9 @@ const RESEND_TICK: Duration = Duration::from_millis(5);
 const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
 /// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Of control messages, overheads included, under way unacknowledged; further ones wait here. ENet itself would let hundreds
+/// of them go, and sends all again at once, tens of ms after a peer was late. As over `udp`: two of the largest messages.
+const WINDOW_BYTES: usize = 8 * 1024;
 /// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
 const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
 /// Where an ENet clock starts, since it takes 0 for "never".
@@ -151,6 +156,10 @@ struct EnetListen {
 impl Listen for EnetListen {
     fn local_addr(&self) -> SocketAddr {
         self.hub.local_addr()
+    }
+
+    fn strays(&self) -> u64 {
+        self.hub.strays()
     }
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
@@ -244,15 +253,27 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<
         .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
     within_limits.map_err(|error| io::Error::other(error.to_string()))?;
     let heartbeat = Heartbeat::new(options, outlet.remote());
-    let core = Core { host, throttled_messages: 0, lost_packets: 0, lost_seen: 0 };
-    let shared = Arc::new(Shared {
-        outlet,
-        core: Mutex::new(core),
-        bytes_held: Arc::default(),
-        lifeline: Lifeline::default(),
-    });
+    let bytes_held = Arc::<AtomicUsize>::default();
+    let core = Core {
+        host,
+        bytes_held: bytes_held.clone(),
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
+        throttled_messages: 0,
+        lost_packets: 0,
+        lost_seen: 0,
+    };
+    let shared =
+        Arc::new(Shared { outlet, core: Mutex::new(core), bytes_held, lifeline: Lifeline::default() });
     let tick = every(HANDSHAKE_TICK);
-    Ok(EnetReceiver { shared, inlet, pool: BytesMut::new(), heartbeat, tick })
+    Ok(EnetReceiver {
+        shared,
+        inlet,
+        pool: BytesMut::new(),
+        heartbeat,
+        tick,
+        datagrams: Tally::new("datagrams", options.packets_per_s_max),
+    })
 }
 
 fn every(period: Duration) -> Interval {
@@ -265,13 +286,19 @@ fn every(period: Duration) -> Interval {
 struct Shared {
     outlet: Arc<Outlet>,
     core: Mutex<Core>,
-    /// Of messages that ENet has not got rid of, with overheads.
+    /// Of messages that we and ENet have not got rid of, with overheads.
     bytes_held: Arc<AtomicUsize>,
     lifeline: Lifeline,
 }
 
 struct Core {
     host: Host<Feed>,
+    /// As [`Shared`] has it.
+    bytes_held: Arc<AtomicUsize>,
+    /// Control messages that the window has no room for.
+    waiting: VecDeque<Packet>,
+    /// Of them, with overheads.
+    waiting_bytes: usize,
     throttled_messages: u64,
     lost_packets: u64,
     /// ENet's own count of them, which starts again every ten seconds.
@@ -283,6 +310,31 @@ impl Core {
         self.host.peer_mut(PEER)
     }
 
+    /// Hands a message to ENet.
+    fn send(&mut self, channel: u8, packet: &Packet) {
+        // Refused only if the peer is gone, which the receiver's task finds out.
+        let _ = self.peer().send(channel, packet);
+    }
+
+    fn send_control(&mut self, packet: Packet) {
+        self.waiting_bytes += packet.data().len() + MESSAGE_OVERHEAD_BYTES;
+        self.waiting.push_back(packet);
+        self.fill_window();
+    }
+
+    /// Hands ENet the control messages that the window takes. Whether there were any.
+    fn fill_window(&mut self) -> bool {
+        let mut any = false;
+        while self.bytes_held.load(Relaxed) - self.waiting_bytes < WINDOW_BYTES
+            && let Some(packet) = self.waiting.pop_front()
+        {
+            self.waiting_bytes -= packet.data().len() + MESSAGE_OVERHEAD_BYTES;
+            self.send(CONTROL_CHANNEL, &packet);
+            any = true;
+        }
+        any
+    }
+
     /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
     fn service(&mut self) -> (Option<EventNoRef>, bool) {
         // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
@@ -292,6 +344,9 @@ impl Core {
             Err(never) => match never {},
         };
         let heard = self.peer().incoming_data_total() > heard_bytes;
+        if heard && self.fill_window() {
+            self.host.flush();
+        }
         let lost = self.peer().packets_lost();
         self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
         self.lost_seen = lost;
@@ -305,13 +360,8 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a message to ENet, which sends it at once.
-    fn send(&self, core: &mut Core, channel: u8, message: &[u8], kind: PacketKind) {
-        let packet = Held::packet(message, kind, &self.bytes_held);
-        // Refused only if the peer is gone, which the receiver's task finds out.
-        let _ = core.peer().send(channel, &packet);
-        drop(packet);
-        core.host.flush();
+    fn hold(&self, message: &[u8], kind: PacketKind) -> Packet {
+        Held::packet(message, kind, &self.bytes_held)
     }
 }
 
@@ -321,19 +371,32 @@ impl SendHalf for Shared {
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.queue_control(message)?;
+        self.flush().map(drop)
+    }
+
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         let waiting = self.bytes_held.load(Relaxed);
         if waiting + message.len() > CONTROL_QUEUE_BYTES {
             return Err(CloseReason::ControlLaneFull(waiting));
         }
-        self.send(&mut self.core(), CONTROL_CHANNEL, message, PacketKind::Reliable);
-        self.lifeline.wake(); // It must watch for the acknowledgement.
+        self.core().send_control(self.hold(message, PacketKind::Reliable));
         Ok(())
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
+        self.core().host.flush();
+        if self.bytes_held.load(Relaxed) > 0 {
+            self.lifeline.wake(); // It must watch for the acknowledgement.
+        }
+        Ok(0)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
         let mut core = self.core();
         let sent_bytes = self.outlet.sent_bytes();
-        self.send(&mut core, STATE_CHANNEL, message, PacketKind::AlwaysUnreliable { sequenced: true });
+        core.send(STATE_CHANNEL, &self.hold(message, PacketKind::AlwaysUnreliable { sequenced: true }));
+        core.host.flush();
         // ENet does not say so; but what it did not throw away has left.
         if self.outlet.sent_bytes() - sent_bytes < message.len() as u64 {
             core.throttled_messages += 1;
@@ -349,8 +412,7 @@ impl SendHalf for Shared {
         let mut core = self.core();
         if core.peer().channel_count() > usize::from(GOODBYE_CHANNEL) {
             let words = frame::encode_goodbye(goodbye);
-            let packet = Held::packet(&words, PacketKind::Reliable, &self.bytes_held);
-            let _ = core.peer().send(GOODBYE_CHANNEL, &packet); // Refused if the peer is gone.
+            core.send(GOODBYE_CHANNEL, &self.hold(&words, PacketKind::Reliable));
         } else {
             core.peer().disconnect_later(goodbye.code);
         }
@@ -378,29 +440,40 @@ struct EnetReceiver {
     pool: BytesMut,
     heartbeat: Heartbeat,
     tick: Interval,
+    /// Datagrams with a right checksum.
+    datagrams: Tally,
 }
 
 impl EnetReceiver {
+    /// One step of ENet, and what came of it.
+    fn step(&mut self) -> io::Result<Option<EventNoRef>> {
+        let mut core = self.shared.core();
+        let fed = core.host.socket().datagram.is_some();
+        let (event, heard) = core.service();
+        drop(core);
+        if heard {
+            self.heartbeat.heard();
+            self.datagrams.count(1).map_err(io::Error::other)?;
+        }
+        match event {
+            // Nothing was fed: it was ENet that gave up.
+            Some(EventNoRef::Disconnect { .. }) if !fed => Err(io::ErrorKind::TimedOut.into()),
+            event => Ok(event),
+        }
+    }
+
+    fn feed(&self, datagram: Bytes) {
+        self.shared.core().host.socket_mut().datagram = Some(datagram);
+    }
+
     /// Drives ENet until it has an event. `always_tick` where something is unacknowledged that is no message.
-    fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<Result<EventNoRef, io::Error>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<io::Result<EventNoRef>> {
         loop {
-            let mut core = self.shared.core();
-            let fed = core.host.socket().datagram.is_some();
-            let (event, heard) = core.service();
-            drop(core);
-            if heard {
-                self.heartbeat.heard();
-            }
-            match event {
-                // Nothing was fed: it was ENet that gave up.
-                Some(EventNoRef::Disconnect { .. }) if !fed => {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                Some(event) => return Poll::Ready(Ok(event)),
-                None => {}
+            if let Some(event) = self.step()? {
+                return Poll::Ready(Ok(event));
             }
             if let Poll::Ready(datagram) = self.inlet.poll_recv(cx) {
-                self.shared.core().host.socket_mut().datagram = Some(datagram?);
+                self.feed(datagram?);
                 continue;
             }
             let watch = always_tick || self.shared.bytes_held.load(Relaxed) > 0;
@@ -447,6 +520,24 @@ impl EnetReceiver {
         Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
     }
 
+    /// The message that it brought, if any.
+    fn on_event(&mut self, event: io::Result<EventNoRef>) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        match event {
+            Ok(EventNoRef::Receive { channel_id, packet, .. }) => {
+                self.on_packet(channel_id, &packet).map(Some)
+            }
+            Ok(EventNoRef::Disconnect { data, .. }) => {
+                Err(CloseReason::Peer(Goodbye::new(data, "the peer disconnected")))
+            }
+            Ok(EventNoRef::Connect { .. }) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(CloseReason::Transport("the peer acknowledges nothing".into()))
+            }
+            // Others are of the path, and perhaps forged.
+            Err(error) => error.downcast::<FrameError>().map_or(Ok(None), |too_many| Err(too_many.into())),
+        }
+    }
+
     fn on_packet(&mut self, channel: u8, packet: &Packet) -> Result<(Lane, Bytes), CloseReason> {
         self.pool.extend_from_slice(packet.data());
         let message = self.pool.split().freeze();
@@ -475,17 +566,24 @@ impl RecvHalf for EnetReceiver {
                     continue; // ENet's turn to send its ping.
                 }
             };
-            return Poll::Ready(match event {
-                Ok(EventNoRef::Receive { channel_id, packet, .. }) => self.on_packet(channel_id, &packet),
-                Ok(EventNoRef::Disconnect { data, .. }) => {
-                    Err(CloseReason::Peer(Goodbye::new(data, "the peer disconnected")))
-                }
-                Ok(EventNoRef::Connect { .. }) => continue,
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    Err(CloseReason::Transport("the peer acknowledges nothing".into()))
-                }
-                Err(_) => continue, // From the path, and perhaps forged.
-            });
+            if let Some(message) = self.on_event(event)? {
+                return Poll::Ready(Ok(message));
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        // What the last datagram brought, without a look at the socket or the clock; then what the next one brings.
+        let mut event = self.shared.core().host.check_events().map(rusty_enet::Event::no_ref).map(Ok);
+        loop {
+            if let Some(event) = event
+                && let Some(message) = self.on_event(event)?
+            {
+                return Ok(Some(message));
+            }
+            let Some(datagram) = self.inlet.try_recv() else { return Ok(None) };
+            self.feed(datagram);
+            event = self.step().transpose();
         }
     }
 

@@ -118,17 +118,11 @@ pub enum FrameError {
     /// A frame that this transport carries by other means, or with a body that does not parse.
     #[error("a {0} frame where none may be")]
     Misplaced(&'static str),
-    /// Frames that say nothing, faster than anybody needs them.
-    #[error("more than {max} keep-alives within {period:?}")]
-    TooManyKeepAlives {
-        /// As many as may be.
-        max: u32,
-        /// Within this time.
-        period: Duration,
-    },
-    /// Streams of the state lane that brought no update, faster than anybody supersedes them.
-    #[error("more than {max} streams without an update within {period:?}")]
-    TooManyEmptyStreams {
+    /// What may come without a message, faster than anybody needs it.
+    #[error("more than {max} {what} within {period:?}")]
+    TooMany {
+        /// What came: keep-alives, datagrams, QUIC frames.
+        what: &'static str,
         /// As many as may be.
         max: u32,
         /// Within this time.

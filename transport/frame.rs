@@ -93,7 +93,7 @@ impl FrameReader {
             deadline,
             unfinished: None,
             armed: false,
-            keep_alives: Tally::new(KEEP_ALIVES_MAX),
+            keep_alives: Tally::new("keep-alives", KEEP_ALIVES_MAX),
         }
     }
 
@@ -131,8 +131,8 @@ impl FrameReader {
             return Ok(None);
         }
         self.armed = false;
-        if kind == FrameKind::KeepAlive && !self.keep_alives.count(1) {
-            return Err(FrameError::TooManyKeepAlives { max: KEEP_ALIVES_MAX, period: Tally::PERIOD });
+        if kind == FrameKind::KeepAlive {
+            self.keep_alives.count(1)?;
         }
         self.buffer.advance(HEADER_BYTES);
         Ok(Some((kind, self.buffer.split_to(size).freeze())))

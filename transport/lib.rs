@@ -121,6 +121,10 @@ trait Listen: Send + Sync {
     fn address_checks(&self) -> u64 {
         0
     }
+    /// Datagrams that were no connection's, and began none, so far.
+    fn strays(&self) -> u64 {
+        0
+    }
     /// Returns once the goodbyes of connections that ended are out, where that is the listener's to do.
     fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
@@ -299,6 +303,12 @@ impl Listener {
     /// Retry. Other kinds always see to that themselves, and count none.
     pub fn address_checks(&self) -> u64 {
         self.inner.address_checks()
+    }
+
+    /// Datagrams so far that were no connection's and began none: noise, or what comes late for a connection that is over.
+    /// Kinds over TCP count none, since there each byte has a connection.
+    pub fn strays(&self) -> u64 {
+        self.inner.strays()
     }
 
     /// Waits until the goodbyes of its connections are out; put a time limit around it. For the end of a program.

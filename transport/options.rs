@@ -25,10 +25,11 @@ pub struct Options {
     pub keep_alive: Duration,
     /// A peer silent for this long is gone. Ten seconds: what game servers use (Mirror, GameNetworkingSockets).
     pub idle_timeout: Duration,
-    /// On quic-uni, at a server: streams a second that a client may open for updates and take back, or supersede before they
-    /// arrived. Each costs some packets and no message, so nobody else counts them. Unlimited by default, since how often an
-    /// update is superseded is the application's to say; the server's program limits it with the messages.
-    pub empty_streams_per_s_max: u32,
+    /// On kinds over UDP: datagrams a second that a peer may send, whether they bring a message or not; on QUIC the frames in
+    /// them, since hundreds fit into one. Many of them are a protocol's own (acknowledgements, pings, streams that are taken
+    /// back), reach nobody who counts messages, and cost as much. What is not authentic does not count. Unlimited by
+    /// default, since how many messages there are is the application's to say; the server's program limits both.
+    pub packets_per_s_max: u32,
     /// Whether encrypted kinds resume TLS sessions: a server issues tickets, each good for one connection, and a client
     /// keeps them in its [`crate::Trust`] and leaves the certificate out of its next handshake. It saves bytes and
     /// signatures, not a round trip: data in the first flight (0-RTT) stays off, since whoever recorded it could play
@@ -51,7 +52,7 @@ impl Default for Options {
             read_deadline: Duration::from_secs(5),
             keep_alive: Duration::from_millis(2500),
             idle_timeout: Duration::from_secs(10),
-            empty_streams_per_s_max: u32::MAX,
+            packets_per_s_max: u32::MAX,
             resumption: false,
             share_port: false,
         }

@@ -9,12 +9,13 @@
 //!
 //! `endpoint.rs` is the socket and the one task that reads it, `clock.rs` its deadlines; `connection.rs` what both halves
 //! of a connection share, and the sending half; `receiver.rs` the other half; `state_lane.rs` the three ways;
-//! `watched.rs` the TLS session.
+//! `frame_rate.rs` how many frames a peer may send; `watched.rs` the TLS session.
 
 mod alarm;
 mod clock;
 mod connection;
 mod endpoint;
+mod frame_rate;
 mod packets;
 mod receiver;
 mod socket;
@@ -346,6 +347,10 @@ impl Listen for QuicListen {
 
     fn address_checks(&self) -> u64 {
         self.retries.load(Relaxed)
+    }
+
+    fn strays(&self) -> u64 {
+        self.endpoint.strays()
     }
 
     fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {

@@ -40,6 +40,7 @@ use crate::{
     frame::{self, FrameKind, FrameReader},
     heartbeat::Heartbeat,
     lifeline::Lifeline,
+    tally::Tally,
 };
 use control::{ControlOut, Rtt, SEGMENT_BYTES};
 use handshake::{Challenger, knock};
@@ -111,6 +112,10 @@ impl Listen for UdpListen {
         self.hub.local_addr()
     }
 
+    fn strays(&self) -> u64 {
+        self.hub.strays()
+    }
+
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
             let Knock { outlet, mut inlet, half_open } = self.hub.next_knock().await?;
@@ -159,6 +164,7 @@ fn assemble(outlet: Arc<Outlet>, inlet: Inlet, token: Token, rtt: Rtt, options: 
         arrived: 0,
         frames: FrameReader::new(options.read_deadline),
         newest: None,
+        datagrams: Tally::new("datagrams", options.packets_per_s_max),
         heartbeat: Heartbeat::new(options, remote),
         timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
     };
@@ -185,6 +191,13 @@ struct Out {
     wrote: bool,
 }
 
+impl Out {
+    /// Nothing is to be sent, now or again.
+    fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.update.is_empty()
+    }
+}
+
 impl Shared {
     /// The lock is held for a memory copy and a system call that does not wait, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
@@ -199,7 +212,7 @@ impl Shared {
     }
 
     /// Sends what is due and what waited for room. Returns when there is something to do again.
-    fn flush(&self, out: &mut Out, now: Instant) -> Option<Instant> {
+    fn send_due(&self, out: &mut Out, now: Instant) -> Option<Instant> {
         let mut room = true;
         while room && let Some((place, segment)) = out.control.due(now) {
             write_header(&mut out.datagram, Type::Control, self.token);
@@ -229,14 +242,23 @@ impl SendHalf for Shared {
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.queue_control(message)?;
+        self.flush().map(drop)
+    }
+
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+        self.out().control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
+    }
+
+    fn flush(&self) -> Result<usize, CloseReason> {
         let mut out = self.out();
-        if let Err(waiting) = out.control.push(FrameKind::Control, message) {
-            return Err(CloseReason::ControlLaneFull(waiting));
-        }
-        self.flush(&mut out, Instant::now());
+        self.send_due(&mut out, Instant::now());
+        let waits = !out.is_empty();
         drop(out);
-        self.lifeline.wake(); // It must know when to send again.
-        Ok(())
+        if waits {
+            self.lifeline.wake(); // It must know when to send again.
+        }
+        Ok(0)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
@@ -280,6 +302,8 @@ struct UdpReceiver {
     frames: FrameReader,
     /// The number of the newest update that arrived.
     newest: Option<u16>,
+    /// Datagrams with the right token.
+    datagrams: Tally,
     heartbeat: Heartbeat,
     timer: Pin<Box<Sleep>>,
 }
@@ -290,10 +314,10 @@ impl UdpReceiver {
         loop {
             let at = {
                 let mut out = self.shared.out();
-                if out.control.is_empty() && out.update.is_empty() {
+                if out.is_empty() {
                     return;
                 }
-                self.shared.flush(&mut out, Instant::now())
+                self.shared.send_due(&mut out, Instant::now())
             };
             let Some(at) = at else { return };
             if self.timer.deadline() != at {
@@ -305,6 +329,15 @@ impl UdpReceiver {
         }
     }
 
+    /// The next control message of those that have wholly arrived.
+    fn next_control(&mut self) -> Result<Option<(Lane, Bytes)>, FrameError> {
+        match self.frames.next()? {
+            None => Ok(None),
+            Some((FrameKind::Control, payload)) => Ok(Some((Lane::Control, payload))),
+            Some(_) => Err(FrameError::Misplaced("state or close")),
+        }
+    }
+
     /// Returns an update, if it brought one that is newer than what was.
     fn on_datagram(&mut self, datagram: &Bytes) -> Result<Option<Bytes>, CloseReason> {
         let Some((kind, token, mut body)) = parse(datagram) else { return Ok(None) };
@@ -312,6 +345,7 @@ impl UdpReceiver {
             return Ok(None);
         }
         self.heartbeat.heard();
+        self.datagrams.count(1)?;
         let size = body.len();
         match kind {
             Type::State if size > 2 + MAX_STATE_BYTES => {
@@ -374,11 +408,8 @@ fn is_newer(number: u16, than: u16) -> bool {
 impl RecvHalf for UdpReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
-            if let Some((kind, payload)) = self.frames.next()? {
-                match kind {
-                    FrameKind::Control => return Poll::Ready(Ok((Lane::Control, payload))),
-                    _ => return Poll::Ready(Err(FrameError::Misplaced("state or close").into())),
-                }
+            if let Some(message) = self.next_control()? {
+                return Poll::Ready(Ok(message));
             }
             while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
                 beat?;
@@ -395,6 +426,18 @@ impl RecvHalf for UdpReceiver {
             let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
             if let Some(update) = self.on_datagram(&datagram)? {
                 return Poll::Ready(Ok((Lane::State, update)));
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        loop {
+            if let Some(message) = self.next_control()? {
+                return Ok(Some(message));
+            }
+            let Some(datagram) = self.inlet.try_recv() else { return Ok(None) };
+            if let Some(update) = self.on_datagram(&datagram)? {
+                return Ok(Some((Lane::State, update)));
             }
         }
     }

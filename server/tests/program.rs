@@ -207,6 +207,9 @@ fn what_cannot_start_says_why_and_what_to_do() {
         (&["--listen", "pigeon=127.0.0.1:1"], 2, "there are tcp, tls,"),
         (&["--listen", "tcp=nowhere"], 2, "is not an address with a port"),
         (&["--relay", "nobody"], 2, "there are other and both"),
+        (&["--idle-timeout", "5"], 2, "5 is not in 6..=600"),
+        (&["--join-timeout", "0"], 2, "0 is not in 1..=600"),
+        (&["--max-payload", "1025"], 2, "1025 is not in 0..=1024"),
         (&["--identity", identity_text], 1, "chmod 600"),
     ] {
         if words == "chmod 600" && !cfg!(unix) {

@@ -191,16 +191,23 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
 }
 
 #[tokio::test]
-async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
-    const TOO_LONG: usize = PAYLOAD_MAX_BYTES_OF_BOTH + 1;
-    let server = Running::with(Config { relay: RelayPolicy::Both, ..Config::default() });
+async fn a_payload_longer_than_the_policy_or_the_server_allows_is_refused_with_a_type() {
+    let both = Config { relay: RelayPolicy::Both, ..Config::default() };
+    refuses_payloads_over(PAYLOAD_MAX_BYTES_OF_BOTH, both).await;
+    refuses_payloads_over(100, Config { payload_max_bytes: 100, ..Config::default() }).await;
+}
+
+async fn refuses_payloads_over(limit: usize, config: Config) {
+    let too_long = vec![1; limit + 1];
+    let server = Running::with(config);
     for kind in TransportKind::ALL {
         let mut ada = server.player(kind, "Ada").await;
-        let error = ada.set_payload(&[1; TOO_LONG]).expect_err("too long");
+        let error = ada.set_payload(&too_long).expect_err("too long");
         assert!(
-            matches!(error, PlayError::PayloadTooLong { size: TOO_LONG, max: PAYLOAD_MAX_BYTES_OF_BOTH }),
+            matches!(error, PlayError::PayloadTooLong { size, max } if size > max && max == limit),
             "{error}"
         );
+        ada.set_payload(&too_long[1..]).expect("short enough");
         ada.join(Some("refused")).expect("open");
         assert_eq!(event(&mut ada).await, Event::Waiting);
 
@@ -216,7 +223,7 @@ async fn a_payload_longer_than_the_policy_allows_is_refused_with_a_type() {
                 Ok((_, bytes)) => {
                     if let Ok(ServerMessage::Started(started)) = decode(&bytes) {
                         let update = Move { game: started.game, seq: 1, ..Move::default() };
-                        let told = MoveWithPayload { update, payload: &[1; TOO_LONG] };
+                        let told = MoveWithPayload { update, payload: &too_long };
                         bad.sender.send_state(&say(&ClientMessage::Move(told))).expect("open");
                     }
                 }

@@ -20,7 +20,9 @@ use quinn_proto::{
     congestion::{Bbr, Cubic, NewReno},
 };
 
-use super::{StateLane, clock::Tick, endpoint::Endpoint, state_lane::StateOut, watched};
+use super::{
+    StateLane, clock::Tick, endpoint::Endpoint, frame_rate::FrameRate, state_lane::StateOut, watched,
+};
 use crate::{
     CloseReason, Congestion, Goodbye, Options, PathStats,
     connection::SendHalf,
@@ -71,6 +73,7 @@ pub(super) struct State {
     news: bool,
     /// The same of the control stream.
     pub(super) control_news: bool,
+    frame_rate: FrameRate,
     /// Packets arrived since it was last settled.
     touched: bool,
     /// Something happened since packets were last asked for.
@@ -100,6 +103,7 @@ impl Shared {
         terms: Terms,
     ) -> Arc<Self> {
         let state = StateOut::new(terms.lane, proto.side());
+        let frame_rate = FrameRate::new(terms.options.packets_per_s_max);
         let state = Mutex::new(State {
             proto,
             endpoint,
@@ -113,6 +117,7 @@ impl Shared {
             waiting: false,
             news: false,
             control_news: false,
+            frame_rate,
             touched: false,
             unsettled: false,
             packet: Vec::new(),
@@ -130,7 +135,11 @@ impl Shared {
     /// A packet, or news of connection IDs. `true` for the first since the connection was last settled.
     pub(super) fn on_packet(&self, event: ConnectionEvent) -> bool {
         let mut state = self.lock();
+        let state = &mut *state;
         state.proto.handle_event(event);
+        if let Err(too_many) = state.frame_rate.count_packet(&state.proto) {
+            state.lose(too_many.into());
+        }
         !mem::replace(&mut state.touched, true)
     }
 
@@ -153,8 +162,7 @@ impl Shared {
         state.touched = false;
         state.collect_events();
         if let Err(reason) = state.flush() {
-            state.lost.get_or_insert(reason);
-            state.news = true;
+            state.lose(reason);
         }
         if state.news && mem::take(&mut state.waiting) {
             state.unsettled = true;
@@ -246,6 +254,12 @@ impl State {
             self.endpoint.set_timer(self.handle, self.timer, next);
             self.timer = next;
         }
+    }
+
+    /// The receiver ends it, once it has read what came before.
+    fn lose(&mut self, reason: CloseReason) {
+        self.lost.get_or_insert(reason);
+        self.news = true;
     }
 
     fn check(&self) -> Result<(), CloseReason> {

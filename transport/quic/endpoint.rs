@@ -56,6 +56,8 @@ struct Inner {
     /// First packets that wait to be accepted. quinn-proto bounds them: `INCOMING_MAX`.
     incoming: VecDeque<Incoming>,
     timers: Timers,
+    /// Datagrams that no connection was found for; a few of those that begin or are over are among them.
+    strays: u64,
     /// Until when the task sleeps unless it is woken; the past while it runs.
     sleeps_until: Tick,
     /// Nobody accepts or connects here any more: the task ends with the last connection.
@@ -103,6 +105,7 @@ impl Endpoint {
             connections: Connections::default(),
             incoming: VecDeque::new(),
             timers: Timers::default(),
+            strays: 0,
             sleeps_until: Tick::PAST,
             closed: false,
         };
@@ -188,6 +191,11 @@ impl Open {
                 None => self.0.knocked.notified().await,
             }
         }
+    }
+
+    /// Datagrams so far that no connection was found for.
+    pub(super) fn strays(&self) -> u64 {
+        self.0.lock().strays
     }
 
     /// Returns once no connection is left, goodbyes included.
@@ -402,9 +410,10 @@ impl Task {
                         self.endpoint.knocked.notify_one();
                     }
                     Some(DatagramEvent::Response(transmit)) => {
+                        inner.strays += 1;
                         self.endpoint.send(&transmit, &self.response);
                     }
-                    None => {}
+                    None => inner.strays += 1,
                 }
             }
         }

@@ -17,7 +17,6 @@ use crate::{
     CloseReason, FrameError, MAX_STATE_BYTES, Options,
     frame::FrameKind,
     outbox::{Flushed, Outbox},
-    tally::Tally,
 };
 
 /// Code for a stream whose update was superseded. Nobody reads it.
@@ -168,13 +167,7 @@ impl StateIn {
             StateLane::Stream => {
                 Self::Stream { framed: Framed::new(state_stream(peer), options), opened: false }
             }
-            StateLane::Uni => Self::Uni(UniStreams {
-                begun: Vec::new(),
-                empty: Tally::new(match peer {
-                    Side::Client => options.empty_streams_per_s_max,
-                    Side::Server => u32::MAX, // Whom its client trusts with worse.
-                }),
-            }),
+            StateLane::Uni => Self::Uni(UniStreams::default()),
             StateLane::Datagram => Self::Datagram,
         }
     }
@@ -209,11 +202,10 @@ impl StateIn {
 }
 
 /// Where an update may come on each of several streams.
+#[derive(Default)]
 pub(super) struct UniStreams {
     /// Begun and not ended, oldest first. QUIC's stream limit bounds them.
     begun: Vec<UniIn>,
-    /// Those that ended without an update.
-    empty: Tally,
 }
 
 impl UniStreams {
@@ -223,26 +215,15 @@ impl UniStreams {
             match self.begun[index].read(state)? {
                 Update::Unfinished => {}
                 Update::Whole(update) => {
-                    self.count_empty(index)?;
                     for superseded in self.begun.drain(..=index) {
                         superseded.stop(state);
                     }
                     return Ok(Some(update));
                 }
-                Update::TakenBack => {
-                    self.begun.remove(index);
-                    self.count_empty(1)?;
-                }
+                Update::TakenBack => drop(self.begun.remove(index)),
             }
         }
         Ok(None)
-    }
-
-    fn count_empty(&mut self, streams: usize) -> Result<(), FrameError> {
-        if self.empty.count(streams as u32) {
-            return Ok(());
-        }
-        Err(FrameError::TooManyEmptyStreams { max: self.empty.max, period: Tally::PERIOD })
     }
 }
 

@@ -156,5 +156,10 @@ pub(crate) async fn a_million_empty_frames(world: &World) {
     };
     let goodbye = timeout(PATIENCE, flood).await.expect("cut in time");
     assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
-    world.counted("malformed", 2, |it| it.expelled_malformed).await;
+    if world.kind.name() == "udp" {
+        // Its keep-alives are datagrams, so that one within the stream is bad at once.
+        world.counted("malformed", 2, |it| it.expelled_malformed).await;
+    } else {
+        world.counted("flooding", 1, |it| it.expelled_flooding).await;
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use netduel_protocol::ClientMessage;
-use netduel_transport::{Connection, Goodbye};
+use netduel_protocol::{ClientMessage, Move, MoveWithPayload, ServerMessage, decode, game::Position};
+use netduel_transport::Goodbye;
 use tokio::time::timeout;
 
 use super::{
     path::{Path, Weather},
+    quic,
     raw::{CONTROL, Quic, Raw, frame},
     streams,
     world::{PATIENCE, World, bytes, hello, join, told},
@@ -15,58 +16,69 @@ use super::{
 
 /// It asks and never listens: its answers are bounded, and then it is cut.
 pub(crate) async fn a_reader_that_stops(world: &World) {
+    if !streams(world.kind) {
+        return a_mover_that_stops(world).await;
+    }
     /// As many answers as would be 50 MB.
     const PINGS_MAX: usize = 2_000_000;
-    /// Fewer than the server deals with in a turn, or they would all find room in its socket.
-    const BATCH: usize = 10;
+    /// Fewer than the server deals with at once, or they would all find room in its socket.
+    const BATCH: usize = 5;
     let ping = bytes(&ClientMessage::Ping { sent_us: u64::MAX });
-    let mut bad = Deaf::open(world).await;
+    let mut bad = Raw::open(world).await;
     for message in [hello(), join("deaf")] {
-        bad.say(&message, 1).await;
+        bad.write(&frame(CONTROL, &message)).await.expect("open");
     }
     let flood = async {
         for _ in 0..PINGS_MAX / BATCH {
             if world.observer.snapshot().expelled_stalled > 0 {
                 return;
             }
-            bad.say(&ping, BATCH).await;
+            // Fails once the server has hung up.
+            let _ = bad.write(&frame(CONTROL, &ping).repeat(BATCH)).await;
             tokio::task::yield_now().await;
         }
         panic!("all of them were answered");
     };
     timeout(PATIENCE, flood).await.expect("cut in time");
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    match bad {
-        // A stream that is full of answers has no room for a goodbye, either.
-        Deaf::Raw(Raw::Stream(_)) => {}
-        Deaf::Raw(raw) => assert_eq!(raw.goodbye().await.code, Goodbye::CONTROL_LANE_FULL),
-        Deaf::Ours(mut ours) => assert_eq!(told(&mut ours).await.code, Goodbye::CONTROL_LANE_FULL),
+    // A stream that is full of answers has no room for a goodbye, either.
+    if !matches!(bad, Raw::Stream(_)) {
+        assert_eq!(bad.goodbye().await.code, Goodbye::CONTROL_LANE_FULL);
     }
 }
 
-/// Speaks without taking anything in.
-enum Deaf {
-    Raw(Raw),
-    Ours(Connection),
-}
-
-impl Deaf {
-    async fn open(world: &World) -> Self {
-        if streams(world.kind) {
-            Self::Raw(Raw::open(world).await)
-        } else {
-            Self::Ours(world.connect().await)
+/// The same of a client of ours, whose own control lane ends with what nobody acknowledges: it asks to be corrected.
+async fn a_mover_that_stops(world: &World) {
+    let mut players = [world.connect().await, world.connect().await];
+    let mut game = 0;
+    for player in &players {
+        for message in [hello(), join("deaf")] {
+            player.sender.send_control(&message).expect("open");
         }
     }
-
-    /// Fails once the server has hung up.
-    async fn say(&mut self, message: &[u8], times: usize) {
-        match self {
-            Self::Raw(raw) => drop(raw.write(&frame(CONTROL, message).repeat(times)).await),
-            // Its own lane is full where the server is slower; nobody misses what does not leave.
-            Self::Ours(ours) => (0..times).for_each(|_| drop(ours.sender.send_control(message))),
+    while game == 0 {
+        let (_, message) =
+            timeout(PATIENCE, players[0].receiver.recv()).await.expect("in time").expect("open");
+        if let Ok(ServerMessage::Started(started)) = decode(&message) {
+            game = started.game;
         }
     }
+    let [mut bad, _other] = players;
+    let stalled = |world: &World| world.observer.snapshot().expelled_stalled > 0;
+    let nowhere = Position { x: -1.0, y: -1.0 };
+    for said in 0.. {
+        if stalled(world) {
+            break;
+        }
+        let (seq, corrections) = (u32::from(said) + 1, said);
+        let update = Move { game, seq, corrections, position: nowhere, ..Move::default() };
+        let told = ClientMessage::Move(MoveWithPayload { update, payload: &[] });
+        let _ = bad.sender.send_state(&bytes(&told)); // Refused once the server has hung up.
+        let corrected = |world: &World| world.observer.snapshot().moves_illegal > said.into();
+        world.until("it is corrected", |world| corrected(world) || stalled(world)).await;
+    }
+    world.counted("stalled", 1, |it| it.expelled_stalled).await;
+    assert_eq!(told(&mut bad).await.code, Goodbye::CONTROL_LANE_FULL);
 }
 
 /// The stream limits hold, and who takes back what it opened at line rate is expelled.
@@ -97,7 +109,7 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
     match world.kind.name() {
         "quic-uni" => {
             // Streams that were taken back made room, until there were too many of them.
-            assert!(opened > world.options.empty_streams_per_s_max as usize, "{opened} were granted");
+            assert!(opened > 64, "{opened} were granted");
             world.counted("flooding", 1, |it| it.expelled_flooding).await;
             assert_eq!(Raw::Quic(raw).goodbye().await.code, Goodbye::BAD_FRAME);
         }
@@ -105,6 +117,44 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
         _ => assert_eq!(opened, 0, "updates need no stream"),
     }
     connection.close(0u8.into(), b"enough");
+    world.only_witnesses().await;
+}
+
+/// What is the protocol's own business, and no message, at line rate.
+pub(crate) async fn packets_without_a_message(world: &World) {
+    let expelled = || world.observer.snapshot().expelled_flooding > 0;
+    let flood = async {
+        if quic(world.kind) {
+            let mut raw = Quic::open(world, world.addr).await;
+            let connection = raw.connection.clone();
+            for message in [hello(), join("windows")] {
+                raw.control.write_all(&frame(CONTROL, &message)).await.expect("open");
+            }
+            // Each is told to the server.
+            for window in 1u32.. {
+                if expelled() {
+                    return Raw::Quic(raw).goodbye().await;
+                }
+                connection.set_receive_window(window.into());
+                tokio::task::yield_now().await;
+            }
+        }
+        let path = Path::to(world.addr).await;
+        let mut bad = world.connect_at(path.addr()).await;
+        for message in [hello(), join("echoes")] {
+            bad.sender.send_control(&message).expect("open");
+        }
+        path.set(Weather::Echoes);
+        while !expelled() {
+            // Dealt with once, however often it arrives.
+            let _ = bad.sender.send_control(&bytes(&ClientMessage::Ping { sent_us: 1 }));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        told(&mut bad).await
+    };
+    let goodbye = timeout(PATIENCE, flood).await.expect("cut in time");
+    assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
+    world.counted("flooding", 1, |it| it.expelled_flooding).await;
     world.only_witnesses().await;
 }
 

@@ -37,6 +37,7 @@ pub(crate) async fn another_protocol_and_garbage(world: &World) {
         let heard = counters.accepted - accepted;
         let failed = |it: &World| it.observer.snapshot().handshakes_failed;
         world.until("those that were heard failed", |it| failed(it) >= heard).await;
+        world.until("the others are counted", |it| it.observer.snapshot().strays > 0).await;
     } else {
         let mut raw = TcpStream::connect(world.addr).await.expect("connected");
         raw.write_all(&noise).await.expect("written");

@@ -25,6 +25,8 @@ pub(crate) enum Weather {
     Dark,
     /// Of what the client sends, every second one arrives.
     Holes,
+    /// What the client sends arrives many times.
+    Echoes,
     /// The server sees the client come from another port from now on; then it is clear.
     Rebind,
 }
@@ -101,6 +103,7 @@ async fn carry(mut ends: [Arc<UdpSocket>; 2], weather: Arc<AtomicU8>) {
                 odd ^= from == 0;
                 u8::from(!odd || from == 1)
             }
+            echoes if echoes == Weather::Echoes as u8 && from == 0 => 200,
             rough if rough == Weather::Rough as u8 => match chance >> 16 & 0xffff {
                 0..13_107 => 0,
                 13_107..19_660 => 2,
