@@ -1,7 +1,8 @@
 //! `netduel-report flood`: what a flood costs the players of a server. Witnesses play over every transport, by turns in peace
 //! and beside the flooders of `flooder.rs`, which have a process of their own; what is compared is the tail of their
-//! latency, within one run and on one machine. 40 ms in which a virtual machine stands still decide a p99 of four seconds, in peace
-//! as well, so a turn counts as long as most others are worse: the lower quartile of both. What a flood does, it does in all.
+//! latency, within one run and on one machine. 40 ms in which a virtual machine stands still decide a p99 of four seconds,
+//! in peace as well as under a flood, and not in every turn; what a flood does is there in all of them. So what counts of
+//! either is the lower quartile.
 //!
 //! The server has a processor for itself. Witnesses and flooders share another one, which the flooders have only while nobody
 //! else wants it (SCHED_IDLE: on Linux, by `chrt`): so what the witnesses wait for is the work that the flood makes for the

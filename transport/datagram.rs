@@ -173,9 +173,7 @@ impl Inlet {
         self.outlet.received.add(datagram.len());
         Poll::Ready(Ok(datagram))
     }
-}
 
-impl Inlet {
     /// The next datagram, if it was read from the socket already.
     pub(crate) fn try_recv(&mut self) -> Option<Bytes> {
         let Source::Shared { inbox, .. } = &self.source else { return None };

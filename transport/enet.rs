@@ -1,4 +1,4 @@
-//! ENet, the protocol that games have used over UDP for twenty years, by `rusty_enet`. The only file that names it.
+//! ENet, the protocol that games have used over UDP for twenty years, by `rusty_enet`, which only this file and `enet/core.rs` name.
 //!
 //! *Control* is a reliable channel, *state* an unreliable sequenced one, where ENet drops what is older than what it
 //! has. ENet throttles by itself: where round trips grow it throws away a share of the unreliable packets, and
@@ -12,6 +12,7 @@
 //!   one datagram, since all else that ENet asks for is two bits. A peer without checksum gets no answer.
 //! - ENet has no cookie: a forged *connect* costs a host (some 12 KB) until the handshake times out, and is answered a few
 //!   times. `HALF_OPEN_MAX` bounds them, and those that stand are not harmed.
+//! - Control messages wait here while 8 KB of them are unacknowledged (`enet/core.rs`).
 //! - A disconnect of ENet's carries one number. The goodbye's words go before it, on a third channel; a peer that has
 //!   only the two lanes' channels gets the number alone.
 //! - ENet looks at the time only when it is asked to. While something is unacknowledged that is every [`RESEND_TICK`],
@@ -19,9 +20,9 @@
 //! - Its clock counts milliseconds, and so do its round-trip times.
 //! - Unreliable messages have 16-bit numbers: every 65,536th goes as a reliable one and starts them again.
 
+mod core;
+
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -30,52 +31,37 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use ring::rand::{SecureRandom, SystemRandom};
-use rusty_enet::{
-    EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, PeerState,
-    Socket, consts::PEER_DEFAULT_ROUND_TRIP_TIME, crc32,
-};
+use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT_ROUND_TRIP_TIME, crc32};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{
     BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, FrameError, Goodbye,
-    Handshake, Identity, Lane, Listen, MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, PathStats, Target,
-    Transport, TransportKind,
+    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
     connection::{RecvHalf, SendHalf},
-    datagram::{self, Gate, Hub, Inlet, Knock, Outlet, PACKET_BYTES},
+    datagram::{self, Gate, Hub, Inlet, Knock, Outlet},
     frame,
     heartbeat::Heartbeat,
     lifeline::Lifeline,
     outbox::CONTROL_QUEUE_BYTES,
     tally::Tally,
 };
+use core::{Core, Held};
 
 /// The channels, by number. A peer has the first two at least.
 const CONTROL_CHANNEL: u8 = 0;
 const STATE_CHANNEL: u8 = 1;
 const GOODBYE_CHANNEL: u8 = 2;
 const CHANNELS: usize = 3;
-/// Each host has one peer.
-const PEER: PeerID = PeerID(0);
 /// Between looks at the clock while something is unacknowledged: ENet sends again after its round-trip time and four
 /// variations, which on a local network is as little as this.
 const RESEND_TICK: Duration = Duration::from_millis(5);
 /// The same during a handshake, which ENet sends again after half a second at first. Longer, since whoever forges
 /// addresses can have as many handshakes under way as are allowed.
 const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
-/// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
-const MESSAGE_OVERHEAD_BYTES: usize = 64;
-/// Of control messages, overheads included, under way unacknowledged; further ones wait here. ENet itself would let hundreds
-/// of them go, and sends all again at once, tens of ms after a peer was late. As over `udp`: two of the largest messages.
-const WINDOW_BYTES: usize = 8 * 1024;
-/// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
-const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
-/// Where an ENet clock starts, since it takes 0 for "never".
-const CLOCK_START: Duration = Duration::from_secs(1);
 
 pub(crate) const ENET: Enet = Enet;
 
@@ -121,7 +107,7 @@ impl Transport for Enet {
                 .map_err(|error| failed(error.to_string()))?;
             poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
             // The first round trip that a client can measure.
-            receiver.shared.core().host.peer_mut(PEER).ping();
+            receiver.shared.core().peer().ping();
             receiver.into_connection(to.kind, options).map_err(failed)
         })
     }
@@ -182,96 +168,17 @@ impl Listen for EnetListen {
     }
 }
 
-/// ENet's socket: sends by the outlet, reads what it was fed.
-struct Feed {
-    outlet: Arc<Outlet>,
-    /// One datagram at a time, so that all that it brought is handed up before the next one can change it.
-    datagram: Option<Bytes>,
-}
-
-impl Socket for Feed {
-    /// A host has one peer, and the inlet knows whose the datagrams are.
-    type Address = ();
-    type Error = Infallible;
-
-    fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
-        // Without room in the system it is lost, as ENet has it everywhere: state is superseded, control sent again.
-        self.outlet.send(datagram);
-        Ok(datagram.len())
-    }
-
-    fn receive(&mut self, buffer: &mut [u8; MTU_MAX]) -> Result<Option<((), PacketReceived)>, Infallible> {
-        let Some(datagram) = self.datagram.take() else { return Ok(None) };
-        buffer[..datagram.len()].copy_from_slice(&datagram);
-        Ok(Some(((), PacketReceived::Complete(datagram.len()))))
-    }
-}
-
-/// A message that ENet holds; dropped when it is acknowledged, or was sent and needs no acknowledgement.
-struct Held {
-    message: Box<[u8]>,
-    bytes_held: Arc<AtomicUsize>,
-}
-
-impl Held {
-    fn packet(message: &[u8], kind: PacketKind, bytes_held: &Arc<AtomicUsize>) -> Packet {
-        bytes_held.fetch_add(message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
-        Packet::new(Box::new(Self { message: message.into(), bytes_held: bytes_held.clone() }), kind)
-    }
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.message
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.bytes_held.fetch_sub(self.message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
-    }
-}
-
 fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<EnetReceiver> {
-    let mut seed = [0; 4];
-    (SystemRandom::new().fill(&mut seed))
-        .map_err(|_| io::Error::other("the system has no random numbers"))?;
-    let start = Instant::now();
-    let settings = HostSettings {
-        peer_limit: 1,
-        channel_limit: CHANNELS,
-        checksum: Some(Box::new(crc32)),
-        time: Box::new(move || CLOCK_START + start.elapsed()),
-        // The number that the checksum begins with comes from it, and must not be guessed.
-        seed: Some(u32::from_ne_bytes(seed)),
-        ..HostSettings::default()
-    };
-    let mut host = Host::new(Feed { outlet: outlet.clone(), datagram: None }, settings)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    let within_limits = (host.set_mtu(PACKET_BYTES as u16))
-        .and_then(|()| host.set_maximum_packet_size(PACKET_MAX_BYTES))
-        .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
-    within_limits.map_err(|error| io::Error::other(error.to_string()))?;
-    let heartbeat = Heartbeat::new(options, outlet.remote());
     let bytes_held = Arc::<AtomicUsize>::default();
-    let core = Core {
-        host,
-        bytes_held: bytes_held.clone(),
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
-        throttled_messages: 0,
-        lost_packets: 0,
-        lost_seen: 0,
-    };
-    let shared =
-        Arc::new(Shared { outlet, core: Mutex::new(core), bytes_held, lifeline: Lifeline::default() });
-    let tick = every(HANDSHAKE_TICK);
+    let core = Mutex::new(Core::new(outlet.clone(), bytes_held.clone())?);
+    let heartbeat = Heartbeat::new(options, outlet.remote());
+    let shared = Arc::new(Shared { outlet, core, bytes_held, lifeline: Lifeline::default() });
     Ok(EnetReceiver {
         shared,
         inlet,
         pool: BytesMut::new(),
         heartbeat,
-        tick,
+        tick: every(HANDSHAKE_TICK),
         datagrams: Tally::new("datagrams", options.packets_per_s_max),
     })
 }
@@ -289,69 +196,6 @@ struct Shared {
     /// Of messages that we and ENet have not got rid of, with overheads.
     bytes_held: Arc<AtomicUsize>,
     lifeline: Lifeline,
-}
-
-struct Core {
-    host: Host<Feed>,
-    /// As [`Shared`] has it.
-    bytes_held: Arc<AtomicUsize>,
-    /// Control messages that the window has no room for.
-    waiting: VecDeque<Packet>,
-    /// Of them, with overheads.
-    waiting_bytes: usize,
-    throttled_messages: u64,
-    lost_packets: u64,
-    /// ENet's own count of them, which starts again every ten seconds.
-    lost_seen: u32,
-}
-
-impl Core {
-    fn peer(&mut self) -> &mut Peer<Feed> {
-        self.host.peer_mut(PEER)
-    }
-
-    /// Hands a message to ENet.
-    fn send(&mut self, channel: u8, packet: &Packet) {
-        // Refused only if the peer is gone, which the receiver's task finds out.
-        let _ = self.peer().send(channel, packet);
-    }
-
-    fn send_control(&mut self, packet: Packet) {
-        self.waiting_bytes += packet.data().len() + MESSAGE_OVERHEAD_BYTES;
-        self.waiting.push_back(packet);
-        self.fill_window();
-    }
-
-    /// Hands ENet the control messages that the window takes. Whether there were any.
-    fn fill_window(&mut self) -> bool {
-        let mut any = false;
-        while self.bytes_held.load(Relaxed) - self.waiting_bytes < WINDOW_BYTES
-            && let Some(packet) = self.waiting.pop_front()
-        {
-            self.waiting_bytes -= packet.data().len() + MESSAGE_OVERHEAD_BYTES;
-            self.send(CONTROL_CHANNEL, &packet);
-            any = true;
-        }
-        any
-    }
-
-    /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
-    fn service(&mut self) -> (Option<EventNoRef>, bool) {
-        // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
-        let heard_bytes = self.peer().incoming_data_total();
-        let event = match self.host.service() {
-            Ok(event) => event.map(rusty_enet::Event::no_ref),
-            Err(never) => match never {},
-        };
-        let heard = self.peer().incoming_data_total() > heard_bytes;
-        if heard && self.fill_window() {
-            self.host.flush();
-        }
-        let lost = self.peer().packets_lost();
-        self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
-        self.lost_seen = lost;
-        (event, heard)
-    }
 }
 
 impl Shared {
@@ -448,7 +292,7 @@ impl EnetReceiver {
     /// One step of ENet, and what came of it.
     fn step(&mut self) -> io::Result<Option<EventNoRef>> {
         let mut core = self.shared.core();
-        let fed = core.host.socket().datagram.is_some();
+        let fed = core.is_fed();
         let (event, heard) = core.service();
         drop(core);
         if heard {
@@ -462,10 +306,6 @@ impl EnetReceiver {
         }
     }
 
-    fn feed(&self, datagram: Bytes) {
-        self.shared.core().host.socket_mut().datagram = Some(datagram);
-    }
-
     /// Drives ENet until it has an event. `always_tick` where something is unacknowledged that is no message.
     fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<io::Result<EventNoRef>> {
         loop {
@@ -473,7 +313,7 @@ impl EnetReceiver {
                 return Poll::Ready(Ok(event));
             }
             if let Poll::Ready(datagram) = self.inlet.poll_recv(cx) {
-                self.feed(datagram?);
+                self.shared.core().feed(datagram?);
                 continue;
             }
             let watch = always_tick || self.shared.bytes_held.load(Relaxed) > 0;
@@ -582,7 +422,7 @@ impl RecvHalf for EnetReceiver {
                 return Ok(Some(message));
             }
             let Some(datagram) = self.inlet.try_recv() else { return Ok(None) };
-            self.feed(datagram);
+            self.shared.core().feed(datagram);
             event = self.step().transpose();
         }
     }

@@ -1,0 +1,192 @@
+//! ENet's host as one connection drives it: what it is fed, what it holds, and how much of that is under way.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ring::rand::{SecureRandom, SystemRandom};
+use rusty_enet::{
+    EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, Socket, crc32,
+};
+
+use super::{CHANNELS, CONTROL_CHANNEL};
+use crate::{
+    MAX_CONTROL_BYTES,
+    datagram::{Outlet, PACKET_BYTES},
+    outbox::CONTROL_QUEUE_BYTES,
+};
+
+/// Each host has one peer.
+const PEER: PeerID = PeerID(0);
+/// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Of control messages, overheads included, under way unacknowledged; further ones wait here. ENet itself would let hundreds
+/// of them go, and sends all again at once, tens of ms after a peer was late. As over `udp`: two of the largest messages.
+const WINDOW_BYTES: usize = 8 * 1024;
+/// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
+const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
+/// Where an ENet clock starts, since it takes 0 for "never".
+const CLOCK_START: Duration = Duration::from_secs(1);
+
+/// See the module. Below the lock of both halves.
+pub(super) struct Core {
+    pub(super) host: Host<Feed>,
+    /// Of messages that are held here or by ENet, with overheads.
+    bytes_held: Arc<AtomicUsize>,
+    /// Control messages that the window has no room for.
+    waiting: VecDeque<Packet>,
+    /// Of them, with overheads.
+    waiting_bytes: usize,
+    /// Unreliable messages that ENet threw away.
+    pub(super) throttled_messages: u64,
+    pub(super) lost_packets: u64,
+    /// ENet's own count of them, which starts again every ten seconds.
+    lost_seen: u32,
+}
+
+impl Core {
+    pub(super) fn new(outlet: Arc<Outlet>, bytes_held: Arc<AtomicUsize>) -> io::Result<Self> {
+        let mut seed = [0; 4];
+        (SystemRandom::new().fill(&mut seed))
+            .map_err(|_| io::Error::other("the system has no random numbers"))?;
+        let start = Instant::now();
+        let settings = HostSettings {
+            peer_limit: 1,
+            channel_limit: CHANNELS,
+            checksum: Some(Box::new(crc32)),
+            time: Box::new(move || CLOCK_START + start.elapsed()),
+            // The number that the checksum begins with comes from it, and must not be guessed.
+            seed: Some(u32::from_ne_bytes(seed)),
+            ..HostSettings::default()
+        };
+        let mut host = Host::new(Feed { outlet, datagram: None }, settings)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let within_limits = (host.set_mtu(PACKET_BYTES as u16))
+            .and_then(|()| host.set_maximum_packet_size(PACKET_MAX_BYTES))
+            .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
+        within_limits.map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self {
+            host,
+            bytes_held,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            throttled_messages: 0,
+            lost_packets: 0,
+            lost_seen: 0,
+        })
+    }
+
+    /// What the next step reads.
+    pub(super) fn feed(&mut self, datagram: Bytes) {
+        self.host.socket_mut().datagram = Some(datagram);
+    }
+
+    pub(super) fn is_fed(&self) -> bool {
+        self.host.socket().datagram.is_some()
+    }
+
+    pub(super) fn peer(&mut self) -> &mut Peer<Feed> {
+        self.host.peer_mut(PEER)
+    }
+
+    /// Hands a message to ENet.
+    pub(super) fn send(&mut self, channel: u8, packet: &Packet) {
+        // Refused only if the peer is gone, which the receiver's task finds out.
+        let _ = self.peer().send(channel, packet);
+    }
+
+    pub(super) fn send_control(&mut self, packet: Packet) {
+        self.waiting_bytes += packet.data().len() + MESSAGE_OVERHEAD_BYTES;
+        self.waiting.push_back(packet);
+        self.fill_window();
+    }
+
+    /// Hands ENet the control messages that the window takes. Whether there were any.
+    fn fill_window(&mut self) -> bool {
+        let mut any = false;
+        while self.bytes_held.load(Relaxed) - self.waiting_bytes < WINDOW_BYTES
+            && let Some(packet) = self.waiting.pop_front()
+        {
+            self.waiting_bytes -= packet.data().len() + MESSAGE_OVERHEAD_BYTES;
+            self.send(CONTROL_CHANNEL, &packet);
+            any = true;
+        }
+        any
+    }
+
+    /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
+    pub(super) fn service(&mut self) -> (Option<EventNoRef>, bool) {
+        // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
+        let heard_bytes = self.peer().incoming_data_total();
+        let event = match self.host.service() {
+            Ok(event) => event.map(rusty_enet::Event::no_ref),
+            Err(never) => match never {},
+        };
+        let heard = self.peer().incoming_data_total() > heard_bytes;
+        if heard && self.fill_window() {
+            self.host.flush();
+        }
+        let lost = self.peer().packets_lost();
+        self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
+        self.lost_seen = lost;
+        (event, heard)
+    }
+}
+
+/// ENet's socket: sends by the outlet, reads what it was fed.
+pub(super) struct Feed {
+    outlet: Arc<Outlet>,
+    /// One datagram at a time, so that all that it brought is handed up before the next one can change it.
+    datagram: Option<Bytes>,
+}
+
+impl Socket for Feed {
+    /// A host has one peer, and the inlet knows whose the datagrams are.
+    type Address = ();
+    type Error = Infallible;
+
+    fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
+        // Without room in the system it is lost, as ENet has it everywhere: state is superseded, control sent again.
+        self.outlet.send(datagram);
+        Ok(datagram.len())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8; MTU_MAX]) -> Result<Option<((), PacketReceived)>, Infallible> {
+        let Some(datagram) = self.datagram.take() else { return Ok(None) };
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        Ok(Some(((), PacketReceived::Complete(datagram.len()))))
+    }
+}
+
+/// A message that ENet holds; dropped when it is acknowledged, or was sent and needs no acknowledgement.
+pub(super) struct Held {
+    message: Box<[u8]>,
+    bytes_held: Arc<AtomicUsize>,
+}
+
+impl Held {
+    pub(super) fn packet(message: &[u8], kind: PacketKind, bytes_held: &Arc<AtomicUsize>) -> Packet {
+        bytes_held.fetch_add(message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
+        Packet::new(Box::new(Self { message: message.into(), bytes_held: bytes_held.clone() }), kind)
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.bytes_held.fetch_sub(self.message.len() + MESSAGE_OVERHEAD_BYTES, Relaxed);
+    }
+}
