@@ -22,6 +22,7 @@ deny() {
         echo "skipped: dependency policy needs cargo-deny (cargo install --locked cargo-deny)"
         return
     fi
+    cargo fetch --locked --quiet # It looks at what other systems compile, too, and a build here fetches none of that.
     # Advisories need a database from the network: see deny.toml.
     cargo deny --offline check bans licenses sources
 }
