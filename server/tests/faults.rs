@@ -12,8 +12,6 @@ mod bytes;
 mod floods;
 #[path = "faults/host.rs"]
 mod host;
-#[path = "../../transport/tests/conformance/path.rs"]
-mod path;
 #[path = "faults/paths.rs"]
 mod paths;
 #[path = "faults/raw.rs"]

@@ -12,11 +12,9 @@ use netduel_server::{Config, Snapshot};
 use netduel_transport::{CloseReason, Connection, Goodbye, Options, TransportKind};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use path::Path;
+use netduel_testkit::TcpUdpProxy;
 use running::{PERIOD_US, Running, every_kind};
 
-#[path = "resume/path.rs"]
-mod path;
 mod running;
 
 /// No single wait in this suite needs nearly as long.
@@ -279,7 +277,7 @@ enum Outage {
 async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage) {
     let [from, to] = configs;
     let what = format!("{} to {}, against {}", from.kind, to.kind, peer.kind);
-    let (path, way_back) = (Path::to(from.addr).await, Path::to(to.addr).await);
+    let (path, way_back) = (TcpUdpProxy::to(from.addr).await, TcpUdpProxy::to(to.addr).await);
     let from = PlayerConfig { addr: path.addr(), ..from };
     let to = PlayerConfig { addr: way_back.addr(), ..to };
     let code = format!("{}-{}", from.kind, to.kind);
@@ -289,7 +287,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     let before = duel.players[1].current().expect("a match").stats.fresh;
     assert!(before > 0, "{what}: nothing came");
 
-    [&path, &way_back].iter().for_each(|path| path.set_dark(true));
+    [&path, &way_back].iter().for_each(|path| path.set_blackhole(true));
     // These are lost, and lead further than the first move after them may lie from the last that came.
     duel.walk(120).await;
     match outage {
@@ -307,7 +305,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     }
     // Nobody hears the one, and what the other says is for nobody.
     duel.walk(10).await;
-    [&path, &way_back].iter().for_each(|path| path.set_dark(false));
+    [&path, &way_back].iter().for_each(|path| path.set_blackhole(false));
     duel.until(&format!("the return, {what}"), |duel| {
         duel.heard(0, |event| *event == Event::Resumed)
             && duel.heard(1, |event| matches!(event, Event::PeerBack { .. }))
@@ -390,7 +388,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
         let [config, peer] = [kind, kind].map(|kind| server.config(kind, &options));
         let options = options.clone();
         moved.spawn(async move {
-            let path = Path::to(config.addr).await;
+            let path = TcpUdpProxy::to(config.addr).await;
             let mut duel =
                 Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &peer], kind.name()).await;
             duel.play().await;

@@ -3,8 +3,6 @@
 //! A new kind in `TransportKind::ALL` is tested without a line here. The cases run one after another, since some of
 //! them count what the whole process holds.
 
-#[path = "conformance/path.rs"]
-mod path;
 #[path = "conformance/strangers.rs"]
 mod strangers;
 #[path = "conformance/trust.rs"]
@@ -13,11 +11,11 @@ mod trust;
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::{
     CloseReason, Congestion, CongestionControl, ConnectError, Connection, Goodbye, Identity, Lane, Listener,
     MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, Receiver, SendError, Sender, TransportKind,
 };
-use path::{Path, Weather};
 use strangers::{
     a_rough_path_costs_no_control_message, forged_datagrams_change_nothing,
     half_closed_and_unfinished_input_ends_the_connection, two_kinds_never_connect,
@@ -127,13 +125,16 @@ async fn recv(receiver: &mut Receiver) -> Result<(Lane, Vec<u8>), CloseReason> {
 }
 
 /// A pair with a path between them that the test holds; `None` if the kind's own packets are the kernel's.
-async fn pair_over_a_path(kind: TransportKind, options: &Options) -> Option<(Path, Connection, Connection)> {
+async fn pair_over_a_path(
+    kind: TransportKind,
+    options: &Options,
+) -> Option<(DatagramProxy, Connection, Connection)> {
     let server = serve(kind, options);
     let addr = server.listener.local_addr();
     if kind == TransportKind::MEMORY || raw_tcp(addr).await.is_some() {
         return None;
     }
-    let path = Path::to(addr).await;
+    let path = DatagramProxy::to(addr).await;
     let trust = server.identity.trust();
     let connecting = kind.connect(path.addr(), "localhost", Some(&trust), options);
     let (client, accepted) = tokio::join!(connecting, server.accept());
@@ -405,7 +406,7 @@ async fn a_silent_peer_is_given_up_after_the_idle_timeout(kind: TransportKind) {
     let given_up = Err(CloseReason::IdleTimeout(idle_timeout));
     if let Some((path, mut client, mut accepted)) = pair_over_a_path(kind, &impatient).await {
         echo_works(&mut client, &mut accepted).await;
-        path.set(Weather::Dark);
+        path.set(Impairment::Blackhole);
         let (ours, theirs) = tokio::join!(recv(&mut client.receiver), recv(&mut accepted.receiver));
         assert_eq!((ours, theirs), (given_up.clone(), given_up));
     } else {

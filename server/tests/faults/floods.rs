@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use netduel_protocol::{ClientMessage, Move, MoveWithPayload, ServerMessage, decode, game::Position};
+use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::Goodbye;
 use tokio::time::timeout;
 
 use super::{
-    path::{Path, Weather},
     quic,
     raw::{CONTROL, Quic, Raw, frame},
     streams,
@@ -139,12 +139,12 @@ pub(crate) async fn packets_without_a_message(world: &World) {
                 tokio::task::yield_now().await;
             }
         }
-        let path = Path::to(world.addr).await;
+        let path = DatagramProxy::to(world.addr).await;
         let mut bad = world.connect_at(path.addr()).await;
         for message in [hello(), join("echoes")] {
             bad.sender.send_control(&message).expect("open");
         }
-        path.set(Weather::Echoes);
+        path.set(Impairment::Flood);
         while !expelled() {
             // Dealt with once, however often it arrives.
             let _ = bad.sender.send_control(&bytes(&ClientMessage::Ping { sent_us: 1 }));
@@ -160,16 +160,16 @@ pub(crate) async fn packets_without_a_message(world: &World) {
 
 /// Every second packet is missing for good: what waits for it is bounded by the windows, and the connection times out.
 pub(crate) async fn frames_with_gaps(world: &World) {
-    let path = Path::to(world.addr).await;
+    let path = DatagramProxy::to(world.addr).await;
     let mut raw = Quic::open(world, path.addr()).await;
     for message in [hello(), join("gaps")] {
         raw.control.write_all(&frame(CONTROL, &message)).await.expect("open");
     }
-    path.set(Weather::Holes);
+    path.set(Impairment::DropAlternate);
     let ping = frame(CONTROL, &bytes(&ClientMessage::Ping { sent_us: 1 }));
     let flood = async { while raw.control.write_all(&ping.repeat(100)).await.is_ok() {} };
     let _ = timeout(Duration::from_secs(1), flood).await;
-    path.set(Weather::Dark);
+    path.set(Impairment::Blackhole);
     drop(raw);
     world.only_witnesses().await;
     // It was cut for the rate of what got through, or fell silent.

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use netduel_client::Event;
 use netduel_protocol::{LeaveReason, clock, game::Heading};
+use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::Options;
 
 use super::{
-    datagrams,
-    path::{Path, Weather},
-    quic,
+    datagrams, quic,
     witness::Witness,
     world::{PATIENCE, World, event, hello, join},
 };
@@ -17,9 +16,9 @@ use super::{
 /// One side is gone and nobody said so: the other is told in time.
 pub(crate) async fn a_half_open_peer(world: &World) {
     if datagrams(world.kind) {
-        let path = Path::to(world.addr).await;
+        let path = DatagramProxy::to(world.addr).await;
         let [_gone, mut survivor] = world.matched_at(path.addr(), "half").await;
-        path.set(Weather::Dark);
+        path.set(Impairment::Blackhole);
         survives(world, &mut survivor).await;
     } else {
         // The kernel carries a stream, so the peer is silenced instead: nobody polls it, and it says nothing by itself.
@@ -51,31 +50,33 @@ pub(crate) async fn loss_duplicates_reordering_and_darkness(world: &World) {
     const ROUGH: Duration = Duration::from_millis(1_500);
     /// Well within the idle timeout.
     const DARK: Duration = Duration::from_millis(500);
-    let path = Path::to(world.addr).await;
+    let path = DatagramProxy::to(world.addr).await;
     let behind = Witness::start_at(world, path.addr(), "behind").await;
-    for (weather, lasts) in [(Weather::Rough, ROUGH), (Weather::Dark, DARK), (Weather::Rough, ROUGH)] {
+    for (weather, lasts) in
+        [(Impairment::Lossy, ROUGH), (Impairment::Blackhole, DARK), (Impairment::Lossy, ROUGH)]
+    {
         path.set(weather);
         tokio::time::sleep(lasts).await;
     }
-    path.set(Weather::Clear);
+    path.set(Impairment::None);
     assert!(behind.finish().await > 1);
     assert_eq!(world.observer.snapshot().idle_timeouts, 0);
 }
 
 /// A NAT forgets and gives another port. QUIC's match goes on; over the others, whose peers are addresses, it times out.
 pub(crate) async fn a_new_address(world: &World) {
-    let path = Path::to(world.addr).await;
+    let path = DatagramProxy::to(world.addr).await;
     if quic(world.kind) {
         let behind = Witness::start_at(world, path.addr(), "behind").await;
-        path.set(Weather::Rebind);
+        path.set(Impairment::Rebind);
         // Another one while the first is being validated, as a phone on its way through a house.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        path.set(Weather::Rebind);
+        path.set(Impairment::Rebind);
         assert!(behind.finish().await > 1);
         return assert_eq!(world.observer.snapshot().idle_timeouts, 0);
     }
     let [mut moved, mut survivor] = world.matched_at(path.addr(), "half").await;
-    path.set(Weather::Rebind);
+    path.set(Impairment::Rebind);
     for _ in 0..10 {
         let _ = moved.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us());
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -2,6 +2,7 @@
 
 use netduel_client::{Event, PlayError};
 use netduel_protocol::{ClientMessage, Ending, LeaveReason, Move, clock, game::Heading};
+use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::Sender;
 use socket2::SockRef;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     datagrams,
-    path::{Path, Weather},
     raw::{CONTROL, frame},
     world::{PATIENCE, World, bytes, event, hello, join, resume, told},
 };
@@ -125,15 +125,15 @@ async fn cut_with_a_goodbye(world: &World, step: usize) {
 
 /// Its packets end: nobody says anything.
 async fn die_on_the_path(world: &World, at: &str) {
-    let path = Path::to(world.addr).await;
+    let path = DatagramProxy::to(world.addr).await;
     if at == "waits" {
         let mut gone = world.joined(path.addr(), at).await;
         assert_eq!(event(&mut gone).await, Event::Waiting);
-        path.set(Weather::Dark);
+        path.set(Impairment::Blackhole);
         world.until("the silent one is let go", |it| it.observer.snapshot().idle_timeouts >= 1).await;
     } else {
         let [_gone, mut survivor] = world.matched_at(path.addr(), at).await;
-        path.set(Weather::Dark);
+        path.set(Impairment::Blackhole);
         let left = event(&mut survivor).await;
         assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
         survivor.close().await;

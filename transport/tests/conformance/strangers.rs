@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netduel_testkit::Impairment;
 use netduel_transport::{
     CloseReason, ConnectError, Connection, FrameError, Lane, MAX_CONTROL_BYTES, Options, TransportKind,
 };
@@ -10,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, echo_works, pair_over_a_path, path::Weather, raw_tcp, recv, serve};
+use crate::{PATIENCE, echo_works, pair_over_a_path, raw_tcp, recv, serve};
 
 pub(crate) async fn two_kinds_never_connect(kind: TransportKind) {
     let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
@@ -106,7 +107,7 @@ pub(crate) async fn a_rough_path_costs_no_control_message(kind: TransportKind) {
     let Some((path, client, accepted)) = pair_over_a_path(kind, &options).await else {
         return; // The kernel's TCP is tested elsewhere.
     };
-    path.set(Weather::Rough);
+    path.set(Impairment::Lossy);
     let message = |number: usize| vec![number as u8; number * 37 % MAX_CONTROL_BYTES];
     let finished = std::cell::Cell::new(0);
     let talk = async |mut side: Connection| {
