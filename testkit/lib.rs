@@ -1,7 +1,9 @@
-//! Test helpers that several crates share: proxies that impair the path between a client and a server.
+//! Test helpers that several crates share: proxies that impair the path between a client and a server, and the
+//! conformance suite of transports ([`conformance`]).
 //!
 //! A development helper. Everything here panics where a test should fail.
 
+pub mod conformance;
 mod datagram_proxy;
 mod tcp_udp_proxy;
 

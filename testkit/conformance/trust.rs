@@ -2,7 +2,7 @@
 
 use netduel_transport::{ConnectError, Identity, Options, TransportKind, Trust};
 
-use crate::{Server, echo_works, serve};
+use super::{Server, echo_works, serve};
 
 pub(crate) async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
     if !kind.capabilities().encrypted {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use netduel_testkit::Impairment;
 use netduel_transport::{
     CloseReason, ConnectError, Connection, FrameError, Lane, MAX_CONTROL_BYTES, Options, TransportKind,
 };
@@ -11,7 +10,8 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, echo_works, pair_over_a_path, raw_tcp, recv, serve};
+use super::{PATIENCE, echo_works, pair_over_a_path, raw_tcp, recv, serve};
+use crate::Impairment;
 
 pub(crate) async fn two_kinds_never_connect(kind: TransportKind) {
     let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
