@@ -1,19 +1,20 @@
-//! What comes from strangers, half from a peer, or over a rough path: promises about input that nobody meant to send.
+//! Cases about input that no correct client sends: other kinds, unfinished input, forged and lost datagrams.
 
 use std::time::Duration;
 
 use netduel_transport::{
-    CloseReason, ConnectError, Connection, FrameError, Lane, MAX_CONTROL_BYTES, Options, TransportKind,
+    CloseReason, ConnectError, Connection, Lane, MAX_CONTROL_BYTES, Options, TransportKind,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::{PATIENCE, echo_works, pair_over_a_path, raw_tcp, recv, serve};
+use super::{
+    PATIENCE,
+    fixture::{echo_works, over_tcp, pair_over_proxy, recv, serve},
+};
 use crate::Impairment;
 
-pub(crate) async fn two_kinds_never_connect(kind: TransportKind) {
+/// A client of another kind does not connect, and does not disturb the listener.
+pub(super) async fn rejects_other_kinds(kind: TransportKind) {
     let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
     let server = serve(kind, &options);
     for other in TransportKind::ALL.into_iter().filter(|other| *other != kind) {
@@ -21,7 +22,7 @@ pub(crate) async fn two_kinds_never_connect(kind: TransportKind) {
             let trust = server.identity.trust();
             let connected =
                 other.connect(server.listener.local_addr(), "localhost", Some(&trust), &options).await;
-            // Plain TCP has no handshake; there the first frame tells.
+            // A kind without a handshake detects the other kind by its first frame.
             if let Ok(mut connection) = connected {
                 connection.sender.send_control(b"hello?").expect("open");
                 recv(&mut connection.receiver).await.expect_err("the server speaks another transport");
@@ -42,47 +43,37 @@ pub(crate) async fn two_kinds_never_connect(kind: TransportKind) {
     echo_works(&mut client, &mut accepted).await;
 }
 
-pub(crate) async fn half_closed_and_unfinished_input_ends_the_connection(kind: TransportKind) {
-    if kind == TransportKind::MEMORY {
-        return;
+/// Over TCP, a client that closes its half or stays silent inside a handshake or a frame ends its connection in time.
+pub(super) async fn unfinished_input_ends_the_connection(kind: TransportKind) {
+    if !over_tcp(kind) {
+        return; // Datagrams have neither halves nor prefixes.
     }
     let short = Duration::from_millis(200);
     let options = Options { handshake_timeout: short, read_deadline: short, ..Options::default() };
     let server = serve(kind, &options);
-    let addr = server.listener.local_addr();
-    let Some(mut raw) = raw_tcp(addr).await else {
-        return; // Datagrams have neither halves nor prefixes.
+    let connect = async || {
+        let raw = TcpStream::connect(server.listener.local_addr()).await.expect("connected");
+        (raw, server.listener.accept().await.expect("accept").finish().await)
     };
-    let accepted = server.listener.accept().await.expect("accept").finish();
+    let (mut raw, accepted) = connect().await;
     if kind.capabilities().encrypted {
-        assert!(matches!(accepted.await, Err(ConnectError::Timeout { .. })), "silence is no handshake");
+        assert!(matches!(accepted, Err(ConnectError::Timeout { .. })), "silence is no handshake");
         return;
     }
-    let mut connection = accepted.await.expect("connected");
     raw.shutdown().await.expect("half closed");
+    let mut connection = accepted.expect("connected");
     assert_eq!(recv(&mut connection.receiver).await, Err(CloseReason::Vanished));
 
-    for (prefix, wanted) in [
-        (&[0, 9, 0, 1][..], CloseReason::ReadDeadline(short)),
-        (&[0][..], CloseReason::ReadDeadline(short)),
-        (&[0xff, 0xff, 0][..], FrameError::TooLong { size: 65535, max: MAX_CONTROL_BYTES }.into()),
-        (&[0, 1, 77][..], FrameError::UnknownKind(77).into()),
-    ] {
-        let mut raw = raw_tcp(addr).await.expect("connected");
-        let mut connection =
-            server.listener.accept().await.expect("accept").finish().await.expect("connected");
-        raw.write_all(prefix).await.expect("written");
-        assert_eq!(recv(&mut connection.receiver).await, Err(wanted));
-        drop(connection);
-        let mut told = Vec::new();
-        raw.read_to_end(&mut told).await.expect("a goodbye, not a reset");
-        assert_eq!(told[2], 3, "a close frame");
-    }
+    let (mut raw, accepted) = connect().await;
+    raw.write_all(&[0]).await.expect("written");
+    let mut connection = accepted.expect("connected");
+    assert_eq!(recv(&mut connection.receiver).await, Err(CloseReason::ReadDeadline(short)));
 }
 
-pub(crate) async fn forged_datagrams_change_nothing(kind: TransportKind) {
-    let Some((path, mut client, mut accepted)) = pair_over_a_path(kind, &Options::default()).await else {
-        return; // Forging a segment of a stream is the kernel's to prevent.
+/// Forged datagrams of any size and first byte do not disturb a connection.
+pub(super) async fn ignores_forged_datagrams(kind: TransportKind) {
+    let Some((path, mut client, mut accepted)) = pair_over_proxy(kind, &Options::default()).await else {
+        return; // The kernel rejects forged TCP segments.
     };
     let mut noise = 1u32;
     for size in [0, 1, 2, 4, 5, 8, 9, 13, 45, 56, 300, 1200, 1473, 2000] {
@@ -101,11 +92,12 @@ pub(crate) async fn forged_datagrams_change_nothing(kind: TransportKind) {
     }
 }
 
-pub(crate) async fn a_rough_path_costs_no_control_message(kind: TransportKind) {
+/// Control messages arrive once and in order over a path that drops, repeats and reorders datagrams.
+pub(super) async fn control_survives_a_lossy_path(kind: TransportKind) {
     const MESSAGES: usize = 60;
     let options = Options { handshake_timeout: PATIENCE, ..Options::default() };
-    let Some((path, client, accepted)) = pair_over_a_path(kind, &options).await else {
-        return; // The kernel's TCP is tested elsewhere.
+    let Some((path, client, accepted)) = pair_over_proxy(kind, &options).await else {
+        return; // The kernel's TCP recovers losses.
     };
     path.set(Impairment::Lossy);
     let message = |number: usize| vec![number as u8; number * 37 % MAX_CONTROL_BYTES];
@@ -121,7 +113,7 @@ pub(crate) async fn a_rough_path_costs_no_control_message(kind: TransportKind) {
                 }
             }
         }
-        // Who has all of it goes on driving, since what it sent may have to be sent again.
+        // The first side to finish keeps driving, since its last messages may need a retransmission.
         finished.update(|finished| finished + 1);
         while finished.get() < 2 {
             let _ = timeout(Duration::from_millis(10), side.receiver.recv()).await;

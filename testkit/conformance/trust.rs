@@ -1,10 +1,11 @@
-//! Whom a client believes, and what it remembers of that: the promises of the kinds that encrypt.
+//! Cases of encrypted kinds: trusted certificates, pins, and resumed TLS sessions.
 
 use netduel_transport::{ConnectError, Identity, Options, TransportKind, Trust};
 
-use super::{Server, echo_works, serve};
+use super::fixture::{Server, echo_works, serve};
 
-pub(crate) async fn only_trusted_certificates_are_accepted(kind: TransportKind) {
+/// An encrypted kind accepts a trusted certificate or a pinned one, and reports every other as a typed error.
+pub(super) async fn accepts_only_trusted_certificates(kind: TransportKind) {
     if !kind.capabilities().encrypted {
         return;
     }
@@ -38,18 +39,19 @@ pub(crate) async fn only_trusted_certificates_are_accepted(kind: TransportKind) 
     assert!(attempt("any.name", Some(Trust::pin(pin))).await.is_ok(), "a pin needs no name");
 }
 
-/// Connects with `trust` and says what the client and the server hold of the handshake.
+/// Connects with `trust` and returns whether the client and the server report a resumed session.
 async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<bool>; 2] {
     let (kind, addr) = (server.listener.kind(), server.listener.local_addr());
     let connecting = async { kind.connect(addr, "localhost", Some(trust), options).await };
     let (client, mut accepted) = tokio::join!(connecting, server.accept());
     let mut client = client.expect("client handshake");
-    // What the server says comes behind its ticket.
+    // The server's message arrives after its session ticket.
     echo_works(&mut client, &mut accepted).await;
     [client.sender.resumed(), accepted.sender.resumed()]
 }
 
-pub(crate) async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: TransportKind) {
+/// TLS sessions are resumed only where both sides ask for it.
+pub(super) async fn resumes_only_on_request(kind: TransportKind) {
     let encrypted = kind.capabilities().encrypted;
     let both = |resumed: bool| [encrypted.then_some(resumed); 2];
     let (off, on) = (Options::default(), Options { resumption: true, ..Options::default() });
@@ -58,7 +60,7 @@ pub(crate) async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: 
         let trust = server.identity.trust();
         let asked = server_options.resumption && client_options.resumption;
         assert_eq!(resumed(&server, &trust, client_options).await, both(false), "the first is full");
-        // Each ticket is good once, and each connection brings the next one.
+        // Each ticket is valid once, and each connection delivers the next one.
         for _ in 0..3 {
             assert_eq!(resumed(&server, &trust.clone(), client_options).await, both(asked));
         }
@@ -66,7 +68,8 @@ pub(crate) async fn sessions_are_resumed_only_where_both_sides_ask_for_it(kind: 
     }
 }
 
-pub(crate) async fn no_session_outlives_its_trust_or_its_certificate(kind: TransportKind) {
+/// No TLS session outlives its trust or the certificate that was pinned.
+pub(super) async fn sessions_end_with_their_trust(kind: TransportKind) {
     if !kind.capabilities().encrypted {
         return;
     }
@@ -78,7 +81,7 @@ pub(crate) async fn no_session_outlives_its_trust_or_its_certificate(kind: Trans
     assert_eq!(resumed(&server, &trust, &options).await, [Some(true); 2]);
     assert_eq!(resumed(&server, &Trust::pin(pin), &options).await, [Some(false); 2], "a new trust has none");
 
-    // The server with the certificate that the pin is of, then another one in its place.
+    // Both servers reject the pin of the other.
     let other = serve(kind, &options);
     let attempt = async |server: &Server, trust: &Trust| {
         let accepting = async { server.listener.accept().await.expect("accept").finish().await };
@@ -96,7 +99,7 @@ pub(crate) async fn no_session_outlives_its_trust_or_its_certificate(kind: Trans
             }
         }
     }
-    // Both at once, with one trust: each attempt is told of its own server.
+    // Two attempts share one trust at the same time. Each error names the fingerprint of its own server.
     let third = serve(kind, &options);
     let (a, b) = tokio::join!(attempt(&other, &trust), attempt(&third, &trust));
     for (result, server) in [(a, &other), (b, &third)] {
