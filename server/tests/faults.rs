@@ -31,7 +31,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_server::Config;
 use netduel_transport::{Options, TransportKind};
 use witness::Witness;
-pub(crate) use world::{PATIENCE, World, localhost};
+pub(crate) use world::{PATIENCE, World};
 
 /// The seat of a player who was lost: nobody resumes one here, and a match should not wait for it. `resume.rs` does.
 const SEAT_KEPT: Duration = Duration::from_millis(100);
