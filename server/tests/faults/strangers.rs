@@ -40,14 +40,16 @@ pub(crate) async fn another_protocol_and_garbage(world: &World) {
         world.until("the others are counted", |it| it.observer.snapshot().strays > 0).await;
     } else {
         let mut raw = TcpStream::connect(world.addr).await.expect("connected");
-        raw.write_all(&noise).await.expect("written");
-        let mut said = Vec::new();
-        let _ = timeout(PATIENCE, raw.read_to_end(&mut said)).await.expect("an end in time");
         let refused = |it: &World| {
             let counters = it.observer.snapshot();
             if encrypted(it.kind) { counters.handshakes_failed } else { counters.expelled_malformed }
         };
-        world.until("the noise is counted", |it| refused(it) == 1).await;
+        let write = async {
+            let _ = raw.write_all(&noise).await; // Fails where the server closes before it has read everything.
+        };
+        world.attack_until("the noise is counted", |it| refused(it) == 1, write).await;
+        let mut said = Vec::new();
+        let _ = timeout(PATIENCE, raw.read_to_end(&mut said)).await.expect("an end in time");
     }
     let options = Options { handshake_timeout: Duration::from_millis(500), ..world.client_options() };
     for other in TransportKind::ALL.into_iter().filter(|other| *other != world.kind) {
@@ -75,9 +77,10 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
             }
             tokio::time::sleep(INTERVAL).await;
         }
-        panic!("the whole frame was waited for");
+        panic!("the server waited for the whole frame");
     };
-    timeout(PATIENCE, drip).await.expect("cut in time");
+    let stalled = |world: &World| world.observer.snapshot().expelled_stalled > 0;
+    world.attack_until("the slow client is expelled", stalled, drip).await;
     if !matches!(raw, Raw::Stream(_)) {
         assert_eq!(raw.goodbye().await.code, Goodbye::READ_DEADLINE);
     }
@@ -87,13 +90,16 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
         let failed = world.observer.snapshot().handshakes_failed;
         let silent = TcpStream::connect(world.addr).await.expect("connected");
         let mut slow = TcpStream::connect(world.addr).await.expect("connected");
-        for byte in [22, 3, 1, 2, 0, 1].into_iter().chain([0; 506]) {
-            if slow.write_all(&[byte]).await.is_err() {
-                break;
+        let drip = async {
+            for byte in [22, 3, 1, 2, 0, 1].into_iter().chain([0; 506]) {
+                if slow.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(INTERVAL).await;
             }
-            tokio::time::sleep(INTERVAL).await;
-        }
-        world.until("both are counted", |it| it.observer.snapshot().handshakes_failed == failed + 2).await;
+        };
+        let both = |it: &World| it.observer.snapshot().handshakes_failed == failed + 2;
+        world.attack_until("both are counted", both, drip).await;
         drop(silent);
     }
 }

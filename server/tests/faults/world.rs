@@ -95,6 +95,25 @@ impl World {
         }
     }
 
+    /// Runs `attack` until `condition` holds of the server, and drops the rest of the attack then.
+    ///
+    /// A test must not wait for an attacker's own write: once the socket buffers are full, the kernel may never tell the
+    /// attacker that the server has ended the connection. The size of the buffers is the machine's to choose.
+    pub(crate) async fn attack_until(
+        &self,
+        what: &str,
+        condition: impl Fn(&Self) -> bool,
+        attack: impl Future<Output = ()>,
+    ) {
+        let reached = self.until(what, condition);
+        tokio::pin!(reached);
+        tokio::select! {
+            () = &mut reached => return,
+            () = attack => {}
+        }
+        reached.await;
+    }
+
     /// Until a counter stands at `count`, which must then be all.
     pub(crate) async fn counted(&self, name: &str, count: u64, read: fn(&Snapshot) -> u64) {
         self.until(&format!("{name} at {count}"), |world| read(&world.observer.snapshot()) >= count).await;
