@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use netduel_client::pace::Beat;
+use netduel_client::ticker::Beat;
 use netduel_protocol::clock;
 use tokio::task::JoinSet;
 

@@ -133,7 +133,7 @@ pub fn served() -> bool {
         Heap::count();
     }
     std::thread::spawn(answer);
-    netduel_server::command::prepare_descriptors(EVERYBODY);
+    netduel_server::cli::prepare_descriptors(EVERYBODY);
     crate::runtime().block_on(serve(contender)).expect("it serves");
     true
 }

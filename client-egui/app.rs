@@ -6,7 +6,7 @@ use eframe::{
     App, CreationContext, Frame,
     egui::{Context, Key, Ui},
 };
-use netduel_client::{course::Course, stats::live::Figures};
+use netduel_client::{bot_path::Course, stats::live::Figures};
 use netduel_protocol::{clock, game::Heading};
 
 use crate::{

@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context;
 use netduel_client::{
     Event, PlayError, Player, PlayerConfig,
-    course::Course,
-    pace::Beat,
+    bot_path::Course,
+    ticker::Beat,
     stats::{
         MoveStats,
         live::{Figures, LiveStats},

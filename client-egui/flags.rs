@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
-use netduel_client::args::ConnectArgs;
-use netduel_server::command::ServerArgs;
+use netduel_client::cli::ConnectArgs;
+use netduel_server::cli::ServerArgs;
 use netduel_transport::TransportKind;
 
 use crate::{

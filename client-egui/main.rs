@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.part {
         None => window(cli, &matches),
         Some(Part::RaceProbe) => race_lab::probe(),
-        Some(Part::RaceServer(args)) => netduel_server::command::run(args),
+        Some(Part::RaceServer(args)) => netduel_server::cli::run(args),
         Some(Part::RacePlayers { plan }) => race_players::run(plan),
         // Whoever started the race reads this, and not the terminal.
         Some(Part::RaceLab { plan }) => race_lab::run(plan).or_else(|error| {

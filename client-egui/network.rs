@@ -10,7 +10,7 @@ use std::{
 };
 
 use netduel_client::{
-    args::ConnectArgs,
+    cli::ConnectArgs,
     stats::{
         MoveStats,
         live::{Figures, Trace},

@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, ensure};
 use netduel_client::{
     Event, Player, PlayerConfig,
-    course::Course,
-    pace::Beat,
+    bot_path::Course,
+    ticker::Beat,
     stats::{
         Freshness,
         live::{LiveStats, TRACE_US},

@@ -7,7 +7,7 @@ use std::{
 
 use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
-use netduel_client::args::ConnectArgs;
+use netduel_client::cli::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
 use netduel_whole::write_whole;
 use serde::{Deserialize, Serialize};

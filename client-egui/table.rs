@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use netduel_client::{
     Event, PlayError, Player,
-    pace::Beat,
+    ticker::Beat,
     stats::{
         Freshness,
         live::{LiveStats, RECENT_US, TRACE_US},

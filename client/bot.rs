@@ -4,7 +4,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, Player, args::ConnectArgs, course::Course, pace::Beat};
+use netduel_client::{Event, Player, cli::ConnectArgs, bot_path::Course, ticker::Beat};
 use netduel_protocol::{clock, game::Position};
 use tokio::time::{Instant, sleep_until};
 

@@ -8,12 +8,12 @@
 //! A connection that is lost in a match is no error: the player comes back to its seat by itself, and says so with
 //! [`Event::Reconnecting`] and [`Event::Resumed`].
 
-pub mod args;
+pub mod cli;
 mod connect;
-pub mod course;
+pub mod bot_path;
 mod error;
 mod event;
-pub mod pace;
+pub mod ticker;
 pub mod recording;
 pub mod stats;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use netduel_client::{Event, Player, PlayerConfig, course::Course, pace::Beat, stats::Samples};
+use netduel_client::{Event, Player, PlayerConfig, bot_path::Course, ticker::Beat, stats::Samples};
 use netduel_protocol::clock;
 use serde::{Deserialize, Serialize};
 

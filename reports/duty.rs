@@ -6,8 +6,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 use anyhow::{Context, bail, ensure};
 use netduel_client::{
     Event, Player,
-    course::Course,
-    pace::Beat,
+    bot_path::Course,
+    ticker::Beat,
     stats::{MoveStats, Samples},
 };
 use netduel_protocol::{clock, game::Heading};

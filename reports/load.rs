@@ -186,7 +186,7 @@ fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) ->
     if let Some(cpu) = plan.cpu {
         cpus::bind(cpu)?;
     }
-    netduel_server::command::prepare_descriptors(2 * plan.pairs.len());
+    netduel_server::cli::prepare_descriptors(2 * plan.pairs.len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(play(&plan))?;
     tell(&LoadEvent::Done(Box::new(result)))

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use netduel_reports::{
     BulkArgs, ChurnArgs, CompareArgs, DiffArgs, EXIT_WORSE, FloodArgs, SelfTest, SoakArgs,
 };
-use netduel_server::command::ServerArgs;
+use netduel_server::cli::ServerArgs;
 
 /// Compares transports for small, frequent, latest-wins updates, over real sockets.
 #[derive(Parser)]
@@ -114,7 +114,7 @@ fn run() -> anyhow::Result<ExitCode> {
                 netduel_reports::bind_to_cpu(cpu)?;
             }
             netduel_reports::burn_beside(burn_us_per_s);
-            netduel_server::command::run(&args)?;
+            netduel_server::cli::run(&args)?;
         }
         Command::Players => netduel_reports::run_players()?,
     }

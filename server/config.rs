@@ -1,4 +1,4 @@
-//! The server's limits and policy, each with its reason. The flags of `command.rs` set them.
+//! The server's limits and policy, each with its reason. The flags of `cli.rs` set them.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct Config {
     /// address comes at once, and then a few at a time.
     pub connections_per_address_per_s: u32,
     /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, in turns
-    /// with the matches (`turns.rs`), so this many are an eighth of a second that a newcomer waits; real players come a few at
+    /// with the matches (`low_priority.rs`), so this many are an eighth of a second that a newcomer waits; real players come a few at
     /// a time. More than one address may have, so that no single one takes them all.
     pub handshakes_max: usize,
     /// Matches at most. The default is what the default connections can form; lower it to bound the relay's work.

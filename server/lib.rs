@@ -1,22 +1,22 @@
 //! Pairs players and relays their moves, on every transport at once. Entry: [`run`].
 //!
-//! `session.rs` is one connection; `lobby.rs` knows them all; `pairing.rs` says who meets whom; `relay.rs` is a match of two
-//! seats (`seat.rs`), which outlive their connections for a while; `guards.rs` says who is let in, and `threads.rs` is for more
+//! `session.rs` is one connection; `lobby.rs` knows them all; `matchmaking.rs` says who meets whom; `relay.rs` is a match of two
+//! seats (`seat.rs`), which outlive their connections for a while; `admission.rs` says who is let in, and `threads.rs` is for more
 //! than one processor.
 
-pub mod command;
+pub mod cli;
 mod config;
 mod counters;
-mod guards;
+mod admission;
 mod lobby;
 mod metrics;
-mod pairing;
+mod matchmaking;
 mod relay;
-mod residence;
+mod relay_latency;
 mod seat;
 mod session;
 mod threads;
-mod turns;
+mod low_priority;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,7 +36,7 @@ pub use threads::{THREADS_MAX, Threads};
 
 use counters::{Updates, kind_number};
 use lobby::Lobby;
-use turns::Turns;
+use low_priority::Turns;
 
 /// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);

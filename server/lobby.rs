@@ -23,11 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Config,
     counters::{Counters, kind_number},
-    guards::Guards,
+    admission::Guards,
     lock,
-    pairing::{Joined, Pairing, PlayerId},
+    matchmaking::{Joined, Pairing, PlayerId},
     relay::Match,
-    residence::Residence,
+    relay_latency::Residence,
     seat::{Away, Occupant, Proof, fresh_token},
 };
 

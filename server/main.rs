@@ -1,9 +1,9 @@
-//! `netduel-server`: see `command.rs`.
+//! `netduel-server`: see `cli.rs`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use netduel_server::command::{ServerArgs, run};
+use netduel_server::cli::{ServerArgs, run};
 
 /// Pairs players and relays their moves over TCP, TLS and QUIC at once.
 #[derive(Parser)]

@@ -2,7 +2,7 @@
 //!
 //! Nothing is counted here. Each scrape reads the server's own counters and writes them down with the exporter's recorder,
 //! so the hot path knows nothing of it; only how long moves stay is written down where it is known, of a few of them
-//! (`residence.rs`). The exporter's own listener is not used: it accepts without a limit, and calls
+//! (`relay_latency.rs`). The exporter's own listener is not used: it accepts without a limit, and calls
 //! again without a pause when the system has no descriptors left, on the one thread that the matches need.
 //!
 //! The address is for the operator's network alone: there is no encryption and no password.

@@ -15,10 +15,10 @@ use netduel_protocol::{ClientMessage, CodecError, Ending, LeaveReason, Pong, Ser
 use netduel_transport::{Accepting, CloseReason, FrameError, Goodbye, Lane, Receiver};
 
 use crate::{
-    guards::Admission,
+    admission::Admission,
     lobby::{Lobby, Player},
     seat::Proof,
-    turns::{Share, Turns},
+    low_priority::{Share, Turns},
 };
 
 /// Messages of one player that are dealt with at once: 10 µs, or 60 over ENet, which answers each in a datagram. A read may

@@ -101,7 +101,7 @@ impl World {
             relay: choices.one_of(&[RelayPolicy::Other, RelayPolicy::Other, RelayPolicy::Both]),
             connections_max: choices.one_of(&[1_000, 1_000, slots - 1]),
             connections_per_address_max: choices.one_of(&[128, 128, 128, 2]),
-            // A world's connections come from one address, and within moments. `server/guards.rs` tests this limit.
+            // A world's connections come from one address, and within moments. `server/admission.rs` tests this limit.
             connections_per_address_per_s: u32::MAX,
             matches_max: choices.one_of(&[500, 500, slots / 2, 1]),
             messages_per_s_max: choices.one_of(&[1_200, 60]),

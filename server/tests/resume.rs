@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_client::{Event, Player, PlayerConfig, course::Course};
+use netduel_client::{Event, Player, PlayerConfig, bot_path::Course};
 use netduel_protocol::{
     ClientMessage, Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
     VERSION, decode, encode,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_client::{Event, PlayError, Player, course::Course};
+use netduel_client::{Event, PlayError, Player, bot_path::Course};
 use netduel_protocol::{
     ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
     ServerMessage, VERSION, clock, decode, encode,

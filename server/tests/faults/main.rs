@@ -6,23 +6,14 @@
 //!
 //! A new kind in `TransportKind::ALL` is tested without a line here, but for raw bytes of its own (`raw.rs`).
 
-#[path = "faults/bytes.rs"]
 mod bytes;
-#[path = "faults/floods.rs"]
 mod floods;
-#[path = "faults/host.rs"]
 mod host;
-#[path = "faults/paths.rs"]
 mod paths;
-#[path = "faults/raw.rs"]
 mod raw;
-#[path = "faults/state.rs"]
 mod state;
-#[path = "faults/strangers.rs"]
 mod strangers;
-#[path = "faults/witness.rs"]
 mod witness;
-#[path = "faults/world.rs"]
 mod world;
 
 use std::{future::Future, pin::Pin, time::Duration};
@@ -151,7 +142,7 @@ fn trial(fault: &'static Fault, kind: TransportKind) -> Trial {
         let played = async {
             let (mut config, mut options) = (Config::default(), Options::default());
             config.resume_grace = SEAT_KEPT;
-            // The bad sides of a trial are one address, and many. `guards.rs` has this limit.
+            // The bad sides of a trial are one address, and many. `admission.rs` has this limit.
             config.connections_per_address_per_s = u32::MAX;
             (fault.settings)(&mut config, &mut options);
             let world = World::start(kind, config, options);
