@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use netduel_client::ticker::Beat;
+use netduel_client::ticker::Ticker;
 use netduel_protocol::clock;
 use tokio::task::JoinSet;
 
@@ -104,7 +104,7 @@ pub async fn paced(
     for (number, player) in pairs.into_iter().flatten().enumerate() {
         // Those of a pair are half a period apart.
         let place = number as u64 / 2 + (number as u64 % 2) * (count / 2);
-        let beat = Beat::new(start_us + period_us * place / count, period_us)?;
+        let beat = Ticker::new(start_us + period_us * place / count, period_us)?;
         let arrivals = arrivals.clone();
         tasks.spawn(async move { anyhow::Ok((number, keep_moving(player, beat, end_us, &arrivals).await?)) });
     }
@@ -121,7 +121,7 @@ pub async fn paced(
 
 async fn keep_moving(
     mut player: Player,
-    mut beat: Beat,
+    mut beat: Ticker,
     end_us: u64,
     arrivals: &Arrivals,
 ) -> anyhow::Result<Player> {

@@ -6,7 +6,7 @@ use eframe::{
     App, CreationContext, Frame,
     egui::{Context, Key, Ui},
 };
-use netduel_client::{bot_path::Course, stats::live::Figures};
+use netduel_client::{bot_path::BotPath, stats::live::Figures};
 use netduel_protocol::{clock, game::Heading};
 
 use crate::{
@@ -60,7 +60,7 @@ pub struct NetduelApp {
     network: Network,
     screen: Screen,
     begin: Option<Choice>,
-    autopilot: Option<Course>,
+    autopilot: Option<BotPath>,
     screenshot: Option<Screenshot>,
 }
 
@@ -83,7 +83,7 @@ impl NetduelApp {
             record: setup.record,
             screen: Screen::Start(StartView::new()),
             begin: setup.begin,
-            autopilot: setup.autopilot.then(|| Course::new(7)),
+            autopilot: setup.autopilot.then(|| BotPath::new(7)),
             screenshot: setup.screenshot,
         })
     }
@@ -194,7 +194,7 @@ impl App for NetduelApp {
                     Phase::Waiting { .. }
                     | Phase::Lost { .. }
                     | Phase::Reconnecting { .. }
-                    | Phase::PeerReconnecting { .. } => ctx.request_repaint_after(SECOND),
+                    | Phase::OpponentReconnecting { .. } => ctx.request_repaint_after(SECOND),
                     _ => {}
                 }
             }

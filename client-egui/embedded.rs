@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context;
 use netduel_client::{
     Event, PlayError, Player, PlayerConfig,
-    bot_path::Course,
-    ticker::Beat,
+    bot_path::BotPath,
+    ticker::Ticker,
     stats::{
         MoveStats,
         live::{Figures, LiveStats},
@@ -170,22 +170,22 @@ async fn bot_plays(
     player.join(None)?;
     while !matches!(player.next_event().await?, Event::Started(_)) {}
     let start_us = clock::now_us();
-    let course = Course::new(seed);
+    let course = BotPath::new(seed);
     let no_timer = |error: std::io::Error| PlayError::CannotSend(error.to_string());
-    let mut beat = Beat::new(start_us, config.period_us).map_err(no_timer)?;
+    let mut beat = Ticker::new(start_us, config.period_us).map_err(no_timer)?;
     let mut look = tokio::time::interval(BOT_LOOK);
     let mut live = LiveStats::default();
     loop {
         tokio::select! {
             event = player.next_event() => match event? {
-                Event::PeerMoved { update, freshness, .. } => {
+                Event::OpponentMoved { update, freshness, .. } => {
                     live.on_move(player.match_us(clock::now_us()), &update, freshness);
                 }
                 Event::Pong { rtt_us, up_us, in_server_us } => {
                     let now_us = player.match_us(clock::now_us());
                     live.on_pong(now_us, up_us, in_server_us, rtt_us - up_us);
                 }
-                Event::PeerLeft { .. } => break,
+                Event::OpponentLeft { .. } => break,
                 _ => {}
             },
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),

@@ -181,7 +181,7 @@ impl GameView {
         let Some(started) = &self.snapshot.started else { return };
         let colors = palette(ui.visuals());
         let mine = format!("you over {}", self.transport);
-        let theirs = format!("{} over {}", started.peer_name, started.peer_transport);
+        let theirs = format!("{} over {}", started.opponent_name, started.opponent_transport);
         ui.label(RichText::new(mine).color(colors.me));
         ui.label(RichText::new("against").color(colors.muted));
         ui.add(egui::Label::new(RichText::new(theirs).color(colors.peer)).truncate());
@@ -213,7 +213,7 @@ impl GameView {
             label: label.into(),
         };
         let shown = if settings.smooth { self.peer.smooth() } else { self.peer.newest() };
-        let mut sprites = vec![sprite(shown, colors.peer, Look::Solid, &started.peer_name)];
+        let mut sprites = vec![sprite(shown, colors.peer, Look::Solid, &started.opponent_name)];
         if settings.ghost {
             sprites.push(sprite(self.peer.newest(), colors.truth, Look::Ghost, ""));
         }

@@ -101,12 +101,12 @@ pub enum Phase {
         until: Instant,
     },
     /// A match is on, but the opponent's connection is lost.
-    PeerReconnecting {
+    OpponentReconnecting {
         /// When the match is over if it does not come back.
         until: Instant,
     },
     /// The match is over: the opponent is gone, the connection stays.
-    PeerLeft {
+    OpponentLeft {
         /// How it left.
         reason: LeaveReason,
     },
@@ -134,7 +134,7 @@ pub enum Phase {
 impl Phase {
     /// Whether a match is on, whoever is connected to it.
     pub fn in_match(&self) -> bool {
-        matches!(self, Self::Playing | Self::Reconnecting { .. } | Self::PeerReconnecting { .. })
+        matches!(self, Self::Playing | Self::Reconnecting { .. } | Self::OpponentReconnecting { .. })
     }
 }
 

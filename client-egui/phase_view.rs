@@ -59,14 +59,14 @@ pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
             );
             say("You are reconnecting", &advice, None)
         }
-        Phase::PeerReconnecting { until } => {
+        Phase::OpponentReconnecting { until } => {
             let advice = format!(
                 "Its connection is lost. It has {} s to come back; you may walk on.",
                 seconds_until(*until, now)
             );
             say("The opponent is reconnecting", &advice, Some("New match"))
         }
-        Phase::PeerLeft { reason } => {
+        Phase::OpponentLeft { reason } => {
             let how = how_it_left(*reason);
             let advice =
                 format!("{how} You are still connected: R queues for the next match, Escape leaves.");
@@ -136,8 +136,8 @@ mod tests {
             Phase::Waiting { since: now },
             Phase::Playing,
             Phase::Reconnecting { why: "the peer went away.".into(), until: now },
-            Phase::PeerReconnecting { until: now },
-            Phase::PeerLeft { reason: LeaveReason::TimedOut },
+            Phase::OpponentReconnecting { until: now },
+            Phase::OpponentLeft { reason: LeaveReason::TimedOut },
             Phase::Lost { why: "the peer went away.".into(), attempt: 2, retry_at: now },
             Phase::Gone { why: "x".into() },
             Phase::Refused { why: "x".into() },

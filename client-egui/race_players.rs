@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, ensure};
 use netduel_client::{
     Event, Player, PlayerConfig,
-    bot_path::Course,
-    ticker::Beat,
+    bot_path::BotPath,
+    ticker::Ticker,
     stats::{
         Freshness,
         live::{LiveStats, TRACE_US},
@@ -125,17 +125,17 @@ async fn race(
 
 /// Whose turn it is to move, and where to.
 struct Drive {
-    beat: Beat,
+    beat: Ticker,
     order: Order,
     steering: Steering,
-    course: Course,
+    course: BotPath,
     start_us: u64,
 }
 
 impl Drive {
     fn new(start_us: u64, plan: &Plan) -> anyhow::Result<Self> {
         let order = Order { heading: None, rate_hz: plan.rate_hz };
-        let (beat, course) = (beat(start_us, plan.rate_hz)?, Course::new(plan.seed));
+        let (beat, course) = (beat(start_us, plan.rate_hz)?, BotPath::new(plan.seed));
         Ok(Self { beat, order, steering: Steering::new(start_us), course, start_us })
     }
 
@@ -175,9 +175,9 @@ impl Drive {
     }
 }
 
-fn beat(now_us: u64, rate_hz: u32) -> anyhow::Result<Beat> {
+fn beat(now_us: u64, rate_hz: u32) -> anyhow::Result<Ticker> {
     let period_us = 1_000_000 / u64::from(rate_hz.max(1));
-    Beat::new(now_us + period_us, period_us).context("no timer")
+    Ticker::new(now_us + period_us, period_us).context("no timer")
 }
 
 /// The next event of anybody: the lane, whether it is the watcher's, and the event.
@@ -229,13 +229,13 @@ impl Lane {
 
     fn on_event(&mut self, watches: bool, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::PeerMoved { update, freshness, .. } if watches => {
+            Event::OpponentMoved { update, freshness, .. } if watches => {
                 self.live.on_move(self.watcher.match_us(clock::now_us()), &update, freshness);
                 if freshness == Freshness::Fresh {
                     self.newest_us = Some(update.at_us);
                 }
             }
-            Event::PeerLeft { reason, .. } => anyhow::bail!("the other player left: {reason:?}"),
+            Event::OpponentLeft { reason, .. } => anyhow::bail!("the other player left: {reason:?}"),
             _ => {}
         }
         Ok(())
@@ -245,7 +245,7 @@ impl Lane {
         let position = self
             .watcher
             .current()
-            .map_or((0.0, 0.0), |current| (current.peer_position.x, current.peer_position.y));
+            .map_or((0.0, 0.0), |current| (current.opponent_position.x, current.opponent_position.y));
         let now_us = self.watcher.match_us(now_us);
         LaneFrame { position, age_us: self.newest_us.map(|newest_us| now_us.saturating_sub(newest_us)) }
     }

@@ -76,8 +76,8 @@ impl Recorder {
         recording.rate_hz = rate_hz;
         recording.me.name.clone_from(&self.seat.name);
         recording.me.transport.clone_from(&self.seat.transport);
-        recording.peer.name.clone_from(&started.peer_name);
-        recording.peer.transport.clone_from(&started.peer_transport);
+        recording.peer.name.clone_from(&started.opponent_name);
+        recording.peer.transport.clone_from(&started.opponent_transport);
         recording.save(&path.with_extension("json"))?;
         write_whole(&path.with_extension("csv"), csv(recording).as_bytes())?;
         Ok(path)
@@ -191,9 +191,9 @@ mod tests {
             tick_rate_hz: 60,
             positions: Default::default(),
             started_us: 0,
-            peer_name: "bot".into(),
-            peer_transport: "y".into(),
-            way_back: None,
+            opponent_name: "bot".into(),
+            opponent_transport: "y".into(),
+            resume_ticket: None,
         };
         let path = recorder.save(folder.path(), &started, 60).expect("saved");
         let csv = std::fs::read_to_string(path.with_extension("csv")).expect("written");

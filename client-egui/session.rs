@@ -6,7 +6,7 @@ use std::{
 };
 
 use netduel_client::{PlayError, Player, PlayerConfig};
-use netduel_protocol::{Ending, clock};
+use netduel_protocol::{CloseCode, clock};
 use netduel_transport::ConnectError;
 use tokio::sync::{mpsc, watch};
 
@@ -222,7 +222,7 @@ fn wait_before(attempt: u32) -> Duration {
 fn verdict(error: &PlayError) -> Verdict {
     match error {
         PlayError::Ended(_)
-        | PlayError::Refused { ending: Ending::ShuttingDown | Ending::NoSuchSeat, .. } => Verdict::Lost,
+        | PlayError::Refused { code: CloseCode::ShuttingDown | CloseCode::NoSuchSeat, .. } => Verdict::Lost,
         PlayError::Connect(
             ConnectError::Unreachable { .. } | ConnectError::Timeout { .. } | ConnectError::Handshake { .. },
         ) => Verdict::Lost,
@@ -253,14 +253,14 @@ mod tests {
     #[test]
     fn what_time_may_mend_is_tried_again_and_nothing_else() {
         assert_eq!(verdict(&PlayError::Ended(CloseReason::Vanished)), Verdict::Lost);
-        let refused = |ending| PlayError::Refused { ending, reason: String::new() };
-        assert_eq!(verdict(&refused(Ending::ShuttingDown)), Verdict::Lost);
+        let refused = |code| PlayError::Refused { code, reason: String::new() };
+        assert_eq!(verdict(&refused(CloseCode::ShuttingDown)), Verdict::Lost);
         assert_eq!(
-            verdict(&refused(Ending::NoSuchSeat)),
+            verdict(&refused(CloseCode::NoSuchSeat)),
             Verdict::Lost,
             "the match is over, the server is there"
         );
-        assert_eq!(verdict(&refused(Ending::VersionMismatch)), Verdict::Refused);
+        assert_eq!(verdict(&refused(CloseCode::VersionMismatch)), Verdict::Refused);
         assert_eq!(verdict(&PlayError::Connect(ConnectError::Untrusted("x".into()))), Verdict::Refused);
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use netduel_client::{
     Event, PlayError, Player,
-    ticker::Beat,
+    ticker::Ticker,
     stats::{
         Freshness,
         live::{LiveStats, RECENT_US, TRACE_US},
@@ -44,7 +44,7 @@ pub(crate) struct Table<'a> {
     live: LiveStats,
     steering: Steering,
     /// While a match is on.
-    beat: Option<Beat>,
+    beat: Option<Ticker>,
     rate_hz: u32,
     /// Something moved since the interface was woken.
     news: bool,
@@ -99,7 +99,7 @@ impl<'a> Table<'a> {
                 state.phase = Phase::Waiting { since: Instant::now() };
             }),
             Event::Started(started) => self.on_started(started, now_us)?,
-            Event::PeerMoved { update, freshness, .. } => {
+            Event::OpponentMoved { update, freshness, .. } => {
                 self.live.on_move(self.player.match_us(now_us), &update, freshness);
                 if freshness == Freshness::Fresh {
                     self.tell(Motion::Peer { position: update.position, sent_us: update.at_us });
@@ -108,10 +108,10 @@ impl<'a> Table<'a> {
             Event::Corrected(correction) => {
                 self.tell(Motion::Own { position: correction.position, at_us: now_us });
             }
-            Event::PeerLeft { reason, .. } => {
+            Event::OpponentLeft { reason, .. } => {
                 self.beat = None;
                 self.on_frame();
-                self.session.outbox.update(|state| state.phase = Phase::PeerLeft { reason });
+                self.session.outbox.update(|state| state.phase = Phase::OpponentLeft { reason });
             }
             Event::Pong { rtt_us, up_us, in_server_us } => {
                 let down_us = rtt_us.saturating_sub(up_us);
@@ -123,10 +123,10 @@ impl<'a> Table<'a> {
             Event::Reconnecting { reason, within } => self.session.outbox.update(|state| {
                 state.phase = Phase::Reconnecting { why: reason.to_string(), until: Instant::now() + within };
             }),
-            Event::PeerReconnecting { within } => self.session.outbox.update(|state| {
-                state.phase = Phase::PeerReconnecting { until: Instant::now() + within };
+            Event::OpponentReconnecting { within } => self.session.outbox.update(|state| {
+                state.phase = Phase::OpponentReconnecting { until: Instant::now() + within };
             }),
-            Event::Resumed | Event::PeerBack { .. } => self.on_back(now_us),
+            Event::Resumed | Event::OpponentBack { .. } => self.on_back(now_us),
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
     fn set_beat(&mut self, now_us: u64) -> Result<(), PlayError> {
         let period_us = 1_000_000 / u64::from(self.rate_hz.max(1));
         let no_timer = |error: std::io::Error| PlayError::CannotSend(format!("no timer: {error}"));
-        self.beat = Some(Beat::new(now_us + period_us, period_us).map_err(no_timer)?);
+        self.beat = Some(Ticker::new(now_us + period_us, period_us).map_err(no_timer)?);
         Ok(())
     }
 
@@ -250,7 +250,7 @@ fn ticks(period: Duration) -> Interval {
 }
 
 /// The next beat of a match, or never.
-async fn next_beat(beat: &mut Option<Beat>) -> u64 {
+async fn next_beat(beat: &mut Option<Ticker>) -> u64 {
     match beat {
         Some(beat) => beat.next().await,
         None => std::future::pending().await,

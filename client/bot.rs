@@ -4,7 +4,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, Player, cli::ConnectArgs, bot_path::Course, ticker::Beat};
+use netduel_client::{Event, Player, cli::ConnectArgs, bot_path::BotPath, ticker::Ticker};
 use netduel_protocol::{clock, game::Position};
 use tokio::time::{Instant, sleep_until};
 
@@ -81,7 +81,7 @@ async fn play(cli: &Cli) -> anyhow::Result<()> {
             Event::Started(started) => {
                 println!(
                     "game {}: player {} against {} (over {})",
-                    started.game, started.player, started.peer_name, started.peer_transport
+                    started.game, started.player, started.opponent_name, started.opponent_transport
                 );
                 break;
             }
@@ -98,16 +98,16 @@ async fn play(cli: &Cli) -> anyhow::Result<()> {
 
 /// Walks until the time is over or the match is; says which.
 async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
-    let course = Course::new(cli.seed);
+    let course = BotPath::new(cli.seed);
     let start_us = clock::now_us();
-    let mut beat = Beat::new(start_us + period_us, period_us).context("no timer")?;
+    let mut beat = Ticker::new(start_us + period_us, period_us).context("no timer")?;
     let mut pings = tokio::time::interval(PING_PERIOD);
     let mut statuses = tokio::time::interval(STATUS_PERIOD);
     let end = Instant::now() + Duration::from_secs(cli.duration.unwrap_or(u32::MAX.into()));
     loop {
         tokio::select! {
             event = player.next_event() => match event? {
-                Event::PeerLeft { reason, positions } => {
+                Event::OpponentLeft { reason, positions } => {
                     return Ok(format!("the opponent left ({reason:?}); final positions: {}", pair(positions)));
                 }
                 Event::Draining { seconds } => println!("the server goes down in {seconds} s"),
@@ -116,11 +116,11 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
                     println!("{reason}: tries to come back for {} s", within.as_secs());
                 }
                 Event::Resumed => println!("back in the match, over {}", player.kind()),
-                Event::PeerReconnecting { within } => {
+                Event::OpponentReconnecting { within } => {
                     println!("the opponent's connection is lost: it has {} s to come back", within.as_secs());
                 }
-                Event::PeerBack { transport } => println!("the opponent is back (over {transport})"),
-                Event::Waiting | Event::Started(_) | Event::PeerMoved { .. } | Event::Pong { .. } => {}
+                Event::OpponentBack { transport } => println!("the opponent is back (over {transport})"),
+                Event::Waiting | Event::Started(_) | Event::OpponentMoved { .. } | Event::Pong { .. } => {}
             },
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
             _ = pings.tick() => player.ping()?,
@@ -134,7 +134,7 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
 fn status(player: &Player) {
     let Some(current) = player.current().filter(|_| std::io::stdout().is_terminal()) else { return };
     let median = current.stats.one_way.quantile_us(0.5).map_or("–".into(), milliseconds);
-    print!("\r  me {}  opponent {}  one-way {median}   ", at(current.position), at(current.peer_position));
+    print!("\r  me {}  opponent {}  one-way {median}   ", at(current.position), at(current.opponent_position));
     let _ = std::io::Write::flush(&mut std::io::stdout());
 }
 

@@ -7,11 +7,11 @@ const LEG_US: u64 = 700_000;
 
 /// A path of straight legs.
 #[derive(Clone, Copy, Debug)]
-pub struct Course {
+pub struct BotPath {
     seed: u64,
 }
 
-impl Course {
+impl BotPath {
     /// The path of this seed.
     pub const fn new(seed: u64) -> Self {
         Self { seed }

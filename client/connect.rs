@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use netduel_protocol::{
-    ClientMessage, Ending, GameId, MAX_MESSAGE_BYTES, Resumed, ServerMessage, VERSION, WayBack,
+    ClientMessage, CloseCode, GameId, MAX_MESSAGE_BYTES, Resumed, ServerMessage, VERSION, ResumeTicket,
 };
 use netduel_transport::{CloseReason, Connection, Sender};
 
@@ -60,21 +60,21 @@ pub(crate) fn say(sender: &Sender, message: &ClientMessage<'_>) -> Result<(), Pl
 pub(crate) struct Seat {
     pub(crate) game: GameId,
     pub(crate) player: u8,
-    pub(crate) way_back: WayBack,
+    pub(crate) resume_ticket: ResumeTicket,
 }
 
 /// The tries to come back, which go on wherever they are polled from.
-pub(crate) struct ComingBack(Tries);
+pub(crate) struct Reconnect(Tries);
 
 type Tries = Pin<Box<dyn Future<Output = Result<(Welcomed, Resumed), PlayError>> + Send>>;
 
-impl ComingBack {
+impl Reconnect {
     /// Tries `targets` in turn until the server takes the player back, says no, or would not keep the seat any longer: then
     /// the connection is over for the `reason` that it was lost for.
     pub(crate) fn new(targets: Vec<PlayerConfig>, seat: Seat, reason: CloseReason) -> Self {
-        let grace = Duration::from_millis(seat.way_back.grace_ms.into());
+        let grace = Duration::from_millis(seat.resume_ticket.grace_ms.into());
         Self(Box::pin(async move {
-            let back = tokio::time::timeout(grace, come_back(&targets, &seat)).await;
+            let back = tokio::time::timeout(grace, try_targets(&targets, &seat)).await;
             back.ok().flatten().unwrap_or(Err(PlayError::Ended(reason)))
         }))
     }
@@ -85,14 +85,14 @@ impl ComingBack {
     }
 }
 
-impl fmt::Debug for ComingBack {
+impl fmt::Debug for Reconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ComingBack")
+        f.write_str("Reconnect")
     }
 }
 
 /// `None` only if there are no targets.
-async fn come_back(targets: &[PlayerConfig], seat: &Seat) -> Option<Result<(Welcomed, Resumed), PlayError>> {
+async fn try_targets(targets: &[PlayerConfig], seat: &Seat) -> Option<Result<(Welcomed, Resumed), PlayError>> {
     let seed = seat.game << 1 | u64::from(seat.player);
     for (attempt, target) in (1..).zip(targets.iter().cycle()) {
         tokio::time::sleep(wait_before(attempt, seed)).await;
@@ -107,7 +107,7 @@ async fn come_back(targets: &[PlayerConfig], seat: &Seat) -> Option<Result<(Welc
 }
 
 async fn resume(target: &PlayerConfig, seat: &Seat, attempt: u32) -> Result<(Welcomed, Resumed), PlayError> {
-    let (game, token) = (seat.game, seat.way_back.token.clone());
+    let (game, token) = (seat.game, seat.resume_ticket.token.clone());
     let mut welcomed = hello(target, Some(ClientMessage::Resume { game, token, attempt })).await?;
     loop {
         let (_, bytes) = welcomed.connection.receiver.recv().await?;
@@ -124,8 +124,8 @@ async fn resume(target: &PlayerConfig, seat: &Seat, attempt: u32) -> Result<(Wel
 /// connection which is lost.
 fn is_final(error: &PlayError) -> bool {
     match error {
-        PlayError::Refused { ending, .. } => {
-            !matches!(ending, Ending::ServerFull | Ending::TooManyFromAddress)
+        PlayError::Refused { code, .. } => {
+            !matches!(code, CloseCode::ServerFull | CloseCode::TooManyFromAddress)
         }
         PlayError::BadServer(_) => true,
         _ => false,
@@ -163,13 +163,13 @@ mod tests {
     fn only_a_connection_that_nobody_ended_is_lost_and_only_room_is_waited_for() {
         assert!(CloseReason::Vanished.is_loss());
         assert!(CloseReason::Peer(Goodbye::new(Goodbye::GONE, "")).is_loss());
-        for ending in [Ending::Done, Ending::Replaced, Ending::ShuttingDown] {
-            assert!(!CloseReason::Peer(Goodbye::new(ending.code(), "")).is_loss());
+        for code in [CloseCode::Done, CloseCode::Replaced, CloseCode::ShuttingDown] {
+            assert!(!CloseReason::Peer(Goodbye::new(code.code(), "")).is_loss());
         }
-        let refused = |ending| PlayError::Refused { ending, reason: String::new() };
-        assert!(is_final(&refused(Ending::NoSuchSeat)) && is_final(&refused(Ending::ShuttingDown)));
+        let refused = |code| PlayError::Refused { code, reason: String::new() };
+        assert!(is_final(&refused(CloseCode::NoSuchSeat)) && is_final(&refused(CloseCode::ShuttingDown)));
         assert!(
-            !is_final(&refused(Ending::ServerFull)) && !is_final(&PlayError::Ended(CloseReason::Vanished))
+            !is_final(&refused(CloseCode::ServerFull)) && !is_final(&PlayError::Ended(CloseReason::Vanished))
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_protocol::{CodecError, Ending};
+use netduel_protocol::{CodecError, CloseCode};
 use netduel_transport::{CloseReason, ConnectError, Goodbye, SendError};
 
 /// Why the game does not go on.
@@ -15,7 +15,7 @@ pub enum PlayError {
     #[error("the server ended the connection: {reason}")]
     Refused {
         /// Which one.
-        ending: Ending,
+        code: CloseCode,
         /// In the server's words.
         reason: String,
     },
@@ -46,8 +46,8 @@ pub enum PlayError {
 impl From<CloseReason> for PlayError {
     fn from(reason: CloseReason) -> Self {
         match reason {
-            CloseReason::Peer(Goodbye { code, reason }) => match Ending::from_code(code) {
-                Some(ending) => Self::Refused { ending, reason },
+            CloseReason::Peer(Goodbye { code, reason }) => match CloseCode::from_code(code) {
+                Some(code) => Self::Refused { code, reason },
                 None => Self::Ended(CloseReason::Peer(Goodbye { code, reason })),
             },
             other => Self::Ended(other),

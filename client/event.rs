@@ -16,7 +16,7 @@ pub enum Event {
     /// A match begins.
     Started(Started),
     /// The opponent moved.
-    PeerMoved {
+    OpponentMoved {
         /// Where to, and when it was meant to be sent.
         update: Move,
         /// Whether it is newer than all before.
@@ -28,7 +28,7 @@ pub enum Event {
     /// The server put this player back.
     Corrected(Correction),
     /// The match is over. [`crate::Player::join`] asks for the next one.
-    PeerLeft {
+    OpponentLeft {
         /// How the opponent left.
         reason: LeaveReason,
         /// Where the server holds both to be.
@@ -60,12 +60,12 @@ pub enum Event {
     /// the own prediction had gone too far.
     Resumed,
     /// The opponent's connection is lost, and the server waits for it.
-    PeerReconnecting {
+    OpponentReconnecting {
         /// For how long at most.
         within: Duration,
     },
     /// The opponent is back.
-    PeerBack {
+    OpponentBack {
         /// The name of its transport now.
         transport: String,
     },

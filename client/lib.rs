@@ -21,7 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use netduel_protocol::{
-    ClientMessage, Ending, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started, clock,
+    ClientMessage, CloseCode, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started, clock,
     game::{self, Heading, Position},
 };
 use netduel_transport::{
@@ -31,7 +31,7 @@ use netduel_transport::{
 pub use error::PlayError;
 pub use event::Event;
 
-use connect::{ComingBack, Seat, Welcomed};
+use connect::{Reconnect, Seat, Welcomed};
 use stats::{ClockSync, Freshness, MoveStats};
 
 /// Where and how to connect, and as whom.
@@ -61,7 +61,7 @@ pub struct Match {
     /// Where this player is, predicted.
     pub position: Position,
     /// Where the opponent is, by its newest move.
-    pub peer_position: Position,
+    pub opponent_position: Position,
     /// Statistics of the opponent's moves.
     pub stats: MoveStats,
     /// Moves sent.
@@ -78,7 +78,7 @@ impl Match {
     /// Goes on from what the server holds. Moves that were lost with the connection may have led further than one move may
     /// lie from the last that came; then the prediction is void, as after a correction.
     fn resume(&mut self, resumed: Resumed) {
-        let Resumed { positions, seq, at_us, corrections, peer_transport, way_back, .. } = resumed;
+        let Resumed { positions, seq, at_us, corrections, opponent_transport, resume_ticket, .. } = resumed;
         let me = usize::from(self.started.player);
         let known = Move { at_us, position: positions[me], ..Move::default() };
         let predicted = Move { at_us: self.last_at_us, position: self.position, ..Move::default() };
@@ -87,9 +87,9 @@ impl Match {
         }
         self.seq = self.seq.max(seq);
         self.corrections = corrections;
-        self.peer_position = positions[1 - me];
-        self.started.peer_transport = peer_transport;
-        self.started.way_back = Some(way_back);
+        self.opponent_position = positions[1 - me];
+        self.started.opponent_transport = opponent_transport;
+        self.started.resume_ticket = Some(resume_ticket);
     }
 }
 
@@ -99,9 +99,9 @@ pub struct Player {
     sender: Sender,
     receiver: Receiver,
     /// Where to come back if the connection is lost.
-    ways_back: Vec<PlayerConfig>,
+    reconnect_targets: Vec<PlayerConfig>,
     /// While the connection is lost.
-    coming_back: Option<ComingBack>,
+    reconnect: Option<Reconnect>,
     name: String,
     period_us: u64,
     clock: ClockSync,
@@ -122,8 +122,8 @@ impl Player {
         Ok(Self {
             sender: connection.sender,
             receiver: connection.receiver,
-            ways_back: vec![config.clone()],
-            coming_back: None,
+            reconnect_targets: vec![config.clone()],
+            reconnect: None,
             name: config.name.clone(),
             period_us: config.period_us,
             clock: ClockSync::new(theirs != 0 && theirs == clock::id()),
@@ -135,8 +135,8 @@ impl Player {
 
     /// Where to come back if the connection is lost within a match: to these addresses of the same server in turn, over
     /// whatever transport each says. Without this call it is where the player connected; with none it does not come back.
-    pub fn set_ways_back(&mut self, ways_back: Vec<PlayerConfig>) {
-        self.ways_back = ways_back;
+    pub fn set_reconnect_targets(&mut self, reconnect_targets: Vec<PlayerConfig>) {
+        self.reconnect_targets = reconnect_targets;
     }
 
     /// Queues for a match: with anybody, or with whoever gives the same code.
@@ -186,7 +186,7 @@ impl Player {
     /// As [`Self::steer`].
     pub fn send_move(&mut self, position: Position, intended_us: u64) -> Result<usize, PlayError> {
         let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock.error_us());
-        let away = self.coming_back.is_some();
+        let away = self.reconnect.is_some();
         let current = self.playing()?;
         if away {
             // It stands still, so that it need not be put back over the whole way.
@@ -204,7 +204,7 @@ impl Player {
         let replaced = match self.sender.send_state(bytes) {
             Ok(replaced) => replaced,
             // `next_event` finds out.
-            Err(SendError::Closed(reason)) if self.may_come_back(&reason) => return Ok(0),
+            Err(SendError::Closed(reason)) if self.may_reconnect(&reason) => return Ok(0),
             Err(error) => return Err(error.into()),
         };
         let current = self.playing()?;
@@ -218,11 +218,11 @@ impl Player {
     /// # Errors
     /// The connection is over.
     pub fn ping(&self) -> Result<(), PlayError> {
-        if self.coming_back.is_some() {
+        if self.reconnect.is_some() {
             return Ok(());
         }
         match self.say(&ClientMessage::Ping { sent_us: clock::now_us() }) {
-            Err(PlayError::Ended(reason)) if self.may_come_back(&reason) => Ok(()),
+            Err(PlayError::Ended(reason)) if self.may_reconnect(&reason) => Ok(()),
             said => said,
         }
     }
@@ -232,13 +232,13 @@ impl Player {
     /// # Errors
     /// The connection is over.
     pub fn leave(&mut self) -> Result<(), PlayError> {
-        (self.current, self.coming_back) = (None, None);
+        (self.current, self.reconnect) = (None, None);
         self.say(&ClientMessage::Leave)
     }
 
     /// Says goodbye and waits, for at most a second, until it is out.
     pub async fn close(self) {
-        self.receiver.close(Goodbye::new(Ending::Done.code(), "the player is done")).await;
+        self.receiver.close(Goodbye::new(CloseCode::Done.code(), "the player is done")).await;
     }
 
     /// The next thing that happens. Cancel safe.
@@ -247,9 +247,9 @@ impl Player {
     /// Why the connection is over.
     pub async fn next_event(&mut self) -> Result<Event, PlayError> {
         loop {
-            if let Some(coming_back) = &mut self.coming_back {
-                let back = coming_back.done().await;
-                self.coming_back = None;
+            if let Some(reconnect) = &mut self.reconnect {
+                let back = reconnect.done().await;
+                self.reconnect = None;
                 let (welcomed, resumed) = back?;
                 return Ok(self.on_resumed(welcomed, resumed));
             }
@@ -336,23 +336,23 @@ impl Player {
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::PeerLeft { game, reason, positions } => match &mut self.current {
+            ServerMessage::OpponentLeft { game, reason, positions } => match &mut self.current {
                 Some(current) if current.started.game == game => {
-                    current.started.way_back = None;
-                    Event::PeerLeft { reason, positions }
+                    current.started.resume_ticket = None;
+                    Event::OpponentLeft { reason, positions }
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::PeerReconnecting { game, grace_ms } => match &self.current {
+            ServerMessage::OpponentReconnecting { game, grace_ms } => match &self.current {
                 Some(current) if current.started.game == game => {
-                    Event::PeerReconnecting { within: Duration::from_millis(grace_ms.into()) }
+                    Event::OpponentReconnecting { within: Duration::from_millis(grace_ms.into()) }
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::PeerBack { game, peer_transport } => match &mut self.current {
+            ServerMessage::OpponentBack { game, opponent_transport } => match &mut self.current {
                 Some(current) if current.started.game == game => {
-                    current.started.peer_transport.clone_from(&peer_transport);
-                    Event::PeerBack { transport: peer_transport }
+                    current.started.opponent_transport.clone_from(&opponent_transport);
+                    Event::OpponentBack { transport: opponent_transport }
                 }
                 _ => return Ok(None),
             },
@@ -370,25 +370,25 @@ impl Player {
     }
 
     /// Whether a connection that ended so is worth coming back for.
-    fn may_come_back(&self, reason: &CloseReason) -> bool {
+    fn may_reconnect(&self, reason: &CloseReason) -> bool {
         let current = self.current.as_ref();
         reason.is_loss()
-            && !self.ways_back.is_empty()
-            && current.is_some_and(|current| current.started.way_back.is_some())
+            && !self.reconnect_targets.is_empty()
+            && current.is_some_and(|current| current.started.resume_ticket.is_some())
     }
 
     fn on_lost(&mut self, reason: CloseReason) -> Result<Event, PlayError> {
-        if !self.may_come_back(&reason) {
+        if !self.may_reconnect(&reason) {
             return Err(reason.into());
         }
         // Taken: a way back that led nowhere is not tried again.
         let seat = self.current.as_mut().and_then(|current| {
-            let Started { game, player, ref mut way_back, .. } = current.started;
-            Some(Seat { game, player, way_back: way_back.take()? })
+            let Started { game, player, ref mut resume_ticket, .. } = current.started;
+            Some(Seat { game, player, resume_ticket: resume_ticket.take()? })
         });
         let Some(seat) = seat else { return Err(reason.into()) };
-        let within = Duration::from_millis(seat.way_back.grace_ms.into());
-        self.coming_back = Some(ComingBack::new(self.ways_back.clone(), seat, reason.clone()));
+        let within = Duration::from_millis(seat.resume_ticket.grace_ms.into());
+        self.reconnect = Some(Reconnect::new(self.reconnect_targets.clone(), seat, reason.clone()));
         Ok(Event::Reconnecting { reason, within })
     }
 
@@ -406,7 +406,7 @@ impl Player {
         let me = usize::from(started.player);
         self.current = Some(Match {
             position: started.positions[me],
-            peer_position: started.positions[1 - me],
+            opponent_position: started.positions[1 - me],
             stats: MoveStats::new(self.period_us),
             sent: 0,
             superseded: 0,
@@ -428,10 +428,10 @@ impl Player {
         }
         let freshness = current.stats.on_move(now_us, &update, clock_error_us);
         if freshness == Freshness::Fresh {
-            current.peer_position = update.position;
+            current.opponent_position = update.position;
         }
         // An empty slice is a static one: it holds on to nothing.
         let payload = bytes.slice_ref(told.payload);
-        Some(Event::PeerMoved { update, freshness, payload })
+        Some(Event::OpponentMoved { update, freshness, payload })
     }
 }

@@ -10,13 +10,13 @@ use netduel_protocol::clock;
 /// Beats at `first_us + n × period_us` on the clock of [`clock::now_us`]. None is skipped: after a stall the missed
 /// ones come at once, each with the time it was meant for, so that no omission is coordinated with the system
 /// measured.
-pub struct Beat {
+pub struct Ticker {
     next_us: u64,
     period_us: u64,
     timer: Timer,
 }
 
-impl Beat {
+impl Ticker {
     /// The first beat is at `first_us`.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn beats_come_in_order_never_early_and_none_is_skipped() {
         let first_us = clock::now_us();
-        let mut beat = Beat::new(first_us, 2_000).expect("a timer");
+        let mut beat = Ticker::new(first_us, 2_000).expect("a timer");
         for number in 0..50 {
             if number == 10 {
                 let stalled_until_us = clock::now_us() + 20_000;

@@ -113,22 +113,22 @@ impl Message for ServerMessage<'_> {
                 updates.iter().try_for_each(|update| update.validate(PAYLOAD_MAX_BYTES_OF_BOTH))
             }
             Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
-            Self::PeerLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
+            Self::OpponentLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
             Self::Resumed(resumed) => resumed.validate(),
-            Self::PeerBack { peer_transport, .. } => transport(peer_transport),
+            Self::OpponentBack { opponent_transport, .. } => transport(opponent_transport),
             Self::Welcome { .. }
             | Self::Waiting
             | Self::Pong(_)
             | Self::Draining { .. }
-            | Self::PeerReconnecting { .. } => Ok(()),
+            | Self::OpponentReconnecting { .. } => Ok(()),
         }
     }
 }
 
 impl Started {
     fn validate(&self) -> Result<(), CodecError> {
-        shown(&self.peer_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
-        transport(&self.peer_transport)?;
+        shown(&self.opponent_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+        transport(&self.opponent_transport)?;
         let [a, b] = self.positions;
         finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
         player(self.player)
@@ -137,7 +137,7 @@ impl Started {
 
 impl Resumed {
     fn validate(&self) -> Result<(), CodecError> {
-        transport(&self.peer_transport)?;
+        transport(&self.opponent_transport)?;
         let [a, b] = self.positions;
         finite(&[a.x, a.y, b.x, b.y])?;
         player(self.player)

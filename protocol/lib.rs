@@ -2,7 +2,7 @@
 //!
 //! A client opens with [`ClientMessage::Hello`] and [`ClientMessage::Join`]; the server answers
 //! [`ServerMessage::Welcome`], then [`ServerMessage::Started`] once there are two. From then on moves flow on the state
-//! lane and everything else on the control lane. What ends a connection travels as its goodbye, see [`Ending`].
+//! lane and everything else on the control lane. What ends a connection travels as its goodbye, see [`CloseCode`].
 //!
 //! Who loses the connection in a match comes back over another one with [`ClientMessage::Resume`] in place of the join, over
 //! any transport, and is told where it stands with [`ServerMessage::Resumed`].
@@ -91,7 +91,7 @@ pub enum ServerMessage<'a> {
         /// Which clock the server's timestamps are of, see [`clock::id`].
         clock: u64,
         /// Longest payload in bytes that this server relays: [`PAYLOAD_MAX_BYTES`] at most, or
-        /// [`PAYLOAD_MAX_BYTES_OF_BOTH`]. A longer one ends the connection with [`Ending::PayloadTooLong`].
+        /// [`PAYLOAD_MAX_BYTES_OF_BOTH`]. A longer one ends the connection with [`CloseCode::PayloadTooLong`].
         payload_max_bytes: u16,
     },
     /// In the queue; nobody to play with yet. Control lane.
@@ -107,7 +107,7 @@ pub enum ServerMessage<'a> {
     /// A move broke the rules: the player is where the server says. Control lane.
     Corrected(Correction),
     /// The match is over, since the opponent is gone. Control lane.
-    PeerLeft {
+    OpponentLeft {
         /// Which match.
         game: GameId,
         /// How.
@@ -124,20 +124,20 @@ pub enum ServerMessage<'a> {
     },
     /// Back in the seat. Control lane; moves of the opponent may overtake it.
     Resumed(Resumed),
-    /// The opponent's connection is lost, and its seat is kept for a while: [`ServerMessage::PeerBack`] or
-    /// [`ServerMessage::PeerLeft`] follows. Control lane.
-    PeerReconnecting {
+    /// The opponent's connection is lost, and its seat is kept for a while: [`ServerMessage::OpponentBack`] or
+    /// [`ServerMessage::OpponentLeft`] follows. Control lane.
+    OpponentReconnecting {
         /// Which match.
         game: GameId,
         /// For how long at most, in ms.
         grace_ms: u32,
     },
     /// The opponent is back in its seat, over another connection. Control lane.
-    PeerBack {
+    OpponentBack {
         /// Which match.
         game: GameId,
         /// The name of its transport now.
-        peer_transport: String,
+        opponent_transport: String,
     },
 }
 
@@ -158,17 +158,17 @@ pub struct Started {
     /// The server's clock at the start in µs: what [`Move::at_us`] counts from.
     pub started_us: u64,
     /// The opponent's name.
-    pub peer_name: String,
+    pub opponent_name: String,
     /// The name of the opponent's transport.
-    pub peer_transport: String,
+    pub opponent_transport: String,
     /// How to come back if the connection is lost; `None` where the server keeps no seats.
-    pub way_back: Option<WayBack>,
+    pub resume_ticket: Option<ResumeTicket>,
 }
 
 /// What takes a player back to its seat.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub struct WayBack {
+pub struct ResumeTicket {
     /// Proves whose seat it is, in this match.
     pub token: SeatToken,
     /// How long the seat is kept once the server knows that the connection is lost, in ms.
@@ -192,9 +192,9 @@ pub struct Resumed {
     /// Corrections the receiver has had. A prediction from before the last of them is void.
     pub corrections: u16,
     /// The name of the opponent's transport, which may have changed.
-    pub peer_transport: String,
+    pub opponent_transport: String,
     /// The next way back; the token that led here is spent.
-    pub way_back: WayBack,
+    pub resume_ticket: ResumeTicket,
 }
 
 /// Where a player is: absolute, since a difference does not survive a lane that drops. Relayed as it is.
@@ -277,7 +277,7 @@ pub enum LeaveReason {
 /// Why a connection is closed on purpose: the codes of a goodbye on top of the transport's own (below 0x100).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Ending {
+pub enum CloseCode {
     /// The client is done.
     Done = 0x100,
     /// Client and server speak different versions.
@@ -310,7 +310,7 @@ pub enum Ending {
     Replaced = 0x114,
 }
 
-impl Ending {
+impl CloseCode {
     const ALL: [Self; 15] = [
         Self::Done,
         Self::VersionMismatch,
@@ -336,6 +336,6 @@ impl Ending {
 
     /// The opposite of [`Self::code`].
     pub fn from_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|ending| ending.code() == code)
+        Self::ALL.into_iter().find(|it| it.code() == code)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use netduel_client::{Event, Player, PlayerConfig, bot_path::Course, ticker::Beat, stats::Samples};
+use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath, ticker::Ticker, stats::Samples};
 use netduel_protocol::clock;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ async fn come_and_go(
     period_us: u64,
     window_us: std::ops::Range<u64>,
 ) -> anyhow::Result<LoadResult> {
-    let mut beat = Beat::new(first_us, period_us)?;
+    let mut beat = Ticker::new(first_us, period_us)?;
     let mut result = LoadResult { connects: Some(Connects::default()), ..LoadResult::default() };
     let mut free_us = first_us;
     loop {
@@ -126,7 +126,7 @@ async fn join_and_move(config: &PlayerConfig, have_met: &AtomicUsize) -> anyhow:
     let mut player = join_match(config).await?;
     let paired_us = clock::now_us();
     let mut moved_us = None;
-    let course = Course::new(paired_us);
+    let course = BotPath::new(paired_us);
     let mut moves = tokio::time::interval(MOVE_PERIOD);
     loop {
         tokio::select! {
@@ -137,7 +137,7 @@ async fn join_and_move(config: &PlayerConfig, have_met: &AtomicUsize) -> anyhow:
                     player.steer(course.heading(now_us - paired_us), now_us)?;
                 }
             },
-            event = player.next_event() => if let (Event::PeerMoved { .. }, None) = (event?, moved_us) {
+            event = player.next_event() => if let (Event::OpponentMoved { .. }, None) = (event?, moved_us) {
                 moved_us = Some(clock::now_us());
                 have_met.fetch_add(1, Relaxed);
             }

@@ -6,8 +6,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 use anyhow::{Context, bail, ensure};
 use netduel_client::{
     Event, Player,
-    bot_path::Course,
-    ticker::Beat,
+    bot_path::BotPath,
+    ticker::Ticker,
     stats::{MoveStats, Samples},
 };
 use netduel_protocol::{clock, game::Heading};
@@ -86,17 +86,17 @@ impl LoadPlayer for Player {
 
     async fn next(&mut self) -> anyhow::Result<Happening> {
         match self.next_event().await? {
-            Event::PeerMoved { update, .. } => Ok(Happening::Moved(update.seq)),
+            Event::OpponentMoved { update, .. } => Ok(Happening::Moved(update.seq)),
             Event::Corrected(_) => Ok(Happening::Corrected),
             Event::Pong { .. } => Ok(Happening::Answered),
-            Event::PeerLeft { .. } => Ok(Happening::Left),
+            Event::OpponentLeft { .. } => Ok(Happening::Left),
             other @ (Event::Waiting
             | Event::Started(_)
             | Event::Draining { .. }
             | Event::Reconnecting { .. }
             | Event::Resumed
-            | Event::PeerReconnecting { .. }
-            | Event::PeerBack { .. }) => {
+            | Event::OpponentReconnecting { .. }
+            | Event::OpponentBack { .. }) => {
                 bail!("{other:?} in the middle of the match")
             }
         }
@@ -128,7 +128,7 @@ impl LoadPlayer for Player {
 
 /// What one player does, by the clock.
 pub(crate) struct Duty {
-    course: Course,
+    course: BotPath,
     first_us: u64,
     start_us: u64,
     period_us: u64,
@@ -168,7 +168,7 @@ impl Duty {
         let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
         let open_us = start_us + plan.warmup_ms * 1_000;
         Self {
-            course: Course::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
+            course: BotPath::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
             // Spread over the period, so that the load is even.
             first_us: start_us + period_us * number / everybody,
             start_us,
@@ -183,7 +183,7 @@ impl Duty {
     }
 
     pub(crate) async fn carry_out<P: LoadPlayer>(self, mut player: P) -> anyhow::Result<LoadResult> {
-        let mut beat = Beat::new(self.first_us, self.period_us)?;
+        let mut beat = Ticker::new(self.first_us, self.period_us)?;
         let mut tally = Tally::default();
         self.play_until(self.open_us, &mut player, &mut beat, &mut tally).await?;
         player.restart();
@@ -222,7 +222,7 @@ impl Duty {
         &self,
         until_us: u64,
         player: &mut P,
-        beat: &mut Beat,
+        beat: &mut Ticker,
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         // Neither needs to be exact, and a descriptor for each would be many.

@@ -330,7 +330,7 @@ pub(crate) async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> 
         }
     };
     // A connection that is lost spoils what is measured.
-    player.set_ways_back(Vec::new());
+    player.set_reconnect_targets(Vec::new());
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {

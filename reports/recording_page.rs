@@ -144,7 +144,7 @@ fn strip(link: &Link<'_>, known: &Known<'_>) -> Option<Strip> {
 }
 
 /// Something that is known ten times a second.
-struct Course {
+struct BotPath {
     title: &'static str,
     note: &'static str,
     axis: &'static str,
@@ -153,7 +153,7 @@ struct Course {
     own: fn(&Figures) -> Option<u64>,
 }
 
-const ROUND_TRIP: Course = Course {
+const ROUND_TRIP: BotPath = BotPath {
     title: "Round trip over time.",
     note: "Pings to the server and back; dotted, the transport's own smoothed round-trip time, where it tells. With the median:",
     axis: "round trip, ms",
@@ -161,7 +161,7 @@ const ROUND_TRIP: Course = Course {
     own: |figures| figures.path.rtt_us,
 };
 
-const ONE_WAY: Course = Course {
+const ONE_WAY: BotPath = BotPath {
     title: "One-way delay over time.",
     note: "The newest move at each look, from the opponent's intended sending to its arrival. With the median:",
     axis: "one way, ms",
@@ -169,7 +169,7 @@ const ONE_WAY: Course = Course {
     own: |_| None,
 };
 
-fn over_time(links: &[&Link<'_>], course: &Course) -> Markup {
+fn over_time(links: &[&Link<'_>], course: &BotPath) -> Markup {
     let mut lines = Vec::new();
     let mut key = Vec::new();
     for link in links {

@@ -36,7 +36,7 @@ fn customer(remote: SocketAddr) -> IpAddr {
 
 /// What is counted of everybody.
 #[derive(Debug, Default)]
-pub(crate) struct Guards {
+pub(crate) struct AdmissionControl {
     addresses: Mutex<Addresses>,
     handshakes: AtomicUsize,
 }
@@ -120,14 +120,14 @@ fn heard_max(config: &Config) -> usize {
     config.connections_per_address_max.saturating_mul(2)
 }
 
-impl Guards {
+impl AdmissionControl {
     /// Somebody knocks. `None` if nobody should listen, which is counted.
     pub(crate) fn admit(
         self: &Arc<Self>,
         remote: SocketAddr,
         config: &Config,
         counters: &Counters,
-    ) -> Option<Admission> {
+    ) -> Option<AdmissionPermit> {
         if self.handshakes() >= config.handshakes_max {
             counters.refused_handshakes.increment();
             return None;
@@ -148,7 +148,7 @@ impl Guards {
                     counters.refused_address.increment();
                 }
                 self.handshakes.fetch_add(1, Relaxed);
-                Some(Admission { guards: self.clone(), address, over_limit, handshaking: true })
+                Some(AdmissionPermit { admission: self.clone(), address, over_limit, handshaking: true })
             }
         }
     }
@@ -168,14 +168,14 @@ impl Guards {
 /// A place among the connections of an address, and until [`Self::handshake_over`] among the handshakes. Dropping it
 /// gives it back, however the session ended.
 #[derive(Debug)]
-pub(crate) struct Admission {
-    guards: Arc<Guards>,
+pub(crate) struct AdmissionPermit {
+    admission: Arc<AdmissionControl>,
     address: IpAddr,
     over_limit: bool,
     handshaking: bool,
 }
 
-impl Admission {
+impl AdmissionPermit {
     /// Let in only to be told that its address has too many.
     pub(crate) fn over_limit(&self) -> bool {
         self.over_limit
@@ -184,20 +184,20 @@ impl Admission {
     /// The handshake succeeded or failed.
     pub(crate) fn handshake_over(&mut self) {
         if std::mem::take(&mut self.handshaking) {
-            self.guards.handshakes.fetch_sub(1, Relaxed);
+            self.admission.handshakes.fetch_sub(1, Relaxed);
         }
     }
 
     /// It was expelled for flooding: its address has less left to come back with.
     pub(crate) fn charge_flooder(&self, config: &Config) {
-        lock(&self.guards.addresses).charge(self.address, Instant::now(), config);
+        lock(&self.admission.addresses).charge(self.address, Instant::now(), config);
     }
 }
 
-impl Drop for Admission {
+impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         self.handshake_over();
-        lock(&self.guards.addresses).disconnect(self.address, Instant::now());
+        lock(&self.admission.addresses).disconnect(self.address, Instant::now());
     }
 }
 
@@ -217,13 +217,13 @@ mod tests {
 
     #[test]
     fn an_address_is_told_at_its_limit_and_dropped_at_twice_it_and_others_are_let_in() {
-        let (guards, counters) = (Arc::new(Guards::default()), Counters::default());
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(2, 100);
         let admit =
-            |ip: &str| guards.admit((ip.parse::<IpAddr>().expect("ip"), 1).into(), &config, &counters);
+            |ip: &str| admission.admit((ip.parse::<IpAddr>().expect("ip"), 1).into(), &config, &counters);
         let mut admitted: Vec<_> = (0..4).map(|_| admit("192.0.2.1").expect("heard")).collect();
         assert_eq!(
-            admitted.iter().map(Admission::over_limit).collect::<Vec<_>>(),
+            admitted.iter().map(AdmissionPermit::over_limit).collect::<Vec<_>>(),
             [false, false, true, true]
         );
         assert!(admit("192.0.2.1").is_none());
@@ -239,21 +239,21 @@ mod tests {
         assert!(!admit("192.0.2.1").expect("heard").over_limit());
         drop(admitted);
         drop(_here);
-        assert_eq!(guards.addresses(), 0, "nobody is left");
-        assert_eq!(guards.handshakes(), 0);
+        assert_eq!(admission.addresses(), 0, "nobody is left");
+        assert_eq!(admission.handshakes(), 0);
     }
 
     #[test]
     fn handshakes_are_bounded_until_they_are_over() {
-        let (guards, counters) = (Arc::new(Guards::default()), Counters::default());
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(100, 2);
-        let admit = || guards.admit(([192, 0, 2, 1], 1).into(), &config, &counters);
+        let admit = || admission.admit(([192, 0, 2, 1], 1).into(), &config, &counters);
         let [Some(mut first), Some(_second)] = [admit(), admit()] else { panic!("not admitted") };
         assert!(admit().is_none());
         assert_eq!(counters.snapshot().refused_handshakes, 1);
         first.handshake_over();
         first.handshake_over();
-        assert_eq!(guards.handshakes(), 1, "once only");
+        assert_eq!(admission.handshakes(), 1, "once only");
         assert!(admit().is_some());
     }
 

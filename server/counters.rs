@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use netduel_protocol::Ending;
+use netduel_protocol::CloseCode;
 use netduel_transport::{CloseReason, FrameError, Goodbye, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
@@ -162,13 +162,13 @@ impl Counters {
 
     /// A player was sent away for `goodbye`.
     pub(crate) fn count_expelled(&self, goodbye: &Goodbye) {
-        let cause = match Ending::from_code(goodbye.code) {
-            Some(Ending::VersionMismatch) => &self.expelled_version,
-            Some(Ending::Malformed | Ending::PayloadTooLong) => &self.expelled_malformed,
-            Some(Ending::JoinTimeout) => &self.expelled_join_timeout,
-            Some(Ending::TooManyMessages) => &self.expelled_flooding,
-            Some(Ending::TooManyCorrections) => &self.expelled_cheating,
-            Some(Ending::Unexpected) => &self.expelled_unexpected,
+        let cause = match CloseCode::from_code(goodbye.code) {
+            Some(CloseCode::VersionMismatch) => &self.expelled_version,
+            Some(CloseCode::Malformed | CloseCode::PayloadTooLong) => &self.expelled_malformed,
+            Some(CloseCode::JoinTimeout) => &self.expelled_join_timeout,
+            Some(CloseCode::TooManyMessages) => &self.expelled_flooding,
+            Some(CloseCode::TooManyCorrections) => &self.expelled_cheating,
+            Some(CloseCode::Unexpected) => &self.expelled_unexpected,
             // Not for what the player did: counted where it is decided.
             _ => return,
         };

@@ -36,7 +36,7 @@ pub use threads::{THREADS_MAX, Threads};
 
 use counters::{Updates, kind_number};
 use lobby::Lobby;
-use low_priority::Turns;
+use low_priority::LowPriorityQueue;
 
 /// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ impl Server {
 
     /// Serves on these, too, by the thread of the runtime within which they were bound.
     pub fn serve_on(&mut self, runtime: &Handle, listeners: Vec<Listener>) {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(LowPriorityQueue::default());
         let here = |listener| Serving {
             runtime: runtime.clone(),
             listener: Arc::new(listener),
@@ -130,7 +130,7 @@ struct Serving {
     runtime: Handle,
     listener: Arc<Listener>,
     /// Of all who are served by that runtime's thread.
-    turns: Arc<Turns>,
+    turns: Arc<LowPriorityQueue>,
 }
 
 impl Observer {
@@ -149,9 +149,9 @@ impl Observer {
     }
 
     /// Has sessions say in these how long moves stay, by the transport that they came over. Once.
-    pub(crate) fn time_residence(&self, histograms: Vec<(TransportKind, Histogram)>) {
+    pub(crate) fn record_relay_latency(&self, histograms: Vec<(TransportKind, Histogram)>) {
         // A second recorder would get what the first one does.
-        let _ = self.lobby.residence.set(histograms);
+        let _ = self.lobby.relay_latency.set(histograms);
     }
 
     /// The kinds that it listens for, each once.
@@ -204,7 +204,7 @@ async fn accept_all(
             lobby.counters.refused_full.increment();
             None
         } else {
-            lobby.guards.admit(accepting.remote_addr(), &lobby.config, &lobby.counters)
+            lobby.admission.admit(accepting.remote_addr(), &lobby.config, &lobby.counters)
         };
         match admission {
             Some(admission) => {

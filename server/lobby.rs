@@ -14,7 +14,7 @@ use std::{
 
 use metrics::Histogram;
 use netduel_protocol::{
-    Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, SeatToken, ServerMessage,
+    CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, SeatToken, ServerMessage,
 };
 use netduel_transport::{Goodbye, Sender, TransportKind};
 use tokio::time::Instant;
@@ -23,11 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Config,
     counters::{Counters, kind_number},
-    admission::Guards,
+    admission::AdmissionControl,
     lock,
-    matchmaking::{Joined, Pairing, PlayerId},
+    matchmaking::{JoinOutcome, Matchmaker, PlayerId},
     relay::Match,
-    relay_latency::Residence,
+    relay_latency::RelayLatency,
     seat::{Away, Occupant, Proof, fresh_token},
 };
 
@@ -94,7 +94,7 @@ impl Player {
                 Ok(())
             }
             _ => Err(Goodbye::new(
-                Ending::Unexpected.code(),
+                CloseCode::Unexpected.code(),
                 "a move for a match you are not in: wait for the start",
             )),
         }
@@ -132,15 +132,15 @@ pub struct Census {
 pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
-    pub(crate) guards: Arc<Guards>,
+    pub(crate) admission: Arc<AdmissionControl>,
     /// Where sessions say how long moves stay, by transport; nothing if nobody looks.
-    pub(crate) residence: OnceLock<Vec<(TransportKind, Histogram)>>,
+    pub(crate) relay_latency: OnceLock<Vec<(TransportKind, Histogram)>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    pairing: Pairing,
+    pairing: Matchmaker,
     /// In the order in which they came: everybody is told in that order, too.
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
@@ -154,8 +154,8 @@ impl Lobby {
         Self {
             config,
             counters: Counters::default(),
-            guards: Arc::default(),
-            residence: OnceLock::new(),
+            admission: Arc::default(),
+            relay_latency: OnceLock::new(),
             state: Mutex::default(),
         }
     }
@@ -172,7 +172,7 @@ impl Lobby {
                 "the server is full: {} players are connected; try later",
                 self.config.connections_max
             );
-            return Err(Goodbye::new(Ending::ServerFull.code(), reason));
+            return Err(Goodbye::new(CloseCode::ServerFull.code(), reason));
         }
         state.last_player += 1;
         let player = Arc::new(Player {
@@ -188,9 +188,9 @@ impl Lobby {
     }
 
     /// Times moves that come over `kind`.
-    pub(crate) fn residence(&self, kind: TransportKind) -> Residence {
-        let histograms = self.residence.get().into_iter().flatten();
-        Residence::new(histograms.filter(|(of, _)| *of == kind).map(|(_, it)| it.clone()).next())
+    pub(crate) fn relay_latency(&self, kind: TransportKind) -> RelayLatency {
+        let histograms = self.relay_latency.get().into_iter().flatten();
+        RelayLatency::new(histograms.filter(|(of, _)| *of == kind).map(|(_, it)| it.clone()).next())
     }
 
     /// A player wants a match.
@@ -205,7 +205,7 @@ impl Lobby {
             return Err(shutting_down());
         }
         let twice =
-            || Goodbye::new(Ending::Unexpected.code(), "joined while waiting or playing: leave first");
+            || Goodbye::new(CloseCode::Unexpected.code(), "joined while waiting or playing: leave first");
         if lock(&player.playing).is_some() {
             return Err(twice());
         }
@@ -215,15 +215,15 @@ impl Lobby {
                 "the server has no room: {} matches are going on; try later",
                 self.config.matches_max
             );
-            return Err(Goodbye::new(Ending::TooManyMatches.code(), reason));
+            return Err(Goodbye::new(CloseCode::TooManyMatches.code(), reason));
         }
         // Before anything changes, since it may fail.
         let begins = !self.config.resume_grace.is_zero() && state.pairing.somebody_waits(code.as_deref());
         let tokens = if begins { Some([fresh_token()?, fresh_token()?]) } else { None };
         let partner = match state.pairing.join(player.id, code) {
-            Joined::Twice => return Err(twice()),
-            Joined::Waiting => None,
-            Joined::Paired(partner) => state.players.get(&partner).cloned(),
+            JoinOutcome::AlreadyWaiting => return Err(twice()),
+            JoinOutcome::Waiting => None,
+            JoinOutcome::Matched(partner) => state.players.get(&partner).cloned(),
         };
         *lock(&player.name) = name;
         match partner {
@@ -274,7 +274,7 @@ impl Lobby {
             let Occupant::Here(player) = game.seat(seat).vacate() else { continue };
             lock(&player.playing).take();
             if seat != number {
-                player.say(&ServerMessage::PeerLeft { game: game.game, reason, positions });
+                player.say(&ServerMessage::OpponentLeft { game: game.game, reason, positions });
             }
             if state.draining {
                 player.sender.close(shutting_down());
@@ -343,7 +343,7 @@ impl Lobby {
             before.sender.close(replaced());
         }
         player.sit(game, number);
-        game.take_back(number, player.clone(), proof.clone(), next);
+        game.resume(number, player.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
         tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.sender.kind());
         Ok(())
@@ -382,8 +382,8 @@ impl Lobby {
             }
         }
         Census {
-            handshakes: self.guards.handshakes(),
-            addresses: self.guards.addresses(),
+            handshakes: self.admission.handshakes(),
+            addresses: self.admission.addresses(),
             connections,
             waiting: state.pairing.waiting(),
             matches: state.matches.len(),
@@ -402,13 +402,13 @@ impl Lobby {
 
 /// One answer for every token that is not good, so that it tells nobody which matches there are.
 fn no_such_seat() -> Goodbye {
-    Goodbye::new(Ending::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
+    Goodbye::new(CloseCode::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
 }
 
 fn replaced() -> Goodbye {
-    Goodbye::new(Ending::Replaced.code(), "you came back to your match over another connection")
+    Goodbye::new(CloseCode::Replaced.code(), "you came back to your match over another connection")
 }
 
 fn shutting_down() -> Goodbye {
-    Goodbye::new(Ending::ShuttingDown.code(), "the server is going down: connect again in a moment")
+    Goodbye::new(CloseCode::ShuttingDown.code(), "the server is going down: connect again in a moment")
 }

@@ -13,22 +13,22 @@ use tokio::{
 };
 
 /// For the tasks of one thread. First come, first served.
-pub(crate) struct Turns(Semaphore);
+pub(crate) struct LowPriorityQueue(Semaphore);
 
 /// Until it is dropped, nobody else has one.
-pub(crate) type Turn<'a> = SemaphorePermit<'a>;
+pub(crate) type Slot<'a> = SemaphorePermit<'a>;
 
-impl Default for Turns {
+impl Default for LowPriorityQueue {
     fn default() -> Self {
         Self(Semaphore::const_new(1))
     }
 }
 
-impl Turns {
+impl LowPriorityQueue {
     /// Waits for a turn. It begins after everything else that is ready.
     ///
     /// For one piece of work that ends without waiting for anything, or everybody else would wait for it, too.
-    pub(crate) async fn take(&self) -> Option<Turn<'_>> {
+    pub(crate) async fn take(&self) -> Option<Slot<'_>> {
         let turn = self.0.acquire().await.ok(); // Never closed.
         yield_now().await;
         turn
@@ -49,15 +49,15 @@ impl Turns {
 }
 
 /// What a task may do of its work at once, in pieces: at first, after each pause, and at each turn that it then has to take.
-pub(crate) struct Share<'a> {
-    turns: &'a Turns,
-    turn: Option<Turn<'a>>,
+pub(crate) struct Budget<'a> {
+    turns: &'a LowPriorityQueue,
+    turn: Option<Slot<'a>>,
     whole: usize,
     left: usize,
 }
 
-impl<'a> Share<'a> {
-    pub(crate) fn new(turns: &'a Turns, whole: usize) -> Self {
+impl<'a> Budget<'a> {
+    pub(crate) fn new(turns: &'a LowPriorityQueue, whole: usize) -> Self {
         Self { turns, turn: None, whole, left: whole }
     }
 
@@ -107,7 +107,7 @@ mod tests {
     /// Eight who have three steps to do, and beside them one who is always ready.
     #[tokio::test]
     async fn who_is_ready_waits_for_one_piece_of_all_that_may_wait() {
-        let (turns, done) = (Arc::new(Turns::default()), Arc::new(Mutex::new(Vec::new())));
+        let (turns, done) = (Arc::new(LowPriorityQueue::default()), Arc::new(Mutex::new(Vec::new())));
         let mut tasks = tokio::task::JoinSet::new();
         for number in 1..=8 {
             let (turns, done) = (turns.clone(), done.clone());

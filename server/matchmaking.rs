@@ -10,14 +10,14 @@ pub(crate) type PlayerId = u64;
 
 /// Each player is in it at most once, and in it only while waiting.
 #[derive(Debug, Default)]
-pub(crate) struct Pairing {
+pub(crate) struct Matchmaker {
     waiting: HashMap<Option<String>, PlayerId>,
     codes: HashMap<PlayerId, Option<String>>,
 }
 
 /// What joining led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Joined {
+pub(crate) enum JoinOutcome {
     /// Nobody fits yet.
     Waiting,
     /// This player waited and is out of the queue now.
@@ -26,19 +26,19 @@ pub(crate) enum Joined {
     Twice,
 }
 
-impl Pairing {
+impl Matchmaker {
     /// `player` wants a match, with anybody or with whoever gives the same code.
-    pub(crate) fn join(&mut self, player: PlayerId, code: Option<String>) -> Joined {
+    pub(crate) fn join(&mut self, player: PlayerId, code: Option<String>) -> JoinOutcome {
         if self.codes.contains_key(&player) {
-            return Joined::Twice;
+            return JoinOutcome::AlreadyWaiting;
         }
         if let Some(partner) = self.waiting.remove(&code) {
             self.codes.remove(&partner);
-            return Joined::Paired(partner);
+            return JoinOutcome::Matched(partner);
         }
         self.codes.insert(player, code.clone());
         self.waiting.insert(code, player);
-        Joined::Waiting
+        JoinOutcome::Waiting
     }
 
     /// Whether a join by this code begins a match.
@@ -67,19 +67,19 @@ mod tests {
 
     #[test]
     fn two_without_a_code_meet_and_codes_keep_apart() {
-        let mut pairing = Pairing::default();
+        let mut pairing = Matchmaker::default();
         let code = |text: &str| Some(text.to_owned());
-        assert_eq!(pairing.join(1, None), Joined::Waiting);
-        assert_eq!(pairing.join(2, code("a")), Joined::Waiting);
-        assert_eq!(pairing.join(1, code("a")), Joined::Twice);
-        assert_eq!(pairing.join(3, code("b")), Joined::Waiting);
+        assert_eq!(pairing.join(1, None), JoinOutcome::Waiting);
+        assert_eq!(pairing.join(2, code("a")), JoinOutcome::Waiting);
+        assert_eq!(pairing.join(1, code("a")), JoinOutcome::AlreadyWaiting);
+        assert_eq!(pairing.join(3, code("b")), JoinOutcome::Waiting);
         assert!(pairing.somebody_waits(Some("a")) && !pairing.somebody_waits(Some("c")));
-        assert_eq!(pairing.join(4, code("a")), Joined::Paired(2));
+        assert_eq!(pairing.join(4, code("a")), JoinOutcome::Matched(2));
         assert!(!pairing.somebody_waits(Some("a")) && pairing.somebody_waits(None));
         assert!(pairing.leave(1));
         assert!(!pairing.leave(1));
-        assert_eq!(pairing.join(5, None), Joined::Waiting, "who left is not met");
-        assert_eq!(pairing.join(6, None), Joined::Paired(5));
+        assert_eq!(pairing.join(5, None), JoinOutcome::Waiting, "who left is not met");
+        assert_eq!(pairing.join(6, None), JoinOutcome::Matched(5));
         assert_eq!(pairing.codes.len(), 1);
     }
 
@@ -88,7 +88,7 @@ mod tests {
         /// the one who waited longest for the same code.
         #[test]
         fn agrees_with_a_plain_queue(steps in prop::collection::vec((0u64..12, 0u8..4, any::<bool>()), 0..300)) {
-            let mut pairing = Pairing::default();
+            let mut pairing = Matchmaker::default();
             let mut queue: Vec<(PlayerId, Option<String>)> = Vec::new();
             let mut playing: HashSet<PlayerId> = HashSet::new();
             for (player, code, joins) in steps {
@@ -101,15 +101,15 @@ mod tests {
                     let code = (code > 0).then(|| code.to_string());
                     let fits = queue.iter().position(|(_, other)| *other == code);
                     let wanted = match fits {
-                        _ if waits => Joined::Twice,
-                        Some(index) => Joined::Paired(queue.remove(index).0),
+                        _ if waits => JoinOutcome::AlreadyWaiting,
+                        Some(index) => JoinOutcome::Matched(queue.remove(index).0),
                         None => {
                             queue.push((player, code.clone()));
-                            Joined::Waiting
+                            JoinOutcome::Waiting
                         }
                     };
                     prop_assert_eq!(pairing.join(player, code), wanted);
-                    if let Joined::Paired(partner) = wanted {
+                    if let JoinOutcome::Matched(partner) = wanted {
                         prop_assert_ne!(partner, player);
                         prop_assert!(playing.insert(player) && playing.insert(partner));
                     }

@@ -35,9 +35,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// of them at the rates that one thread bears.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// Upper ends of the histogram's buckets, in seconds: a move stays some µs, and a few ms where the server is busy.
-const RESIDENCE_BUCKETS_S: [f64; 12] =
+const LATENCY_BUCKETS_S: [f64; 12] =
     [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1];
-const RESIDENCE: &str = "netduel_relay_residence_seconds";
+const LATENCY: &str = "netduel_relay_latency_seconds";
 /// After an accept failed: see the server's own.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -116,16 +116,16 @@ impl Scrape {
         // Not the process's recorder: a test may run several servers in one.
         let builder = PrometheusBuilder::new();
         // Refused only if there are no buckets.
-        let builder = builder.set_buckets_for_metric(Matcher::Full(RESIDENCE.into()), &RESIDENCE_BUCKETS_S);
+        let builder = builder.set_buckets_for_metric(Matcher::Full(LATENCY.into()), &LATENCY_BUCKETS_S);
         let recorder = builder.unwrap_or_default().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe_histogram!(
-                RESIDENCE,
+                LATENCY,
                 "From a move's being taken in to its write's return, of some moves."
             );
             let kinds = observer.kinds().into_iter();
-            observer.time_residence(
-                kinds.map(|kind| (kind, histogram!(RESIDENCE, "transport" => kind.name()))).collect(),
+            observer.record_relay_latency(
+                kinds.map(|kind| (kind, histogram!(LATENCY, "transport" => kind.name()))).collect(),
             );
             let describe = |name, help, _| {
                 if let (name, None) = labelled(name) {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use netduel_protocol::{
-    CodecError, Correction, Ending, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, WayBack, clock,
+    CodecError, Correction, CloseCode, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, ResumeTicket, clock,
     game::{self, Position},
 };
 use netduel_transport::{Goodbye, MAX_STATE_BYTES};
@@ -114,7 +114,7 @@ impl Match {
 
     /// What player `number` is told at the start.
     pub(crate) fn started(&self, number: usize) -> ServerMessage<'static> {
-        let peer_transport = self.seat(1 - number).kind.name().to_owned();
+        let opponent_transport = self.seat(1 - number).kind.name().to_owned();
         ServerMessage::Started(Started {
             game: self.game,
             player: number as u8,
@@ -122,9 +122,9 @@ impl Match {
             tick_rate_hz: game::TICK_RATE_HZ,
             positions: game::START,
             started_us: self.started_us,
-            peer_name: self.names[1 - number].clone(),
-            peer_transport,
-            way_back: self.seat(number).way_back(self.grace),
+            opponent_name: self.names[1 - number].clone(),
+            opponent_transport,
+            resume_ticket: self.seat(number).resume_ticket(self.grace),
         })
     }
 
@@ -134,13 +134,13 @@ impl Match {
     }
 
     /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told.
-    pub(crate) fn take_back(&self, number: usize, player: Arc<Player>, proof: Proof, next: SeatToken) {
+    pub(crate) fn resume(&self, number: usize, player: Arc<Player>, proof: Proof, next: SeatToken) {
         let (game, positions) = (self.game, self.positions());
-        let peer_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
-        let (resumed_to, peer_away) = (peer_transport(number), self.seat(1 - number).away().is_some());
-        let way_back = WayBack { token: next.clone(), grace_ms: milliseconds(self.grace) };
+        let opponent_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
+        let (resumed_to, peer_away) = (opponent_transport(number), self.seat(1 - number).away().is_some());
+        let resume_ticket = ResumeTicket { token: next.clone(), grace_ms: milliseconds(self.grace) };
         let mut seat = self.seat(number);
-        seat.take_back(player, proof, next);
+        seat.resume(player, proof, next);
         seat.say(&ServerMessage::Resumed(Resumed {
             game,
             player: number as u8,
@@ -148,15 +148,15 @@ impl Match {
             seq: seat.last.seq,
             at_us: seat.last.at_us,
             corrections: seat.corrections,
-            peer_transport: resumed_to,
-            way_back,
+            opponent_transport: resumed_to,
+            resume_ticket,
         }));
         if peer_away {
             seat.say(&self.reconnecting());
         }
         drop(seat);
-        let peer_transport = peer_transport(1 - number);
-        self.seat(1 - number).say(&ServerMessage::PeerBack { game, peer_transport });
+        let opponent_transport = opponent_transport(1 - number);
+        self.seat(1 - number).say(&ServerMessage::OpponentBack { game, opponent_transport });
     }
 
     /// Nobody sits in seat `number` until its player is back, and the opponent is told.
@@ -166,7 +166,7 @@ impl Match {
     }
 
     fn reconnecting(&self) -> ServerMessage<'static> {
-        ServerMessage::PeerReconnecting { game: self.game, grace_ms: milliseconds(self.grace) }
+        ServerMessage::OpponentReconnecting { game: self.game, grace_ms: milliseconds(self.grace) }
     }
 
     /// Where both are, by player number.
@@ -190,7 +190,7 @@ impl Match {
         let mut seat = self.seat(number);
         if update.corrections > seat.corrections {
             return Err(Goodbye::new(
-                Ending::Unexpected.code(),
+                CloseCode::Unexpected.code(),
                 "a move quotes a correction that was never sent",
             ));
         }
@@ -202,7 +202,7 @@ impl Match {
             return self.correct(&mut seat, update.seq, illegal, counters);
         }
         seat.last = update;
-        seat.led_here = None;
+        seat.last_proof = None;
         match self.policy {
             RelayPolicy::Other => {
                 drop(seat);
@@ -271,7 +271,7 @@ impl Match {
         counters.moves_illegal.increment();
         if seat.corrections == CORRECTIONS_MAX {
             return Err(Goodbye::new(
-                Ending::TooManyCorrections.code(),
+                CloseCode::TooManyCorrections.code(),
                 format!("{CORRECTIONS_MAX} moves against the rules in one match; the last one: {illegal}"),
             ));
         }
@@ -288,5 +288,5 @@ impl Match {
 
 fn payload_too_long(size: usize, max: usize) -> Goodbye {
     let reason = format!("a payload of {size} bytes: this server relays {max} at most");
-    Goodbye::new(Ending::PayloadTooLong.code(), reason)
+    Goodbye::new(CloseCode::PayloadTooLong.code(), reason)
 }

@@ -12,13 +12,13 @@ use netduel_transport::{CloseReason, Lane};
 const SAMPLE_EVERY: u32 = 64;
 
 /// Times some of the moves of one session.
-pub(crate) struct Residence {
+pub(crate) struct RelayLatency {
     /// `None` if nobody looks.
     histogram: Option<Histogram>,
     untimed: u32,
 }
 
-impl Residence {
+impl RelayLatency {
     pub(crate) fn new(histogram: Option<Histogram>) -> Self {
         Self { histogram, untimed: 0 }
     }

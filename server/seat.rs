@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use netduel_protocol::{
-    Ending, GameId, LeaveReason, Move, MoveWithPayload, SeatToken, ServerMessage, WayBack, game::Position,
+    CloseCode, GameId, LeaveReason, Move, MoveWithPayload, SeatToken, ServerMessage, ResumeTicket, game::Position,
 };
 use netduel_transport::{Goodbye, TransportKind};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -28,7 +28,7 @@ pub(crate) struct Seat {
     token: Option<SeatToken>,
     /// What took it back the last time, until it moves. The answer with the next token may have been lost, or the try was
     /// given up when it came through; then the same token is shown again, in a later try.
-    pub(crate) led_here: Option<Proof>,
+    pub(crate) last_proof: Option<Proof>,
 }
 
 /// What a player shows for its seat.
@@ -73,7 +73,7 @@ impl Seat {
             occupant: Occupant::Here(player),
             kind,
             token,
-            led_here: None,
+            last_proof: None,
         }
     }
 
@@ -114,17 +114,17 @@ impl Seat {
     /// Whether `proof` is of this seat and was not shown before.
     pub(crate) fn is_proved_by(&self, proof: &Proof) -> bool {
         let again = |before: &Proof| before.token == proof.token && before.attempt < proof.attempt;
-        self.token.as_ref() == Some(&proof.token) || self.led_here.as_ref().is_some_and(again)
+        self.token.as_ref() == Some(&proof.token) || self.last_proof.as_ref().is_some_and(again)
     }
 
     /// How its player comes back, if seats are kept.
-    pub(crate) fn way_back(&self, grace: Duration) -> Option<WayBack> {
-        Some(WayBack { token: self.token.clone()?, grace_ms: milliseconds(grace) })
+    pub(crate) fn resume_ticket(&self, grace: Duration) -> Option<ResumeTicket> {
+        Some(ResumeTicket { token: self.token.clone()?, grace_ms: milliseconds(grace) })
     }
 
     /// Seats `player`, who showed `proof`, with `next` for the next time.
-    pub(crate) fn take_back(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) {
-        (self.led_here, self.token, self.kind) = (Some(proof), Some(next), player.sender.kind());
+    pub(crate) fn resume(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) {
+        (self.last_proof, self.token, self.kind) = (Some(proof), Some(next), player.sender.kind());
         self.occupant = Occupant::Here(player);
     }
 
@@ -141,7 +141,7 @@ impl Seat {
 pub(crate) fn fresh_token() -> Result<SeatToken, Goodbye> {
     let mut secret = [0; SeatToken::BYTES];
     SystemRandom::new().fill(&mut secret).map_err(|_| {
-        Goodbye::new(Ending::ServerFault.code(), "the server's system has no random numbers: try later")
+        Goodbye::new(CloseCode::ServerFault.code(), "the server's system has no random numbers: try later")
     })?;
     Ok(SeatToken::new(secret))
 }

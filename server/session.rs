@@ -11,14 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use netduel_protocol::{ClientMessage, CodecError, Ending, LeaveReason, Pong, ServerMessage, VERSION, clock};
+use netduel_protocol::{ClientMessage, CodecError, CloseCode, LeaveReason, Pong, ServerMessage, VERSION, clock};
 use netduel_transport::{Accepting, CloseReason, FrameError, Goodbye, Lane, Receiver};
 
 use crate::{
-    admission::Admission,
+    admission::AdmissionPermit,
     lobby::{Lobby, Player},
     seat::Proof,
-    low_priority::{Share, Turns},
+    low_priority::{Budget, LowPriorityQueue},
 };
 
 /// Messages of one player that are dealt with at once: 10 µs, or 60 over ENet, which answers each in a datagram. A read may
@@ -38,7 +38,7 @@ impl Over {
     fn is_for_flooding(&self) -> bool {
         match self {
             Self::Closed(reason) => matches!(reason, CloseReason::BadFrame(FrameError::TooMany { .. })),
-            Self::Expelled(goodbye) => goodbye.code == Ending::TooManyMessages.code(),
+            Self::Expelled(goodbye) => goodbye.code == CloseCode::TooManyMessages.code(),
         }
     }
 }
@@ -57,16 +57,16 @@ impl From<Goodbye> for Over {
 
 impl From<CodecError> for Over {
     fn from(error: CodecError) -> Self {
-        Self::Expelled(Goodbye::new(Ending::Malformed.code(), error.to_string()))
+        Self::Expelled(Goodbye::new(CloseCode::Malformed.code(), error.to_string()))
     }
 }
 
 /// Runs a session to its end. `admission` is given back when it is over.
 pub(crate) async fn run(
     accepting: Accepting,
-    mut admission: Admission,
+    mut admission: AdmissionPermit,
     lobby: Arc<Lobby>,
-    turns: Arc<Turns>,
+    turns: Arc<LowPriorityQueue>,
 ) {
     lobby.counters.accepted.increment();
     let remote = accepting.remote_addr();
@@ -108,7 +108,7 @@ pub(crate) async fn run(
                 Over::Closed(reason) => {
                     lobby.counters.count_closed(&reason);
                     tracing::debug!(%remote, "{reason}");
-                    Goodbye::new(Ending::Done.code(), "goodbye")
+                    Goodbye::new(CloseCode::Done.code(), "goodbye")
                 }
             }
         }
@@ -133,17 +133,17 @@ fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     tracing::error!("a session panicked, and ends alone: {said}");
-    Goodbye::new(Ending::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
+    Goodbye::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
 }
 
 fn too_many_from_address(lobby: &Lobby) -> Goodbye {
     let max = lobby.config.connections_per_address_max;
     let reason =
         format!("your address has too many connections: {max} are the most; close one, or try later");
-    Goodbye::new(Ending::TooManyFromAddress.code(), reason)
+    Goodbye::new(CloseCode::TooManyFromAddress.code(), reason)
 }
 
-async fn play(lobby: &Lobby, turns: &Turns, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
+async fn play(lobby: &Lobby, turns: &LowPriorityQueue, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
         Ok(begun) => begun,
@@ -154,14 +154,14 @@ async fn play(lobby: &Lobby, turns: &Turns, player: &Arc<Player>, receiver: &mut
     }
     lobby.counters.note_path(&player.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
-    let mut residence = lobby.residence(player.sender.kind());
-    let (mut share, mut left_over) = (Share::new(turns, AT_ONCE_MESSAGES), None);
+    let mut relay_latency = lobby.relay_latency(player.sender.kind());
+    let (mut share, mut left_over) = (Budget::new(turns, AT_ONCE_MESSAGES), None);
     loop {
         let first = match left_over {
             Some(first) => Ok(first),
             None => share.run(receiver.recv()).await,
         };
-        let begun = residence.begin(&first);
+        let begun = relay_latency.begin(&first);
         let dealt = first.map_err(Over::from);
         let dealt =
             dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut share, first));
@@ -169,7 +169,7 @@ async fn play(lobby: &Lobby, turns: &Turns, player: &Arc<Player>, receiver: &mut
             Ok(left_over) => left_over,
             Err(over) => return over,
         };
-        residence.end(begun);
+        relay_latency.end(begun);
         share.renew().await;
     }
 }
@@ -181,7 +181,7 @@ fn on_batch(
     player: &Arc<Player>,
     receiver: &mut Receiver,
     allowance: &mut Allowance,
-    share: &mut Share<'_>,
+    share: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, Over> {
     let mut batched = false;
@@ -225,14 +225,14 @@ impl Allowance {
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             let reason = format!("more than {} messages a second: send less often", self.per_s);
-            Goodbye::new(Ending::TooManyMessages.code(), reason)
+            Goodbye::new(CloseCode::TooManyMessages.code(), reason)
         })?;
         Ok(())
     }
 }
 
 fn join_timeout(limit: Duration) -> Goodbye {
-    Goodbye::new(Ending::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
+    Goodbye::new(CloseCode::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
 }
 
 /// Hello, welcome, and the first join or the way back.
@@ -247,7 +247,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
             let reason = format!(
                 "the server speaks version {VERSION} of the protocol, the client version {version}: update the older one"
             );
-            return Err(Goodbye::new(Ending::VersionMismatch.code(), reason).into());
+            return Err(Goodbye::new(CloseCode::VersionMismatch.code(), reason).into());
         }
         _ => return Err(unexpected("the first message must be a hello").into()),
     }
@@ -289,14 +289,14 @@ fn on_message(
 }
 
 fn unexpected(what: &str) -> Goodbye {
-    Goodbye::new(Ending::Unexpected.code(), what)
+    Goodbye::new(CloseCode::Unexpected.code(), what)
 }
 
 /// What the opponent is told.
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
-        Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == Ending::Done.code() => LeaveReason::Left,
-        Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == Ending::ShuttingDown.code() => {
+        Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == CloseCode::Done.code() => LeaveReason::Left,
+        Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == CloseCode::ShuttingDown.code() => {
             LeaveReason::Left
         }
         Over::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => LeaveReason::TimedOut,
@@ -304,7 +304,7 @@ fn leave_reason(over: &Over) -> LeaveReason {
             LeaveReason::Disconnected
         }
         // Ours to answer for, and nothing that the player did.
-        Over::Expelled(goodbye) if goodbye.code == Ending::ServerFault.code() => LeaveReason::Disconnected,
+        Over::Expelled(goodbye) if goodbye.code == CloseCode::ServerFault.code() => LeaveReason::Disconnected,
         Over::Closed(_) | Over::Expelled(_) => LeaveReason::Expelled,
     }
 }

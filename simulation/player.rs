@@ -73,7 +73,7 @@ impl Player {
     }
 
     pub(crate) fn goodbye(&self) {
-        self.sender.close(Goodbye::new(netduel_protocol::Ending::Done.code(), "the player is done"));
+        self.sender.close(Goodbye::new(netduel_protocol::CloseCode::Done.code(), "the player is done"));
     }
 
     pub(crate) fn hello(&self) {

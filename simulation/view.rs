@@ -65,13 +65,13 @@ impl View {
     }
 
     /// The match that the player could come back to, if this connection is over.
-    pub(crate) fn way_back(&self) -> Option<Playing> {
+    pub(crate) fn resume_ticket(&self) -> Option<Playing> {
         let playing = match self.wish {
             Wish::Game => &self.playing,
             Wish::Nothing | Wish::Seat => &self.lost,
             Wish::Match | Wish::Away(_) => return None,
         };
-        playing.clone().filter(|playing| playing.started.way_back.is_some())
+        playing.clone().filter(|playing| playing.started.resume_ticket.is_some())
     }
 
     /// The player asks for a match, and for no seat any more. Returns whether it may.
@@ -90,7 +90,7 @@ impl View {
             return None;
         }
         let lost = self.lost.as_mut()?;
-        let (game, token) = (lost.started.game, lost.started.way_back.as_ref()?.token.clone());
+        let (game, token) = (lost.started.game, lost.started.resume_ticket.as_ref()?.token.clone());
         (self.wish, self.joined) = (Wish::Seat, true);
         let again = lost.attempts;
         lost.attempts += 1;
@@ -169,11 +169,11 @@ impl View {
                 (self.wish, self.playing) = (Wish::Game, Some(playing));
             }
             Told::Corrected(correction) => self.playing(correction.game)?.correct(correction)?,
-            Told::PeerLeft { game, .. } => {
+            Told::OpponentLeft { game, .. } => {
                 self.playing(*game)?;
                 (self.wish, self.playing) = (Wish::Nothing, None);
             }
-            Told::PeerReconnecting { game, .. } | Told::PeerBack { game, .. } => {
+            Told::OpponentReconnecting { game, .. } | Told::OpponentBack { game, .. } => {
                 self.playing(*game)?;
             }
             Told::Draining { .. } if self.wish == Wish::Game => {}
@@ -226,7 +226,7 @@ impl Playing {
 
     /// Goes on as `client/lib.rs` does: from the server's position only if its own cannot be reached from there.
     fn resume(&mut self, resumed: &Resumed) -> Result<(), String> {
-        let Resumed { game, player, positions, seq, at_us, corrections, way_back, .. } = resumed;
+        let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
         if (*game, *player) != (self.started.game, self.started.player) {
             return Err("the seat of another".into());
         }
@@ -236,7 +236,7 @@ impl Playing {
             self.position = known.position;
         }
         (self.seq, self.corrections, self.attempts) = (self.seq.max(*seq), *corrections, 0);
-        self.spent = self.started.way_back.replace(way_back.clone()).map(|spent| spent.token);
+        self.spent = self.started.resume_ticket.replace(resume_ticket.clone()).map(|spent| spent.token);
         Ok(())
     }
 }

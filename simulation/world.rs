@@ -186,7 +186,7 @@ impl World {
         // Now and then somebody shows the token of another.
         let thief = what >= 250;
         let loser = if thief { (place + 1) % self.slots.len() } else { place };
-        let lost = self.newest[loser].and_then(|number| self.ledger.books().views[number].way_back());
+        let lost = self.newest[loser].and_then(|number| self.ledger.books().views[number].resume_ticket());
         let greeting = match what {
             0..8 => Greeting::Mute,
             8..16 => Greeting::Hello,

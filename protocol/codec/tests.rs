@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Correction, LeaveReason, Move, Pong, SeatToken, WayBack, game::Position};
+use crate::{Correction, LeaveReason, Move, Pong, SeatToken, ResumeTicket, game::Position};
 
 fn a_move() -> Move {
     Move {
@@ -32,9 +32,9 @@ fn started() -> Started {
         tick_rate_hz: 60,
         positions: crate::game::START,
         started_us: 1 << 40,
-        peer_name: "Ada".into(),
-        peer_transport: "quic-datagram".into(),
-        way_back: Some(way_back()),
+        opponent_name: "Ada".into(),
+        opponent_transport: "quic-datagram".into(),
+        resume_ticket: Some(resume_ticket()),
     }
 }
 
@@ -42,8 +42,8 @@ fn token() -> SeatToken {
     SeatToken::new(*b"0123456789abcdef")
 }
 
-fn way_back() -> WayBack {
-    WayBack { token: token(), grace_ms: 15_000 }
+fn resume_ticket() -> ResumeTicket {
+    ResumeTicket { token: token(), grace_ms: 15_000 }
 }
 
 fn resumed() -> Resumed {
@@ -54,8 +54,8 @@ fn resumed() -> Resumed {
         seq: 300,
         at_us: 5_000_000,
         corrections: 2,
-        peer_transport: "tls".into(),
-        way_back: way_back(),
+        opponent_transport: "tls".into(),
+        resume_ticket: resume_ticket(),
     }
 }
 
@@ -90,7 +90,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
              0d717569632d646174616772616d0130313233343536373839616263646566fb983a",
         ),
         (
-            ServerMessage::Started(Started { way_back: None, ..started() }),
+            ServerMessage::Started(Started { resume_ticket: None, ..started() }),
             "0207010000a0403c00000000000000000000000000800944fd000000000001000003416461\
              0d717569632d646174616772616d00",
         ),
@@ -107,7 +107,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         ),
         (ServerMessage::Corrected(correction), "050702090000003f00800944"),
         (
-            ServerMessage::PeerLeft { game: 7, reason: LeaveReason::TimedOut, positions: crate::game::START },
+            ServerMessage::OpponentLeft { game: 7, reason: LeaveReason::TimedOut, positions: crate::game::START },
             "06070200000000000000000000000000800944",
         ),
         (ServerMessage::Pong(pong), "0701fc70110100fc72110100"),
@@ -116,8 +116,8 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
             ServerMessage::Resumed(resumed()),
             "09070100000000000000000000000000800944fb2c01fc404b4c000203746c7330313233343536373839616263646566fb983a",
         ),
-        (ServerMessage::PeerReconnecting { game: 7, grace_ms: 15_000 }, "0a07fb983a"),
-        (ServerMessage::PeerBack { game: 7, peer_transport: "udp".into() }, "0b0703756470"),
+        (ServerMessage::OpponentReconnecting { game: 7, grace_ms: 15_000 }, "0a07fb983a"),
+        (ServerMessage::OpponentBack { game: 7, opponent_transport: "udp".into() }, "0b0703756470"),
     ]
 }
 
@@ -197,12 +197,12 @@ fn values_without_sense_are_refused() {
     let beyond = Resumed { player: 2, ..resumed() };
     let nowhere = Resumed { positions: [Position { x: f32::NAN, y: 0.0 }; 2], ..resumed() };
     let long = "x".repeat(MAX_TRANSPORT_BYTES + 1);
-    let unknown = Resumed { peer_transport: long.clone(), ..resumed() };
+    let unknown = Resumed { opponent_transport: long.clone(), ..resumed() };
     for message in [
         ServerMessage::Resumed(beyond),
         ServerMessage::Resumed(nowhere),
         ServerMessage::Resumed(unknown),
-        ServerMessage::PeerBack { game: 7, peer_transport: long },
+        ServerMessage::OpponentBack { game: 7, opponent_transport: long },
     ] {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let bytes = encode(&message, &mut buffer).expect("encodes");

@@ -62,13 +62,13 @@ async fn a_panic_in_a_match_ends_that_match_alone_and_is_counted() {
     hit.set_payload(FAULT).expect("fits");
     hit.steer(Heading::default(), clock::now_us()).expect("open");
     let error = timeout(PATIENCE, hit.next_event()).await.expect("in time").expect_err("over");
-    assert!(matches!(error, PlayError::Refused { ending: Ending::ServerFault, .. }), "{error}");
-    assert!(matches!(event(&mut peer).await, Event::PeerLeft { reason: LeaveReason::Disconnected, .. }));
+    assert!(matches!(error, PlayError::Refused { code: CloseCode::ServerFault, .. }), "{error}");
+    assert!(matches!(event(&mut peer).await, Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }));
     peer.join(None).expect("open");
     assert_eq!(event(&mut peer).await, Event::Waiting, "the survivor may play again");
 
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
     let census = observer.census();
     assert_eq!((census.matches, census.waiting), (1, 1));
     tokio::join!(ada.close(), grace.close(), peer.close());

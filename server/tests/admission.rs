@@ -1,9 +1,9 @@
-//! The server's guards as who trips them meets them: a typed goodbye, a count by cause, and a witness that plays on.
+//! The server's admission as who trips them meets them: a typed goodbye, a count by cause, and a witness that plays on.
 
 use std::time::Duration;
 
 use netduel_client::{Event, PlayError, Player};
-use netduel_protocol::{Ending, clock, game::Heading};
+use netduel_protocol::{CloseCode, clock, game::Heading};
 use netduel_server::{Config, Snapshot};
 use netduel_transport::{Options, TransportKind};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
@@ -37,7 +37,7 @@ impl Running {
 
 async fn plays_on([ada, grace]: &mut [Player; 2]) {
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(grace).await, Event::PeerMoved { .. }));
+    assert!(matches!(event(grace).await, Event::OpponentMoved { .. }));
 }
 
 /// Until the server has seen what a client did; its tasks run on this thread, so yielding is what lets it.
@@ -62,18 +62,18 @@ async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
         let mut witness = server.matched(kind).await;
         let Err(refusal) = server.connect(kind).await else { panic!("one too many over {kind}") };
         assert!(
-            matches!(refusal, PlayError::Refused { ending: Ending::TooManyFromAddress, .. }),
+            matches!(refusal, PlayError::Refused { code: CloseCode::TooManyFromAddress, .. }),
             "{kind}: {refusal}"
         );
         plays_on(&mut witness).await;
         // Who leaves makes room.
         let [ada, mut grace] = witness;
         ada.close().await;
-        assert!(matches!(event(&mut grace).await, Event::PeerLeft { .. }));
+        assert!(matches!(event(&mut grace).await, Event::OpponentLeft { .. }));
         let next = loop {
             match server.connect(kind).await {
                 Ok(player) => break player,
-                Err(PlayError::Refused { ending: Ending::TooManyFromAddress, .. }) => {}
+                Err(PlayError::Refused { code: CloseCode::TooManyFromAddress, .. }) => {}
                 Err(error) => panic!("{kind}: {error}"),
             }
         };
@@ -93,13 +93,13 @@ async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
         late.join(None).expect("open");
         let error = timeout(PATIENCE, late.next_event()).await.expect("in time").expect_err("no room");
         assert!(
-            matches!(error, PlayError::Refused { ending: Ending::TooManyMatches, .. }),
+            matches!(error, PlayError::Refused { code: CloseCode::TooManyMatches, .. }),
             "{kind}: {error}"
         );
         plays_on(&mut witness).await;
         let [ada, mut grace] = witness;
         ada.close().await;
-        assert!(matches!(event(&mut grace).await, Event::PeerLeft { .. }));
+        assert!(matches!(event(&mut grace).await, Event::OpponentLeft { .. }));
         grace.join(None).expect("open");
         assert_eq!(event(&mut grace).await, Event::Waiting, "there is room again");
         grace.close().await;

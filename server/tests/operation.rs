@@ -128,7 +128,7 @@ async fn without_descriptors_matches_go_on_and_accepting_comes_back() {
 
     let [ada, grace] = &mut witness;
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(grace).await, Event::PeerMoved { .. }));
+    assert!(matches!(event(grace).await, Event::OpponentMoved { .. }));
 
     drop(flood);
     server.wait_for("accepts over tcp again");
@@ -146,7 +146,7 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
     // Of 64 of them, one is timed.
     for _ in 0..64 {
         ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-        assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+        assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
     }
 
     let (status, metrics) = server.request("GET /metrics");
@@ -162,9 +162,9 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
         "netduel_updates_relayed_total{transport=\"tcp\"} 64",
         "netduel_updates_superseded_total{transport=\"tcp\"} 0",
         "netduel_updates_away_total{transport=\"tcp\"} 0",
-        "# TYPE netduel_relay_residence_seconds histogram",
-        "netduel_relay_residence_seconds_count{transport=\"tcp\"} 1",
-        "netduel_relay_residence_seconds_bucket{transport=\"tcp\",le=\"+Inf\"} 1",
+        "# TYPE netduel_relay_latency_seconds histogram",
+        "netduel_relay_latency_seconds_count{transport=\"tcp\"} 1",
+        "netduel_relay_latency_seconds_bucket{transport=\"tcp\",le=\"+Inf\"} 1",
         "netduel_refused_total{cause=\"rate\"} 0",
         "netduel_refused_total{cause=\"address\"} 0",
         "netduel_refused_total{cause=\"resume\"} 0",
@@ -193,5 +193,5 @@ async fn requests_that_say_nothing_keep_no_match_waiting() {
         (0..100).map(|_| TcpStream::connect(server.metrics).expect("the kernel accepts")).collect();
     let [mut ada, mut grace] = server.matched().await;
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use netduel_client::{Event, PlayError, Player, PlayerConfig};
-use netduel_protocol::{Ending, clock, game::Heading};
+use netduel_protocol::{CloseCode, clock, game::Heading};
 use netduel_transport::{Options, TransportKind, Trust};
 use tokio::time::timeout;
 
@@ -114,15 +114,15 @@ async fn a_match_across_transports_survives_sigterm_until_it_is_over() {
         assert_eq!(event(player).await, Event::Draining { seconds: 10 });
     }
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-    assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+    assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
     ada.close().await;
     let error = loop {
         match timeout(PATIENCE, grace.next_event()).await.expect("an end in time") {
-            Ok(event) => assert!(matches!(event, Event::PeerLeft { .. }), "{event:?}"),
+            Ok(event) => assert!(matches!(event, Event::OpponentLeft { .. }), "{event:?}"),
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, PlayError::Refused { ending: Ending::ShuttingDown, .. }), "{error}");
+    assert!(matches!(error, PlayError::Refused { code: CloseCode::ShuttingDown, .. }), "{error}");
     let (code, rest) = server.end();
     assert_eq!(code, Some(0));
     let counters: netduel_server::Snapshot = serde_json::from_str(&rest).expect("counters");
@@ -156,9 +156,9 @@ async fn matches_are_played_across_threads() {
                 while !matches!(event(player).await, Event::Started(_)) {}
             }
             ada.steer(Heading { x: 0.0, y: 1.0 }, clock::now_us()).expect("open");
-            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+            assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
             grace.leave().expect("open");
-            assert!(matches!(event(&mut ada).await, Event::PeerLeft { .. }));
+            assert!(matches!(event(&mut ada).await, Event::OpponentLeft { .. }));
             tokio::join!(ada.close(), grace.close());
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use netduel_client::{Event, Player, PlayerConfig, bot_path::Course};
+use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath};
 use netduel_protocol::{
-    ClientMessage, Ending, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
+    ClientMessage, CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
     VERSION, decode, encode,
     game::{Heading, Position},
 };
@@ -109,14 +109,14 @@ async fn started(connection: &mut Connection) -> Started {
 /// The next token, of a connection that was given its seat back.
 async fn resumed(connection: &mut Connection) -> SeatToken {
     hear(connection, |message| match message {
-        ServerMessage::Resumed(resumed) => Some(resumed.way_back.token),
+        ServerMessage::Resumed(resumed) => Some(resumed.resume_ticket.token),
         _ => None,
     })
     .await
 }
 
 async fn peer_back(connection: &mut Connection) {
-    hear(connection, |message| matches!(message, ServerMessage::PeerBack { .. }).then_some(())).await;
+    hear(connection, |message| matches!(message, ServerMessage::OpponentBack { .. }).then_some(())).await;
 }
 
 /// How the server ends a connection.
@@ -131,14 +131,14 @@ async fn goodbye(mut connection: Connection) -> Goodbye {
 }
 
 fn token(started: &Started) -> SeatToken {
-    started.way_back.as_ref().expect("seats are kept").token.clone()
+    started.resume_ticket.as_ref().expect("seats are kept").token.clone()
 }
 
 /// Two players in a match, both of whom are always driven, and what happened to each but for moves.
 struct Duel {
     players: [Player; 2],
     heard: [Vec<Event>; 2],
-    courses: [Course; 2],
+    courses: [BotPath; 2],
     start_us: u64,
     script_us: u64,
 }
@@ -150,7 +150,7 @@ impl Duel {
         let mut duel = Self {
             players,
             heard: Default::default(),
-            courses: [Course::new(1), Course::new(2)],
+            courses: [BotPath::new(1), BotPath::new(2)],
             start_us: 0,
             script_us: 0,
         };
@@ -186,7 +186,7 @@ impl Duel {
 
     fn hear(&mut self, number: usize, event: Event) {
         match event {
-            Event::PeerMoved { .. } | Event::Pong { .. } => {}
+            Event::OpponentMoved { .. } | Event::Pong { .. } => {}
             other => self.heard[number].push(other),
         }
     }
@@ -236,7 +236,7 @@ impl Duel {
             }
             self.listen(Duration::from_millis(5)).await;
             let [one, other] = [0, 1].map(|number| self.players[number].current().expect("a match"));
-            if one.peer_position == other.position && other.peer_position == one.position {
+            if one.opponent_position == other.position && other.opponent_position == one.position {
                 return [one.position, other.position];
             }
             assert!(Instant::now() < deadline, "they never agree: {:?}", self.heard);
@@ -250,7 +250,7 @@ impl Duel {
         one.close().await;
         let left = async {
             loop {
-                if let Event::PeerLeft { reason, positions } = other.next_event().await.expect("open") {
+                if let Event::OpponentLeft { reason, positions } = other.next_event().await.expect("open") {
                     return (reason, positions);
                 }
             }
@@ -277,24 +277,24 @@ enum Outage {
 async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage) {
     let [from, to] = configs;
     let what = format!("{} to {}, against {}", from.kind, to.kind, peer.kind);
-    let (path, way_back) = (TcpUdpProxy::to(from.addr).await, TcpUdpProxy::to(to.addr).await);
+    let (path, back_path) = (TcpUdpProxy::to(from.addr).await, TcpUdpProxy::to(to.addr).await);
     let from = PlayerConfig { addr: path.addr(), ..from };
-    let to = PlayerConfig { addr: way_back.addr(), ..to };
+    let to = PlayerConfig { addr: back_path.addr(), ..to };
     let code = format!("{}-{}", from.kind, to.kind);
     let mut duel = Duel::begin([&from, &peer], &code).await;
-    duel.players[0].set_ways_back(vec![to.clone()]);
+    duel.players[0].set_reconnect_targets(vec![to.clone()]);
     duel.play().await;
     let before = duel.players[1].current().expect("a match").stats.fresh;
     assert!(before > 0, "{what}: nothing came");
 
-    [&path, &way_back].iter().for_each(|path| path.set_blackhole(true));
+    [&path, &back_path].iter().for_each(|path| path.set_blackhole(true));
     // These are lost, and lead further than the first move after them may lie from the last that came.
     duel.walk(120).await;
     match outage {
         Outage::UntilBothNotice => {
             let noticed = |duel: &Duel| {
                 duel.heard(0, is_reconnecting)
-                    && duel.heard(1, |event| matches!(event, Event::PeerReconnecting { .. }))
+                    && duel.heard(1, |event| matches!(event, Event::OpponentReconnecting { .. }))
             };
             duel.until(&format!("the loss, {what}"), noticed).await;
         }
@@ -305,16 +305,16 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     }
     // Nobody hears the one, and what the other says is for nobody.
     duel.walk(10).await;
-    [&path, &way_back].iter().for_each(|path| path.set_blackhole(false));
+    [&path, &back_path].iter().for_each(|path| path.set_blackhole(false));
     duel.until(&format!("the return, {what}"), |duel| {
         duel.heard(0, |event| *event == Event::Resumed)
-            && duel.heard(1, |event| matches!(event, Event::PeerBack { .. }))
+            && duel.heard(1, |event| matches!(event, Event::OpponentBack { .. }))
     })
     .await;
-    let back = Event::PeerBack { transport: to.kind.name().into() };
+    let back = Event::OpponentBack { transport: to.kind.name().into() };
     assert!(duel.heard(1, |event| *event == back), "{what}: {:?}", duel.heard);
     assert_eq!(duel.players[0].kind(), to.kind);
-    let peers = [0, 1].map(|number| &duel.players[number].current().expect("a match").started.peer_transport);
+    let peers = [0, 1].map(|number| &duel.players[number].current().expect("a match").started.opponent_transport);
     assert_eq!(peers, [peer.kind.name(), to.kind.name()]);
 
     duel.heard = Default::default();
@@ -401,7 +401,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
             // Longer than it would take to notice a loss.
             duel.listen(2 * options.idle_timeout).await;
             let heard = duel.heard.concat();
-            let harmless = |event: &Event| matches!(event, Event::PeerBack { .. });
+            let harmless = |event: &Event| matches!(event, Event::OpponentBack { .. });
             assert!(heard.iter().all(harmless), "{kind}: {heard:?}");
             duel.finish().await;
         });
@@ -430,7 +430,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
         let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
         peer_back(&mut peer).await;
         let replaced = goodbye(seat).await;
-        assert_eq!(replaced.code, Ending::Replaced.code(), "{kind}: {replaced}");
+        assert_eq!(replaced.code, CloseCode::Replaced.code(), "{kind}: {replaced}");
         let mut refusals = vec![
             ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
             ("a try overtaken", server.refusal(kind, game, token(&mine), 1).await),
@@ -438,7 +438,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
         // The answer may be lost, so the token is good for later tries until a move says that the next one came.
         let (back, next) = server.back(kind, game, token(&mine), 3).await;
         peer_back(&mut peer).await;
-        assert_eq!(goodbye(unanswered).await.code, Ending::Replaced.code());
+        assert_eq!(goodbye(unanswered).await.code, CloseCode::Replaced.code());
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let update = Move { game, seq: 1, position: mine.positions[0], ..Move::default() };
         let a_move = encode(&ClientMessage::Move(update.into()), &mut buffer).expect("encodes");
@@ -455,11 +455,11 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
             ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
         ]);
         // None of them moved anybody.
-        back.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
-        hear(&mut peer, |message| matches!(message, ServerMessage::PeerLeft { .. }).then_some(())).await;
+        back.receiver.close(Goodbye::new(CloseCode::Done.code(), "done")).await;
+        hear(&mut peer, |message| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(())).await;
         refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
         for (what, refusal) in &refusals {
-            assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, {what}: {refusal}");
+            assert_eq!(refusal.code, CloseCode::NoSuchSeat.code(), "{kind}, {what}: {refusal}");
             assert_eq!(refusal, &refusals[0].1, "{kind}, {what}: it tells something");
         }
 
@@ -485,17 +485,17 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
         // Without a goodbye of the player's.
         drop(lost);
         let away = |message: ServerMessage<'_>| match message {
-            ServerMessage::PeerReconnecting { game, grace_ms } => Some((game, grace_ms)),
+            ServerMessage::OpponentReconnecting { game, grace_ms } => Some((game, grace_ms)),
             _ => None,
         };
         assert_eq!(hear(&mut peer, away).await, (game, 300), "{kind}");
         let left = |message: ServerMessage<'_>| match message {
-            ServerMessage::PeerLeft { game, reason, .. } => Some((game, reason)),
+            ServerMessage::OpponentLeft { game, reason, .. } => Some((game, reason)),
             _ => None,
         };
         assert_eq!(hear(&mut peer, left).await, (game, LeaveReason::Disconnected), "{kind}");
         let refusal = server.refusal(kind, game, token(&mine), 1).await;
-        assert_eq!(refusal.code, Ending::NoSuchSeat.code(), "{kind}, expired: {refusal}");
+        assert_eq!(refusal.code, CloseCode::NoSuchSeat.code(), "{kind}, expired: {refusal}");
         // Once: what comes next is the answer to this.
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let ping = encode(&ClientMessage::Ping { sent_us: 1 }, &mut buffer).expect("encodes");
@@ -519,20 +519,20 @@ async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
     let Duel { players: [ada, mut grace], .. } = Duel::begin([&one, &other], "goodbye").await;
     ada.close().await;
     let next = timeout(PATIENCE, grace.next_event()).await.expect("in time").expect("open");
-    assert!(matches!(next, Event::PeerLeft { reason: LeaveReason::Left, .. }), "{next:?}");
+    assert!(matches!(next, Event::OpponentLeft { reason: LeaveReason::Left, .. }), "{next:?}");
 
     let [(lost, _), (mut peer, _)] = server.raw_match(kind).await;
     let [(lost_later, _), (mut later, _)] = server.raw_match(kind).await;
     drop(lost);
-    hear(&mut peer, |message| matches!(message, ServerMessage::PeerReconnecting { .. }).then_some(())).await;
+    hear(&mut peer, |message| matches!(message, ServerMessage::OpponentReconnecting { .. }).then_some(())).await;
     server.shutdown.cancel();
-    let left = |message: ServerMessage<'_>| matches!(message, ServerMessage::PeerLeft { .. }).then_some(());
+    let left = |message: ServerMessage<'_>| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(());
     hear(&mut peer, left).await;
-    assert_eq!(goodbye(peer).await.code, Ending::ShuttingDown.code());
+    assert_eq!(goodbye(peer).await.code, CloseCode::ShuttingDown.code());
     hear(&mut later, |message| matches!(message, ServerMessage::Draining { .. }).then_some(())).await;
     drop(lost_later);
     hear(&mut later, left).await;
-    assert_eq!(goodbye(later).await.code, Ending::ShuttingDown.code());
+    assert_eq!(goodbye(later).await.code, CloseCode::ShuttingDown.code());
     let counters = server.stop().await;
     assert_eq!((counters.seats_kept, counters.matches_started), (1, counters.matches_ended));
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use netduel_client::{Event, PlayError, Player, bot_path::Course};
+use netduel_client::{Event, PlayError, Player, bot_path::BotPath};
 use netduel_protocol::{
-    ClientMessage, Ending, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
+    ClientMessage, CloseCode, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
     ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
@@ -44,8 +44,8 @@ impl Running {
             let started = &player.current().expect("a match").started;
             assert_eq!(usize::from(started.player), number);
             assert_eq!(started.positions, START);
-            assert_eq!(started.peer_name, ["Grace", "Ada"][number]);
-            assert_eq!(started.peer_transport, kinds[1 - number].name());
+            assert_eq!(started.opponent_name, ["Grace", "Ada"][number]);
+            assert_eq!(started.opponent_transport, kinds[1 - number].name());
         }
         players
     }
@@ -68,7 +68,7 @@ fn every_pair() -> Vec<[TransportKind; 2]> {
 async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64) {
     let [mut ada, mut grace] =
         server.matched(kinds, &format!("{kinds:?}")[..32.min(format!("{kinds:?}").len())]).await;
-    let courses = [Course::new(1), Course::new(2)];
+    let courses = [BotPath::new(1), BotPath::new(2)];
     let start_us = ada.current().expect("a match").started.started_us;
     for number in 1..=moves {
         let at_us = number * PERIOD_US;
@@ -78,7 +78,7 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
             for player in [&mut ada, &mut grace] {
                 while let Ok(event) = timeout(Duration::ZERO, player.next_event()).await {
                     assert!(
-                        matches!(event.expect("open"), Event::PeerMoved { .. }),
+                        matches!(event.expect("open"), Event::OpponentMoved { .. }),
                         "a legal move was corrected"
                     );
                 }
@@ -88,7 +88,7 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
     // Both stand still and say so until the other knows, as any player does whose lane may drop.
     let goals = [&ada, &grace].map(|player| player.current().expect("a match").position);
     let mut at_us = start_us + moves * PERIOD_US;
-    let peer_at = |player: &Player| player.current().expect("a match").peer_position;
+    let peer_at = |player: &Player| player.current().expect("a match").opponent_position;
     while peer_at(&ada) != goals[1] || peer_at(&grace) != goals[0] {
         at_us += PERIOD_US;
         for player in [&mut ada, &mut grace] {
@@ -101,7 +101,7 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
     }
     ada.leave().expect("open");
     loop {
-        if let Event::PeerLeft { reason, positions } = event(&mut grace).await {
+        if let Event::OpponentLeft { reason, positions } = event(&mut grace).await {
             assert_eq!(reason, LeaveReason::Left);
             assert_eq!(positions, goals, "the server holds what both players hold");
             break;
@@ -138,7 +138,7 @@ async fn relay_both_sends_twice_the_updates_of_relay_other() {
             // In step, so that nothing is superseded and the counts are exact.
             for player in [&mut ada, &mut grace] {
                 while player.current().expect("a match").stats.fresh < number {
-                    assert!(matches!(event(player).await, Event::PeerMoved { .. }));
+                    assert!(matches!(event(player).await, Event::OpponentMoved { .. }));
                 }
             }
         }
@@ -175,7 +175,7 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
                 }
                 for (number, player) in players.iter_mut().enumerate() {
                     while player.current().expect("a match").stats.fresh < u64::from(seq) {
-                        let Event::PeerMoved { update, payload: got, .. } = event(player).await else {
+                        let Event::OpponentMoved { update, payload: got, .. } = event(player).await else {
                             panic!("not a move over {kind}")
                         };
                         // Older moves come again where both are told of; they too carry what was theirs.
@@ -231,11 +231,11 @@ async fn refuses_payloads_over(limit: usize, config: Config) {
             }
         };
         assert!(
-            matches!(&reason, CloseReason::Peer(bye) if bye.code == Ending::PayloadTooLong.code()),
+            matches!(&reason, CloseReason::Peer(bye) if bye.code == CloseCode::PayloadTooLong.code()),
             "{kind}: {reason}"
         );
         assert!(matches!(event(&mut ada).await, Event::Started(_)));
-        assert!(matches!(event(&mut ada).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+        assert!(matches!(event(&mut ada).await, Event::OpponentLeft { reason: LeaveReason::Expelled, .. }));
         ada.close().await;
     }
     server.stop().await;
@@ -269,7 +269,7 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
         assert!(matches!(event(&mut grace).await, Event::Started(_)));
         // The survivor is told how, and queues again on the same connection.
         drop(grace);
-        assert!(matches!(event(&mut ada).await, Event::PeerLeft { reason: LeaveReason::Disconnected, .. }));
+        assert!(matches!(event(&mut ada).await, Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }));
         ada.join(None).expect("open");
         assert_eq!(event(&mut ada).await, Event::Waiting);
         let mut next = server.player(kind, "next").await;
@@ -291,8 +291,8 @@ async fn a_move_just_before_the_goodbye_counts() {
         ada.close().await;
         let positions = loop {
             match event(&mut grace).await {
-                Event::PeerLeft { positions, .. } => break positions,
-                Event::PeerMoved { .. } => {}
+                Event::OpponentLeft { positions, .. } => break positions,
+                Event::OpponentMoved { .. } => {}
                 other => panic!("{other:?}"),
             }
         };
@@ -316,7 +316,7 @@ async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
         ada.steer(Heading { x: 1.0, y: 1.0 }, now_us + PERIOD_US).expect("open");
         let expected = ada.current().expect("a match").position;
         match event(&mut grace).await {
-            Event::PeerMoved { update, .. } => {
+            Event::OpponentMoved { update, .. } => {
                 assert_eq!((update.position, update.corrections), (expected, 1))
             }
             other => panic!("{other:?}"),
@@ -347,14 +347,14 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
         };
         let error = timeout(PATIENCE, flood).await.expect("an end in time");
         assert!(
-            matches!(error, PlayError::Refused { ending: Ending::TooManyMessages, .. }),
+            matches!(error, PlayError::Refused { code: CloseCode::TooManyMessages, .. }),
             "{kind}: {error}"
         );
-        assert!(matches!(event(&mut victim).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+        assert!(matches!(event(&mut victim).await, Event::OpponentLeft { reason: LeaveReason::Expelled, .. }));
         victim.close().await;
 
         ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
-        assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }), "{kind}");
+        assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }), "{kind}");
         tokio::join!(ada.close(), grace.close());
     }
     let counters = server.stop().await;
@@ -372,8 +372,8 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
             break error;
         }
     };
-    assert!(matches!(error, PlayError::Refused { ending: Ending::TooManyCorrections, .. }), "{error}");
-    assert!(matches!(event(&mut victim).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+    assert!(matches!(error, PlayError::Refused { code: CloseCode::TooManyCorrections, .. }), "{error}");
+    assert!(matches!(event(&mut victim).await, Event::OpponentLeft { reason: LeaveReason::Expelled, .. }));
     server.stop().await;
 }
 
@@ -390,13 +390,13 @@ async fn a_full_server_says_so_and_silence_is_not_waited_for() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(refusal, PlayError::Refused { ending: Ending::ServerFull, .. }), "{refusal}");
+        assert!(matches!(refusal, PlayError::Refused { code: CloseCode::ServerFull, .. }), "{refusal}");
         for mut connection in silent {
             let reason =
                 timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect_err("silent");
             let CloseReason::Peer(goodbye) = reason else { panic!("{reason}") };
             assert!(
-                [Ending::JoinTimeout.code(), Ending::ServerFull.code()].contains(&goodbye.code),
+                [CloseCode::JoinTimeout.code(), CloseCode::ServerFull.code()].contains(&goodbye.code),
                 "{goodbye}"
             );
         }
@@ -416,14 +416,14 @@ async fn a_drain_lets_matches_finish_and_nobody_else_in() {
 
         server.shutdown.cancel();
         let shutting_down =
-            |error: PlayError| matches!(error, PlayError::Refused { ending: Ending::ShuttingDown, .. });
+            |error: PlayError| matches!(error, PlayError::Refused { code: CloseCode::ShuttingDown, .. });
         assert!(shutting_down(waiting.next_event().await.expect_err("nobody waits any more")));
         for player in [&mut ada, &mut grace] {
             assert!(matches!(event(player).await, Event::Draining { .. }));
         }
         if lets_finish {
             ada.steer(Heading::default(), clock::now_us()).expect("open");
-            assert!(matches!(event(&mut grace).await, Event::PeerMoved { .. }));
+            assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
             ada.close().await;
         }
         let ended = async {

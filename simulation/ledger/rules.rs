@@ -1,7 +1,7 @@
 //! What the server may say, and to whom: pairing, isolation, order, and that nobody is sent away for nothing.
 
 use netduel_protocol::{
-    Correction, Ending, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock, game::Position,
+    Correction, CloseCode, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock, game::Position,
 };
 use netduel_server::RelayPolicy;
 use netduel_transport::Goodbye;
@@ -37,14 +37,14 @@ impl Books {
                 }
             }
             ServerMessage::Corrected(correction) => self.corrected(connection, correction)?,
-            ServerMessage::PeerLeft { game, reason, positions } => {
+            ServerMessage::OpponentLeft { game, reason, positions } => {
                 self.peer_left(connection, *game, *reason, positions)?;
             }
             ServerMessage::Resumed(resumed) => self.resumed(connection, resumed)?,
-            ServerMessage::PeerReconnecting { game, grace_ms } => {
+            ServerMessage::OpponentReconnecting { game, grace_ms } => {
                 self.peer_reconnecting(connection, *game, *grace_ms)?;
             }
-            ServerMessage::PeerBack { game, .. } => self.peer_back(connection, *game)?,
+            ServerMessage::OpponentBack { game, .. } => self.peer_back(connection, *game)?,
             ServerMessage::Draining { .. } if !self.draining => return Err("it does not drain".into()),
             ServerMessage::Draining { .. } | ServerMessage::Welcome { .. } | ServerMessage::Pong(_) => {}
         }
@@ -70,7 +70,7 @@ impl Books {
     /// Who waited is told first, then who came; or not any more, if that one is gone already.
     fn started(&mut self, connection: usize, started: &Started) -> Result<(), String> {
         let (id, number) = (started.game, usize::from(started.player));
-        let peer: usize = started.peer_name.parse().map_err(|_| "the peer has no name")?;
+        let peer: usize = started.opponent_name.parse().map_err(|_| "the peer has no name")?;
         if peer == connection {
             return Err("a match with itself".into());
         }
@@ -78,7 +78,7 @@ impl Books {
             let agreed = self.sessions[connection].stand == Stand::Playing(id, 1)
                 && self.games[&id].seats[0].sitter() == peer;
             return if agreed {
-                self.tells_token(id, 1, &started.way_back)
+                self.tells_token(id, 1, &started.resume_ticket)
             } else {
                 Err("its peer was not told".into())
             };
@@ -98,7 +98,7 @@ impl Books {
             self.sessions[player].stand = Stand::Playing(id, number);
             self.leaves_its_seat(player);
         }
-        self.tells_token(id, 0, &started.way_back)
+        self.tells_token(id, 0, &started.resume_ticket)
     }
 
     pub(super) fn plays(&self, connection: usize) -> Result<(GameId, usize), String> {
@@ -194,20 +194,20 @@ impl Books {
     pub(super) fn may_close(&mut self, connection: usize, goodbye: &Goodbye) -> Result<(), String> {
         self.answered_asking(connection, goodbye);
         let session = &self.sessions[connection];
-        let fair = match Ending::from_code(goodbye.code) {
-            Some(Ending::ServerFull) => self.live.len() > self.config.connections_max,
+        let fair = match CloseCode::from_code(goodbye.code) {
+            Some(CloseCode::ServerFull) => self.live.len() > self.config.connections_max,
             // Handshakes count, too, and are not seen here.
-            Some(Ending::TooManyFromAddress) => self.sessions.len() > self.config.connections_per_address_max,
-            Some(Ending::TooManyMatches) => self.games_going() >= self.config.matches_max,
-            Some(Ending::ShuttingDown) => self.draining,
-            Some(Ending::JoinTimeout) => {
+            Some(CloseCode::TooManyFromAddress) => self.sessions.len() > self.config.connections_per_address_max,
+            Some(CloseCode::TooManyMatches) => self.games_going() >= self.config.matches_max,
+            Some(CloseCode::ShuttingDown) => self.draining,
+            Some(CloseCode::JoinTimeout) => {
                 let waited_us = clock::now_us() - session.accepted_us;
                 !session.joined && waited_us >= self.config.join_timeout.as_micros() as u64
             }
-            Some(Ending::TooManyMessages) => self.flooded(connection),
-            Some(Ending::Replaced) => session.replaced,
-            Some(Ending::NoSuchSeat) => session.may_be_refused,
-            Some(Ending::ServerFault | Ending::Done) => false,
+            Some(CloseCode::TooManyMessages) => self.flooded(connection),
+            Some(CloseCode::Replaced) => session.replaced,
+            Some(CloseCode::NoSuchSeat) => session.may_be_refused,
+            Some(CloseCode::ServerFault | CloseCode::Done) => false,
             Some(_) => self.views[connection].offended,
             None => goodbye.code == Goodbye::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };

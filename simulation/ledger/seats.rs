@@ -1,6 +1,6 @@
 //! Seats that outlive a connection: who leaves one, who may take it back, and what both players are told of it.
 
-use netduel_protocol::{Ending, GameId, LeaveReason, MoveWithPayload, Resumed, WayBack, clock};
+use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, Resumed, ResumeTicket, clock};
 use netduel_transport::{CloseReason, Goodbye};
 
 use super::{
@@ -125,13 +125,13 @@ impl Books {
 
     /// The server closes a connection, which may be an answer to the token that was shown last.
     pub(super) fn answered_asking(&mut self, connection: usize, goodbye: &Goodbye) {
-        match Ending::from_code(goodbye.code) {
-            Some(Ending::Replaced) => {
+        match CloseCode::from_code(goodbye.code) {
+            Some(CloseCode::Replaced) => {
                 if let Stand::Playing(id, _) = self.sessions[connection].stand {
                     self.took_what_it_asked(id);
                 }
             }
-            Some(Ending::NoSuchSeat) => {
+            Some(CloseCode::NoSuchSeat) => {
                 // Then its time was over.
                 if let Some((.., proof)) = self.asking.take_if(|(asker, ..)| *asker == connection) {
                     self.tally.seats_refused += 1;
@@ -154,11 +154,11 @@ impl Books {
             return Err("it did not come back, or was told".into());
         }
         let known = (id, number, positions, seat.last.seq, seat.last.at_us, seat.corrections);
-        let Resumed { game, player, positions, seq, at_us, corrections, way_back, .. } = resumed;
+        let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
         if known != (*game, usize::from(*player), *positions, *seq, *at_us, *corrections) {
             return Err(format!("it is back at {known:?}"));
         }
-        self.tells_token(id, number, &Some(way_back.clone()))
+        self.tells_token(id, number, &Some(resume_ticket.clone()))
     }
 
     /// The token that a seat is good for from now on. It is a new one.
@@ -166,13 +166,13 @@ impl Books {
         &mut self,
         id: GameId,
         number: usize,
-        way_back: &Option<WayBack>,
+        resume_ticket: &Option<ResumeTicket>,
     ) -> Result<(), String> {
         let grace_ms = self.config.resume_grace.as_millis() as u32;
-        if way_back.as_ref().map_or(0, |way_back| way_back.grace_ms) != grace_ms {
+        if resume_ticket.as_ref().map_or(0, |resume_ticket| resume_ticket.grace_ms) != grace_ms {
             return Err(format!("seats are kept for {grace_ms} ms"));
         }
-        let token = way_back.as_ref().map(|way_back| way_back.token.clone());
+        let token = resume_ticket.as_ref().map(|resume_ticket| resume_ticket.token.clone());
         let is_known = |token| self.games.values().flat_map(|game| &game.seats).any(|seat| seat.knows(token));
         if token.as_ref().is_some_and(is_known) {
             return Err("a token that was given out before".into());

@@ -1,7 +1,7 @@
 //! Faults 1 to 7: bytes that are no frame, no message, or none that makes sense.
 
 use netduel_protocol::{
-    ClientMessage, Ending, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, VERSION,
+    ClientMessage, CloseCode, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, VERSION,
     decode, game::Position,
 };
 use netduel_transport::{Goodbye, MAX_CONTROL_BYTES};
@@ -30,7 +30,7 @@ fn messages() -> Vec<Vec<u8>> {
 pub(crate) async fn a_length_over_the_limit(world: &World) {
     // Of a text within a message: the largest number that there is.
     let name = vec![1, 253, 255, 255, 255, 255, 255, 255, 255, 255];
-    world.expelled("a length that lies", &[name], Ending::Malformed).await;
+    world.expelled("a length that lies", &[name], CloseCode::Malformed).await;
     let mut count = 1;
     if streams(world.kind) {
         let over = (MAX_CONTROL_BYTES as u16 + 1).to_be_bytes();
@@ -68,7 +68,7 @@ pub(crate) async fn every_truncation_and_bit_flip(world: &World) {
     spoilt.retain(|bytes| decode::<ClientMessage<'_>>(bytes).is_err());
     assert!(spoilt.len() > 100, "{} are refused", spoilt.len());
     for bytes in &spoilt {
-        world.expelled(&format!("{bytes:?}"), std::slice::from_ref(bytes), Ending::Malformed).await;
+        world.expelled(&format!("{bytes:?}"), std::slice::from_ref(bytes), CloseCode::Malformed).await;
     }
     world.until("all are counted", |it| it.observer.snapshot().expelled >= spoilt.len() as u64).await;
     let counters = world.observer.snapshot();
@@ -78,7 +78,7 @@ pub(crate) async fn every_truncation_and_bit_flip(world: &World) {
 pub(crate) async fn trailing_bytes(world: &World) {
     for message in messages() {
         let longer = [&message[..], &[0]].concat();
-        world.expelled(&format!("{longer:?}"), &[longer], Ending::Malformed).await;
+        world.expelled(&format!("{longer:?}"), &[longer], CloseCode::Malformed).await;
     }
     world.counted("malformed", messages().len() as u64, |it| it.expelled_malformed).await;
 }
@@ -86,7 +86,7 @@ pub(crate) async fn trailing_bytes(world: &World) {
 pub(crate) async fn another_version_or_protocol(world: &World) {
     for version in [VERSION - 1, VERSION + 1] {
         let hello = bytes(&ClientMessage::Hello { version });
-        world.expelled("another version", &[hello], Ending::VersionMismatch).await;
+        world.expelled("another version", &[hello], CloseCode::VersionMismatch).await;
     }
     world.counted("another version", 2, |it| it.expelled_version).await;
     if world.kind.name() == "udp" {
@@ -130,8 +130,8 @@ pub(crate) async fn values_without_sense(world: &World) {
     ];
     // As the first message, and in the middle of a session.
     for (what, message) in &bad {
-        world.expelled(what, std::slice::from_ref(message), Ending::Malformed).await;
-        world.expelled(what, &[hello(), join("alone"), message.clone()], Ending::Malformed).await;
+        world.expelled(what, std::slice::from_ref(message), CloseCode::Malformed).await;
+        world.expelled(what, &[hello(), join("alone"), message.clone()], CloseCode::Malformed).await;
     }
     world.counted("malformed", 2 * bad.len() as u64, |it| it.expelled_malformed).await;
 }
@@ -139,7 +139,7 @@ pub(crate) async fn values_without_sense(world: &World) {
 pub(crate) async fn a_million_empty_frames(world: &World) {
     const FRAMES: usize = 1_000_000;
     const BATCH: usize = 200;
-    world.expelled("an empty message", &[vec![]], Ending::Malformed).await;
+    world.expelled("an empty message", &[vec![]], CloseCode::Malformed).await;
     world.counted("malformed", 1, |it| it.expelled_malformed).await;
     if !streams(world.kind) {
         return;

@@ -30,11 +30,11 @@ async fn settled(ada: &mut Player, grace: &mut Player, now_us: u64) -> (f32, f32
         ada.steer(Heading::default(), now_us).expect("open");
         for player in [&mut *ada, &mut *grace] {
             while let Ok(heard) = tokio::time::timeout(Duration::from_millis(5), player.next_event()).await {
-                assert!(matches!(heard.expect("open"), Event::PeerMoved { .. } | Event::Corrected(_)));
+                assert!(matches!(heard.expect("open"), Event::OpponentMoved { .. } | Event::Corrected(_)));
             }
         }
         let position = ada.current().expect("a match").position;
-        if grace.current().expect("a match").peer_position == position {
+        if grace.current().expect("a match").opponent_position == position {
             return (position.x, position.y);
         }
     }

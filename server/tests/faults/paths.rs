@@ -39,7 +39,7 @@ pub(crate) async fn a_half_open_peer(world: &World) {
 
 async fn survives(world: &World, survivor: &mut netduel_client::Player) {
     let left = event(survivor).await;
-    assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
+    assert!(matches!(left, Event::OpponentLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
     survivor.join(Some("half")).expect("open");
     assert_eq!(event(survivor).await, Event::Waiting, "it may play again");
     world.counted("idle timeouts", 1, |it| it.idle_timeouts).await;

@@ -1,7 +1,7 @@
 //! Faults 8, 9 and 11: good messages at the wrong time, and connections that end at any time.
 
 use netduel_client::{Event, PlayError};
-use netduel_protocol::{ClientMessage, Ending, LeaveReason, Move, clock, game::Heading};
+use netduel_protocol::{ClientMessage, CloseCode, LeaveReason, Move, clock, game::Heading};
 use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::Sender;
 use socket2::SockRef;
@@ -19,10 +19,10 @@ fn a_move(game: u64) -> Vec<u8> {
 }
 
 pub(crate) async fn a_move_where_none_may_be(world: &World) {
-    world.expelled("before the hello", &[a_move(1)], Ending::Unexpected).await;
-    world.expelled("before the join", &[hello(), a_move(1)], Ending::Unexpected).await;
+    world.expelled("before the hello", &[a_move(1)], CloseCode::Unexpected).await;
+    world.expelled("before the join", &[hello(), a_move(1)], CloseCode::Unexpected).await;
     let on_control = [hello(), join("alone"), a_move(1)];
-    world.expelled("on the control lane", &on_control, Ending::Unexpected).await;
+    world.expelled("on the control lane", &on_control, CloseCode::Unexpected).await;
 
     // Of the witness's match, by somebody who only waits; of one that was never played, by somebody who plays.
     for (mut bad, game) in [(world.connect().await, 1), (world.connect().await, 1_000_000)] {
@@ -35,7 +35,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
         }
         keep_sending(&bad.sender, &a_move(game));
         let goodbye = told(&mut bad).await;
-        assert_eq!(Ending::from_code(goodbye.code), Some(Ending::Unexpected), "{goodbye}");
+        assert_eq!(CloseCode::from_code(goodbye.code), Some(CloseCode::Unexpected), "{goodbye}");
     }
     world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
 
@@ -43,7 +43,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
     let [mut ada, grace] = world.matched("over").await;
     let game = ada.current().expect("a match").started.game;
     grace.close().await;
-    assert!(matches!(event(&mut ada).await, Event::PeerLeft { .. }));
+    assert!(matches!(event(&mut ada).await, Event::OpponentLeft { .. }));
     let stale = world.observer.snapshot().moves_stale;
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
     world.until("the late move is counted", |it| it.observer.snapshot().moves_stale > stale).await;
@@ -60,11 +60,11 @@ fn keep_sending(sender: &Sender, message: &[u8]) {
 }
 
 pub(crate) async fn a_second_hello_or_join(world: &World) {
-    world.expelled("a join first", &[join("alone")], Ending::Unexpected).await;
-    world.expelled("two hellos", &[hello(), hello()], Ending::Unexpected).await;
-    world.expelled("a late hello", &[hello(), join("alone"), hello()], Ending::Unexpected).await;
-    world.expelled("a seat after a join", &[hello(), join("alone"), resume()], Ending::Unexpected).await;
-    world.expelled("two joins", &[hello(), join("alone"), join("other")], Ending::Unexpected).await;
+    world.expelled("a join first", &[join("alone")], CloseCode::Unexpected).await;
+    world.expelled("two hellos", &[hello(), hello()], CloseCode::Unexpected).await;
+    world.expelled("a late hello", &[hello(), join("alone"), hello()], CloseCode::Unexpected).await;
+    world.expelled("a seat after a join", &[hello(), join("alone"), resume()], CloseCode::Unexpected).await;
+    world.expelled("two joins", &[hello(), join("alone"), join("other")], CloseCode::Unexpected).await;
     // While playing; the other is told that it was expelled.
     let mut waiting = world.joined(world.addr, "twice").await;
     assert_eq!(event(&mut waiting).await, Event::Waiting);
@@ -74,8 +74,8 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
     }
     bad.join(Some("twice")).expect("open");
     let error = timeout(PATIENCE, bad.next_event()).await.expect("in time").expect_err("expelled");
-    assert!(matches!(error, PlayError::Refused { ending: Ending::Unexpected, .. }), "{error}");
-    assert!(matches!(event(&mut waiting).await, Event::PeerLeft { reason: LeaveReason::Expelled, .. }));
+    assert!(matches!(error, PlayError::Refused { code: CloseCode::Unexpected, .. }), "{error}");
+    assert!(matches!(event(&mut waiting).await, Event::OpponentLeft { reason: LeaveReason::Expelled, .. }));
     waiting.close().await;
     world.counted("unexpected", 6, |it| it.expelled_unexpected).await;
 }
@@ -117,7 +117,7 @@ async fn cut_with_a_goodbye(world: &World, step: usize) {
     assert!(matches!(event(&mut survivor).await, Event::Started(_)));
     drop(bad);
     let left = event(&mut survivor).await;
-    assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::Disconnected, .. }), "{left:?}");
+    assert!(matches!(left, Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }), "{left:?}");
     survivor.join(Some("cut")).expect("open");
     assert_eq!(event(&mut survivor).await, Event::Waiting, "it may play again");
     survivor.close().await;
@@ -135,7 +135,7 @@ async fn die_on_the_path(world: &World, at: &str) {
         let [_gone, mut survivor] = world.matched_at(path.addr(), at).await;
         path.set(Impairment::Blackhole);
         let left = event(&mut survivor).await;
-        assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
+        assert!(matches!(left, Event::OpponentLeft { reason: LeaveReason::TimedOut, .. }), "{left:?}");
         survivor.close().await;
         world.until("both are counted", |it| it.observer.snapshot().idle_timeouts >= 2).await;
     }

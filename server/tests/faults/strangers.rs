@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use netduel_protocol::Ending;
+use netduel_protocol::CloseCode;
 use netduel_transport::{ConnectError, Goodbye, Identity, Options, TransportKind, Trust};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -184,7 +184,7 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
     };
     // While the connection that it was given for lives, and after.
     replay(20).await;
-    proven.receiver.close(Goodbye::new(Ending::Done.code(), "done")).await;
+    proven.receiver.close(Goodbye::new(CloseCode::Done.code(), "done")).await;
     world.only_witnesses().await;
     let mut answer = [0; 2048];
     let refused = async {

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use netduel_protocol::{
-    ClientMessage, Ending, Move, ServerMessage, clock, decode,
+    ClientMessage, CloseCode, Move, ServerMessage, clock, decode,
     game::{self, Heading, Position},
 };
 use netduel_transport::{Connection, Goodbye, Lane};
@@ -105,7 +105,7 @@ async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
         }
     };
     assert_eq!(positions, goals, "the server holds what both players hold");
-    let done = || Goodbye::new(Ending::Done.code(), "the witness is done");
+    let done = || Goodbye::new(CloseCode::Done.code(), "the witness is done");
     tokio::join!(ada.connection.receiver.close(done()), grace.connection.receiver.close(done()));
     rounds
 }
@@ -200,7 +200,7 @@ impl Seat {
                     assert!(self.drops, "{:?} after {:?}", told.update, self.peer);
                 }
             }
-            (ServerMessage::PeerLeft { game, positions, .. }, Lane::Control) => {
+            (ServerMessage::OpponentLeft { game, positions, .. }, Lane::Control) => {
                 assert_eq!(Some(game), self.game);
                 self.over = Some(positions);
             }

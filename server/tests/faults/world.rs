@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use netduel_client::{Event, Player, PlayerConfig};
-use netduel_protocol::{ClientMessage, Ending, MAX_MESSAGE_BYTES, SeatToken, VERSION, encode};
+use netduel_protocol::{ClientMessage, CloseCode, MAX_MESSAGE_BYTES, SeatToken, VERSION, encode};
 use netduel_server::{Config, Observer, Server, Snapshot};
 use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind};
 use tokio::{task::JoinHandle, time::timeout};
@@ -146,9 +146,9 @@ impl World {
     }
 
     /// The same, and holds the server to its answer.
-    pub(crate) async fn expelled(&self, what: &str, messages: &[Vec<u8>], ending: Ending) {
+    pub(crate) async fn expelled(&self, what: &str, messages: &[Vec<u8>], code: CloseCode) {
         let goodbye = self.told(messages).await;
-        assert_eq!(Ending::from_code(goodbye.code), Some(ending), "{what}: {goodbye}");
+        assert_eq!(CloseCode::from_code(goodbye.code), Some(code), "{what}: {goodbye}");
     }
 }
 
@@ -167,7 +167,7 @@ pub(crate) async fn event(player: &mut Player) -> Event {
     loop {
         let event = timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open");
         // The seat of who is lost is kept for a moment; nobody comes back to it here.
-        if !matches!(event, Event::PeerReconnecting { .. }) {
+        if !matches!(event, Event::OpponentReconnecting { .. }) {
             return event;
         }
     }
