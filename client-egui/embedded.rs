@@ -12,11 +12,11 @@ use anyhow::Context;
 use netduel_client::{
     Event, PlayError, Player, PlayerConfig,
     bot_path::BotPath,
-    ticker::Ticker,
     stats::{
         MoveStats,
         live::{Figures, LiveStats},
     },
+    ticker::Ticker,
 };
 use netduel_protocol::clock;
 use netduel_server::Config;

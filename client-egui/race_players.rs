@@ -13,11 +13,11 @@ use anyhow::{Context, ensure};
 use netduel_client::{
     Event, Player, PlayerConfig,
     bot_path::BotPath,
-    ticker::Ticker,
     stats::{
         Freshness,
         live::{LiveStats, TRACE_US},
     },
+    ticker::Ticker,
 };
 use netduel_protocol::{clock, game::Heading};
 use netduel_transport::{Options, TransportKind, Trust};

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use netduel_client::{
     Event, PlayError, Player,
-    ticker::Ticker,
     stats::{
         Freshness,
         live::{LiveStats, RECENT_US, TRACE_US},
     },
+    ticker::Ticker,
 };
 use netduel_protocol::{Started, clock, game::Position};
 use tokio::{

@@ -4,7 +4,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, Player, cli::ConnectArgs, bot_path::BotPath, ticker::Ticker};
+use netduel_client::{Event, Player, bot_path::BotPath, cli::ConnectArgs, ticker::Ticker};
 use netduel_protocol::{clock, game::Position};
 use tokio::time::{Instant, sleep_until};
 
@@ -134,7 +134,11 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
 fn status(player: &Player) {
     let Some(current) = player.current().filter(|_| std::io::stdout().is_terminal()) else { return };
     let median = current.stats.one_way.quantile_us(0.5).map_or("–".into(), milliseconds);
-    print!("\r  me {}  opponent {}  one-way {median}   ", at(current.position), at(current.opponent_position));
+    print!(
+        "\r  me {}  opponent {}  one-way {median}   ",
+        at(current.position),
+        at(current.opponent_position)
+    );
     let _ = std::io::Write::flush(&mut std::io::stdout());
 }
 

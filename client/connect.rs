@@ -3,11 +3,11 @@
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use netduel_protocol::{
-    ClientMessage, CloseCode, GameId, MAX_MESSAGE_BYTES, Resumed, ServerMessage, VERSION, ResumeTicket,
+    ClientMessage, CloseCode, GameId, MAX_MESSAGE_BYTES, ResumeTicket, Resumed, ServerMessage, VERSION,
 };
 use netduel_transport::{CloseReason, Connection, Sender};
 
-use crate::{PlayError, PlayerConfig, course::splitmix64};
+use crate::{PlayError, PlayerConfig, bot_path::splitmix64};
 
 /// Before the first try to come back at most: a path that was away for a moment is there again at once, and players of one
 /// server that lose their connections together should not all knock together.
@@ -92,7 +92,10 @@ impl fmt::Debug for Reconnect {
 }
 
 /// `None` only if there are no targets.
-async fn try_targets(targets: &[PlayerConfig], seat: &Seat) -> Option<Result<(Welcomed, Resumed), PlayError>> {
+async fn try_targets(
+    targets: &[PlayerConfig],
+    seat: &Seat,
+) -> Option<Result<(Welcomed, Resumed), PlayError>> {
     let seed = seat.game << 1 | u64::from(seat.player);
     for (attempt, target) in (1..).zip(targets.iter().cycle()) {
         tokio::time::sleep(wait_before(attempt, seed)).await;

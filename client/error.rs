@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_protocol::{CodecError, CloseCode};
+use netduel_protocol::{CloseCode, CodecError};
 use netduel_transport::{CloseReason, ConnectError, Goodbye, SendError};
 
 /// Why the game does not go on.

@@ -8,20 +8,21 @@
 //! A connection that is lost in a match is no error: the player comes back to its seat by itself, and says so with
 //! [`Event::Reconnecting`] and [`Event::Resumed`].
 
+pub mod bot_path;
 pub mod cli;
 mod connect;
-pub mod bot_path;
 mod error;
 mod event;
-pub mod ticker;
 pub mod recording;
 pub mod stats;
+pub mod ticker;
 
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use netduel_protocol::{
-    ClientMessage, CloseCode, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started, clock,
+    ClientMessage, CloseCode, MAX_MESSAGE_BYTES, Move, MoveWithPayload, Resumed, ServerMessage, Started,
+    clock,
     game::{self, Heading, Position},
 };
 use netduel_transport::{

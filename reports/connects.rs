@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath, ticker::Ticker, stats::Samples};
+use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath, stats::Samples, ticker::Ticker};
 use netduel_protocol::clock;
 use serde::{Deserialize, Serialize};
 

@@ -7,8 +7,8 @@ use anyhow::{Context, bail, ensure};
 use netduel_client::{
     Event, Player,
     bot_path::BotPath,
-    ticker::Ticker,
     stats::{MoveStats, Samples},
+    ticker::Ticker,
 };
 use netduel_protocol::{clock, game::Heading};
 use netduel_transport::PathStats;

@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Config, counters::Counters, lock};
+use crate::{config::Config, counters::Counters, mutex::lock};
 
 /// Addresses that are remembered only for how fast they opened connections: about a megabyte. Whoever has more has no need to
 /// open many from each; then the limits of all together hold.

@@ -1,10 +1,9 @@
 //! The server's limits and policy, each with its reason. The flags of `cli.rs` set them.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
-use netduel_protocol::PAYLOAD_MAX_BYTES;
-
-use crate::RelayPolicy;
+use netduel_protocol::{PAYLOAD_MAX_BYTES, PAYLOAD_MAX_BYTES_OF_BOTH};
+use serde::{Deserialize, Serialize};
 
 /// The server's limits and policy.
 #[derive(Clone, Debug)]
@@ -75,6 +74,48 @@ impl Default for Config {
             payload_max_bytes: PAYLOAD_MAX_BYTES,
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who is told of a move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayPolicy {
+    /// The player that did not move.
+    #[default]
+    Other,
+    /// Both players, of both positions: the ancestor's first version, kept so that the saving can be measured.
+    Both,
+}
+
+impl RelayPolicy {
+    /// Longest payload of a move in bytes: a message that tells of both players' moves carries two.
+    pub const fn payload_max_bytes(self) -> usize {
+        match self {
+            Self::Other => PAYLOAD_MAX_BYTES,
+            Self::Both => PAYLOAD_MAX_BYTES_OF_BOTH,
+        }
+    }
+}
+
+impl fmt::Display for RelayPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Other => "other",
+            Self::Both => "both",
+        })
+    }
+}
+
+impl FromStr for RelayPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "other" => Ok(Self::Other),
+            "both" => Ok(Self::Both),
+            _ => Err(format!("unknown relay policy '{text}': there are other and both")),
         }
     }
 }

@@ -9,7 +9,7 @@ use netduel_protocol::CloseCode;
 use netduel_transport::{CloseReason, FrameError, Goodbye, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
-use crate::lock;
+use crate::{mutex::lock, player_sender::KINDS};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident,)*; by transport: $($(#[doc = $part_doc:literal])* $part:ident of $sum:ident,)*) => {
@@ -17,7 +17,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
-            /// By [`kind_number`] of who is to have them.
+            /// By [`crate::player_sender::kind_number`] of who is to have them.
             pub(crate) updates: [Updates; KINDS],
             paths: Mutex<Vec<PathSample>>,
         }
@@ -132,14 +132,6 @@ counters! {
     undeliverable of updates_undeliverable,
     /// Updates for a player whose seat was kept meanwhile.
     away of updates_away,
-}
-
-/// Kinds that a server may serve: those of networks, and the one in memory.
-const KINDS: usize = TransportKind::ALL.len() + 1;
-
-/// Where a kind stands among them.
-pub(crate) fn kind_number(kind: TransportKind) -> usize {
-    TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len())
 }
 
 /// A connection of a kind, as the server's side of it saw it.

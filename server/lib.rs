@@ -4,39 +4,39 @@
 //! seats (`seat.rs`), which outlive their connections for a while; `admission.rs` says who is let in, and `threads.rs` is for more
 //! than one processor.
 
+mod admission;
 pub mod cli;
 mod config;
 mod counters;
-mod admission;
 mod lobby;
-mod metrics;
+mod low_priority;
 mod matchmaking;
+mod metrics;
+mod mutex;
+mod player;
+mod player_sender;
 mod relay;
 mod relay_latency;
 mod seat;
 mod session;
 mod threads;
-mod low_priority;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ::metrics::Histogram;
 use netduel_transport::{Listener, TransportKind};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::Config;
+pub use config::{Config, RelayPolicy};
 pub use counters::{PathSample, Snapshot};
 pub use lobby::Census;
-pub use relay::RelayPolicy;
 pub use threads::{THREADS_MAX, Threads};
 
-use counters::{Updates, kind_number};
+use counters::Updates;
 use lobby::Lobby;
 use low_priority::LowPriorityQueue;
+use player_sender::kind_number;
 
 /// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
@@ -110,11 +110,6 @@ impl Server {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbyes).await;
         self.observer.snapshot()
     }
-}
-
-/// A lock that a panic does not spoil: `contained` in `session.rs` says why that is right.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks at a server: everything is worked out when it is asked for, so that nothing is counted twice.

@@ -5,109 +5,28 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use metrics::Histogram;
-use netduel_protocol::{
-    CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, MoveWithPayload, SeatToken, ServerMessage,
-};
+use netduel_protocol::{CloseCode, GameId, LeaveReason, SeatToken, ServerMessage};
 use netduel_transport::{Goodbye, Sender, TransportKind};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Config,
-    counters::{Counters, kind_number},
     admission::AdmissionControl,
-    lock,
-    matchmaking::{JoinOutcome, Matchmaker, PlayerId},
+    config::Config,
+    counters::Counters,
+    matchmaking::{JoinOutcome, Matchmaker},
+    mutex::lock,
+    player::{Player, Playing},
+    player_sender::PlayerId,
     relay::Match,
     relay_latency::RelayLatency,
     seat::{Away, Occupant, Proof, fresh_token},
 };
-
-/// A connected player, as other players' tasks see it. Who comes back to a match is another one in the same seat.
-pub(crate) struct Player {
-    id: PlayerId,
-    pub(crate) sender: Sender,
-    /// Of its transport among those that are counted.
-    pub(crate) kind_number: usize,
-    name: Mutex<String>,
-    playing: Mutex<Option<Playing>>,
-    /// The newest match it was in; 0 before the first.
-    latest_game: AtomicU64,
-}
-
-/// Where it sits.
-struct Playing {
-    game: Arc<Match>,
-    number: usize,
-}
-
-impl Player {
-    pub(crate) fn name(&self) -> String {
-        lock(&self.name).clone()
-    }
-
-    /// Sends on the control lane. If the connection is over its own task finds out, so nobody needs to know here.
-    pub(crate) fn say(&self, message: &ServerMessage<'_>) {
-        self.say_in_batch(message, false);
-    }
-
-    /// The same; one of a batch may wait for [`Self::flush`].
-    pub(crate) fn say_in_batch(&self, message: &ServerMessage<'_>, batched: bool) {
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        match netduel_protocol::encode(message, &mut buffer) {
-            Ok(bytes) if batched => drop(self.sender.queue_control(bytes)),
-            Ok(bytes) => drop(self.sender.send_control(bytes)),
-            Err(error) => tracing::error!("cannot encode {message:?}: {error}"),
-        }
-    }
-
-    /// Its moves are those of a seat from now on.
-    fn sit(&self, game: &Arc<Match>, number: usize) {
-        self.latest_game.store(game.game, Relaxed);
-        *lock(&self.playing) = Some(Playing { game: game.clone(), number });
-    }
-
-    /// The hot path: this player moved, and said so in `bytes`. One of a batch may wait for [`Self::flush`].
-    pub(crate) fn on_move(
-        &self,
-        told: &MoveWithPayload<'_>,
-        bytes: &[u8],
-        batched: bool,
-        counters: &Counters,
-    ) -> Result<(), Goodbye> {
-        counters.moves_received.increment();
-        let game = told.update.game;
-        match &*lock(&self.playing) {
-            Some(playing) if playing.game.game == game => {
-                playing.game.on_move(playing.number, told, bytes, batched, counters)
-            }
-            _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
-                counters.moves_stale.increment(); // It was under way when the match ended.
-                Ok(())
-            }
-            _ => Err(Goodbye::new(
-                CloseCode::Unexpected.code(),
-                "a move for a match you are not in: wait for the start",
-            )),
-        }
-    }
-
-    /// The batch is over: what it said to this player and to the other one leaves.
-    pub(crate) fn flush(&self, counters: &Counters) {
-        match &*lock(&self.playing) {
-            Some(playing) => playing.game.flush(counters),
-            None => drop(self.sender.flush()), // No updates are among it.
-        }
-    }
-}
 
 /// How many there are of everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,13 +59,22 @@ pub(crate) struct Lobby {
 
 #[derive(Default)]
 struct State {
-    pairing: Matchmaker,
+    matchmaker: Matchmaker,
     /// In the order in which they came: everybody is told in that order, too.
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
     matches: BTreeMap<GameId, Arc<Match>>,
     draining: bool,
+}
+
+impl State {
+    /// Takes a player out of its seat, so that its moves are nobody's.
+    fn stand_up(&self, player: PlayerId) {
+        if let Some(player) = self.players.get(&player) {
+            lock(&player.playing).take();
+        }
+    }
 }
 
 impl Lobby {
@@ -175,15 +103,8 @@ impl Lobby {
             return Err(Goodbye::new(CloseCode::ServerFull.code(), reason));
         }
         state.last_player += 1;
-        let player = Arc::new(Player {
-            id: state.last_player,
-            kind_number: kind_number(sender.kind()),
-            sender,
-            name: Mutex::default(),
-            playing: Mutex::default(),
-            latest_game: AtomicU64::new(0),
-        });
-        state.players.insert(player.id, player.clone());
+        let player = Arc::new(Player::new(state.last_player, sender));
+        state.players.insert(player.to.id, player.clone());
         Ok(player)
     }
 
@@ -218,44 +139,45 @@ impl Lobby {
             return Err(Goodbye::new(CloseCode::TooManyMatches.code(), reason));
         }
         // Before anything changes, since it may fail.
-        let begins = !self.config.resume_grace.is_zero() && state.pairing.somebody_waits(code.as_deref());
+        let begins = !self.config.resume_grace.is_zero() && state.matchmaker.somebody_waits(code.as_deref());
         let tokens = if begins { Some([fresh_token()?, fresh_token()?]) } else { None };
-        let partner = match state.pairing.join(player.id, code) {
+        let partner = match state.matchmaker.join(player.to.id, code) {
             JoinOutcome::AlreadyWaiting => return Err(twice()),
             JoinOutcome::Waiting => None,
             JoinOutcome::Matched(partner) => state.players.get(&partner).cloned(),
         };
         *lock(&player.name) = name;
         match partner {
-            Some(partner) => self.start(&mut state, [partner, player.clone()], tokens),
-            None => player.say(&ServerMessage::Waiting),
+            Some(partner) => self.start(&mut state, &[partner, player.clone()], tokens),
+            None => player.to.send(&ServerMessage::Waiting),
         }
         Ok(())
     }
 
-    fn start(&self, state: &mut State, players: [Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
+    fn start(&self, state: &mut State, players: &[Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
         state.last_game += 1;
-        let game = Arc::new(Match::new(state.last_game, players.clone(), tokens, &self.config));
+        let seated = [0, 1].map(|number: usize| (players[number].name(), players[number].to.clone()));
+        let game = Arc::new(Match::new(state.last_game, seated, tokens, &self.config));
         state.matches.insert(game.game, game.clone());
         self.counters.matches_started.increment();
         tracing::info!(
             game = game.game,
             "{} ({}) meets {} ({})",
             game.names[0],
-            players[0].sender.kind(),
+            players[0].to.sender.kind(),
             game.names[1],
-            players[1].sender.kind(),
+            players[1].to.sender.kind(),
         );
         for (number, player) in players.iter().enumerate() {
             player.sit(&game, number);
-            player.say(&game.started(number));
+            player.to.send(&game.started(number));
         }
     }
 
     /// A player leaves the queue or its match, and may join again.
     pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
         let mut state = lock(&self.state);
-        state.pairing.leave(player.id);
+        state.matchmaker.leave(player.to.id);
         let playing = lock(&player.playing).take();
         if let Some(Playing { game, number }) = playing {
             self.end(&mut state, &game, number, reason);
@@ -272,9 +194,9 @@ impl Lobby {
         let positions = game.positions();
         for seat in [1 - number, number] {
             let Occupant::Here(player) = game.seat(seat).vacate() else { continue };
-            lock(&player.playing).take();
+            state.stand_up(player.id);
             if seat != number {
-                player.say(&ServerMessage::OpponentLeft { game: game.game, reason, positions });
+                player.send(&ServerMessage::OpponentLeft { game: game.game, reason, positions });
             }
             if state.draining {
                 player.sender.close(shutting_down());
@@ -285,7 +207,7 @@ impl Lobby {
     /// A player is gone for good.
     pub(crate) fn remove(&self, player: &Player, reason: LeaveReason) {
         self.leave(player, reason);
-        lock(&self.state).players.remove(&player.id);
+        lock(&self.state).players.remove(&player.to.id);
     }
 
     /// A player's connection is lost. If it played, its seat is kept for a while.
@@ -296,8 +218,8 @@ impl Lobby {
             drop(state);
             return self.remove(player, reason);
         }
-        state.players.remove(&player.id);
-        state.pairing.leave(player.id);
+        state.players.remove(&player.to.id);
+        state.matchmaker.leave(player.to.id);
         let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
         self.counters.seats_kept.increment();
         tracing::info!(game = game.game, "{} lost the connection: {reason:?}", game.names[number]);
@@ -338,14 +260,14 @@ impl Lobby {
         let next = fresh_token()?; // Before anything changes, since it may fail.
         let before = game.seat(number).player().cloned();
         if let Some(before) = before {
-            // From here on it moves nobody, so that the first move in the seat is the new connection's.
-            lock(&before.playing).take();
+            // From here on the old connection moves nobody, so that the first move in the seat is the new connection's.
+            state.stand_up(before.id);
             before.sender.close(replaced());
         }
         player.sit(game, number);
-        game.resume(number, player.clone(), proof.clone(), next);
+        game.resume(number, player.to.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
-        tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.sender.kind());
+        tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.to.sender.kind());
         Ok(())
     }
 
@@ -363,9 +285,9 @@ impl Lobby {
         let seconds = u32::try_from(time_left.as_secs()).unwrap_or(u32::MAX);
         for player in state.players.values() {
             if lock(&player.playing).is_some() {
-                player.say(&ServerMessage::Draining { seconds });
+                player.to.send(&ServerMessage::Draining { seconds });
             } else {
-                player.sender.close(shutting_down());
+                player.to.sender.close(shutting_down());
             }
         }
     }
@@ -375,7 +297,7 @@ impl Lobby {
         let state = lock(&self.state);
         let mut connections: Vec<(TransportKind, usize)> = Vec::new();
         for player in state.players.values() {
-            let kind = player.sender.kind();
+            let kind = player.to.sender.kind();
             match connections.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, count)) => *count += 1,
                 None => connections.push((kind, 1)),
@@ -385,7 +307,7 @@ impl Lobby {
             handshakes: self.admission.handshakes(),
             addresses: self.admission.addresses(),
             connections,
-            waiting: state.pairing.waiting(),
+            waiting: state.matchmaker.waiting(),
             matches: state.matches.len(),
             away: (state.matches.values())
                 .map(|game| [0, 1].into_iter().filter(|number| game.seat(*number).away().is_some()).count())
@@ -396,7 +318,7 @@ impl Lobby {
 
     /// Everybody must go now.
     pub(crate) fn close_all(&self) {
-        lock(&self.state).players.values().for_each(|player| player.sender.close(shutting_down()));
+        lock(&self.state).players.values().for_each(|player| player.to.sender.close(shutting_down()));
     }
 }
 

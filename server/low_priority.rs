@@ -102,7 +102,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::lock;
+    use crate::mutex::lock;
 
     /// Eight who have three steps to do, and beside them one who is always ready.
     #[tokio::test]

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-/// Numbers the connections of one server process.
-pub(crate) type PlayerId = u64;
+use crate::player_sender::PlayerId;
 
 /// Each player is in it at most once, and in it only while waiting.
 #[derive(Debug, Default)]
@@ -21,9 +20,9 @@ pub(crate) enum JoinOutcome {
     /// Nobody fits yet.
     Waiting,
     /// This player waited and is out of the queue now.
-    Paired(PlayerId),
+    Matched(PlayerId),
     /// The player waits already; nothing changed.
-    Twice,
+    AlreadyWaiting,
 }
 
 impl Matchmaker {
@@ -67,20 +66,20 @@ mod tests {
 
     #[test]
     fn two_without_a_code_meet_and_codes_keep_apart() {
-        let mut pairing = Matchmaker::default();
+        let mut matchmaker = Matchmaker::default();
         let code = |text: &str| Some(text.to_owned());
-        assert_eq!(pairing.join(1, None), JoinOutcome::Waiting);
-        assert_eq!(pairing.join(2, code("a")), JoinOutcome::Waiting);
-        assert_eq!(pairing.join(1, code("a")), JoinOutcome::AlreadyWaiting);
-        assert_eq!(pairing.join(3, code("b")), JoinOutcome::Waiting);
-        assert!(pairing.somebody_waits(Some("a")) && !pairing.somebody_waits(Some("c")));
-        assert_eq!(pairing.join(4, code("a")), JoinOutcome::Matched(2));
-        assert!(!pairing.somebody_waits(Some("a")) && pairing.somebody_waits(None));
-        assert!(pairing.leave(1));
-        assert!(!pairing.leave(1));
-        assert_eq!(pairing.join(5, None), JoinOutcome::Waiting, "who left is not met");
-        assert_eq!(pairing.join(6, None), JoinOutcome::Matched(5));
-        assert_eq!(pairing.codes.len(), 1);
+        assert_eq!(matchmaker.join(1, None), JoinOutcome::Waiting);
+        assert_eq!(matchmaker.join(2, code("a")), JoinOutcome::Waiting);
+        assert_eq!(matchmaker.join(1, code("a")), JoinOutcome::AlreadyWaiting);
+        assert_eq!(matchmaker.join(3, code("b")), JoinOutcome::Waiting);
+        assert!(matchmaker.somebody_waits(Some("a")) && !matchmaker.somebody_waits(Some("c")));
+        assert_eq!(matchmaker.join(4, code("a")), JoinOutcome::Matched(2));
+        assert!(!matchmaker.somebody_waits(Some("a")) && matchmaker.somebody_waits(None));
+        assert!(matchmaker.leave(1));
+        assert!(!matchmaker.leave(1));
+        assert_eq!(matchmaker.join(5, None), JoinOutcome::Waiting, "who left is not met");
+        assert_eq!(matchmaker.join(6, None), JoinOutcome::Matched(5));
+        assert_eq!(matchmaker.codes.len(), 1);
     }
 
     proptest! {
@@ -88,7 +87,7 @@ mod tests {
         /// the one who waited longest for the same code.
         #[test]
         fn agrees_with_a_plain_queue(steps in prop::collection::vec((0u64..12, 0u8..4, any::<bool>()), 0..300)) {
-            let mut pairing = Matchmaker::default();
+            let mut matchmaker = Matchmaker::default();
             let mut queue: Vec<(PlayerId, Option<String>)> = Vec::new();
             let mut playing: HashSet<PlayerId> = HashSet::new();
             for (player, code, joins) in steps {
@@ -96,7 +95,7 @@ mod tests {
                 if !joins {
                     queue.retain(|(id, _)| *id != player);
                     playing.remove(&player);
-                    prop_assert_eq!(pairing.leave(player), waits);
+                    prop_assert_eq!(matchmaker.leave(player), waits);
                 } else if !playing.contains(&player) {
                     let code = (code > 0).then(|| code.to_string());
                     let fits = queue.iter().position(|(_, other)| *other == code);
@@ -108,13 +107,13 @@ mod tests {
                             JoinOutcome::Waiting
                         }
                     };
-                    prop_assert_eq!(pairing.join(player, code), wanted);
+                    prop_assert_eq!(matchmaker.join(player, code), wanted);
                     if let JoinOutcome::Matched(partner) = wanted {
                         prop_assert_ne!(partner, player);
                         prop_assert!(playing.insert(player) && playing.insert(partner));
                     }
                 }
-                prop_assert_eq!(pairing.codes.len(), queue.len());
+                prop_assert_eq!(matchmaker.codes.len(), queue.len());
             }
         }
     }

@@ -35,8 +35,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// of them at the rates that one thread bears.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// Upper ends of the histogram's buckets, in seconds: a move stays some µs, and a few ms where the server is busy.
-const LATENCY_BUCKETS_S: [f64; 12] =
-    [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1];
+const LATENCY_BUCKETS_S: [f64; 12] = [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1];
 const LATENCY: &str = "netduel_relay_latency_seconds";
 /// After an accept failed: see the server's own.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);

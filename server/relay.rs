@@ -4,25 +4,22 @@
 //! allocation of ours. A payload is borrowed from the frame it came in; only the policy that tells of both keeps one.
 
 use std::{
-    fmt,
-    str::FromStr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use netduel_protocol::{
-    CodecError, Correction, CloseCode, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
-    PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, SeatToken, ServerMessage, Started, ResumeTicket, clock,
+    CloseCode, CodecError, Correction, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, ResumeTicket, Resumed,
+    SeatToken, ServerMessage, Started, clock,
     game::{self, Position},
 };
 use netduel_transport::{Goodbye, MAX_STATE_BYTES};
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Config,
-    counters::{Counters, kind_number},
-    lobby::Player,
-    lock,
+    config::{Config, RelayPolicy},
+    counters::Counters,
+    mutex::lock,
+    player_sender::{PlayerSender, kind_number},
     seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
 
@@ -32,48 +29,6 @@ pub(crate) const CORRECTIONS_MAX: u16 = 1_000;
 
 // Whatever the players send along, telling of it fits the lane.
 const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
-
-/// Who is told of a move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RelayPolicy {
-    /// The player that did not move.
-    #[default]
-    Other,
-    /// Both players, of both positions: the ancestor's first version, kept so that the saving can be measured.
-    Both,
-}
-
-impl RelayPolicy {
-    /// Longest payload of a move in bytes: a message that tells of both players' moves carries two.
-    pub const fn payload_max_bytes(self) -> usize {
-        match self {
-            Self::Other => PAYLOAD_MAX_BYTES,
-            Self::Both => PAYLOAD_MAX_BYTES_OF_BOTH,
-        }
-    }
-}
-
-impl fmt::Display for RelayPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Other => "other",
-            Self::Both => "both",
-        })
-    }
-}
-
-impl FromStr for RelayPolicy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "other" => Ok(Self::Other),
-            "both" => Ok(Self::Both),
-            _ => Err(format!("unknown relay policy '{text}': there are other and both")),
-        }
-    }
-}
 
 /// Two seats and what is told between them.
 pub(crate) struct Match {
@@ -90,12 +45,12 @@ pub(crate) struct Match {
 impl Match {
     pub(crate) fn new(
         game: GameId,
-        players: [Arc<Player>; 2],
+        players: [(String, PlayerSender); 2],
         tokens: Option<[SeatToken; 2]>,
         config: &Config,
     ) -> Self {
-        let names = [players[0].name(), players[1].name()];
-        let [first, second] = players;
+        let [(first_name, first), (second_name, second)] = players;
+        let names = [first_name, second_name];
         let [key, other_key] = tokens.map_or([None, None], |tokens| tokens.map(Some));
         let seats = [
             Mutex::new(Seat::new(game, game::START[0], first, key)),
@@ -134,14 +89,14 @@ impl Match {
     }
 
     /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told.
-    pub(crate) fn resume(&self, number: usize, player: Arc<Player>, proof: Proof, next: SeatToken) {
+    pub(crate) fn resume(&self, number: usize, player: PlayerSender, proof: Proof, next: SeatToken) {
         let (game, positions) = (self.game, self.positions());
         let opponent_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
         let (resumed_to, peer_away) = (opponent_transport(number), self.seat(1 - number).away().is_some());
         let resume_ticket = ResumeTicket { token: next.clone(), grace_ms: milliseconds(self.grace) };
         let mut seat = self.seat(number);
         seat.resume(player, proof, next);
-        seat.say(&ServerMessage::Resumed(Resumed {
+        seat.send(&ServerMessage::Resumed(Resumed {
             game,
             player: number as u8,
             positions,
@@ -152,17 +107,17 @@ impl Match {
             resume_ticket,
         }));
         if peer_away {
-            seat.say(&self.reconnecting());
+            seat.send(&self.reconnecting());
         }
         drop(seat);
         let opponent_transport = opponent_transport(1 - number);
-        self.seat(1 - number).say(&ServerMessage::OpponentBack { game, opponent_transport });
+        self.seat(1 - number).send(&ServerMessage::OpponentBack { game, opponent_transport });
     }
 
     /// Nobody sits in seat `number` until its player is back, and the opponent is told.
     pub(crate) fn keep(&self, number: usize, away: Away) {
         self.seat(number).occupant = Occupant::Away(away);
-        self.seat(1 - number).say(&self.reconnecting());
+        self.seat(1 - number).send(&self.reconnecting());
     }
 
     fn reconnecting(&self) -> ServerMessage<'static> {
@@ -277,7 +232,7 @@ impl Match {
         }
         seat.corrections += 1;
         let (game, corrections, position) = (self.game, seat.corrections, seat.last.position);
-        seat.say(&ServerMessage::Corrected(Correction { game, corrections, seq, position }));
+        seat.send(&ServerMessage::Corrected(Correction { game, corrections, seq, position }));
         Ok(())
     }
 

@@ -2,17 +2,18 @@
 //!
 //! A seat outlives its connection: while nobody sits there, the match goes on, and a timer ends it after a while.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use netduel_protocol::{
-    CloseCode, GameId, LeaveReason, Move, MoveWithPayload, SeatToken, ServerMessage, ResumeTicket, game::Position,
+    CloseCode, GameId, LeaveReason, Move, MoveWithPayload, ResumeTicket, SeatToken, ServerMessage,
+    game::Position,
 };
 use netduel_transport::{Goodbye, TransportKind};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::lobby::Player;
+use crate::player_sender::PlayerSender;
 
 /// A seat and whoever sits there.
 pub(crate) struct Seat {
@@ -41,7 +42,7 @@ pub(crate) struct Proof {
 /// Who sits in a seat.
 pub(crate) enum Occupant {
     /// A connected player.
-    Here(Arc<Player>),
+    Here(PlayerSender),
     /// Nobody, since the connection was lost.
     Away(Away),
     /// Nobody, since the match is over.
@@ -61,7 +62,7 @@ impl Seat {
     pub(crate) fn new(
         game: GameId,
         position: Position,
-        player: Arc<Player>,
+        player: PlayerSender,
         token: Option<SeatToken>,
     ) -> Self {
         let last = Move { game, position, ..Move::default() };
@@ -78,7 +79,7 @@ impl Seat {
     }
 
     /// Who sits there, if somebody does.
-    pub(crate) fn player(&self) -> Option<&Arc<Player>> {
+    pub(crate) fn player(&self) -> Option<&PlayerSender> {
         match &self.occupant {
             Occupant::Here(player) => Some(player),
             Occupant::Away(_) | Occupant::Gone => None,
@@ -101,9 +102,9 @@ impl Seat {
         }
     }
 
-    pub(crate) fn say(&self, message: &ServerMessage<'_>) {
+    pub(crate) fn send(&self, message: &ServerMessage<'_>) {
         if let Some(player) = self.player() {
-            player.say(message);
+            player.send(message);
         }
     }
 
@@ -123,7 +124,7 @@ impl Seat {
     }
 
     /// Seats `player`, who showed `proof`, with `next` for the next time.
-    pub(crate) fn resume(&mut self, player: Arc<Player>, proof: Proof, next: SeatToken) {
+    pub(crate) fn resume(&mut self, player: PlayerSender, proof: Proof, next: SeatToken) {
         (self.last_proof, self.token, self.kind) = (Some(proof), Some(next), player.sender.kind());
         self.occupant = Occupant::Here(player);
     }

@@ -1,24 +1,20 @@
 //! One connection, from the handshake to the goodbye: what the player says, and what that leads to.
 
-use std::{
-    any::Any,
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use netduel_protocol::{ClientMessage, CodecError, CloseCode, LeaveReason, Pong, ServerMessage, VERSION, clock};
+use futures_util::FutureExt;
+use netduel_protocol::{
+    ClientMessage, CloseCode, CodecError, LeaveReason, Pong, ServerMessage, VERSION, clock,
+};
 use netduel_transport::{Accepting, CloseReason, FrameError, Goodbye, Lane, Receiver};
 
 use crate::{
     admission::AdmissionPermit,
-    lobby::{Lobby, Player},
-    seat::Proof,
+    lobby::Lobby,
     low_priority::{Budget, LowPriorityQueue},
+    player::Player,
+    seat::Proof,
 };
 
 /// Messages of one player that are dealt with at once: 10 µs, or 60 over ENet, which answers each in a datagram. A read may
@@ -88,7 +84,9 @@ pub(crate) async fn run(
     let goodbye = match lobby.enter(sender) {
         Err(refusal) => refusal,
         Ok(player) => {
-            let over = contained(play(&lobby, &turns, &player, &mut receiver)).await;
+            // A panic ends this session and nothing else. Shared state stays usable: every lock ignores poisoning, and its
+            // holder changes the guarded data only after everything that could fail.
+            let over = AssertUnwindSafe(play(&lobby, &turns, &player, &mut receiver)).catch_unwind().await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&over);
             if matches!(&over, Over::Closed(reason) if reason.is_loss()) {
@@ -116,24 +114,13 @@ pub(crate) async fn run(
     receiver.close(goodbye).await;
 }
 
-/// A panic inside `future` ends it and nothing else. What it held stays usable: every lock recovers from a panic, and
-/// what they guard is changed only after everything that could fail.
-async fn contained<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
-}
-
 fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
     lobby.counters.panics.increment();
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     tracing::error!("a session panicked, and ends alone: {said}");
-    Goodbye::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
+    Goodbye::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own")
+        .into()
 }
 
 fn too_many_from_address(lobby: &Lobby) -> Goodbye {
@@ -143,7 +130,12 @@ fn too_many_from_address(lobby: &Lobby) -> Goodbye {
     Goodbye::new(CloseCode::TooManyFromAddress.code(), reason)
 }
 
-async fn play(lobby: &Lobby, turns: &LowPriorityQueue, player: &Arc<Player>, receiver: &mut Receiver) -> Over {
+async fn play(
+    lobby: &Lobby,
+    turns: &LowPriorityQueue,
+    player: &Arc<Player>,
+    receiver: &mut Receiver,
+) -> Over {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
         Ok(begun) => begun,
@@ -152,9 +144,9 @@ async fn play(lobby: &Lobby, turns: &LowPriorityQueue, player: &Arc<Player>, rec
     if let Err(over) = begun {
         return over;
     }
-    lobby.counters.note_path(&player.sender);
+    lobby.counters.note_path(&player.to.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
-    let mut relay_latency = lobby.relay_latency(player.sender.kind());
+    let mut relay_latency = lobby.relay_latency(player.to.sender.kind());
     let (mut share, mut left_over) = (Budget::new(turns, AT_ONCE_MESSAGES), None);
     loop {
         let first = match left_over {
@@ -241,7 +233,11 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Hello { version: VERSION } => {
             let payload_max_bytes = lobby.config.payload_limit_bytes() as u16;
-            player.say(&ServerMessage::Welcome { version: VERSION, clock: clock::id(), payload_max_bytes });
+            player.to.send(&ServerMessage::Welcome {
+                version: VERSION,
+                clock: clock::id(),
+                payload_max_bytes,
+            });
         }
         ClientMessage::Hello { version } => {
             let reason = format!(
@@ -275,7 +271,7 @@ fn on_message(
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };
-            player.say_in_batch(&ServerMessage::Pong(pong), batched);
+            player.to.send_batched(&ServerMessage::Pong(pong), batched);
         }
         (ClientMessage::Join { name, code }, Lane::Control) => lobby.join(player, name, code)?,
         (ClientMessage::Leave, Lane::Control) => lobby.leave(player, LeaveReason::Left),
@@ -295,7 +291,9 @@ fn unexpected(what: &str) -> Goodbye {
 /// What the opponent is told.
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
-        Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == CloseCode::Done.code() => LeaveReason::Left,
+        Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == CloseCode::Done.code() => {
+            LeaveReason::Left
+        }
         Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == CloseCode::ShuttingDown.code() => {
             LeaveReason::Left
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Correction, LeaveReason, Move, Pong, SeatToken, ResumeTicket, game::Position};
+use crate::{Correction, LeaveReason, Move, Pong, ResumeTicket, SeatToken, game::Position};
 
 fn a_move() -> Move {
     Move {
@@ -107,7 +107,11 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         ),
         (ServerMessage::Corrected(correction), "050702090000003f00800944"),
         (
-            ServerMessage::OpponentLeft { game: 7, reason: LeaveReason::TimedOut, positions: crate::game::START },
+            ServerMessage::OpponentLeft {
+                game: 7,
+                reason: LeaveReason::TimedOut,
+                positions: crate::game::START,
+            },
             "06070200000000000000000000000000800944",
         ),
         (ServerMessage::Pong(pong), "0701fc70110100fc72110100"),

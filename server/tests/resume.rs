@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath};
 use netduel_protocol::{
-    ClientMessage, CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage, Started,
-    VERSION, decode, encode,
+    ClientMessage, CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage,
+    Started, VERSION, decode, encode,
     game::{Heading, Position},
 };
 use netduel_server::{Config, Snapshot};
@@ -314,7 +314,8 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     let back = Event::OpponentBack { transport: to.kind.name().into() };
     assert!(duel.heard(1, |event| *event == back), "{what}: {:?}", duel.heard);
     assert_eq!(duel.players[0].kind(), to.kind);
-    let peers = [0, 1].map(|number| &duel.players[number].current().expect("a match").started.opponent_transport);
+    let peers =
+        [0, 1].map(|number| &duel.players[number].current().expect("a match").started.opponent_transport);
     assert_eq!(peers, [peer.kind.name(), to.kind.name()]);
 
     duel.heard = Default::default();
@@ -524,9 +525,11 @@ async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
     let [(lost, _), (mut peer, _)] = server.raw_match(kind).await;
     let [(lost_later, _), (mut later, _)] = server.raw_match(kind).await;
     drop(lost);
-    hear(&mut peer, |message| matches!(message, ServerMessage::OpponentReconnecting { .. }).then_some(())).await;
+    hear(&mut peer, |message| matches!(message, ServerMessage::OpponentReconnecting { .. }).then_some(()))
+        .await;
     server.shutdown.cancel();
-    let left = |message: ServerMessage<'_>| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(());
+    let left =
+        |message: ServerMessage<'_>| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(());
     hear(&mut peer, left).await;
     assert_eq!(goodbye(peer).await.code, CloseCode::ShuttingDown.code());
     hear(&mut later, |message| matches!(message, ServerMessage::Draining { .. }).then_some(())).await;

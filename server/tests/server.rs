@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netduel_client::{Event, PlayError, Player, bot_path::BotPath};
 use netduel_protocol::{
-    ClientMessage, CloseCode, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES_OF_BOTH,
-    ServerMessage, VERSION, clock, decode, encode,
+    ClientMessage, CloseCode, LeaveReason, MAX_MESSAGE_BYTES, Move, MoveWithPayload,
+    PAYLOAD_MAX_BYTES_OF_BOTH, ServerMessage, VERSION, clock, decode, encode,
     game::{Heading, Position, START},
 };
 use netduel_server::{Config, RelayPolicy};
@@ -269,7 +269,10 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
         assert!(matches!(event(&mut grace).await, Event::Started(_)));
         // The survivor is told how, and queues again on the same connection.
         drop(grace);
-        assert!(matches!(event(&mut ada).await, Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }));
+        assert!(matches!(
+            event(&mut ada).await,
+            Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }
+        ));
         ada.join(None).expect("open");
         assert_eq!(event(&mut ada).await, Event::Waiting);
         let mut next = server.player(kind, "next").await;
@@ -350,7 +353,10 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
             matches!(error, PlayError::Refused { code: CloseCode::TooManyMessages, .. }),
             "{kind}: {error}"
         );
-        assert!(matches!(event(&mut victim).await, Event::OpponentLeft { reason: LeaveReason::Expelled, .. }));
+        assert!(matches!(
+            event(&mut victim).await,
+            Event::OpponentLeft { reason: LeaveReason::Expelled, .. }
+        ));
         victim.close().await;
 
         ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");

@@ -1,7 +1,8 @@
 //! What the server may say, and to whom: pairing, isolation, order, and that nobody is sent away for nothing.
 
 use netduel_protocol::{
-    Correction, CloseCode, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock, game::Position,
+    CloseCode, Correction, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock,
+    game::Position,
 };
 use netduel_server::RelayPolicy;
 use netduel_transport::Goodbye;
@@ -197,7 +198,9 @@ impl Books {
         let fair = match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::ServerFull) => self.live.len() > self.config.connections_max,
             // Handshakes count, too, and are not seen here.
-            Some(CloseCode::TooManyFromAddress) => self.sessions.len() > self.config.connections_per_address_max,
+            Some(CloseCode::TooManyFromAddress) => {
+                self.sessions.len() > self.config.connections_per_address_max
+            }
             Some(CloseCode::TooManyMatches) => self.games_going() >= self.config.matches_max,
             Some(CloseCode::ShuttingDown) => self.draining,
             Some(CloseCode::JoinTimeout) => {

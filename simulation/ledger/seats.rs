@@ -1,6 +1,6 @@
 //! Seats that outlive a connection: who leaves one, who may take it back, and what both players are told of it.
 
-use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, Resumed, ResumeTicket, clock};
+use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, ResumeTicket, Resumed, clock};
 use netduel_transport::{CloseReason, Goodbye};
 
 use super::{

@@ -1,8 +1,8 @@
 //! Faults 1 to 7: bytes that are no frame, no message, or none that makes sense.
 
 use netduel_protocol::{
-    ClientMessage, CloseCode, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, VERSION,
-    decode, game::Position,
+    ClientMessage, CloseCode, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
+    VERSION, decode, game::Position,
 };
 use netduel_transport::{Goodbye, MAX_CONTROL_BYTES};
 use tokio::net::UdpSocket;
