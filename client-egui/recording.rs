@@ -5,12 +5,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use netduel_atomic_file::write_atomic;
 use netduel_client::{
     recording::{FORMAT, Recording, SCHEMA},
     stats::live::Figures,
 };
 use netduel_protocol::Started;
-use netduel_whole::write_whole;
 
 use crate::network::Snapshot;
 
@@ -79,7 +79,7 @@ impl Recorder {
         recording.peer.name.clone_from(&started.opponent_name);
         recording.peer.transport.clone_from(&started.opponent_transport);
         recording.save(&path.with_extension("json"))?;
-        write_whole(&path.with_extension("csv"), csv(recording).as_bytes())?;
+        write_atomic(&path.with_extension("csv"), csv(recording).as_bytes())?;
         Ok(path)
     }
 }

@@ -9,7 +9,6 @@ use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
 use netduel_client::cli::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
-use netduel_whole::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Place, Wish};
@@ -146,7 +145,7 @@ impl Settings {
     /// # Errors
     /// The system's.
     pub fn save(&self, file: &Path) -> std::io::Result<()> {
-        write_whole(file, serde_json::to_string_pretty(self)?.as_bytes())
+        write_atomic(file, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
     /// The transport; the first there is if the name is none's.

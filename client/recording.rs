@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, fs, path::Path};
 
-use netduel_whole::write_whole;
+use netduel_atomic_file::write_atomic;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -162,7 +162,7 @@ impl Recording {
     /// # Errors
     /// The system's.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        write_whole(path, serde_json::to_string(self)?.as_bytes())
+        write_atomic(path, serde_json::to_string(self)?.as_bytes())
     }
 }
 

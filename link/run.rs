@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let report = link.finish()?;
     eprint!("{}", summary(&report));
     if let Some(file) = &args.report {
-        netduel_whole::write_whole(file, serde_json::to_string_pretty(&report)?.as_bytes())
+        netduel_atomic_file::write_atomic(file, serde_json::to_string_pretty(&report)?.as_bytes())
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     if let Err(invalid) = report.valid(&Limits::default()) {

@@ -24,7 +24,7 @@ use crate::{
     measure::{enter_lab, estimate, measure, runs_at_most},
     presets::Preset,
     render,
-    results::{Provenance, Results, unix_s, write_whole},
+    results::{Provenance, Results, unix_s, write_atomic},
     scenario::{Network, Remote, Scenario, Workload},
 };
 
@@ -356,7 +356,7 @@ fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
     ];
     let mut said = render::terminal(results) + "\n";
     for (name, text) in reports {
-        write_whole(&folder.join(name), &text)?;
+        write_atomic(&folder.join(name), &text)?;
         said += &format!("report   {}\n", folder.join(name).display());
     }
     // Whoever reads only the head of it closes the pipe, which is no failure of ours.

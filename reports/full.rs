@@ -16,7 +16,7 @@ use crate::{
     journal::Journal,
     measure::{enter_lab, estimate},
     presets::Preset,
-    results::{Provenance, Results, write_whole},
+    results::{Provenance, Results, write_atomic},
     scenario::Scenario,
     verdict::Verdict,
     words,
@@ -57,7 +57,7 @@ pub(crate) fn run(folder: &Path, mut scenarios: Vec<Scenario>) -> anyhow::Result
         }
     };
     let plan = Plan { scenarios, no_links };
-    write_whole(&folder.join(PLAN_FILE), &serde_json::to_string(&plan)?)?;
+    write_atomic(&folder.join(PLAN_FILE), &serde_json::to_string(&plan)?)?;
     carry_out_all(folder, plan, lab.as_ref())
 }
 
@@ -99,7 +99,7 @@ fn carry_out_all(folder: &Path, plan: Plan, lab: Option<&Lab>) -> anyhow::Result
         }
     }
     let page = folder.join("index.html");
-    write_whole(&page, &index(folder, &plan)?)?;
+    write_atomic(&page, &index(folder, &plan)?)?;
     println!("all      {}", page.display());
     anyhow::ensure!(failed.is_empty(), "not everything ran in {}; see above", failed.join(", "));
     Ok(())

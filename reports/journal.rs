@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::results::{Entry, Provenance, Results, SCHEMA, unix_s, write_whole};
+use crate::results::{Entry, Provenance, Results, SCHEMA, unix_s, write_atomic};
 
 /// Its name in the folder of a comparison.
 const FILE: &str = "unfinished.jsonl";
@@ -39,7 +39,7 @@ impl Journal {
             folder.display()
         );
         // A journal without its whole first line could neither be resumed nor begun again.
-        write_whole(&path, &format!("{}\n", serde_json::to_string(results)?))?;
+        write_atomic(&path, &format!("{}\n", serde_json::to_string(results)?))?;
         let file = File::options().append(true).open(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { file, path })

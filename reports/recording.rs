@@ -9,7 +9,7 @@ use crate::{
     recording_page::page,
     recording_tables::{Link, about, links, tables, words},
     render::aligned,
-    results::write_whole,
+    results::write_atomic,
 };
 
 /// Writes the page of a recording beside it, and prints the summary with the page's path.
@@ -20,7 +20,7 @@ pub fn render_recording(path: &Path) -> anyhow::Result<()> {
     let recording = Recording::load(path)?;
     let target = path.with_extension("html");
     ensure!(target != path, "{} would be overwritten by its page: name it .json", path.display());
-    write_whole(&target, &page(&recording))?;
+    write_atomic(&target, &page(&recording))?;
     let said = format!("{}\nreport   {}\n", terminal(&recording), target.display());
     // Whoever reads only the head of it closes the pipe, which is no failure of ours.
     let _ = std::io::stdout().write_all(said.as_bytes());

@@ -269,12 +269,12 @@ impl Results {
     /// # Errors
     /// The system's.
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
-        write_whole(path, &serde_json::to_string(self)?)
+        write_atomic(path, &serde_json::to_string(self)?)
     }
 }
 
 /// Writes the file whole or not at all.
-pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    netduel_whole::write_whole(path, text.as_bytes())
+pub(crate) fn write_atomic(path: &Path, text: &str) -> anyhow::Result<()> {
+    netduel_atomic_file::write_atomic(path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use netduel_whole::{write_new_secret, write_whole};
+use netduel_atomic_file::{create_private, write_atomic};
 use ring::digest;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
@@ -108,7 +108,7 @@ impl Identity {
         // The key last: where it stands, both do.
         self.save_certificate(certificate)?;
         let pem = to_pem("PRIVATE KEY", self.key.secret_der());
-        write_new_secret(key, pem.as_bytes()).map_err(|error| file_error(key, error))
+        create_private(key, pem.as_bytes()).map_err(|error| file_error(key, error))
     }
 
     /// Writes only the certificate, as PEM: what clients load with `--ca`.
@@ -117,7 +117,7 @@ impl Identity {
     /// The system's.
     pub fn save_certificate(&self, path: &Path) -> Result<(), IdentityError> {
         let pem: String = self.certificates.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
-        write_whole(path, pem.as_bytes()).map_err(|error| file_error(path, error))
+        write_atomic(path, pem.as_bytes()).map_err(|error| file_error(path, error))
     }
 
     /// SHA-256 of the certificate: what clients pin.

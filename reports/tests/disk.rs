@@ -1,5 +1,5 @@
 //! Reports and journals while the disk is full, or while somebody kills the program: every file is the one that was, or the
-//! new one, whole. How single files are written is `client/whole.rs` and its test.
+//! new one, whole. How single files are written is `atomic-file/` and its test.
 
 #![cfg(unix)]
 

@@ -12,7 +12,7 @@ use std::{
 ///
 /// # Errors
 /// The system's; then `path` is as it was.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     // As readable as any file that a program makes; a temporary file would be its owner's alone.
     written(&folder, bytes, 0o666)?.persist(path)?;
@@ -23,7 +23,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, of which one is that something stands there.
-pub fn write_new_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     written(&folder, bytes, 0o600)?.persist_noclobber(path)?;
     sync_names(&folder)
@@ -66,12 +66,12 @@ mod tests {
     fn a_secret_is_its_owners_alone_and_never_replaced() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("new/secret");
-        write_new_secret(&path, b"first").expect("written");
-        let refused = write_new_secret(&path, b"second").expect_err("it is there");
+        create_private(&path, b"first").expect("written");
+        let refused = create_private(&path, b"second").expect_err("it is there");
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("readable"), b"first");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        write_whole(&path, b"third").expect("written");
+        write_atomic(&path, b"third").expect("written");
         assert_eq!(fs::read(&path).expect("readable"), b"third");
         assert_eq!(
             fs::read_dir(folder.path().join("new")).expect("there").count(),
