@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::spec::SpecError;
+use crate::spec::link_spec::SpecError;
 
 /// Why a link could not be made or used. Each message says what to do.
 #[derive(Debug, Error)]

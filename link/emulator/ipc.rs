@@ -19,9 +19,9 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{namespace::NamespaceId, report::LinkReport, spec::LinkSpec};
+use crate::{emulator::report::LinkReport, kernel::namespace::NamespaceId, spec::link_spec::LinkSpec};
 
-/// Longest message, bytes: [`DROPS_MAX`](crate::report::DROPS_MAX) drops of about 100 bytes each, twice.
+/// Longest message, bytes: [`DROPS_MAX`](crate::emulator::report::DROPS_MAX) drops of about 100 bytes each, twice.
 const MESSAGE_BYTES_MAX: u32 = 20_000_000;
 /// What accompanies the devices: descriptors cannot be sent without a byte.
 const DEVICES_FOLLOW: u8 = b'D';

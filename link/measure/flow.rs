@@ -16,7 +16,9 @@ use rustix::{
     thread::set_current_timer_slack,
 };
 
-use crate::{Direction, Histogram, Link, LinkError, sys};
+use crate::{
+    emulator::histogram::Histogram, error::LinkError, kernel::syscalls, testbed::Link, types::Direction,
+};
 
 /// SCHED_FIFO priority of both ends, where allowed: below the emulator's, so that they never delay it.
 const REAL_TIME_PRIORITY: i32 = 5;
@@ -129,7 +131,7 @@ fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool
 /// So that what is measured is the link and not this thread.
 pub(crate) fn be_punctual() {
     // Refused to ordinary users; their figures are then as true as the machine is idle.
-    let _ = sys::go_real_time(REAL_TIME_PRIORITY);
+    let _ = syscalls::go_real_time(REAL_TIME_PRIORITY);
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 

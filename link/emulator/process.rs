@@ -23,14 +23,16 @@ use rustix::{
 };
 
 use crate::{
-    control::{self, Reply, Request},
-    histogram::Histogram,
-    inhabitants,
-    pipe::{Cause, Fate, Pipe},
-    report::{DROPS_MAX, Direction, Drop, LinkReport, PathReport, Priority, Protocol},
-    schedule::Nanos,
-    spec::{LinkSpec, MTU_BYTES_MAX, SpecError},
-    sys,
+    emulator::{
+        histogram::Histogram,
+        impairment::{Fate, Pipe},
+        ipc::{self, Reply, Request},
+        report::{DROPS_MAX, Drop, LinkReport, PathReport, Priority},
+        schedule::Nanos,
+    },
+    kernel::{reaper, syscalls},
+    spec::link_spec::{LinkSpec, MTU_BYTES_MAX, SpecError},
+    types::{Cause, Direction, Protocol},
 };
 
 /// Environment variable that turns a process into an emulator.
@@ -64,8 +66,8 @@ pub(crate) fn run_if_asked() {
 
 fn serve() -> io::Result<()> {
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let devices = control::receive_devices(&control)?;
-    let Request::Start { spec, seed, namespaces } = control::receive(&control)? else {
+    let devices = ipc::receive_devices(&control)?;
+    let Request::Start { spec, seed, namespaces } = ipc::receive(&control)? else {
         return Err(io::Error::other("the first request was not Start"));
     };
     let priority = take_priority();
@@ -73,18 +75,18 @@ fn serve() -> io::Result<()> {
     set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     match Emulator::new(devices, *spec, seed, priority) {
         Ok(mut emulator) => {
-            control::send(&control, &Reply::Ok(emulator.report(false)))?;
+            ipc::send(&control, &Reply::Ok(emulator.report(false)))?;
             let ended = emulator.run(&control);
             // Whoever is left has no network any more, and, if the host died, nobody to end it.
-            inhabitants::kill(&namespaces);
+            reaper::kill(&namespaces);
             ended
         }
-        Err(error) => control::send(&control, &Reply::Err(error.to_string())),
+        Err(error) => ipc::send(&control, &Reply::Err(error.to_string())),
     }
 }
 
 fn take_priority() -> Priority {
-    if sys::go_real_time(REAL_TIME_PRIORITY).is_ok() {
+    if syscalls::go_real_time(REAL_TIME_PRIORITY).is_ok() {
         Priority::RealTime
     } else if setpriority_process(None, RAISED_NICE).is_ok() {
         Priority::Raised
@@ -159,13 +161,13 @@ impl Emulator {
             if !asked {
                 continue;
             }
-            match control::receive(control) {
-                Ok(Request::Snapshot) => control::send(control, &Reply::Ok(self.report(false)))?,
+            match ipc::receive(control) {
+                Ok(Request::Snapshot) => ipc::send(control, &Reply::Ok(self.report(false)))?,
                 Ok(Request::Rewind) => {
                     self.schedule = Schedule::start(&self.spec, self.seed).map_err(io::Error::other)?;
-                    control::send(control, &Reply::Ok(self.report(false)))?;
+                    ipc::send(control, &Reply::Ok(self.report(false)))?;
                 }
-                Ok(Request::Finish) => control::send(control, &Reply::Ok(self.report(true)))?,
+                Ok(Request::Finish) => ipc::send(control, &Reply::Ok(self.report(true)))?,
                 Ok(Request::Start { .. }) => return Err(io::Error::other("started twice")),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error),

@@ -4,15 +4,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, Histogram, LinkReport};
+use crate::{
+    emulator::{histogram::Histogram, report::LinkReport},
+    error::LinkError,
+    testbed::Link,
+    types::Direction,
+};
 
 #[cfg(target_os = "linux")]
 use std::{thread, time::Duration};
 
 #[cfg(target_os = "linux")]
 use crate::{
-    Link, LinkError, LinkSpec, Loss, SpecError,
-    flow::{self, Arrivals, Flow, HEADER_BYTES},
+    measure::flow::{self, Arrivals, Flow, HEADER_BYTES},
+    spec::link_spec::{LinkSpec, Loss, Rate, SpecError},
 };
 
 /// How far the delay at p50 may be from what was asked, ms, before jitter's own uncertainty.
@@ -209,6 +214,14 @@ impl Link {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+impl Link {
+    /// Cannot be reached: this system has no link.
+    pub fn probe(&mut self, _plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
+        match self.0 {}
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<PathProbe, LinkError> {
     let asked = Asked::of(link.spec(), direction, plan)?;
@@ -241,7 +254,7 @@ fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<Pat
 impl Asked {
     fn of(spec: &LinkSpec, direction: Direction, plan: &ProbePlan) -> Result<Self, LinkError> {
         let path = spec.path(direction);
-        let rate = path.rate.as_ref().map(crate::Rate::mean_mbit_per_s).transpose();
+        let rate = path.rate.as_ref().map(Rate::mean_mbit_per_s).transpose();
         let mbit_per_s = rate.map_err(SpecError::from)?;
         let packet_bits = (usize::from(plan.payload_bytes) + HEADER_BYTES) as f64 * 8.0;
         let probe_ms = f64::from(plan.packets) / plan.packets_per_s * 1e3;

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::namespace::NamespaceId;
+use crate::kernel::namespace::NamespaceId;
 
 /// A process can start another between the look and the kill; so often is looked again.
 const ROUNDS_MAX: usize = 20;

@@ -27,7 +27,11 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{INTERFACE, LinkError, Side, sys};
+use crate::{
+    error::LinkError,
+    kernel::syscalls,
+    types::{INTERFACE, Side},
+};
 
 /// Interface index of `lo`, which the kernel makes first in every namespace.
 const LOOPBACK_INDEX: u32 = 1;
@@ -63,7 +67,7 @@ impl Namespace {
     pub(crate) fn create(side: Side, mtu_bytes: u16) -> Result<(Self, OwnedFd), LinkError> {
         // Only the thread that asks is moved, so a thread is all it takes.
         thread::spawn(move || {
-            sys::unshare(UnshareFlags::NEWNET).map_err(LinkError::system("make a network namespace"))?;
+            syscalls::unshare(UnshareFlags::NEWNET).map_err(LinkError::system("make a network namespace"))?;
             let handle = File::open("/proc/thread-self/ns/net")
                 .map_err(LinkError::system("open the new network namespace"))?;
             calm_kernel();
@@ -118,7 +122,7 @@ pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
         };
         LinkError::NoTun { cause: cause.into(), advice }
     })?;
-    sys::make_tun(&device, INTERFACE).map_err(LinkError::system("make the TUN interface"))?;
+    syscalls::make_tun(&device, INTERFACE).map_err(LinkError::system("make the TUN interface"))?;
     Ok(device)
 }
 

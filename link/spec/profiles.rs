@@ -4,9 +4,9 @@ use std::{fs, path::Path as FilePath, str::FromStr, sync::LazyLock};
 
 use thiserror::Error;
 
-use crate::{
-    parse::ParseError,
-    spec::{Jitter, LinkSpec, Loss, Outage, Path, Rate, SpecError},
+use crate::spec::{
+    link_spec::{Jitter, LinkSpec, Loss, Outage, Path, Rate, SpecError},
+    parse::{self, ParseError},
 };
 
 /// How alike a name must be (Jaro–Winkler, 0 to 1) to be suggested for a wrong one.
@@ -74,7 +74,7 @@ impl FromStr for LinkSpec {
     /// `delay=20ms,loss=1%` (see `docs/links.md`). The result has been validated.
     fn from_str(text: &str) -> Result<Self, ProfileError> {
         let spec = if text.contains('=') {
-            crate::parse::parse(text)?
+            parse::parse(text)?
         } else if text.ends_with(".toml") {
             read_toml(FilePath::new(text))?
         } else {

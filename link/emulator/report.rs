@@ -5,52 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Side, histogram::Histogram, pipe::Cause, spec::LinkSpec};
+use crate::{
+    emulator::histogram::Histogram,
+    spec::link_spec::LinkSpec,
+    types::{Cause, Direction, Protocol},
+};
 
 /// Most drops remembered one by one: an hour of 1 % of 2,700 packets a second. It bounds memory; the
 /// counters go on.
 pub const DROPS_MAX: usize = 100_000;
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// From the client to the server.
-    Up,
-    /// From the server to the client.
-    Down,
-}
-
-impl Direction {
-    /// From where, and to where.
-    pub const fn sides(self) -> (Side, Side) {
-        match self {
-            Self::Up => (Side::Client, Side::Server),
-            Self::Down => (Side::Server, Side::Client),
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Up => "up",
-            Self::Down => "down",
-        })
-    }
-}
-
-/// What an IP packet carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// TCP, IP protocol 6.
-    Tcp,
-    /// UDP, IP protocol 17 (QUIC is UDP).
-    Udp,
-    /// Anything else, as ICMP.
-    Other,
-}
 
 /// All that the emulator knows of a link, from its start (or its last rewind) to the time of asking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

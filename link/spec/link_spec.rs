@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    report::Direction,
-    trace::{Trace, TraceError},
+    spec::trace::{Trace, TraceError},
+    types::Direction,
 };
 
 /// Largest packet a link carries, bytes: a jumbo frame. It bounds the emulator's read buffer.

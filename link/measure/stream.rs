@@ -9,7 +9,10 @@ use std::{
 
 use rustix::net::sockopt::set_tcp_congestion;
 
-use crate::{Direction, Histogram, Link, LinkError, tcp_retransmits};
+use crate::{
+    emulator::histogram::Histogram, error::LinkError, kernel::syscalls::tcp_retransmits,
+    measure::flow::be_punctual, testbed::Link, types::Direction,
+};
 
 /// The same everywhere, whatever the system's default is.
 const CONGESTION_CONTROL: &str = "cubic";
@@ -99,12 +102,12 @@ fn transfer<T: Send>(
 
     thread::scope(|scope| {
         let receiving = scope.spawn(move || {
-            crate::flow::be_punctual();
+            be_punctual();
             receiver.set_read_timeout(Some(SILENCE_MAX))?;
             receive(&mut receiver)
         });
         let sending = scope.spawn(move || {
-            crate::flow::be_punctual();
+            be_punctual();
             // Not in every kernel; without it the system's default is used.
             let _ = set_tcp_congestion(&sender, CONGESTION_CONTROL);
             sender.set_nodelay(true)?;

@@ -9,7 +9,12 @@ use std::{
     process::{Child, Command},
 };
 
-use crate::{LinkError, LinkReport, LinkSpec, Privilege, ProbePlan, ProbeReport, Side};
+use crate::{
+    emulator::report::LinkReport,
+    error::LinkError,
+    spec::link_spec::LinkSpec,
+    types::{Privilege, Side},
+};
 
 /// Proof that this process may make links; there is none on this system.
 #[derive(Debug)]
@@ -17,7 +22,7 @@ pub struct Lab(Infallible);
 
 /// An emulated link; there is none on this system.
 #[derive(Debug)]
-pub struct Link(Infallible);
+pub struct Link(pub(crate) Infallible);
 
 impl Lab {
     /// Always [`LinkError::Unavailable`].
@@ -58,11 +63,6 @@ impl Link {
     }
 
     /// Cannot be reached.
-    pub fn probe(&mut self, _plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
-        match self.0 {}
-    }
-
-    /// Cannot be reached.
     pub fn spec(&self) -> &LinkSpec {
         match self.0 {}
     }
@@ -72,28 +72,3 @@ impl Link {
         match self.0 {}
     }
 }
-
-/// One comparison of what was asked with what was measured.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What was compared.
-    pub what: String,
-    /// What it should be, and its bound.
-    pub asked: String,
-    /// What it was.
-    pub measured: String,
-    /// Within the bound.
-    pub ok: bool,
-}
-
-/// One check.
-#[derive(Clone, Copy, Debug)]
-pub struct SelfTest {
-    /// Its name.
-    pub name: &'static str,
-    /// Runs it with about so many packets per protocol.
-    pub run: fn(&Lab, u32) -> Result<Vec<Finding>, LinkError>,
-}
-
-/// No check can be run on this system.
-pub const SELF_TESTS: &[SelfTest] = &[];

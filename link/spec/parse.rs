@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use crate::spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder};
+use crate::spec::link_spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder};
 
 /// Correlation time of jitter when none is given, ms.
 const CORRELATION_MS_DEFAULT: f64 = 50.0;

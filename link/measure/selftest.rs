@@ -4,11 +4,21 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    Direction, Drop, Histogram, Jitter, Lab, LinkError, LinkReport, LinkSpec, Loss, Path, Rate, Reorder,
-    bad_periods,
-    flow::{self, Arrivals, Flow},
-    pipe::{Fate, Pipe},
-    stream,
+    emulator::{
+        histogram::Histogram,
+        impairment::{Fate, Pipe},
+        report::{Drop, LinkReport},
+        schedule::bad_periods,
+    },
+    error::LinkError,
+    measure::{
+        finding::{Finding, SelfTest},
+        flow::{self, Arrivals, Flow},
+        stream,
+    },
+    spec::link_spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder},
+    testbed::Lab,
+    types::Direction,
 };
 
 /// The seed of every check: what chance decides is then the same each time, and only the machine differs.
@@ -22,28 +32,6 @@ const SEGMENT_BYTES: usize = 1_448;
 /// TCP connections at a time over a lossy path: alone, one would lose the same segment over and over in a
 /// bad period that goes by packets, because nothing else moves it on.
 const STREAMS: usize = 16;
-
-/// One comparison of what was asked with what was measured.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What was compared.
-    pub what: String,
-    /// What it should be, and its bound.
-    pub asked: String,
-    /// What it was.
-    pub measured: String,
-    /// Within the bound.
-    pub ok: bool,
-}
-
-/// One check: some findings on links of its own.
-#[derive(Clone, Copy, Debug)]
-pub struct SelfTest {
-    /// Its name.
-    pub name: &'static str,
-    /// Runs it with about so many packets per protocol.
-    pub run: fn(&Lab, u32) -> Result<Vec<Finding>, LinkError>,
-}
 
 /// All checks.
 pub const SELF_TESTS: &[SelfTest] = &[

@@ -7,7 +7,13 @@ use rustix::{
     thread::{CapabilitySet, UnshareFlags, capabilities},
 };
 
-use crate::{Link, LinkError, LinkSpec, Privilege, namespace, sys};
+use crate::{
+    error::LinkError,
+    kernel::{namespace, syscalls},
+    spec::link_spec::LinkSpec,
+    testbed::handle::Link,
+    types::Privilege,
+};
 
 /// Proof that this process may make links.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ fn may_make_namespaces() -> bool {
 /// Makes and drops a namespace with a TUN interface, to find out by trying whether it can be done.
 fn try_namespace() -> Result<(), LinkError> {
     let attempt = thread::spawn(|| {
-        sys::unshare(UnshareFlags::NEWNET)
+        syscalls::unshare(UnshareFlags::NEWNET)
             .map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
         namespace::open_tun().map(drop)
     });
@@ -65,7 +71,7 @@ fn enter_user_namespace() -> Result<Privilege, LinkError> {
     // Asked before: inside, until the maps are written, every id reads as "nobody".
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let enter = || -> io::Result<()> {
-        sys::unshare(UnshareFlags::NEWUSER)?;
+        syscalls::unshare(UnshareFlags::NEWUSER)?;
         // An ordinary user may map a group only after giving up setgroups (user_namespaces(7)).
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;

@@ -10,10 +10,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    report::Direction,
-    schedule::{JitterProcess, LossProcess, Nanos, Stream, nanos, random},
-    spec::{Path, Rate, SpecError},
-    trace::{OPPORTUNITY_BYTES, Trace},
+    emulator::schedule::{JitterProcess, LossProcess, Nanos, Stream, nanos, random},
+    spec::{
+        link_spec::{Path, Rate, SpecError},
+        trace::{OPPORTUNITY_BYTES, Trace},
+    },
+    types::{Cause, Direction},
 };
 
 /// What becomes of a packet.
@@ -32,16 +34,6 @@ pub(crate) enum Fate {
         at: Nanos,
         cause: Cause,
     },
-}
-
-/// Why a packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// Lost on the way, as the spec's `loss` asks.
-    Loss,
-    /// The queue before the bottleneck was full.
-    Queue,
 }
 
 /// One direction of a link.
@@ -206,7 +198,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::spec::{Jitter, Loss, Reorder};
+    use crate::spec::link_spec::{Jitter, Loss, Reorder};
 
     const MS: Nanos = 1_000_000;
 

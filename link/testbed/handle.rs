@@ -11,10 +11,18 @@ use std::{
 };
 
 use crate::{
-    LinkError, LinkReport, LinkSpec, Side,
-    control::{self, Reply, Request},
-    emulator, inhabitants,
-    namespace::{Namespace, NamespaceId},
+    emulator::{
+        ipc::{self, Reply, Request},
+        process::MARKER,
+        report::LinkReport,
+    },
+    error::LinkError,
+    kernel::{
+        namespace::{Namespace, NamespaceId},
+        reaper, syscalls,
+    },
+    spec::link_spec::LinkSpec,
+    types::Side,
 };
 
 /// Longest wait for the emulator's answer. It answers between two packets, so this is a dead one, or one
@@ -63,7 +71,7 @@ impl Link {
             dropped_before: [0; 2],
         };
         // The emulator alone holds the devices after this, so that they go when it goes.
-        control::send_devices(&link.control, &[server_device, client_device])
+        ipc::send_devices(&link.control, &[server_device, client_device])
             .map_err(|cause| LinkError::EmulatorGone { cause })?;
         link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, namespaces: ids })?;
         Ok(link)
@@ -74,7 +82,7 @@ impl Link {
     /// The caller waits for it; what is still running at the link's end is killed.
     pub fn spawn(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
         let namespace = self.side(side).handle().map_err(LinkError::system("hold a namespace"))?;
-        crate::sys::start_inside(&mut command, namespace);
+        syscalls::start_inside(&mut command, namespace);
         command.spawn().map_err(|cause| LinkError::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
             cause,
@@ -115,8 +123,8 @@ impl Link {
 
     fn ask(&mut self, request: &Request) -> Result<LinkReport, LinkError> {
         let gone = |cause| LinkError::EmulatorGone { cause };
-        control::send(&self.control, request).map_err(gone)?;
-        let reply: Reply = control::receive(&self.control).map_err(gone)?;
+        ipc::send(&self.control, request).map_err(gone)?;
+        let reply: Reply = ipc::receive(&self.control).map_err(gone)?;
         let mut report = reply.map_err(|message| LinkError::Emulator { message })?;
         let [server, client] = self.dropped()?;
         report.up.device_dropped = client - self.dropped_before[1];
@@ -133,7 +141,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        inhabitants::kill(&self.ids);
+        reaper::kill(&self.ids);
         // It ends by itself when the control socket does, but that is after this.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
@@ -144,7 +152,7 @@ fn start_emulator(control: OwnedFd) -> Result<Child, LinkError> {
     // Through /proc, because the file may have been replaced by a new build since we started.
     Command::new("/proc/self/exe")
         .arg0("netduel-link-emulator")
-        .env(emulator::MARKER, "1")
+        .env(MARKER, "1")
         .stdin(Stdio::from(control))
         .stdout(Stdio::null())
         // A Ctrl-C at the terminal must not take the network away before the programs on it.

@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 
 use crate::{
-    report::Direction,
-    spec::{Jitter, Loss, Outage},
+    spec::link_spec::{Jitter, Loss, Outage},
+    types::Direction,
 };
 
 /// Time since the schedule's start, ns.

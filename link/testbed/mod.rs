@@ -1,0 +1,14 @@
+//! The place where links live: [`Lab`] makes them, [`Link`] is one that is up.
+
+#[cfg(target_os = "linux")]
+mod entry;
+#[cfg(target_os = "linux")]
+mod handle;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+#[cfg(target_os = "linux")]
+pub use {entry::Lab, handle::Link};
+
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{Lab, Link};
