@@ -29,6 +29,8 @@
 // Elsewhere the emulator is missing, and with it what only it uses.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
+pub mod cli;
+
 mod emulator;
 mod error;
 #[cfg(target_os = "linux")]

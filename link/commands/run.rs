@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
@@ -10,10 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
-use netduel_link::{Counters, Limits, Link, LinkReport, Side};
-
-use crate::{EXIT_INVALID, LinkArgs};
+use netduel_link::{
+    Counters, Limits, Link, LinkReport, Side,
+    cli::{EXIT_INVALID, RunArgs},
+};
 
 /// Longest wait for the server to listen. A server that takes longer is started by hand in the client's
 /// command.
@@ -25,21 +24,6 @@ const SERVER_PLACE: &str = "{server}";
 /// Environment variable with the server's address, for both.
 const SERVER_VARIABLE: &str = "NETDUEL_SERVER_IP";
 
-#[derive(Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    link: LinkArgs,
-    /// The server's command line; a shell runs it on the server's side.
-    #[arg(long, value_name = "COMMAND LINE")]
-    server: String,
-    /// Write what the link did to this file, as JSON.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// The client's command and its arguments.
-    #[arg(last = true, required = true)]
-    command: Vec<String>,
-}
-
 /// Who ended.
 enum Ended {
     Server(io::Result<ExitStatus>),
@@ -47,7 +31,7 @@ enum Ended {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
-    let lab = args.link.user.lab()?;
+    let lab = args.link.privilege.enter()?;
     let link = lab.link(&args.link.profile, args.link.seed)?;
     let server = link.spawn(Side::Server, server_command(args))?;
     let (ended, end) = sync_channel(2);

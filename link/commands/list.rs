@@ -1,0 +1,42 @@
+//! `netduel-link list`: the profiles, and one of them as TOML.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use netduel_link::{LinkSpec, PROFILES, Path, Rate};
+
+/// Prints every profile with its settings and its source.
+pub(crate) fn list() -> Result<ExitCode> {
+    for profile in PROFILES.iter() {
+        println!("{:<14} {}", profile.spec.name, profile.about);
+        println!("{:14} up   {}", "", describe(&profile.spec.up));
+        println!("{:14} down {}", "", describe(&profile.spec.down));
+        println!("{:14} from {}\n", "", profile.source);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Describes one direction in one line.
+fn describe(path: &Path) -> String {
+    let mut parts = vec![format!("{} ms", path.delay_ms)];
+    if let Some(jitter) = path.jitter {
+        parts.push(format!("jitter {} ms", jitter.sd_ms));
+    }
+    if let Some(share) = path.loss.mean_share().filter(|share| *share > 0.0) {
+        parts.push(format!("loss {:.2} %", share * 100.0));
+    }
+    if let Some(rate) = &path.rate {
+        let rate = match rate {
+            Rate::MbitPerS(rate) => format!("{rate} Mbit/s"),
+            Rate::Trace(file) => file.display().to_string(),
+        };
+        parts.push(format!("{rate}, queue {} kB", path.queue_bytes / 1_000));
+    }
+    parts.join(", ")
+}
+
+/// Prints one profile as TOML.
+pub(crate) fn print_toml(name: &str) -> Result<ExitCode> {
+    print!("{}", toml::to_string(&name.parse::<LinkSpec>()?)?);
+    Ok(ExitCode::SUCCESS)
+}
