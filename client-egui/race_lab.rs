@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use netduel_link::{Lab, Link, LinkSpec, Privilege, Side};
+use netduel_link::{Link, LinkSpec, Privilege, Side, Testbed};
 
 use crate::{
     race_feed::{Plan, Report},
@@ -31,7 +31,7 @@ impl Ground {
     fn new(plan: &Plan) -> anyhow::Result<Self> {
         let Some(name) = &plan.link else { return Ok(Self::Loopback) };
         let spec: LinkSpec = name.parse()?;
-        Ok(Self::Link(Box::new(Lab::enter(Privilege::Auto)?.link(&spec, plan.seed)?)))
+        Ok(Self::Link(Box::new(Testbed::enter(Privilege::Auto)?.link(&spec, plan.seed)?)))
     }
 
     fn spawn(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
@@ -54,7 +54,7 @@ impl Ground {
 /// # Errors
 /// Why not, and what to do.
 pub fn probe() -> anyhow::Result<()> {
-    Lab::enter(Privilege::Auto)?;
+    Testbed::enter(Privilege::Auto)?;
     Ok(())
 }
 

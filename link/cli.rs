@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
-    error::LinkError, measure::probe::ProbePlan, spec::link_spec::LinkSpec, testbed::Lab, types::Privilege,
+    error::LinkError, measure::probe::ProbePlan, spec::link_spec::LinkSpec, testbed::Testbed,
+    types::Privilege,
 };
 
 /// The exit code of a run on a link that did not keep to its spec.
@@ -103,9 +104,9 @@ impl PrivilegeArg {
     /// Enters a testbed with this privilege.
     ///
     /// # Errors
-    /// Those of [`Lab::enter`].
-    pub fn enter(&self) -> Result<Lab, LinkError> {
-        Lab::enter(if self.user_namespace { Privilege::UserNamespace } else { Privilege::Auto })
+    /// Those of [`Testbed::enter`].
+    pub fn enter(&self) -> Result<Testbed, LinkError> {
+        Testbed::enter(if self.user_namespace { Privilege::UserNamespace } else { Privilege::Auto })
     }
 }
 

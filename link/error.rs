@@ -18,9 +18,9 @@ pub enum LinkError {
         /// The system's name.
         system: &'static str,
     },
-    /// `Lab::enter` came after a thread was started; a user namespace can then not be entered.
+    /// `Testbed::enter` came after a thread was started; a user namespace can then not be entered.
     #[error(
-        "{threads} threads are running: call Lab::enter at the start of main(), before any thread or runtime"
+        "{threads} threads are running: call Testbed::enter at the start of main(), before any thread or runtime"
     )]
     ThreadsRunning {
         /// How many, this one included.

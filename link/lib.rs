@@ -5,13 +5,13 @@
 //! decided by the spec, a seed and the time alone, so every transport meets the same bad periods.
 //!
 //! ```no_run
-//! use netduel_link::{Lab, Limits, Privilege, Side, profile};
+//! use netduel_link::{Testbed, Limits, Privilege, Side, profile};
 //! use std::process::Command;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     netduel_link::init(); // first: this process may have been started to be the emulator
-//!     let lab = Lab::enter(Privilege::Auto)?; // before any thread
-//!     let mut link = lab.link(&profile("lte")?.spec, 1)?;
+//!     let testbed = Testbed::enter(Privilege::Auto)?; // before any thread
+//!     let mut link = testbed.link(&profile("lte")?.spec, 1)?;
 //!     let mut server = link.spawn(Side::Server, Command::new("my-server"))?;
 //!     let mut client = Command::new("my-client");
 //!     client.arg(Side::Server.ip().to_string());
@@ -45,23 +45,26 @@ pub use kernel::syscalls::tcp_retransmits;
 pub use {
     emulator::{
         histogram::Histogram,
-        report::{Counters, DROPS_MAX, Drop, Invalid, Limits, LinkReport, PathReport, Priority, Problem},
+        report::{
+            Counters, DROPS_MAX, DirectionReport, DroppedPacket, Invalid, Limits, LinkReport, Priority,
+            Problem,
+        },
         schedule::{BadPeriods, bad_periods},
     },
     error::LinkError,
     measure::{
         SELF_TESTS,
         finding::{Finding, SelfTest},
-        probe::{Asked, Mismatch, PathProbe, ProbePlan, ProbeReport},
+        probe::{Asked, DirectionProbe, Mismatch, ProbePlan, ProbeReport},
     },
     spec::{
-        link_spec::{Jitter, LinkSpec, Loss, Outage, Path, Rate, Reorder, SpecError},
+        link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Outage, Rate, Reorder, SpecError},
         parse::ParseError,
         profiles::{PROFILES, Profile, ProfileError, profile},
         trace::{Trace, TraceError},
     },
-    testbed::{Lab, Link},
-    types::{Cause, Direction, INTERFACE, Privilege, Protocol, Side},
+    testbed::{Link, Testbed},
+    types::{Direction, DropCause, INTERFACE, Privilege, Protocol, Side},
 };
 
 /// Call this first in `main()`, before any thread and before reading arguments.

@@ -1,4 +1,4 @@
-//! Plain types that every part of the crate shares: [`Side`], [`Direction`], [`Protocol`], [`Cause`].
+//! Plain types that every part of the crate shares: [`Side`], [`Direction`], [`Protocol`], [`DropCause`].
 
 use std::{fmt, net::Ipv4Addr};
 
@@ -82,7 +82,7 @@ pub enum Protocol {
 /// Why a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum DropCause {
     /// Lost on the way, as the spec's `loss` asks.
     Loss,
     /// The queue before the bottleneck was full.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use netduel_link::Lab;
+use netduel_link::Testbed;
 use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
@@ -280,7 +280,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
 pub(crate) const CRITERION: &str = "target/criterion";
 
 /// The right to make links. Where they cannot be had, only those asked for are an error.
-fn lab_for(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Lab>, Option<String>)> {
+fn lab_for(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Testbed>, Option<String>)> {
     match enter_lab(&scenario.links) {
         Ok(lab) => Ok((lab, None)),
         Err(error) if asked_for => Err(error.into()),
@@ -320,7 +320,7 @@ pub(crate) fn carry_out(
     folder: &Path,
     mut results: Results,
     mut journal: Journal,
-    lab: Option<&Lab>,
+    lab: Option<&Testbed>,
 ) -> anyhow::Result<()> {
     measure(&mut results, lab, Some(&mut journal))?;
     results.save(&folder.join(RESULTS_FILE))?;

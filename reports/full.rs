@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use maud::{DOCTYPE, PreEscaped, html};
-use netduel_link::Lab;
+use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -71,7 +71,7 @@ pub(crate) fn resume(folder: &Path) -> anyhow::Result<()> {
     carry_out_all(folder, plan, lab.as_ref())
 }
 
-fn carry_out_all(folder: &Path, plan: Plan, lab: Option<&Lab>) -> anyhow::Result<()> {
+fn carry_out_all(folder: &Path, plan: Plan, lab: Option<&Testbed>) -> anyhow::Result<()> {
     let done = |scenario: &Scenario| folder.join(&scenario.preset).join(RESULTS_FILE).exists();
     let left_s: u64 =
         plan.scenarios.iter().filter(|it| !done(it)).map(|scenario| estimate(scenario).as_secs()).sum();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use netduel_link::{Invalid, Lab, LinkError, Privilege, ProbePlan};
+use netduel_link::{Invalid, LinkError, Privilege, ProbePlan, Testbed};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,9 +25,11 @@ const PROBE_TIME: Duration = Duration::from_millis(1_800);
 
 /// The right to make links, if any are to be made. Comes before anything that starts a thread: a user namespace is entered
 /// by the whole process or not at all.
-pub(crate) fn enter_lab<'a>(links: impl IntoIterator<Item = &'a Network>) -> Result<Option<Lab>, LinkError> {
+pub(crate) fn enter_lab<'a>(
+    links: impl IntoIterator<Item = &'a Network>,
+) -> Result<Option<Testbed>, LinkError> {
     let emulated = links.into_iter().any(|link| link.spec().is_some());
-    if emulated { Lab::enter(Privilege::Auto).map(Some) } else { Ok(None) }
+    if emulated { Testbed::enter(Privilege::Auto).map(Some) } else { Ok(None) }
 }
 
 /// How long a comparison takes, and at most for a search.
@@ -45,7 +47,7 @@ pub(crate) fn runs_at_most(scenario: &Scenario) -> u32 {
 /// Carries out what is left of a comparison, and notes each run in the journal as it ends.
 pub(crate) fn measure(
     results: &mut Results,
-    lab: Option<&Lab>,
+    lab: Option<&Testbed>,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<()> {
     let mut note = |results: &mut Results, entry: Entry| -> anyhow::Result<()> {
@@ -114,7 +116,7 @@ fn pending(results: &Results) -> Vec<RunKey> {
 }
 
 /// One attempt at a run, and what came of it.
-fn attempt(scenario: &Scenario, key: &RunKey, lab: Option<&Lab>) -> Entry {
+fn attempt(scenario: &Scenario, key: &RunKey, lab: Option<&Testbed>) -> Entry {
     match run(scenario, key, lab) {
         Ok(run) => Entry::Run(Box::new(run)),
         Err(error) => {
@@ -125,7 +127,7 @@ fn attempt(scenario: &Scenario, key: &RunKey, lab: Option<&Lab>) -> Entry {
     }
 }
 
-fn run(scenario: &Scenario, key: &RunKey, lab: Option<&Lab>) -> anyhow::Result<RunResult> {
+fn run(scenario: &Scenario, key: &RunKey, lab: Option<&Testbed>) -> anyhow::Result<RunResult> {
     let network = scenario.links.iter().find(|link| link.name() == key.group.link);
     let place = match (network, lab) {
         (Some(network @ (Network::Emulated(spec) | Network::Shared(spec))), Some(lab)) => {

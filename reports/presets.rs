@@ -234,7 +234,7 @@ mod tests {
 
     /// How much of the window the link is bad, from 0 to 1.
     fn bad_share(spec: &LinkSpec, seed: u64, direction: Direction, window_ns: u64) -> f64 {
-        let bad_ns: u64 = bad_periods(&spec.path(direction).loss, seed, direction)
+        let bad_ns: u64 = bad_periods(&spec.direction(direction).loss, seed, direction)
             .take_while(|(start_ns, _)| *start_ns < window_ns)
             .map(|(start_ns, end_ns)| end_ns.min(window_ns) - start_ns)
             .sum();

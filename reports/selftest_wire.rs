@@ -1,7 +1,7 @@
 //! Self-test of what is counted on the wire: by the link, by a packet capture, and by the players' own stacks.
 
 use anyhow::{Context, bail, ensure};
-use netduel_link::{Invalid, Lab, LinkReport, LinkSpec, PathReport};
+use netduel_link::{DirectionReport, Invalid, LinkReport, LinkSpec, Testbed};
 
 use crate::{
     capture::{Capture, Count},
@@ -62,7 +62,7 @@ fn skip(why: &str) -> anyhow::Result<()> {
 fn captured(
     scenario: &Scenario,
     key: &RunKey,
-    lab: &Lab,
+    lab: &Testbed,
     spec: &LinkSpec,
 ) -> anyhow::Result<(RunResult, [Count; 2])> {
     for _ in 0..ATTEMPTS_MAX {
@@ -115,12 +115,12 @@ fn tell(run: &RunResult, link: &LinkReport, received: Count, sent: Count) -> f64
     worst
 }
 
-fn delivered(path: &PathReport) -> Count {
+fn delivered(path: &DirectionReport) -> Count {
     let [tcp, udp] = [&path.tcp, &path.udp];
     Count { packets: tcp.delivered + udp.delivered, bytes: tcp.delivered_bytes + udp.delivered_bytes }
 }
 
-fn offered(path: &PathReport) -> Count {
+fn offered(path: &DirectionReport) -> Count {
     let [tcp, udp] = [&path.tcp, &path.udp];
     Count { packets: tcp.offered + udp.offered, bytes: tcp.offered_bytes + udp.offered_bytes }
 }

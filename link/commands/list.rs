@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use netduel_link::{LinkSpec, PROFILES, Path, Rate};
+use netduel_link::{DirectionSpec, LinkSpec, PROFILES, Rate};
 
 /// Prints every profile with its settings and its source.
 pub(crate) fn list() -> Result<ExitCode> {
@@ -17,20 +17,20 @@ pub(crate) fn list() -> Result<ExitCode> {
 }
 
 /// Describes one direction in one line.
-fn describe(path: &Path) -> String {
-    let mut parts = vec![format!("{} ms", path.delay_ms)];
-    if let Some(jitter) = path.jitter {
+fn describe(direction: &DirectionSpec) -> String {
+    let mut parts = vec![format!("{} ms", direction.delay_ms)];
+    if let Some(jitter) = direction.jitter {
         parts.push(format!("jitter {} ms", jitter.sd_ms));
     }
-    if let Some(share) = path.loss.mean_share().filter(|share| *share > 0.0) {
+    if let Some(share) = direction.loss.mean_share().filter(|share| *share > 0.0) {
         parts.push(format!("loss {:.2} %", share * 100.0));
     }
-    if let Some(rate) = &path.rate {
+    if let Some(rate) = &direction.rate {
         let rate = match rate {
             Rate::MbitPerS(rate) => format!("{rate} Mbit/s"),
             Rate::Trace(file) => file.display().to_string(),
         };
-        parts.push(format!("{rate}, queue {} kB", path.queue_bytes / 1_000));
+        parts.push(format!("{rate}, queue {} kB", direction.queue_bytes / 1_000));
     }
     parts.join(", ")
 }

@@ -42,13 +42,13 @@ fn probe_table(report: &ProbeReport) -> String {
     };
     let heads = ["delay p50", "delay p99", "deviation", "loss", "reordered", "rate"];
     let mut table = row("", heads.map(str::to_owned));
-    for (name, path) in [("up", &report.up), ("down", &report.down)] {
-        let [p50, p99] = [0.5, 0.99].map(|quantile| ms(path.delay.quantile_ms(quantile)));
-        let reordered = percent(f64::from(path.reordered) / f64::from(path.sent));
-        let deviation = ms(path.delay.sd_ms());
-        let measured = [p50, p99, deviation, percent(path.loss_share()), reordered, mbit(path.mbit_per_s)];
+    for (name, probe) in [("up", &report.up), ("down", &report.down)] {
+        let [p50, p99] = [0.5, 0.99].map(|quantile| ms(probe.delay.quantile_ms(quantile)));
+        let reordered = percent(f64::from(probe.reordered) / f64::from(probe.sent));
+        let deviation = ms(probe.delay.sd_ms());
+        let measured = [p50, p99, deviation, percent(probe.loss_share()), reordered, mbit(probe.mbit_per_s)];
         table += &row(name, measured);
-        let asked = &path.asked;
+        let asked = &probe.asked;
         let loss = asked.loss_share.map_or("-".to_owned(), percent);
         let deviation = ms(asked.jitter_sd_ms);
         let asked = [ms(asked.delay_ms), "".into(), deviation, loss, "".into(), mbit(asked.mbit_per_s)];

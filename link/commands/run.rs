@@ -31,8 +31,8 @@ enum Ended {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
-    let lab = args.link.privilege.enter()?;
-    let link = lab.link(&args.link.profile, args.link.seed)?;
+    let testbed = args.link.privilege.enter()?;
+    let link = testbed.link(&args.link.profile, args.link.seed)?;
     let server = link.spawn(Side::Server, server_command(args))?;
     let (ended, end) = sync_channel(2);
     watch(server, ended.clone(), Ended::Server);
@@ -134,7 +134,7 @@ fn describe(status: io::Result<ExitStatus>) -> String {
 
 /// What the link did, in a few lines.
 fn summary(report: &LinkReport) -> String {
-    let path = |name: &str, counters: Counters| {
+    let line = |name: &str, counters: Counters| {
         let Counters { offered, offered_bytes, lost, queue_dropped, .. } = counters;
         format!(
             "{name:<5} {offered} packets, {offered_bytes} bytes, {lost} lost, {queue_dropped} dropped by the queue\n"
@@ -144,8 +144,8 @@ fn summary(report: &LinkReport) -> String {
         "{} for {:.1} s\n{}{}late  {:.2} ms at p99; emulator at {:?} priority, {:.1} % of a CPU\n",
         report.spec.name,
         report.elapsed_ms / 1e3,
-        path("up", report.up.total()),
-        path("down", report.down.total()),
+        line("up", report.up.total()),
+        line("down", report.down.total()),
         report.lateness.quantile_ms(0.99),
         report.priority,
         report.emulator_cpu_ms / report.elapsed_ms * 100.0

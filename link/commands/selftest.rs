@@ -7,10 +7,10 @@ use netduel_link::{SELF_TESTS, cli::PrivilegeArg};
 
 /// Runs the checks whose name contains `only` and prints their findings.
 pub(crate) fn self_test(privilege: &PrivilegeArg, packets: u32, only: &str) -> Result<ExitCode> {
-    let lab = privilege.enter()?;
+    let testbed = privilege.enter()?;
     let mut ok = true;
     for test in SELF_TESTS.iter().filter(|test| test.name.contains(only)) {
-        for finding in (test.run)(&lab, packets)? {
+        for finding in (test.run)(&testbed, packets)? {
             let verdict = if finding.ok { "ok" } else { "NOT" };
             println!("{verdict:<4}{:<34}{:<60}asked: {}", finding.what, finding.measured, finding.asked);
             ok &= finding.ok;

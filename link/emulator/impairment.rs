@@ -1,4 +1,4 @@
-//! One direction of a link as a pure machine: [`Pipe::offer`] says what becomes of a packet.
+//! One direction of a link as a pure machine: [`Impairment::offer`] says what becomes of a packet.
 //!
 //! No clock, no sockets, no buffers: the emulator passes in the time and the length of each packet, and
 //! keeps the bytes. The order is queue and rate, then loss, then delay, jitter, reordering, duplication.
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     emulator::schedule::{JitterProcess, LossProcess, Nanos, Stream, nanos, random},
     spec::{
-        link_spec::{Path, Rate, SpecError},
+        link_spec::{DirectionSpec, Rate, SpecError},
         trace::{OPPORTUNITY_BYTES, Trace},
     },
-    types::{Cause, Direction},
+    types::{Direction, DropCause},
 };
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     Deliver {
         /// When it arrives at the far end, ns.
         at: Nanos,
@@ -32,64 +32,64 @@ pub(crate) enum Fate {
     Drop {
         /// When: a packet lost after waiting in the queue is lost at the time it left the queue, ns.
         at: Nanos,
-        cause: Cause,
+        cause: DropCause,
     },
 }
 
 /// One direction of a link.
-pub(crate) struct Pipe {
+pub(crate) struct Impairment {
     delay: Nanos,
     jitter: Option<JitterProcess>,
     loss: LossProcess,
     bottleneck: Option<Bottleneck>,
     hold: Nanos,
-    reorder: Chance,
-    duplicate: Chance,
+    reorder: Bernoulli,
+    duplicate: Bernoulli,
     /// Latest arrival so far of a packet that was not held back: none arrives before it.
     in_order_until: Nanos,
 }
 
-impl Pipe {
-    /// A pipe at time 0 of its schedule.
-    pub(crate) fn new(path: &Path, seed: u64, direction: Direction) -> Result<Self, SpecError> {
-        let share = path.reorder.map_or(0.0, |reorder| reorder.share);
+impl Impairment {
+    /// A impairment at time 0 of its schedule.
+    pub(crate) fn new(spec: &DirectionSpec, seed: u64, direction: Direction) -> Result<Self, SpecError> {
+        let share = spec.reorder.map_or(0.0, |reorder| reorder.share);
         Ok(Self {
-            delay: nanos(path.delay_ms),
-            jitter: path.jitter.map(|jitter| JitterProcess::new(jitter, seed, direction)),
-            loss: LossProcess::new(&path.loss, seed, direction),
-            bottleneck: path.rate.as_ref().map(|rate| Bottleneck::new(rate, path.queue_bytes)).transpose()?,
-            hold: nanos(path.reorder.map_or(0.0, |reorder| reorder.hold_ms)),
-            reorder: Chance { rng: random(seed, direction, Stream::Reorder), share },
-            duplicate: Chance {
+            delay: nanos(spec.delay_ms),
+            jitter: spec.jitter.map(|jitter| JitterProcess::new(jitter, seed, direction)),
+            loss: LossProcess::new(&spec.loss, seed, direction),
+            bottleneck: spec.rate.as_ref().map(|rate| Bottleneck::new(rate, spec.queue_bytes)).transpose()?,
+            hold: nanos(spec.reorder.map_or(0.0, |reorder| reorder.hold_ms)),
+            reorder: Bernoulli { rng: random(seed, direction, Stream::Reorder), share },
+            duplicate: Bernoulli {
                 rng: random(seed, direction, Stream::Duplicate),
-                share: path.duplicate_share,
+                share: spec.duplicate_share,
             },
             in_order_until: 0,
         })
     }
 
     /// What becomes of a packet of `bytes` that arrives at `now`. Times must not go back.
-    pub(crate) fn offer(&mut self, now: Nanos, bytes: usize) -> Fate {
+    pub(crate) fn offer(&mut self, now: Nanos, bytes: usize) -> Outcome {
         let bytes = bytes as u64;
         let departs = match &mut self.bottleneck {
             None => now,
             Some(bottleneck) => match bottleneck.departure(now, bytes) {
                 Some(departs) => departs,
-                None => return Fate::Drop { at: now, cause: Cause::Queue },
+                None => return Outcome::Drop { at: now, cause: DropCause::Queue },
             },
         };
         // Every draw is made for every packet that leaves the queue, so that one does not shift another.
         let (lost, held, twice) = (self.loss.lost(departs), self.reorder.draw(), self.duplicate.draw());
         if lost {
-            return Fate::Drop { at: departs, cause: Cause::Loss };
+            return Outcome::Drop { at: departs, cause: DropCause::Loss };
         }
         let jitter = self.jitter.as_mut().map_or(0, |jitter| jitter.at(departs));
         let arrives = (departs + self.delay).saturating_add_signed(jitter).max(self.in_order_until);
         if held {
-            return Fate::Deliver { at: arrives + self.hold, held, twice };
+            return Outcome::Deliver { at: arrives + self.hold, held, twice };
         }
         self.in_order_until = arrives;
-        Fate::Deliver { at: arrives, held, twice }
+        Outcome::Deliver { at: arrives, held, twice }
     }
 
     /// Moves the schedule on while nothing is sent, so that the first packet after a long silence does not
@@ -103,12 +103,12 @@ impl Pipe {
 }
 
 /// An event of a given probability, drawn once a packet.
-struct Chance {
+struct Bernoulli {
     rng: ChaCha8Rng,
     share: f64,
 }
 
-impl Chance {
+impl Bernoulli {
     fn draw(&mut self) -> bool {
         self.share > 0.0 && self.rng.random::<f64>() < self.share
     }
@@ -202,25 +202,25 @@ mod tests {
 
     const MS: Nanos = 1_000_000;
 
-    fn pipe(path: &Path) -> Pipe {
-        Pipe::new(path, 42, Direction::Up).expect("a good path")
+    fn impairment(spec: &DirectionSpec) -> Impairment {
+        Impairment::new(spec, 42, Direction::Up).expect("a good spec")
     }
 
     /// When each packet arrives, `None` if dropped; one of `bytes` every `every`.
-    fn arrivals(path: &Path, count: u64, every: Nanos, bytes: usize) -> Vec<Option<Nanos>> {
-        let mut pipe = pipe(path);
+    fn arrivals(spec: &DirectionSpec, count: u64, every: Nanos, bytes: usize) -> Vec<Option<Nanos>> {
+        let mut impairment = impairment(spec);
         (0..count)
-            .map(|index| match pipe.offer(index * every, bytes) {
-                Fate::Deliver { at, .. } => Some(at),
-                Fate::Drop { .. } => None,
+            .map(|index| match impairment.offer(index * every, bytes) {
+                Outcome::Deliver { at, .. } => Some(at),
+                Outcome::Drop { .. } => None,
             })
             .collect()
     }
 
     #[test]
     fn a_perfect_path_adds_its_delay_and_nothing_else() {
-        let path = Path { delay_ms: 10.0, ..Path::default() };
-        for (index, at) in arrivals(&path, 1_000, MS, 100).into_iter().enumerate() {
+        let spec = DirectionSpec { delay_ms: 10.0, ..DirectionSpec::default() };
+        for (index, at) in arrivals(&spec, 1_000, MS, 100).into_iter().enumerate() {
             assert_eq!(at, Some((index as u64 + 10) * MS));
         }
     }
@@ -228,21 +228,29 @@ mod tests {
     #[test]
     fn a_rate_spaces_packets_and_the_queue_drops_what_does_not_fit() {
         // 12 Mbit/s: one packet of 1500 bytes a millisecond. The queue has room for four.
-        let path = Path { rate: Some(Rate::MbitPerS(12.0)), queue_bytes: 6_000, ..Path::default() };
-        let at = arrivals(&path, 6, 0, 1_500);
+        let spec = DirectionSpec {
+            rate: Some(Rate::MbitPerS(12.0)),
+            queue_bytes: 6_000,
+            ..DirectionSpec::default()
+        };
+        let at = arrivals(&spec, 6, 0, 1_500);
         assert_eq!(at, [Some(MS), Some(2 * MS), Some(3 * MS), Some(4 * MS), None, None]);
-        let mut pipe = pipe(&path);
+        let mut impairment = impairment(&spec);
         for now in [0, 0, 0, 0] {
-            assert!(matches!(pipe.offer(now, 1_500), Fate::Deliver { .. }));
+            assert!(matches!(impairment.offer(now, 1_500), Outcome::Deliver { .. }));
         }
-        assert!(matches!(pipe.offer(MS - 1, 1_500), Fate::Drop { cause: Cause::Queue, .. }));
-        assert_eq!(pipe.offer(MS, 1_500), Fate::Deliver { at: 5 * MS, held: false, twice: false });
+        assert!(matches!(impairment.offer(MS - 1, 1_500), Outcome::Drop { cause: DropCause::Queue, .. }));
+        assert_eq!(impairment.offer(MS, 1_500), Outcome::Deliver { at: 5 * MS, held: false, twice: false });
     }
 
     #[test]
     fn a_rate_is_kept_over_a_long_overload() {
-        let path = Path { rate: Some(Rate::MbitPerS(20.0)), queue_bytes: 50_000, ..Path::default() };
-        let arrived: Vec<_> = arrivals(&path, 100_000, 100_000, 1_000).into_iter().flatten().collect();
+        let spec = DirectionSpec {
+            rate: Some(Rate::MbitPerS(20.0)),
+            queue_bytes: 50_000,
+            ..DirectionSpec::default()
+        };
+        let arrived: Vec<_> = arrivals(&spec, 100_000, 100_000, 1_000).into_iter().flatten().collect();
         let bits = (arrived.len() - 1) as f64 * 8_000.0;
         let rate = bits * 1e3 / (arrived[arrived.len() - 1] - arrived[0]) as f64;
         assert!((rate - 20.0).abs() < 0.01, "{rate} Mbit/s");
@@ -252,25 +260,25 @@ mod tests {
     fn a_trace_passes_packets_at_its_opportunities() {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(b"2\n2\n10\n").expect("writable");
-        let path = Path { rate: Some(Rate::Trace(file.path().into())), ..Path::default() };
+        let spec = DirectionSpec { rate: Some(Rate::Trace(file.path().into())), ..DirectionSpec::default() };
         assert_eq!(
-            arrivals(&path, 5, 0, 1_500),
+            arrivals(&spec, 5, 0, 1_500),
             [Some(2 * MS), Some(2 * MS), Some(10 * MS), Some(12 * MS), Some(12 * MS)]
         );
         // Three packets of 500 bytes share one opportunity; a large one runs over into the next.
-        assert_eq!(arrivals(&path, 4, 0, 500)[2..], [Some(2 * MS), Some(2 * MS)]);
-        assert_eq!(arrivals(&path, 2, 0, 2_000), [Some(2 * MS), Some(10 * MS)]);
+        assert_eq!(arrivals(&spec, 4, 0, 500)[2..], [Some(2 * MS), Some(2 * MS)]);
+        assert_eq!(arrivals(&spec, 2, 0, 2_000), [Some(2 * MS), Some(10 * MS)]);
         // What is not used when it comes is gone.
-        assert_eq!(arrivals(&path, 2, 5 * MS, 500), [Some(2 * MS), Some(10 * MS)]);
+        assert_eq!(arrivals(&spec, 2, 5 * MS, 500), [Some(2 * MS), Some(10 * MS)]);
     }
 
     #[test]
     fn jitter_never_reorders_and_keeps_the_median_at_any_packet_rate() {
         let jitter = Some(Jitter { sd_ms: 3.0, correlation_ms: 100.0 });
-        let path = Path { delay_ms: 50.0, jitter, ..Path::default() };
+        let spec = DirectionSpec { delay_ms: 50.0, jitter, ..DirectionSpec::default() };
         for every in [5 * MS, MS / 5] {
             let count = 1_000_000 * MS / every;
-            let at: Vec<_> = arrivals(&path, count, every, 100).into_iter().flatten().collect();
+            let at: Vec<_> = arrivals(&spec, count, every, 100).into_iter().flatten().collect();
             assert!(at.is_sorted());
             let mut delays: Vec<_> = (0..).zip(&at).map(|(index, at)| at - index * every).collect();
             delays.sort_unstable();
@@ -282,12 +290,13 @@ mod tests {
     #[test]
     fn reordered_and_duplicated_shares_are_as_asked() {
         let reorder = Some(Reorder { share: 0.02, hold_ms: 5.0 });
-        let path = Path { delay_ms: 10.0, reorder, duplicate_share: 0.03, ..Path::default() };
-        let mut pipe = pipe(&path);
+        let spec =
+            DirectionSpec { delay_ms: 10.0, reorder, duplicate_share: 0.03, ..DirectionSpec::default() };
+        let mut impairment = impairment(&spec);
         let count = 100_000;
         let (mut held_count, mut twice_count, mut order) = (0, 0, Vec::new());
         for index in 0..count {
-            let Fate::Deliver { at, held, twice } = pipe.offer(index * MS, 100) else {
+            let Outcome::Deliver { at, held, twice } = impairment.offer(index * MS, 100) else {
                 panic!("nothing is lost")
             };
             held_count += u64::from(held);
@@ -314,25 +323,25 @@ mod tests {
 
     #[test]
     fn iid_loss_is_within_its_binomial_interval_and_repeats_with_the_seed() {
-        let path = Path { loss: Loss::Iid { probability: 0.02 }, ..Path::default() };
-        let first = arrivals(&path, 100_000, MS, 100);
+        let spec = DirectionSpec { loss: Loss::Iid { probability: 0.02 }, ..DirectionSpec::default() };
+        let first = arrivals(&spec, 100_000, MS, 100);
         let lost = first.iter().filter(|at| at.is_none()).count() as f64;
         let sd = (100_000.0 * 0.02 * 0.98_f64).sqrt();
         assert!((lost - 2_000.0).abs() < 2.576 * sd, "lost {lost}");
-        assert_eq!(first, arrivals(&path, 100_000, MS, 100));
+        assert_eq!(first, arrivals(&spec, 100_000, MS, 100));
     }
 
     #[test]
     fn a_seed_gives_this_schedule_for_ever() {
-        let path = Path {
+        let spec = DirectionSpec {
             delay_ms: 20.0,
             jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 30.0 }),
             loss: Loss::GilbertElliottTime { good_ms: 40.0, bad_ms: 10.0, loss_good: 0.0, loss_bad: 0.9 },
             reorder: Some(Reorder { share: 0.1, hold_ms: 2.0 }),
-            ..Path::default()
+            ..DirectionSpec::default()
         };
         let at_us: Vec<_> =
-            arrivals(&path, 12, 7 * MS, 100).into_iter().map(|at| at.map_or(0, |at| at / 1_000)).collect();
+            arrivals(&spec, 12, 7 * MS, 100).into_iter().map(|at| at.map_or(0, |at| at / 1_000)).collect();
         assert_eq!(at_us, GOLDEN_AT_US, "results of older runs could no longer be repeated");
     }
 

@@ -1,7 +1,7 @@
-//! The emulator: a process of its own that moves packets between two TUN devices as two [`Pipe`]s say.
+//! The emulator: a process of its own that moves packets between two TUN devices as two [`Impairment`]s say.
 //!
-//! Thin on purpose: it waits, reads, asks the pipes, keeps packets until their time, writes, and counts.
-//! What becomes of a packet is decided in `pipe.rs`.
+//! Thin on purpose: it waits, reads, asks the impairments, keeps packets until their time, writes, and counts.
+//! What becomes of a packet is decided in `impairment.rs`.
 
 use std::{
     cmp::Reverse,
@@ -25,14 +25,14 @@ use rustix::{
 use crate::{
     emulator::{
         histogram::Histogram,
-        impairment::{Fate, Pipe},
+        impairment::{Impairment, Outcome},
         ipc::{self, Reply, Request},
-        report::{DROPS_MAX, Drop, LinkReport, PathReport, Priority},
+        report::{DROPS_MAX, DirectionReport, DroppedPacket, LinkReport, Priority},
         schedule::Nanos,
     },
     kernel::{reaper, syscalls},
     spec::link_spec::{LinkSpec, MTU_BYTES_MAX, SpecError},
-    types::{Cause, Direction, Protocol},
+    types::{Direction, DropCause, Protocol},
 };
 
 /// Environment variable that turns a process into an emulator.
@@ -44,7 +44,7 @@ const RAISED_NICE: i32 = -10;
 /// Packets read from one device before due ones are delivered again: about 0.1 ms of work.
 const BATCH_PACKETS: usize = 32;
 /// Bytes in flight, both directions together: a second of 2 Gbit/s. It bounds memory.
-const FLIGHT_BYTES_MAX: usize = 256 << 20;
+const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// The emulator means to wake at least this often, ns, to see whether it is let: 200 times a second costs
 /// well under 1 % of a CPU.
 const HEARTBEAT: Nanos = 5_000_000;
@@ -102,29 +102,29 @@ struct Emulator {
     seed: u64,
     priority: Priority,
     schedule: Schedule,
-    flights: BinaryHeap<Reverse<Flight>>,
-    flight_bytes: usize,
+    in_flight: BinaryHeap<Reverse<InFlight>>,
+    in_flight_bytes: usize,
     /// Breaks ties between packets due at the same time.
-    flights_begun: u64,
+    packets_begun: u64,
     heartbeat_at: Nanos,
 }
 
-/// What a rewind starts again: the pipes and all counts.
+/// What a rewind starts again: the impairments and all counts.
 struct Schedule {
-    pipes: [Pipe; 2],
+    impairments: [Impairment; 2],
     started: Nanos,
     cpu_before: Nanos,
     steal_before: Steal,
-    paths: [PathReport; 2],
+    directions: [DirectionReport; 2],
     lateness: Histogram,
     heartbeat: Histogram,
-    drops: Vec<Drop>,
+    drops: Vec<DroppedPacket>,
     drops_unlisted: u64,
 }
 
 /// A packet on its way. Ordered by time of arrival.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Flight {
+struct InFlight {
     at: Nanos,
     number: u64,
     up: bool,
@@ -141,9 +141,9 @@ impl Emulator {
             seed,
             priority,
             schedule,
-            flights: BinaryHeap::new(),
-            flight_bytes: 0,
-            flights_begun: 0,
+            in_flight: BinaryHeap::new(),
+            in_flight_bytes: 0,
+            packets_begun: 0,
             heartbeat_at,
         })
     }
@@ -177,7 +177,8 @@ impl Emulator {
 
     /// Waits until a packet comes, one is due, or a heartbeat is. Says whether the host asks something.
     fn wait(&self, control: &UnixStream) -> io::Result<bool> {
-        let wake_at = self.flights.peek().map_or(self.heartbeat_at, |Reverse(f)| f.at.min(self.heartbeat_at));
+        let wake_at =
+            self.in_flight.peek().map_or(self.heartbeat_at, |Reverse(f)| f.at.min(self.heartbeat_at));
         let timeout = timespec(wake_at.saturating_sub(monotonic()));
         let mut ready = [
             PollFd::new(&self.devices[0], PollFlags::IN),
@@ -198,8 +199,8 @@ impl Emulator {
         }
         self.schedule.heartbeat.record_ns(now - self.heartbeat_at);
         self.heartbeat_at = now + HEARTBEAT;
-        for pipe in &mut self.schedule.pipes {
-            pipe.idle_until(now.saturating_sub(self.schedule.started));
+        for impairment in &mut self.schedule.impairments {
+            impairment.idle_until(now.saturating_sub(self.schedule.started));
         }
     }
 
@@ -224,55 +225,55 @@ impl Emulator {
             return; // Not IPv4: the kernel's own IPv6 chatter, where that could not be switched off.
         };
         let schedule = &mut self.schedule;
-        let counters = schedule.paths[direction as usize].protocol_mut(protocol);
+        let counters = schedule.directions[direction as usize].protocol_mut(protocol);
         counters.offered += 1;
         counters.offered_bytes += packet.len() as u64;
         let now = monotonic().saturating_sub(schedule.started);
-        match schedule.pipes[direction as usize].offer(now, packet.len()) {
-            Fate::Drop { at, cause } => {
+        match schedule.impairments[direction as usize].offer(now, packet.len()) {
+            Outcome::Drop { at, cause } => {
                 match cause {
-                    Cause::Loss => counters.lost += 1,
-                    Cause::Queue => counters.queue_dropped += 1,
+                    DropCause::Loss => counters.lost += 1,
+                    DropCause::Queue => counters.queue_dropped += 1,
                 }
                 let bytes = packet.len() as u16;
-                schedule.list_drop(Drop { at_ns: at, direction, protocol, bytes, cause });
+                schedule.list_drop(DroppedPacket { at_ns: at, direction, protocol, bytes, cause });
             }
-            Fate::Deliver { at, held, twice } => {
+            Outcome::Deliver { at, held, twice } => {
                 counters.held += u64::from(held);
                 counters.duplicated += u64::from(twice);
                 let at = schedule.started + at;
                 for _ in 0..=u8::from(twice) {
-                    self.begin_flight(at, direction, packet);
+                    self.put_in_flight(at, direction, packet);
                 }
             }
         }
     }
 
-    fn begin_flight(&mut self, at: Nanos, direction: Direction, packet: &[u8]) {
-        if self.flight_bytes + packet.len() > FLIGHT_BYTES_MAX {
-            self.schedule.paths[direction as usize].overflowed += 1;
+    fn put_in_flight(&mut self, at: Nanos, direction: Direction, packet: &[u8]) {
+        if self.in_flight_bytes + packet.len() > IN_FLIGHT_BYTES_MAX {
+            self.schedule.directions[direction as usize].overflowed += 1;
             return;
         }
-        self.flight_bytes += packet.len();
-        self.flights_begun += 1;
-        let (number, up) = (self.flights_begun, direction == Direction::Up);
-        self.flights.push(Reverse(Flight { at, number, up, packet: packet.to_vec() }));
+        self.in_flight_bytes += packet.len();
+        self.packets_begun += 1;
+        let (number, up) = (self.packets_begun, direction == Direction::Up);
+        self.in_flight.push(Reverse(InFlight { at, number, up, packet: packet.to_vec() }));
     }
 
     fn deliver_due(&mut self) {
         let mut now = monotonic();
-        while self.flights.peek().is_some_and(|Reverse(flight)| flight.at <= now) {
-            let Some(Reverse(flight)) = self.flights.pop() else { return };
-            self.flight_bytes -= flight.packet.len();
-            let (direction, to) = if flight.up { (Direction::Up, 0) } else { (Direction::Down, 1) };
-            let path = &mut self.schedule.paths[direction as usize];
-            if rustix::io::write(&self.devices[to], &flight.packet).is_err() {
-                path.overflowed += 1;
-            } else if let Some(protocol) = protocol_of(&flight.packet) {
-                let counters = path.protocol_mut(protocol);
+        while self.in_flight.peek().is_some_and(|Reverse(due)| due.at <= now) {
+            let Some(Reverse(due)) = self.in_flight.pop() else { return };
+            self.in_flight_bytes -= due.packet.len();
+            let (direction, to) = if due.up { (Direction::Up, 0) } else { (Direction::Down, 1) };
+            let counts = &mut self.schedule.directions[direction as usize];
+            if rustix::io::write(&self.devices[to], &due.packet).is_err() {
+                counts.overflowed += 1;
+            } else if let Some(protocol) = protocol_of(&due.packet) {
+                let counters = counts.protocol_mut(protocol);
                 counters.delivered += 1;
-                counters.delivered_bytes += flight.packet.len() as u64;
-                self.schedule.lateness.record_ns(now - flight.at);
+                counters.delivered_bytes += due.packet.len() as u64;
+                self.schedule.lateness.record_ns(now - due.at);
             }
             now = monotonic();
         }
@@ -293,8 +294,8 @@ impl Emulator {
             seed: self.seed,
             started_monotonic_ns: schedule.started,
             elapsed_ms: (now - schedule.started) as f64 / 1e6,
-            up: schedule.paths[Direction::Up as usize],
-            down: schedule.paths[Direction::Down as usize],
+            up: schedule.directions[Direction::Up as usize],
+            down: schedule.directions[Direction::Down as usize],
             lateness: schedule.lateness.clone(),
             heartbeat: schedule.heartbeat.clone(),
             steal_share: Steal::now().share_since(&schedule.steal_before),
@@ -309,11 +310,14 @@ impl Emulator {
 impl Schedule {
     fn start(spec: &LinkSpec, seed: u64) -> Result<Self, SpecError> {
         Ok(Self {
-            pipes: [Pipe::new(&spec.up, seed, Direction::Up)?, Pipe::new(&spec.down, seed, Direction::Down)?],
+            impairments: [
+                Impairment::new(&spec.up, seed, Direction::Up)?,
+                Impairment::new(&spec.down, seed, Direction::Down)?,
+            ],
             started: monotonic(),
             cpu_before: clock_ns(ClockId::ProcessCPUTime),
             steal_before: Steal::now(),
-            paths: Default::default(),
+            directions: Default::default(),
             lateness: Histogram::default(),
             heartbeat: Histogram::default(),
             drops: Vec::new(),
@@ -321,7 +325,7 @@ impl Schedule {
         })
     }
 
-    fn list_drop(&mut self, drop: Drop) {
+    fn list_drop(&mut self, drop: DroppedPacket) {
         if self.drops.len() < DROPS_MAX {
             self.drops.push(drop);
         } else {

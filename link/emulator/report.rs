@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     emulator::histogram::Histogram,
     spec::link_spec::LinkSpec,
-    types::{Cause, Direction, Protocol},
+    types::{Direction, DropCause, Protocol},
 };
 
 /// Most drops remembered one by one: an hour of 1 % of 2,700 packets a second. It bounds memory; the
@@ -27,9 +27,9 @@ pub struct LinkReport {
     /// How long it has run, ms.
     pub elapsed_ms: f64,
     /// From the client to the server.
-    pub up: PathReport,
+    pub up: DirectionReport,
     /// From the server to the client.
-    pub down: PathReport,
+    pub down: DirectionReport,
     /// How long after its time each packet was delivered. Time between a packet's sending and the
     /// emulator's reading it cannot be seen; [`heartbeat`](Self::heartbeat) shows it.
     pub lateness: Histogram,
@@ -42,14 +42,14 @@ pub struct LinkReport {
     /// The priority it ran at.
     pub priority: Priority,
     /// Each drop, in order of time; filled only by the final report.
-    pub drops: Vec<Drop>,
+    pub drops: Vec<DroppedPacket>,
     /// Drops beyond [`DROPS_MAX`], which are counted and not listed.
     pub drops_unlisted: u64,
 }
 
 /// One direction of a [`LinkReport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PathReport {
+pub struct DirectionReport {
     /// TCP packets.
     pub tcp: Counters,
     /// UDP packets.
@@ -86,7 +86,7 @@ pub struct Counters {
 
 /// One dropped packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drop {
+pub struct DroppedPacket {
     /// When, ns after the schedule's start.
     pub at_ns: u64,
     /// Which way it was going.
@@ -96,7 +96,7 @@ pub struct Drop {
     /// Its length, bytes of IP packet.
     pub bytes: u16,
     /// Why.
-    pub cause: Cause,
+    pub cause: DropCause,
 }
 
 /// What the system let the emulator have.
@@ -258,7 +258,7 @@ impl LinkReport {
     }
 
     /// One direction.
-    pub fn path(&self, direction: Direction) -> &PathReport {
+    pub fn direction(&self, direction: Direction) -> &DirectionReport {
         match direction {
             Direction::Up => &self.up,
             Direction::Down => &self.down,
@@ -266,7 +266,7 @@ impl LinkReport {
     }
 }
 
-impl PathReport {
+impl DirectionReport {
     /// The counters of one protocol.
     pub fn protocol(&self, protocol: Protocol) -> &Counters {
         match protocol {

@@ -1,6 +1,6 @@
 //! One check of the self-test and its findings, on every system.
 
-use crate::{error::LinkError, testbed::Lab};
+use crate::{error::LinkError, testbed::Testbed};
 
 /// One comparison of what was asked with what was measured.
 #[derive(Clone, Debug)]
@@ -21,5 +21,5 @@ pub struct SelfTest {
     /// Its name.
     pub name: &'static str,
     /// Runs it with about so many packets per protocol.
-    pub run: fn(&Lab, u32) -> Result<Vec<Finding>, LinkError>,
+    pub run: fn(&Testbed, u32) -> Result<Vec<Finding>, LinkError>,
 }

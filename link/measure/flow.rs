@@ -105,13 +105,13 @@ fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool
         set_socket_recv_buffer_size(socket, RECEIVE_BUFFER_BYTES)?;
     }
     socket.set_read_timeout(Some(LOOK_EVERY))?;
-    let mut tally = Tally::new(flow.packets);
+    let mut counter = ArrivalCounter::new(flow.packets);
     let mut payload = [0; 2_048];
     let mut quiet_since = Instant::now();
-    while tally.arrivals.received < flow.packets {
+    while counter.arrivals.received < flow.packets {
         match socket.recv(&mut payload) {
             Ok(bytes) if bytes >= PAYLOAD_BYTES_MIN => {
-                tally.count(&payload[..bytes], nanos_since(epoch));
+                counter.count(&payload[..bytes], nanos_since(epoch));
                 quiet_since = Instant::now();
             }
             Ok(_) => {}
@@ -125,7 +125,7 @@ fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool
             Err(error) => return Err(error),
         }
     }
-    Ok(tally.finish())
+    Ok(counter.finish())
 }
 
 /// So that what is measured is the link and not this thread.
@@ -140,7 +140,7 @@ fn nanos_since(epoch: Instant) -> u64 {
 }
 
 /// Counts arrivals; pure.
-struct Tally {
+struct ArrivalCounter {
     seen: Vec<bool>,
     newest: u32,
     first_ns: Option<u64>,
@@ -150,7 +150,7 @@ struct Tally {
     arrivals: Arrivals,
 }
 
-impl Tally {
+impl ArrivalCounter {
     fn new(packets: u32) -> Self {
         Self {
             seen: vec![false; packets as usize],
@@ -204,14 +204,14 @@ mod tests {
 
     #[test]
     fn a_tally_tells_lost_reordered_and_duplicated_apart() {
-        let mut tally = Tally::new(8);
+        let mut counter = ArrivalCounter::new(8);
         // 0 is lost, 3 and 4 are lost together, 2 comes after 5, 6 comes twice.
         for (now_ns, number) in (1..).zip([1_u32, 5, 2, 6, 6, 7]) {
             let mut payload = [0; 22];
             payload[..4].copy_from_slice(&number.to_le_bytes());
-            tally.count(&payload, now_ns * 1_000_000);
+            counter.count(&payload, now_ns * 1_000_000);
         }
-        let arrivals = tally.finish();
+        let arrivals = counter.finish();
         assert_eq!((arrivals.received, arrivals.lost, arrivals.bursts), (5, 3, 2));
         assert_eq!((arrivals.reordered, arrivals.duplicated), (1, 1));
         // Five packets of 50 bytes after the first, in 5 ms.

@@ -59,16 +59,16 @@ pub struct ProbeReport {
     /// How it was probed.
     pub plan: ProbePlan,
     /// From the client to the server.
-    pub up: PathProbe,
+    pub up: DirectionProbe,
     /// From the server to the client.
-    pub down: PathProbe,
+    pub down: DirectionProbe,
     /// What the emulator did meanwhile: a probe of a late one says nothing.
     pub link: LinkReport,
 }
 
 /// One direction of a [`ProbeReport`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PathProbe {
+pub struct DirectionProbe {
     /// What a perfect emulator would show.
     pub asked: Asked,
     /// One-way delays.
@@ -159,12 +159,12 @@ impl ProbeReport {
     pub fn mismatches(&self) -> Vec<Mismatch> {
         [(Direction::Up, &self.up), (Direction::Down, &self.down)]
             .into_iter()
-            .flat_map(|(direction, path)| path.mismatches(direction))
+            .flat_map(|(direction, probe)| probe.mismatches(direction))
             .collect()
     }
 }
 
-impl PathProbe {
+impl DirectionProbe {
     /// Measured loss, 0 to 1.
     pub fn loss_share(&self) -> f64 {
         f64::from(self.lost) / f64::from(self.sent.max(1))
@@ -223,13 +223,13 @@ impl Link {
 }
 
 #[cfg(target_os = "linux")]
-fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<PathProbe, LinkError> {
+fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<DirectionProbe, LinkError> {
     let asked = Asked::of(link.spec(), direction, plan)?;
-    let path = link.spec().path(direction);
+    let spec = link.spec().direction(direction);
     // A full queue drains within its length at its rate; a trace may pause, so twice that.
-    let queue_ms = asked.mbit_per_s.map_or(0.0, |rate| path.queue_bytes as f64 * 8e-3 / rate);
-    let hold_ms = path.reorder.map_or(0.0, |reorder| reorder.hold_ms);
-    let drain = Duration::from_secs_f64((200.0 + 2.0 * (path.delay_ms + hold_ms + queue_ms)) / 1e3);
+    let queue_ms = asked.mbit_per_s.map_or(0.0, |rate| spec.queue_bytes as f64 * 8e-3 / rate);
+    let hold_ms = spec.reorder.map_or(0.0, |reorder| reorder.hold_ms);
+    let drain = Duration::from_secs_f64((200.0 + 2.0 * (spec.delay_ms + hold_ms + queue_ms)) / 1e3);
     let flow = Flow {
         packets: plan.packets,
         packets_per_s: plan.packets_per_s,
@@ -238,7 +238,7 @@ fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<Pat
     };
     let Arrivals { delay, lost, reordered, duplicated, .. } = flow::run(link, direction, flow)?;
     let mut probe =
-        PathProbe { asked, delay, sent: plan.packets, lost, reordered, duplicated, mbit_per_s: None };
+        DirectionProbe { asked, delay, sent: plan.packets, lost, reordered, duplicated, mbit_per_s: None };
     if let Some(rate) = asked.mbit_per_s.filter(|rate| plan.fill_ms > 0.0 && *rate <= FILL_MBIT_PER_S_MAX) {
         let packet_bits = (FILL_PAYLOAD_BYTES + HEADER_BYTES) as f64 * 8.0;
         let packets_per_s = FILL_FACTOR * rate * 1e6 / packet_bits;
@@ -253,20 +253,20 @@ fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<Pat
 #[cfg(target_os = "linux")]
 impl Asked {
     fn of(spec: &LinkSpec, direction: Direction, plan: &ProbePlan) -> Result<Self, LinkError> {
-        let path = spec.path(direction);
-        let rate = path.rate.as_ref().map(Rate::mean_mbit_per_s).transpose();
+        let spec = spec.direction(direction);
+        let rate = spec.rate.as_ref().map(Rate::mean_mbit_per_s).transpose();
         let mbit_per_s = rate.map_err(SpecError::from)?;
         let packet_bits = (usize::from(plan.payload_bytes) + HEADER_BYTES) as f64 * 8.0;
         let probe_ms = f64::from(plan.packets) / plan.packets_per_s * 1e3;
-        let uncertainty_ms = path
+        let uncertainty_ms = spec
             .jitter
             .map_or(0.0, |jitter| jitter.sd_ms / (probe_ms / (2.0 * jitter.correlation_ms)).max(1.0).sqrt());
         Ok(Self {
-            delay_ms: path.delay_ms + mbit_per_s.map_or(0.0, |rate| packet_bits / (rate * 1e3)),
-            jitter_sd_ms: path.jitter.map_or(0.0, |jitter| jitter.sd_ms),
+            delay_ms: spec.delay_ms + mbit_per_s.map_or(0.0, |rate| packet_bits / (rate * 1e3)),
+            jitter_sd_ms: spec.jitter.map_or(0.0, |jitter| jitter.sd_ms),
             delay_uncertainty_ms: uncertainty_ms,
-            loss_share: path.loss.mean_share(),
-            loss_independent: matches!(path.loss, Loss::None | Loss::Iid { .. }),
+            loss_share: spec.loss.mean_share(),
+            loss_independent: matches!(spec.loss, Loss::None | Loss::Iid { .. }),
             mbit_per_s,
         })
     }

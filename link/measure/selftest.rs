@@ -6,8 +6,8 @@ use std::{thread, time::Duration};
 use crate::{
     emulator::{
         histogram::Histogram,
-        impairment::{Fate, Pipe},
-        report::{Drop, LinkReport},
+        impairment::{Impairment, Outcome},
+        report::{DroppedPacket, LinkReport},
         schedule::bad_periods,
     },
     error::LinkError,
@@ -16,8 +16,8 @@ use crate::{
         flow::{self, Arrivals, Flow},
         stream,
     },
-    spec::link_spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder},
-    testbed::Lab,
+    spec::link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Rate, Reorder},
+    testbed::Testbed,
     types::Direction,
 };
 
@@ -46,10 +46,10 @@ pub const SELF_TESTS: &[SelfTest] = &[
     SelfTest { name: "no unasked loss", run: no_unasked_loss },
 ];
 
-fn delay(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn delay(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let asked_ms = 10.0;
-    let path = Path { delay_ms: asked_ms, ..Path::default() };
-    let link = lab.link(&LinkSpec::symmetric("delay", path), SEED)?;
+    let both = DirectionSpec { delay_ms: asked_ms, ..DirectionSpec::default() };
+    let link = testbed.link(&LinkSpec::symmetric("delay", both), SEED)?;
     let udp = flow::run(&link, Direction::Up, game_flow(packets))?.delay;
     let tcp = stream::messages(&link, Direction::Up, packets, PACKETS_PER_S)?;
     let lateness = link.finish()?.lateness;
@@ -76,9 +76,9 @@ fn delay(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-fn iid_loss(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn iid_loss(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let probability = 0.01;
-    let (arrivals, report) = both_protocols(lab, Loss::Iid { probability }, packets)?;
+    let (arrivals, report) = both_protocols(testbed, Loss::Iid { probability }, packets)?;
     let tcp = report.up.tcp;
     let within = |what: &str, lost: u64, sent: u64| {
         let (lost, sent) = (lost as f64, sent as f64);
@@ -96,10 +96,10 @@ fn iid_loss(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-fn bursts_by_packet(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn bursts_by_packet(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let loss = Loss::GilbertElliott { good_to_bad: 0.01, bad_to_good: 0.25, loss_good: 0.0, loss_bad: 1.0 };
     let mean = loss.mean_share().unwrap_or(0.0);
-    let (arrivals, report) = both_protocols(lab, loss, packets)?;
+    let (arrivals, report) = both_protocols(testbed, loss, packets)?;
     let tcp = report.up.tcp;
     let burst = f64::from(arrivals.lost) / f64::from(arrivals.bursts.max(1));
     Ok(vec![
@@ -110,14 +110,14 @@ fn bursts_by_packet(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> 
 }
 
 /// The same seed on two links, UDP on one and TCP on the other: do both lose in the same bad periods?
-fn bursts_in_time(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn bursts_in_time(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let loss = Loss::GilbertElliottTime { good_ms: 150.0, bad_ms: 20.0, loss_good: 0.0, loss_bad: 1.0 };
-    let up = Path { delay_ms: 5.0, loss: loss.clone(), ..Path::default() };
-    let down = Path { delay_ms: 5.0, ..Path::default() };
-    let spec = LinkSpec { up, down, ..LinkSpec::symmetric("bursts in time", Path::default()) };
+    let up = DirectionSpec { delay_ms: 5.0, loss: loss.clone(), ..DirectionSpec::default() };
+    let down = DirectionSpec { delay_ms: 5.0, ..DirectionSpec::default() };
+    let spec = LinkSpec { up, down, ..LinkSpec::symmetric("bursts in time", DirectionSpec::default()) };
     // Slower than the others, to meet more bad periods with as many packets.
     let per_s = PACKETS_PER_S / 2.0;
-    let (udp_link, tcp_link) = (lab.link(&spec, SEED)?, lab.link(&spec, SEED)?);
+    let (udp_link, tcp_link) = (testbed.link(&spec, SEED)?, testbed.link(&spec, SEED)?);
     let arrivals = thread::scope(|scope| {
         let tcp = scope.spawn(|| stream::messages(&tcp_link, Direction::Up, packets / 4, per_s / 4.0));
         let flow = Flow { packets_per_s: per_s, ..game_flow(packets) };
@@ -145,11 +145,11 @@ fn bursts_in_time(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-fn same_periods(what: &str, drops: &[Drop], periods: &[(u64, u64)], hit_min: f64) -> Finding {
-    let inside = |drop: &&Drop, period: &(u64, u64)| (period.0..period.1).contains(&drop.at_ns);
+fn same_periods(what: &str, drops: &[DroppedPacket], periods: &[(u64, u64)], hit_min: f64) -> Finding {
+    let inside = |drop: &&DroppedPacket, period: &(u64, u64)| (period.0..period.1).contains(&drop.at_ns);
     // The flow starts a little after the schedule, and so may end in one more period than is looked at.
     let until_ns = periods.last().map_or(0, |(_, end)| *end);
-    let drops: Vec<&Drop> = drops.iter().filter(|drop| drop.at_ns < until_ns).collect();
+    let drops: Vec<&DroppedPacket> = drops.iter().filter(|drop| drop.at_ns < until_ns).collect();
     let strays = drops.iter().filter(|drop| !periods.iter().any(|period| inside(drop, period))).count();
     let last_ns = drops.last().map_or(0, |drop| drop.at_ns);
     let passed: Vec<_> = periods.iter().filter(|(start, _)| *start <= last_ns).collect();
@@ -162,11 +162,15 @@ fn same_periods(what: &str, drops: &[Drop], periods: &[(u64, u64)], hit_min: f64
     }
 }
 
-fn rate(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn rate(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let asked = 100.0;
-    let path =
-        Path { delay_ms: 5.0, rate: Some(Rate::MbitPerS(asked)), queue_bytes: 500_000, ..Path::default() };
-    let link = lab.link(&LinkSpec::symmetric("rate", path), SEED)?;
+    let both = DirectionSpec {
+        delay_ms: 5.0,
+        rate: Some(Rate::MbitPerS(asked)),
+        queue_bytes: 500_000,
+        ..DirectionSpec::default()
+    };
+    let link = testbed.link(&LinkSpec::symmetric("rate", both), SEED)?;
     let fill = Flow {
         packets,
         packets_per_s: 1.2 * asked * 1e6 / (1_500.0 * 8.0),
@@ -183,10 +187,11 @@ fn rate(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-fn reordering(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn reordering(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let asked = 0.02;
     let reorder = Some(Reorder { share: asked, hold_ms: 3.0 });
-    let (arrivals, report) = over(lab, Path { delay_ms: 5.0, reorder, ..Path::default() }, packets)?;
+    let (arrivals, report) =
+        over(testbed, DirectionSpec { delay_ms: 5.0, reorder, ..DirectionSpec::default() }, packets)?;
     let tcp = report.up.tcp;
     Ok(vec![
         near("reordered, UDP", share(arrivals.reordered, packets), asked, 0.1, percent),
@@ -194,18 +199,18 @@ fn reordering(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-fn jitter(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn jitter(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let jitter = Some(Jitter { sd_ms: 2.0, correlation_ms: 50.0 });
-    let path = Path { delay_ms: 10.0, jitter, ..Path::default() };
-    let link = lab.link(&LinkSpec::symmetric("jitter", path.clone()), SEED)?;
+    let both = DirectionSpec { delay_ms: 10.0, jitter, ..DirectionSpec::default() };
+    let link = testbed.link(&LinkSpec::symmetric("jitter", both.clone()), SEED)?;
     let arrivals = flow::run(&link, Direction::Up, game_flow(packets))?;
     link.finish()?;
     // What the schedule of this seed holds for so short a time is not quite its long-run mean.
-    let mut pipe = Pipe::new(&path, SEED, Direction::Up)?;
+    let mut impairment = Impairment::new(&both, SEED, Direction::Up)?;
     let mut scheduled = Histogram::default();
     for number in 0..packets {
         let now = (f64::from(number) / PACKETS_PER_S * 1e9) as u64;
-        if let Fate::Deliver { at, .. } = pipe.offer(now, 92) {
+        if let Outcome::Deliver { at, .. } = impairment.offer(now, 92) {
             scheduled.record_ns(at - now);
         }
     }
@@ -223,11 +228,14 @@ fn jitter(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
 }
 
 /// Does TCP send again what the link lost, and not what something else lost?
-fn tcp_suffers(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
-    let lossy = Path { delay_ms: 2.0, loss: Loss::Iid { probability: 0.02 }, ..Path::default() };
-    let spec =
-        LinkSpec { up: lossy, ..LinkSpec::symmetric("2 % loss", Path { delay_ms: 2.0, ..Path::default() }) };
-    let link = lab.link(&spec, SEED)?;
+fn tcp_suffers(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
+    let lossy =
+        DirectionSpec { delay_ms: 2.0, loss: Loss::Iid { probability: 0.02 }, ..DirectionSpec::default() };
+    let spec = LinkSpec {
+        up: lossy,
+        ..LinkSpec::symmetric("2 % loss", DirectionSpec { delay_ms: 2.0, ..DirectionSpec::default() })
+    };
+    let link = testbed.link(&spec, SEED)?;
     // A quarter is enough, for a lone stream is slow at this loss.
     let bytes = packets as usize / 4 * SEGMENT_BYTES;
     let retransmits = stream::bulk(&link, Direction::Up, bytes)?.retransmits;
@@ -236,9 +244,10 @@ fn tcp_suffers(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
     Ok(vec![near("retransmissions, TCP_INFO", retransmits.into(), lost as f64, 0.1, whole)])
 }
 
-fn no_unasked_loss(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
-    let spec = LinkSpec::symmetric("20,000 a second", Path { delay_ms: 10.0, ..Path::default() });
-    let link = lab.link(&spec, SEED)?;
+fn no_unasked_loss(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
+    let spec =
+        LinkSpec::symmetric("20,000 a second", DirectionSpec { delay_ms: 10.0, ..DirectionSpec::default() });
+    let link = testbed.link(&spec, SEED)?;
     let flow = Flow { packets_per_s: 20_000.0, ..game_flow(packets.max(20_000)) };
     let arrivals = flow::run(&link, Direction::Up, flow)?;
     let report = link.finish()?;
@@ -257,14 +266,14 @@ fn no_unasked_loss(lab: &Lab, packets: u32) -> Result<Vec<Finding>, LinkError> {
 }
 
 /// UDP, then bulk TCP, over a path with this loss on the way up.
-fn both_protocols(lab: &Lab, loss: Loss, packets: u32) -> Result<(Arrivals, LinkReport), LinkError> {
-    over(lab, Path { delay_ms: 1.0, loss, ..Path::default() }, packets)
+fn both_protocols(testbed: &Testbed, loss: Loss, packets: u32) -> Result<(Arrivals, LinkReport), LinkError> {
+    over(testbed, DirectionSpec { delay_ms: 1.0, loss, ..DirectionSpec::default() }, packets)
 }
 
-fn over(lab: &Lab, up: Path, packets: u32) -> Result<(Arrivals, LinkReport), LinkError> {
-    let down = Path { delay_ms: up.delay_ms, ..Path::default() };
-    let spec = LinkSpec { up, down, ..LinkSpec::symmetric("self-test", Path::default()) };
-    let link = lab.link(&spec, SEED)?;
+fn over(testbed: &Testbed, up: DirectionSpec, packets: u32) -> Result<(Arrivals, LinkReport), LinkError> {
+    let down = DirectionSpec { delay_ms: up.delay_ms, ..DirectionSpec::default() };
+    let spec = LinkSpec { up, down, ..LinkSpec::symmetric("self-test", DirectionSpec::default()) };
+    let link = testbed.link(&spec, SEED)?;
     let arrivals = flow::run(&link, Direction::Up, game_flow(packets))?;
     let each = packets as usize * SEGMENT_BYTES / STREAMS;
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What a link is asked to do: [`LinkSpec`], its two [`Path`]s, and the rules that make one sensible.
+//! What a link is asked to do: [`LinkSpec`], its two [`DirectionSpec`]s, and the rules that make one sensible.
 //!
 //! Plain data. Every field names its unit, and everything is serde, so that the spec a run really used can
 //! be written beside its result.
@@ -18,7 +18,7 @@ pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
 /// Smallest packet size limit, bytes: what every IPv4 host must accept (RFC 791).
 pub(crate) const MTU_BYTES_MIN: u16 = 576;
 /// Longest delay of a path, ms. Ten seconds is beyond any path a player would stay on; it bounds how many
-/// packets can be in flight.
+/// packets can be in packet_in_flight.
 pub(crate) const DELAY_MS_MAX: f64 = 10_000.0;
 /// Shortest correlation time of jitter, ms: each step of it costs work whether or not packets pass.
 pub(crate) const CORRELATION_MS_MIN: f64 = 1.0;
@@ -36,10 +36,10 @@ pub struct LinkSpec {
     pub mtu_bytes: u16,
     /// From the client to the server.
     #[serde(default)]
-    pub up: Path,
+    pub up: DirectionSpec,
     /// From the server to the client.
     #[serde(default)]
-    pub down: Path,
+    pub down: DirectionSpec,
 }
 
 fn default_mtu() -> u16 {
@@ -52,7 +52,7 @@ fn default_mtu() -> u16 {
 /// duplication, as on a real path, where the bottleneck's queue stands before the air or the long haul.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Path {
+pub struct DirectionSpec {
     /// One-way delay, ms.
     pub delay_ms: f64,
     /// Slow change of the delay.
@@ -70,7 +70,7 @@ pub struct Path {
     pub queue_bytes: u64,
 }
 
-impl Default for Path {
+impl Default for DirectionSpec {
     fn default() -> Self {
         Self {
             delay_ms: 0.0,
@@ -234,12 +234,12 @@ pub enum SpecError {
 
 impl LinkSpec {
     /// The same path in both directions.
-    pub fn symmetric(name: impl Into<String>, path: Path) -> Self {
-        Self { name: name.into(), mtu_bytes: default_mtu(), up: path.clone(), down: path }
+    pub fn symmetric(name: impl Into<String>, both: DirectionSpec) -> Self {
+        Self { name: name.into(), mtu_bytes: default_mtu(), up: both.clone(), down: both }
     }
 
     /// One direction.
-    pub fn path(&self, direction: Direction) -> &Path {
+    pub fn direction(&self, direction: Direction) -> &DirectionSpec {
         match direction {
             Direction::Up => &self.up,
             Direction::Down => &self.down,
@@ -260,7 +260,7 @@ impl LinkSpec {
     }
 }
 
-impl Path {
+impl DirectionSpec {
     fn validate(&self, mtu_bytes: u16) -> Result<(), SpecError> {
         in_range("delay_ms", self.delay_ms, 0.0, DELAY_MS_MAX, "from 0 to 10000 ms")?;
         share("duplicate_share", self.duplicate_share)?;
@@ -386,34 +386,47 @@ fn in_range(
 mod tests {
     use super::*;
 
-    fn error_of(path: Path) -> String {
-        LinkSpec::symmetric("test", path).validate().expect_err("the spec makes no sense").to_string()
+    fn error_of(both: DirectionSpec) -> String {
+        LinkSpec::symmetric("test", both).validate().expect_err("the spec makes no sense").to_string()
     }
 
     #[test]
     fn nonsense_is_refused_with_the_field_and_the_rule() {
         let cases = [
-            (Path { loss: Loss::Iid { probability: 1.5 }, ..Path::default() }, "0 % to 100 %"),
-            (Path { delay_ms: -1.0, ..Path::default() }, "delay_ms is -1"),
-            (Path { delay_ms: f64::NAN, ..Path::default() }, "delay_ms is NaN"),
-            (Path { duplicate_share: 2.0, ..Path::default() }, "duplicate_share is 2"),
-            (Path { rate: Some(Rate::MbitPerS(0.0)), ..Path::default() }, "rate.mbit_per_s is 0"),
             (
-                Path { rate: Some(Rate::MbitPerS(1.0)), queue_bytes: 1_000, ..Path::default() },
+                DirectionSpec { loss: Loss::Iid { probability: 1.5 }, ..DirectionSpec::default() },
+                "0 % to 100 %",
+            ),
+            (DirectionSpec { delay_ms: -1.0, ..DirectionSpec::default() }, "delay_ms is -1"),
+            (DirectionSpec { delay_ms: f64::NAN, ..DirectionSpec::default() }, "delay_ms is NaN"),
+            (DirectionSpec { duplicate_share: 2.0, ..DirectionSpec::default() }, "duplicate_share is 2"),
+            (
+                DirectionSpec { rate: Some(Rate::MbitPerS(0.0)), ..DirectionSpec::default() },
+                "rate.mbit_per_s is 0",
+            ),
+            (
+                DirectionSpec {
+                    rate: Some(Rate::MbitPerS(1.0)),
+                    queue_bytes: 1_000,
+                    ..DirectionSpec::default()
+                },
                 "below one packet of 1500 bytes",
             ),
             (
-                Path {
+                DirectionSpec {
                     delay_ms: 5.0,
                     jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 50.0 }),
-                    ..Path::default()
+                    ..DirectionSpec::default()
                 },
                 "needs a delay of at least 6",
             ),
-            (Path { rate: Some(Rate::Trace("no-such-file".into())), ..Path::default() }, "no-such-file"),
+            (
+                DirectionSpec { rate: Some(Rate::Trace("no-such-file".into())), ..DirectionSpec::default() },
+                "no-such-file",
+            ),
         ];
-        for (path, expected) in cases {
-            let error = error_of(path);
+        for (both, expected) in cases {
+            let error = error_of(both);
             assert!(error.contains(expected), "{error:?} should say {expected:?}");
         }
     }
@@ -431,7 +444,7 @@ mod tests {
     fn a_spec_survives_json_and_toml() {
         let spec = LinkSpec::symmetric(
             "test",
-            Path {
+            DirectionSpec {
                 delay_ms: 9.0,
                 jitter: Some(Jitter { sd_ms: 1.5, correlation_ms: 50.0 }),
                 loss: Loss::GilbertElliottTime {
@@ -442,7 +455,7 @@ mod tests {
                 },
                 reorder: Some(Reorder { share: 0.01, hold_ms: 3.0 }),
                 rate: Some(Rate::MbitPerS(20.0)),
-                ..Path::default()
+                ..DirectionSpec::default()
             },
         );
         let json = serde_json::to_string(&spec).expect("serialises");

@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use crate::spec::link_spec::{Jitter, LinkSpec, Loss, Path, Rate, Reorder};
+use crate::spec::link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Rate, Reorder};
 
 /// Correlation time of jitter when none is given, ms.
 const CORRELATION_MS_DEFAULT: f64 = 50.0;
@@ -43,7 +43,7 @@ pub enum ParseError {
 
 /// Parses a line; it still has to be validated.
 pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
-    let mut spec = LinkSpec::symmetric(text, Path::default());
+    let mut spec = LinkSpec::symmetric(text, DirectionSpec::default());
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let (field, value) =
             item.split_once('=').ok_or_else(|| ParseError::NotAnItem { item: item.to_owned() })?;
@@ -61,21 +61,25 @@ pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
     Ok(spec)
 }
 
-fn set(path: &mut Path, field: &str, value: &str) -> Result<(), ParseError> {
+fn set(direction: &mut DirectionSpec, field: &str, value: &str) -> Result<(), ParseError> {
     let or_bad = |example| move || bad(field, value, example);
     match field {
-        "delay" => path.delay_ms = time_ms(value).ok_or_else(or_bad("delay=20ms"))?,
-        "jitter" => path.jitter = Some(jitter(value).ok_or_else(or_bad("jitter=2ms or jitter=2ms/50ms"))?),
+        "delay" => direction.delay_ms = time_ms(value).ok_or_else(or_bad("delay=20ms"))?,
+        "jitter" => {
+            direction.jitter = Some(jitter(value).ok_or_else(or_bad("jitter=2ms or jitter=2ms/50ms"))?)
+        }
         "loss" => {
             let example = "loss=1%, or bursts of loss=good/bad times as in loss=900ms/30ms or 900ms/30ms/50%";
-            path.loss = loss(value).ok_or_else(or_bad(example))?;
+            direction.loss = loss(value).ok_or_else(or_bad(example))?;
         }
         "reorder" => {
-            path.reorder = Some(reorder(value).ok_or_else(or_bad("reorder=1% or reorder=1%/5ms"))?);
+            direction.reorder = Some(reorder(value).ok_or_else(or_bad("reorder=1% or reorder=1%/5ms"))?);
         }
-        "duplicate" => path.duplicate_share = share(value).ok_or_else(or_bad("duplicate=0.1%"))?,
-        "rate" => path.rate = Some(rate(value).ok_or_else(or_bad("rate=20mbit, or rate=FILE of a trace"))?),
-        "queue" => path.queue_bytes = bytes(value).ok_or_else(or_bad("queue=50kB"))?,
+        "duplicate" => direction.duplicate_share = share(value).ok_or_else(or_bad("duplicate=0.1%"))?,
+        "rate" => {
+            direction.rate = Some(rate(value).ok_or_else(or_bad("rate=20mbit, or rate=FILE of a trace"))?)
+        }
+        "queue" => direction.queue_bytes = bytes(value).ok_or_else(or_bad("queue=50kB"))?,
         _ => return Err(ParseError::UnknownField { field: field.to_owned() }),
     }
     Ok(())

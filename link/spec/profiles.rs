@@ -1,11 +1,11 @@
 //! Links with a name: [`PROFILES`], [`profile`], and [`LinkSpec::from_str`] for all ways to name a link.
 
-use std::{fs, path::Path as FilePath, str::FromStr, sync::LazyLock};
+use std::{fs, path::Path, str::FromStr, sync::LazyLock};
 
 use thiserror::Error;
 
 use crate::spec::{
-    link_spec::{Jitter, LinkSpec, Loss, Outage, Path, Rate, SpecError},
+    link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Outage, Rate, SpecError},
     parse::{self, ParseError},
 };
 
@@ -76,7 +76,7 @@ impl FromStr for LinkSpec {
         let spec = if text.contains('=') {
             parse::parse(text)?
         } else if text.ends_with(".toml") {
-            read_toml(FilePath::new(text))?
+            read_toml(Path::new(text))?
         } else {
             profile(text)?.spec.clone()
         };
@@ -85,14 +85,14 @@ impl FromStr for LinkSpec {
     }
 }
 
-fn read_toml(file: &FilePath) -> Result<LinkSpec, ProfileError> {
+fn read_toml(file: &Path) -> Result<LinkSpec, ProfileError> {
     let name = || file.display().to_string();
     let text = fs::read_to_string(file).map_err(|cause| ProfileError::Read { file: name(), cause })?;
     let mut spec: LinkSpec =
         toml::from_str(&text).map_err(|cause| ProfileError::Toml { file: name(), cause })?;
     // A trace is looked for beside the file that names it.
-    for path in [&mut spec.up, &mut spec.down] {
-        if let (Some(Rate::Trace(trace)), Some(folder)) = (&mut path.rate, file.parent()) {
+    for direction in [&mut spec.up, &mut spec.down] {
+        if let (Some(Rate::Trace(trace)), Some(folder)) = (&mut direction.rate, file.parent()) {
             *trace = folder.join(&*trace);
         }
     }
@@ -131,16 +131,16 @@ pub static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     ]
 });
 
-fn path(delay_ms: f64) -> Path {
-    Path { delay_ms, ..Path::default() }
+fn delay_only(delay_ms: f64) -> DirectionSpec {
+    DirectionSpec { delay_ms, ..DirectionSpec::default() }
 }
 
-fn with_rate(path: &Path, mbit_per_s: f64, queue_bytes: u64) -> Path {
-    Path { rate: Some(Rate::MbitPerS(mbit_per_s)), queue_bytes, ..path.clone() }
+fn with_rate(spec: &DirectionSpec, mbit_per_s: f64, queue_bytes: u64) -> DirectionSpec {
+    DirectionSpec { rate: Some(Rate::MbitPerS(mbit_per_s)), queue_bytes, ..spec.clone() }
 }
 
-fn link(name: &str, up: Path, down: Path) -> LinkSpec {
-    LinkSpec { up, down, ..LinkSpec::symmetric(name, Path::default()) }
+fn link(name: &str, up: DirectionSpec, down: DirectionSpec) -> LinkSpec {
+    LinkSpec { up, down, ..LinkSpec::symmetric(name, DirectionSpec::default()) }
 }
 
 /// Loss in bad times: they come every `good_ms` or so, last `bad_ms`, and lose `loss_bad` of what is sent.
@@ -150,14 +150,14 @@ fn bursts(good_ms: f64, bad_ms: f64, loss_bad: f64) -> Loss {
 
 fn lan() -> Profile {
     Profile {
-        spec: LinkSpec::symmetric("lan", path(0.25)),
+        spec: LinkSpec::symmetric("lan", delay_only(0.25)),
         about: "two machines on one switch",
         source: "assumed: 0.5 ms round trip, no loss",
     }
 }
 
 fn fibre() -> Profile {
-    let base = path(2.0);
+    let base = delay_only(2.0);
     Profile {
         spec: link("fibre", with_rate(&base, 5.0, 100_000), with_rate(&base, 20.0, 100_000)),
         about: "fibre to the home, server in the same city",
@@ -166,7 +166,7 @@ fn fibre() -> Profile {
 }
 
 fn cable() -> Profile {
-    let base = path(14.0);
+    let base = delay_only(14.0);
     Profile {
         spec: link("cable", with_rate(&base, 1.0, 30_000), with_rate(&base, 5.0, 60_000)),
         about: "a cable modem with a well-kept queue",
@@ -175,11 +175,11 @@ fn cable() -> Profile {
 }
 
 fn wifi() -> Profile {
-    let base = Path {
+    let base = DirectionSpec {
         delay_ms: 8.0,
         jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 60.0 }),
         loss: bursts(1_500.0, 40.0, 0.5),
-        ..Path::default()
+        ..DirectionSpec::default()
     };
     Profile {
         spec: LinkSpec::symmetric("wifi", with_rate(&base, 50.0, 250_000)),
@@ -190,11 +190,11 @@ fn wifi() -> Profile {
 }
 
 fn wifi_busy() -> Profile {
-    let base = Path {
+    let base = DirectionSpec {
         delay_ms: 18.0,
         jitter: Some(Jitter { sd_ms: 6.0, correlation_ms: 100.0 }),
         loss: bursts(900.0, 60.0, 0.5),
-        ..Path::default()
+        ..DirectionSpec::default()
     };
     Profile {
         spec: LinkSpec::symmetric("wifi-busy", with_rate(&base, 20.0, 250_000)),
@@ -204,11 +204,11 @@ fn wifi_busy() -> Profile {
 }
 
 fn lte() -> Profile {
-    let base = Path {
+    let base = DirectionSpec {
         delay_ms: 27.5,
         jitter: Some(Jitter { sd_ms: 6.0, correlation_ms: 80.0 }),
         loss: bursts(10_000.0, 80.0, 0.9),
-        ..Path::default()
+        ..DirectionSpec::default()
     };
     Profile {
         spec: link("lte", with_rate(&base, 10.0, 500_000), with_rate(&base, 30.0, 1_000_000)),
@@ -219,7 +219,7 @@ fn lte() -> Profile {
 }
 
 fn slow_3g() -> Profile {
-    let base = path(150.0);
+    let base = delay_only(150.0);
     Profile {
         spec: link("3g", with_rate(&base, 0.768, 100_000), with_rate(&base, 1.6, 200_000)),
         about: "a phone on 3G",
@@ -228,14 +228,14 @@ fn slow_3g() -> Profile {
 }
 
 fn starlink() -> Profile {
-    let base = Path {
+    let base = DirectionSpec {
         delay_ms: 25.0,
         jitter: Some(Jitter { sd_ms: 4.0, correlation_ms: 200.0 }),
         loss: Loss::Outages {
             at: vec![Outage { start_ms: 7_000.0, length_ms: 100.0 }],
             repeat_every_ms: Some(15_000.0),
         },
-        ..Path::default()
+        ..DirectionSpec::default()
     };
     Profile {
         spec: link("starlink", with_rate(&base, 15.0, 250_000), with_rate(&base, 100.0, 1_000_000)),
@@ -246,7 +246,7 @@ fn starlink() -> Profile {
 }
 
 fn satellite() -> Profile {
-    let base = Path { loss: Loss::Iid { probability: 0.001 }, ..path(300.0) };
+    let base = DirectionSpec { loss: Loss::Iid { probability: 0.001 }, ..delay_only(300.0) };
     Profile {
         spec: link("satellite", with_rate(&base, 3.0, 500_000), with_rate(&base, 30.0, 2_000_000)),
         about: "a satellite in geostationary orbit",
@@ -255,11 +255,11 @@ fn satellite() -> Profile {
 }
 
 fn transatlantic() -> Profile {
-    let base = Path {
+    let base = DirectionSpec {
         delay_ms: 40.0,
         jitter: Some(Jitter { sd_ms: 0.5, correlation_ms: 500.0 }),
         loss: Loss::Iid { probability: 0.0005 },
-        ..Path::default()
+        ..DirectionSpec::default()
     };
     Profile {
         spec: LinkSpec::symmetric("transatlantic", base),
@@ -269,7 +269,7 @@ fn transatlantic() -> Profile {
 }
 
 fn bufferbloat() -> Profile {
-    let base = path(14.0);
+    let base = delay_only(14.0);
     Profile {
         spec: link("bufferbloat", with_rate(&base, 1.0, 256_000), with_rate(&base, 5.0, 640_000)),
         about: "a cable modem that queues for seconds (shows only under load)",
@@ -281,7 +281,7 @@ fn blackhole() -> Profile {
     let loss =
         Loss::Outages { at: vec![Outage { start_ms: 2_000.0, length_ms: 2_000.0 }], repeat_every_ms: None };
     Profile {
-        spec: LinkSpec::symmetric("blackhole", Path { loss, ..path(20.0) }),
+        spec: LinkSpec::symmetric("blackhole", DirectionSpec { loss, ..delay_only(20.0) }),
         about: "nothing passes from 2 s to 4 s after the start: a lift, a tunnel, a dead router",
         source: "made up, to see how each transport comes back",
     }
@@ -322,7 +322,7 @@ mod tests {
             .expect("writable");
         let spec: LinkSpec = file.to_str().expect("UTF-8").parse().expect("a valid profile");
         assert_eq!(spec.up.rate, Some(Rate::Trace(folder.path().join("t.mahi"))));
-        assert_eq!((spec.mtu_bytes, spec.up.delay_ms, spec.down), (1_500, 5.0, Path::default()));
+        assert_eq!((spec.mtu_bytes, spec.up.delay_ms, spec.down), (1_500, 5.0, DirectionSpec::default()));
         fs::write(&file, "name = \"mine\"\n[up]\ndelay = 5\n").expect("writable");
         let error = file.to_str().expect("UTF-8").parse::<LinkSpec>().expect_err("a wrong field").to_string();
         assert!(error.contains("unknown field `delay`"), "{error}");

@@ -1,4 +1,4 @@
-//! The place where links can be made: [`Lab::enter`], by whatever right this process has.
+//! The place where links can be made: [`Testbed::enter`], by whatever right this process has.
 
 use std::{fs, io, thread};
 
@@ -17,11 +17,11 @@ use crate::{
 
 /// Proof that this process may make links.
 #[derive(Debug)]
-pub struct Lab {
+pub struct Testbed {
     privilege: Privilege,
 }
 
-impl Lab {
+impl Testbed {
     /// Enters, once, at the start of `main()`, after [`init`](crate::init) and before any thread.
     ///
     /// As root (by capabilities) nothing changes for this process. As an ordinary user it moves into a user namespace of its

@@ -1,4 +1,4 @@
-//! The place where links live: [`Lab`] makes them, [`Link`] is one that is up.
+//! The place where links live: [`Testbed`] makes them, [`Link`] is one that is up.
 
 #[cfg(target_os = "linux")]
 mod entry;
@@ -8,7 +8,7 @@ mod handle;
 mod unsupported;
 
 #[cfg(target_os = "linux")]
-pub use {entry::Lab, handle::Link};
+pub use {entry::Testbed, handle::Link};
 
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{Lab, Link};
+pub use unsupported::{Link, Testbed};

@@ -1,6 +1,6 @@
 //! The Linux-only part of the interface on other systems: it says that there is none.
 //!
-//! Everything here compiles everywhere, so that a program needs no `cfg` of its own; [`Lab::enter`] fails,
+//! Everything here compiles everywhere, so that a program needs no `cfg` of its own; [`Testbed::enter`] fails,
 //! and so nothing else can be reached.
 
 use std::{
@@ -18,13 +18,13 @@ use crate::{
 
 /// Proof that this process may make links; there is none on this system.
 #[derive(Debug)]
-pub struct Lab(Infallible);
+pub struct Testbed(Infallible);
 
 /// An emulated link; there is none on this system.
 #[derive(Debug)]
 pub struct Link(pub(crate) Infallible);
 
-impl Lab {
+impl Testbed {
     /// Always [`LinkError::Unavailable`].
     pub fn enter(_privilege: Privilege) -> Result<Self, LinkError> {
         Err(LinkError::Unavailable { system: env::consts::OS })

@@ -20,7 +20,8 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_link::{
-    Lab, LinkError, LinkSpec, Loss, Path, Privilege, ProbePlan, ProbeReport, Rate, SELF_TESTS, Side, init,
+    DirectionSpec, LinkError, LinkSpec, Loss, Privilege, ProbePlan, ProbeReport, Rate, SELF_TESTS, Side,
+    Testbed, init,
 };
 
 /// Packets of each protocol in each check; `netduel-link selftest` takes twice as many.
@@ -42,7 +43,7 @@ const ROLE: &str = "NETDUEL_LINK_TEST_ROLE";
 const PORT: u16 = 7_000;
 const TUN: &str = "/dev/net/tun";
 
-type Check = fn(&Lab) -> Result<(), Failed>;
+type Check = fn(&Testbed) -> Result<(), Failed>;
 
 fn main() -> ExitCode {
     init();
@@ -52,25 +53,25 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Links measured at the same time would disturb each other.
     arguments.test_threads = Some(1);
-    let lab = Lab::enter(Privilege::Auto);
-    if let Err(reason) = &lab {
+    let testbed = Testbed::enter(Privilege::Auto);
+    if let Err(reason) = &testbed {
         eprintln!("skipped, because no link can be made here: {reason}");
         if env::var_os("NETDUEL_LINK_REQUIRED").is_some() {
             return ExitCode::FAILURE;
         }
     }
-    let lab: Option<&'static Lab> = lab.ok().map(|lab| &*Box::leak(Box::new(lab)));
+    let testbed: Option<&'static Testbed> = testbed.ok().map(|testbed| &*Box::leak(Box::new(testbed)));
     let self_tests = SELF_TESTS.iter().map(|test| {
-        let run = move |lab: &Lab| {
+        let run = move |testbed: &Testbed| {
             let mut failures = Vec::new();
             for _ in 0..ATTEMPTS {
-                let findings = (test.run)(lab, PACKETS)?;
+                let findings = (test.run)(testbed, PACKETS)?;
                 let Some(finding) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
                 failures.push(finding);
             }
             Err(format!("{failures:#?}").into())
         };
-        trial(lab, &format!("self_test::{}", test.name.replace(' ', "_")), run)
+        trial(testbed, &format!("self_test::{}", test.name.replace(' ', "_")), run)
     });
     let others: [(&str, Check); 10] = [
         ("links_are_independent", links_are_independent),
@@ -84,33 +85,35 @@ fn main() -> ExitCode {
         ("what_the_system_refuses_is_explained", what_the_system_refuses_is_explained),
         ("an_ordinary_user_can_make_links", an_ordinary_user_can_make_links),
     ];
-    let trials = others.into_iter().map(|(name, check)| trial(lab, name, check)).chain(self_tests);
+    let trials = others.into_iter().map(|(name, check)| trial(testbed, name, check)).chain(self_tests);
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// A test, to be skipped where there is no lab.
+/// A test, to be skipped where there is no testbed.
 fn trial(
-    lab: Option<&'static Lab>,
+    testbed: Option<&'static Testbed>,
     name: &str,
-    check: impl FnOnce(&Lab) -> Result<(), Failed> + Send + 'static,
+    check: impl FnOnce(&Testbed) -> Result<(), Failed> + Send + 'static,
 ) -> Trial {
-    match lab {
-        Some(lab) => Trial::test(name, move || check(lab)),
+    match testbed {
+        Some(testbed) => Trial::test(name, move || check(testbed)),
         None => Trial::test(name, || Ok(())).with_ignored_flag(true),
     }
 }
 
-fn symmetric(path: Path) -> LinkSpec {
-    LinkSpec::symmetric("test", path)
+fn symmetric(both: DirectionSpec) -> LinkSpec {
+    LinkSpec::symmetric("test", both)
 }
 
 fn quick_probe() -> ProbePlan {
     ProbePlan { packets: 200, fill_ms: 0.0, ..ProbePlan::default() }
 }
 
-fn links_are_independent(lab: &Lab) -> Result<(), Failed> {
-    let mut near = lab.link(&symmetric(Path { delay_ms: 5.0, ..Path::default() }), 1)?;
-    let mut far = lab.link(&symmetric(Path { delay_ms: 40.0, ..Path::default() }), 1)?;
+fn links_are_independent(testbed: &Testbed) -> Result<(), Failed> {
+    let mut near =
+        testbed.link(&symmetric(DirectionSpec { delay_ms: 5.0, ..DirectionSpec::default() }), 1)?;
+    let mut far =
+        testbed.link(&symmetric(DirectionSpec { delay_ms: 40.0, ..DirectionSpec::default() }), 1)?;
     for _ in 0..2 {
         let p50_ms =
             |probe: ProbeReport| (probe.up.delay.quantile_ms(0.5), probe.down.delay.quantile_ms(0.5));
@@ -125,9 +128,9 @@ fn links_are_independent(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_rewind_repeats_the_schedule(lab: &Lab) -> Result<(), Failed> {
-    let up = Path { loss: Loss::Iid { probability: 0.1 }, ..Path::default() };
-    let mut link = lab.link(&LinkSpec { up, ..symmetric(Path::default()) }, 7)?;
+fn a_rewind_repeats_the_schedule(testbed: &Testbed) -> Result<(), Failed> {
+    let up = DirectionSpec { loss: Loss::Iid { probability: 0.1 }, ..DirectionSpec::default() };
+    let mut link = testbed.link(&LinkSpec { up, ..symmetric(DirectionSpec::default()) }, 7)?;
     let mut lost = Vec::new();
     for _ in 0..2 {
         let probe = link.probe(&quick_probe())?;
@@ -151,20 +154,21 @@ fn a_rewind_repeats_the_schedule(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_trace_drives_the_rate(lab: &Lab) -> Result<(), Failed> {
+fn a_trace_drives_the_rate(testbed: &Testbed) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("12-mbit.mahimahi");
     let lines: String = (1..=1_000).map(|ms| format!("{ms}\n")).collect();
     fs::write(&file, lines)?;
-    let path = Path { rate: Some(Rate::Trace(file)), ..Path::default() };
-    let probe = lab.link(&symmetric(path), 1)?.probe(&ProbePlan { packets: 100, ..ProbePlan::default() })?;
+    let both = DirectionSpec { rate: Some(Rate::Trace(file)), ..DirectionSpec::default() };
+    let probe =
+        testbed.link(&symmetric(both), 1)?.probe(&ProbePlan { packets: 100, ..ProbePlan::default() })?;
     let rate = probe.up.mbit_per_s.ok_or("the rate was not measured")?;
     assert!((rate / 12.0 - 1.0).abs() < 0.1, "{rate} Mbit/s");
     Ok(())
 }
 
-fn a_killed_emulator_is_an_error(lab: &Lab) -> Result<(), Failed> {
-    let mut link = lab.link(&symmetric(Path::default()), 1)?;
+fn a_killed_emulator_is_an_error(testbed: &Testbed) -> Result<(), Failed> {
+    let mut link = testbed.link(&symmetric(DirectionSpec::default()), 1)?;
     let emulator = children_named("netduel-link-emulator")?.pop().ok_or("the emulator was not found")?;
     Command::new("kill").args(["-9", &emulator.to_string()]).status()?;
     assert!(matches!(link.snapshot(), Err(LinkError::EmulatorGone { .. })));
@@ -192,7 +196,7 @@ fn children_named(name: &str) -> Result<Vec<u32>, Failed> {
 }
 
 /// Everything that a link started holds the error stream open; it ends when all of them are gone.
-fn a_killed_host_leaves_nothing(_: &Lab) -> Result<(), Failed> {
+fn a_killed_host_leaves_nothing(_: &Testbed) -> Result<(), Failed> {
     let mut host = Command::new(COMMAND)
         .args([
             "run",
@@ -221,8 +225,8 @@ fn a_killed_host_leaves_nothing(_: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-fn what_is_left_at_the_end_is_killed(lab: &Lab) -> Result<(), Failed> {
-    let link = lab.link(&symmetric(Path::default()), 1)?;
+fn what_is_left_at_the_end_is_killed(testbed: &Testbed) -> Result<(), Failed> {
+    let link = testbed.link(&symmetric(DirectionSpec::default()), 1)?;
     let mut command = Command::new("sleep");
     command.arg("1000");
     let mut left = link.spawn(Side::Client, command)?;
@@ -236,7 +240,7 @@ fn run_command(arguments: &[&str]) -> Result<Output, Failed> {
     Ok(Command::new(COMMAND).args(arguments).output()?)
 }
 
-fn a_pair_of_programs_meets_over_the_link(_: &Lab) -> Result<(), Failed> {
+fn a_pair_of_programs_meets_over_the_link(_: &Testbed) -> Result<(), Failed> {
     let own = env::current_exe()?;
     let server = format!("{ROLE}=server '{}'", own.display());
     let client = format!("{ROLE}=client");
@@ -270,7 +274,7 @@ fn play(role: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-fn mistakes_end_with_a_reason(_: &Lab) -> Result<(), Failed> {
+fn mistakes_end_with_a_reason(_: &Testbed) -> Result<(), Failed> {
     let listens = &format!("{ROLE}=server '{}'", env::current_exe()?.display());
     let cases: [(&[&str], i32, &str); 6] = [
         (&["probe", "--profile", "wfi"], 2, "did you mean \"wifi\"?"),
@@ -290,8 +294,8 @@ fn mistakes_end_with_a_reason(_: &Lab) -> Result<(), Failed> {
 }
 
 /// Each in a namespace of its own, where the system's refusal can be had without changing the system.
-fn what_the_system_refuses_is_explained(lab: &Lab) -> Result<(), Failed> {
-    if lab.privilege() != Privilege::Root || Command::new("unshare").arg("-V").output().is_err() {
+fn what_the_system_refuses_is_explained(testbed: &Testbed) -> Result<(), Failed> {
+    if testbed.privilege() != Privilege::Root || Command::new("unshare").arg("-V").output().is_err() {
         eprintln!("skipped: refusals can be set up only by root with util-linux");
         return Ok(());
     }
@@ -313,8 +317,8 @@ fn what_the_system_refuses_is_explained(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-fn an_ordinary_user_can_make_links(lab: &Lab) -> Result<(), Failed> {
-    if lab.privilege() == Privilege::UserNamespace {
+fn an_ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
+    if testbed.privilege() == Privilege::UserNamespace {
         return Ok(()); // Then all other tests have shown it.
     }
     // The build's folder may be closed to others.
