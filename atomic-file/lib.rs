@@ -1,5 +1,6 @@
-//! Files that are written whole or not at all, whatever happens meanwhile: a full disk, a kill, a power cut. Knows nothing of
-//! what is in them, and everybody may depend on it.
+//! Atomic and durable writes of whole files: a full disk, a kill or a power cut leaves the old content or the new.
+//!
+//! The crate knows nothing about the content, and every other crate may depend on it.
 
 use std::{
     fs, io,
@@ -7,34 +8,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes `bytes` to a temporary file beside `path`, waits until the disk has them, and renames it: no reader ever sees
-/// half of it, and what stood there before stays until then. Makes the folders that are missing.
+/// Replaces the content of `path` with `bytes` atomically, and creates the missing parent folders.
+///
+/// The bytes go to a temporary file in the same folder, are synced to the disk, and are renamed to `path`.
+/// A reader therefore sees the old content or the new, never a part of it. The file's mode is 0666 less the
+/// user's mask.
 ///
 /// # Errors
-/// The system's; then `path` is as it was.
+/// Returns the system's error; `path` then has its old content.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
-    // As readable as any file that a program makes; a temporary file would be its owner's alone.
-    written(&folder, bytes, 0o666)?.persist(path)?;
-    sync_names(&folder)
+    // A temporary file has mode 0600 by default; this file must be as readable as any other.
+    synced_temporary(&folder, bytes, 0o666)?.persist(path)?;
+    sync_entries(&folder)
 }
 
-/// The same of what nobody else may read, and only where there is nothing yet.
+/// Creates `path` with `bytes` atomically, readable by its owner only, and never replaces a file.
 ///
 /// # Errors
-/// The system's, of which one is that something stands there.
+/// Returns the system's error, [`io::ErrorKind::AlreadyExists`] if `path` exists.
 pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
-    written(&folder, bytes, 0o600)?.persist_noclobber(path)?;
-    sync_names(&folder)
+    synced_temporary(&folder, bytes, 0o600)?.persist_noclobber(path)?;
+    sync_entries(&folder)
 }
 
 fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
 }
 
-/// On the disk, under a name that nobody looks for. `mode` is what the user's mask is taken from.
-fn written(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+/// Writes `bytes` to a temporary file in `folder` and syncs it. The user's mask is taken from `mode`.
+fn synced_temporary(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
     fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -47,8 +51,11 @@ fn written(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::Named
     Ok(file)
 }
 
-/// A name is the folder's: without this a power cut could undo the rename after a caller removed what the file replaces.
-fn sync_names(folder: &Path) -> io::Result<()> {
+/// Syncs the entries of `folder`.
+///
+/// A rename changes the folder, not the file. Without this sync a power cut could undo the rename after the
+/// caller has already removed the data that the file replaces.
+fn sync_entries(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
@@ -63,11 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_its_owners_alone_and_never_replaced() {
+    fn private_files_are_never_replaced() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("new/secret");
         create_private(&path, b"first").expect("written");
-        let refused = create_private(&path, b"second").expect_err("it is there");
+        let refused = create_private(&path, b"second").expect_err("the file exists");
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("readable"), b"first");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
@@ -76,7 +83,7 @@ mod tests {
         assert_eq!(
             fs::read_dir(folder.path().join("new")).expect("there").count(),
             1,
-            "nothing is left over"
+            "no temporary file is left"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a link, and what to do about it: [`LinkError`].
+//! The errors of making and using a link: [`LinkError`].
 
 use std::io;
 
@@ -6,82 +6,82 @@ use thiserror::Error;
 
 use crate::spec::link_spec::SpecError;
 
-/// Why a link could not be made or used. Each message says what to do.
+/// An error of making or using a link. Each message says what to do.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    /// Not Linux: nothing there lets real packets cross an emulator without a kernel driver.
+    /// The system is not Linux. Without a kernel driver, no other system lets packets cross an emulator.
     #[error(
         "emulated links are not available on {system}: they need Linux. Run in a Linux container or virtual \
          machine that has NET_ADMIN and /dev/net/tun (docs/links.md), or compare on loopback only"
     )]
     Unavailable {
-        /// The system's name.
+        /// Name of the operating system.
         system: &'static str,
     },
-    /// `Testbed::enter` came after a thread was started; a user namespace can then not be entered.
+    /// `Testbed::enter` came after a thread was started. A user namespace admits only a single thread.
     #[error(
         "{threads} threads are running: call Testbed::enter at the start of main(), before any thread or runtime"
     )]
     ThreadsRunning {
-        /// How many, this one included.
+        /// Number of running threads, this one included.
         threads: usize,
     },
-    /// Neither a network namespace nor a user namespace with one can be made.
+    /// The system allows neither a network namespace nor a user namespace with one.
     #[error("cannot make a network namespace ({cause}). {advice}")]
     NoNamespace {
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
-        /// What to do on this system.
+        /// Advice for this system.
         advice: &'static str,
     },
     /// The TUN device cannot be opened.
     #[error("cannot open /dev/net/tun ({cause}). {advice}")]
     NoTun {
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
-        /// What to do.
+        /// Advice for this error.
         advice: &'static str,
     },
-    /// The spec makes no sense.
+    /// The spec is invalid.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The system refused a step that normally works.
+    /// The system refused a step that normally succeeds.
     #[error("cannot {step}: {cause}")]
     System {
-        /// What was being done.
+        /// The step, as a verb phrase.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// A command did not start.
+    /// A program did not start at its end of the link.
     #[error(
         "cannot start {program:?} behind the link: {cause}. Give a program that is on the PATH, or its full path"
     )]
     Spawn {
-        /// What was to be started.
+        /// Name of the program.
         program: String,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// The emulator's process is gone or does not answer.
+    /// The emulator process ended or does not answer.
     #[error(
         "the emulator does not answer ({cause}). If it never did, the program lacks netduel_link::init() as \
          the first line of main(); otherwise it was killed, and this run is lost"
     )]
     EmulatorGone {
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// The emulator says that it failed.
+    /// The emulator reported an error.
     #[error("the emulator failed: {message}")]
     Emulator {
-        /// In its words.
+        /// The emulator's message.
         message: String,
     },
 }
 
 impl LinkError {
-    /// For `map_err`: the system refused `step`.
+    /// Returns a function for `map_err` that makes an error of the refused `step`.
     #[cfg(target_os = "linux")]
     pub(crate) fn system<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |cause| Self::System { step, cause: cause.into() }

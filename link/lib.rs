@@ -1,15 +1,16 @@
 //! An emulated network path that real kernel TCP and UDP packets cross.
 //!
-//! Two network namespaces, a TUN interface in each, and a process of our own that carries packets between
-//! them with delay, jitter, loss, reordering, duplication, a rate and a queue. What a packet meets is
-//! decided by the spec, a seed and the time alone, so every transport meets the same bad periods.
+//! A link consists of two network namespaces, a TUN interface in each, and an emulator process. The
+//! emulator carries packets between the interfaces with delay, jitter, loss, reordering, duplication, a rate
+//! and a queue. The spec, a seed and the time alone decide what happens to a packet, so every transport meets the
+//! same bad periods.
 //!
 //! ```no_run
 //! use netduel_link::{Testbed, Limits, Privilege, Side, profile};
 //! use std::process::Command;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     netduel_link::init(); // first: this process may have been started to be the emulator
+//!     netduel_link::init(); // first: this process may be the emulator
 //!     let testbed = Testbed::enter(Privilege::Auto)?; // before any thread
 //!     let mut link = testbed.link(&profile("lte")?.spec, 1)?;
 //!     let mut server = link.spawn(Side::Server, Command::new("my-server"))?;
@@ -22,11 +23,14 @@
 //! }
 //! ```
 //!
-//! Read in this order: `spec/` (the request), `emulator/schedule.rs` and `emulator/impairment.rs` (what happens to a packet;
-//! pure), `emulator/process.rs` (the process that does it), `kernel/` and `testbed/` (where it happens),
-//! `measure/probe.rs` (whether it is true), `emulator/report.rs` (what was done).
+//! Read the folders in this order:
+//! 1. `spec/`: the request, as plain data.
+//! 2. `emulator/`: the treatment of a packet (`schedule.rs` and `impairment.rs` are pure), the process that
+//!    applies it, and its report.
+//! 3. `kernel/` and `testbed/`: namespaces, devices, and the handle of a link that is up.
+//! 4. `measure/`: the probe and the self-test, which compare a link with its spec.
 
-// Elsewhere the emulator is missing, and with it what only it uses.
+// Other systems have no emulator and leave the code behind it unused.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 pub mod cli;
@@ -67,10 +71,10 @@ pub use {
     types::{Direction, DropCause, INTERFACE, Privilege, Protocol, Side},
 };
 
-/// Call this first in `main()`, before any thread and before reading arguments.
+/// Runs the emulator if this process was started as one, and otherwise returns at once.
 ///
-/// A link's emulator is this same program, started again. If this process is one, `init` does its work and
-/// never returns; otherwise it returns at once.
+/// Call it first in `main()`, before any thread and before reading arguments. A link's emulator is this same
+/// program, started again; in it `init` never returns.
 pub fn init() {
     #[cfg(target_os = "linux")]
     emulator::process::run_if_asked();

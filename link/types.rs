@@ -1,24 +1,25 @@
-//! Plain types that every part of the crate shares: [`Side`], [`Direction`], [`Protocol`], [`DropCause`].
+//! Plain types that every part of the crate shares: ends, directions, protocols, privileges.
 
 use std::{fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// Name of the interface to the link, the same on both sides.
+/// The name of the interface to the link, the same at both ends.
 pub const INTERFACE: &str = "link0";
 
 /// An end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// Where the server runs.
+    /// The end of the server.
     Server,
-    /// Where the clients run.
+    /// The end of the clients.
     Client,
 }
 
 impl Side {
-    /// The address of this end. It is the same on every link; links are apart by their namespaces. The
-    /// addresses are from 198.18.0.0/15, kept for benchmarks (RFC 2544).
+    /// Returns the address of this end, which is the same on every link: namespaces keep links apart.
+    ///
+    /// The addresses are from 198.18.0.0/15, which RFC 2544 reserves for benchmarks.
     pub const fn ip(self) -> Ipv4Addr {
         match self {
             Self::Server => Ipv4Addr::new(198, 18, 0, 1),
@@ -27,18 +28,18 @@ impl Side {
     }
 }
 
-/// By which right network namespaces are made.
+/// The privilege to make network namespaces with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
-    /// As root if possible, else in a user namespace.
+    /// Root if this process may, otherwise a user namespace.
     Auto,
-    /// As root (or with CAP_SYS_ADMIN and CAP_NET_ADMIN).
+    /// Root, or CAP_SYS_ADMIN and CAP_NET_ADMIN.
     Root,
-    /// As an ordinary user, in a user namespace of this process's own.
+    /// A user namespace of this process, for an ordinary user.
     UserNamespace,
 }
 
-/// Which way a packet goes.
+/// A direction in which packets cross a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -49,7 +50,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// From where, and to where.
+    /// Returns the sending end and the receiving end.
     pub const fn sides(self) -> (Side, Side) {
         match self {
             Self::Up => (Side::Client, Side::Server),
@@ -67,7 +68,7 @@ impl fmt::Display for Direction {
     }
 }
 
-/// What an IP packet carries.
+/// The protocol of an IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -75,16 +76,16 @@ pub enum Protocol {
     Tcp,
     /// UDP, IP protocol 17 (QUIC is UDP).
     Udp,
-    /// Anything else, as ICMP.
+    /// Any other protocol, such as ICMP.
     Other,
 }
 
-/// Why a packet was dropped.
+/// The reason why the emulator dropped a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropCause {
-    /// Lost on the way, as the spec's `loss` asks.
+    /// The spec's `loss`.
     Loss,
-    /// The queue before the bottleneck was full.
+    /// A full queue before the bottleneck.
     Queue,
 }

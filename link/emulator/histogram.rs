@@ -1,16 +1,16 @@
-//! Times in µs, counted: [`Histogram`], an HDR histogram that can be written as JSON and subtracted.
+//! [`Histogram`]: an HDR histogram of times that can be written as JSON and subtracted.
 
 use std::fmt;
 
 use hdrhistogram::Histogram as Hdr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest time told apart, µs: a minute. What is longer counts as this.
+/// The longest distinct time, µs: a minute. A longer time counts as this one.
 const VALUE_US_MAX: u64 = 60_000_000;
-/// Decimal digits kept of each value.
+/// The significant decimal digits of each value.
 const DIGITS: u8 = 3;
 
-/// Counts of times, µs, to three digits. As JSON it is a list of `[µs, count]`.
+/// A histogram of times in µs, to three digits. Its JSON is a list of `[µs, count]`.
 #[derive(Clone, PartialEq)]
 pub struct Histogram(Hdr<u64>);
 
@@ -38,39 +38,39 @@ impl Histogram {
         self.0.saturating_record(value_ns / 1_000);
     }
 
-    /// How many times were counted.
+    /// Returns the number of counted times.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The time, ms, that a share `quantile` (0 to 1) of all is at or below; 0 when nothing was counted.
+    /// Returns the time, ms, that a share `quantile` (0 to 1) of the times does not exceed; 0 if empty.
     pub fn quantile_ms(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1e3
     }
 
-    /// The longest time, ms.
+    /// Returns the longest time, ms.
     pub fn max_ms(&self) -> f64 {
         self.0.max() as f64 / 1e3
     }
 
-    /// The mean, ms.
+    /// Returns the mean, ms.
     pub fn mean_ms(&self) -> f64 {
         self.0.mean() / 1e3
     }
 
-    /// The standard deviation, ms.
+    /// Returns the standard deviation, ms.
     pub fn sd_ms(&self) -> f64 {
         self.0.stdev() / 1e3
     }
 
-    /// Share of counted times over a bound, 0 to 1.
+    /// Returns the share of counted times over `bound_ms`, 0 to 1.
     pub fn share_over_ms(&self, bound_ms: f64) -> f64 {
         let bound_us = (bound_ms * 1e3) as u64;
         let over: u64 = self.buckets().filter(|(value_us, _)| *value_us > bound_us).map(|(_, n)| n).sum();
         over as f64 / self.count().max(1) as f64
     }
 
-    /// What was counted after `earlier`, a former state of this histogram.
+    /// Returns the times counted since `earlier`, a former state of this histogram.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut difference = Self::default();
         for (value_us, count) in self.buckets() {

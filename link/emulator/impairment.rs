@@ -1,13 +1,12 @@
-//! One direction of a link as a pure machine: [`Impairment::offer`] says what becomes of a packet.
+//! The impairment of one direction as a pure state machine: [`Impairment::offer`] decides about each packet.
 //!
-//! No clock, no sockets, no buffers: the emulator passes in the time and the length of each packet, and
-//! keeps the bytes. The order is queue and rate, then loss, then delay, jitter, reordering, duplication.
+//! It has no clock, no sockets and no buffers: the emulator passes in the time and the length of each packet,
+//! and keeps the bytes. The order is queue and rate, then loss, then delay, jitter, reordering, duplication.
 
 use std::collections::VecDeque;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     emulator::schedule::{JitterProcess, LossProcess, Nanos, Stream, nanos, random},
@@ -18,25 +17,25 @@ use crate::{
     types::{Direction, DropCause},
 };
 
-/// What becomes of a packet.
+/// The decision about one packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
     Deliver {
-        /// When it arrives at the far end, ns.
+        /// Time of arrival at the far end, ns.
         at: Nanos,
-        /// It was held back, so that later packets overtake it.
+        /// Whether the packet is held back, so that later packets overtake it.
         held: bool,
-        /// It arrives twice.
+        /// Whether the packet arrives twice.
         twice: bool,
     },
     Drop {
-        /// When: a packet lost after waiting in the queue is lost at the time it left the queue, ns.
+        /// Time of the drop, ns. A packet that waited in the queue is lost when it leaves the queue.
         at: Nanos,
         cause: DropCause,
     },
 }
 
-/// One direction of a link.
+/// The impairment of one direction of a link.
 pub(crate) struct Impairment {
     delay: Nanos,
     jitter: Option<JitterProcess>,
@@ -45,12 +44,12 @@ pub(crate) struct Impairment {
     hold: Nanos,
     reorder: Bernoulli,
     duplicate: Bernoulli,
-    /// Latest arrival so far of a packet that was not held back: none arrives before it.
+    /// Latest arrival so far of a packet that was not held back. No later packet arrives before it.
     in_order_until: Nanos,
 }
 
 impl Impairment {
-    /// A impairment at time 0 of its schedule.
+    /// Makes an impairment at time 0 of its schedule.
     pub(crate) fn new(spec: &DirectionSpec, seed: u64, direction: Direction) -> Result<Self, SpecError> {
         let share = spec.reorder.map_or(0.0, |reorder| reorder.share);
         Ok(Self {
@@ -68,7 +67,7 @@ impl Impairment {
         })
     }
 
-    /// What becomes of a packet of `bytes` that arrives at `now`. Times must not go back.
+    /// Decides about a packet of `bytes` that is sent at `now`. Times must not go back.
     pub(crate) fn offer(&mut self, now: Nanos, bytes: usize) -> Outcome {
         let bytes = bytes as u64;
         let departs = match &mut self.bottleneck {
@@ -78,7 +77,7 @@ impl Impairment {
                 None => return Outcome::Drop { at: now, cause: DropCause::Queue },
             },
         };
-        // Every draw is made for every packet that leaves the queue, so that one does not shift another.
+        // Each packet that leaves the queue makes every draw, so that no draw shifts another.
         let (lost, held, twice) = (self.loss.lost(departs), self.reorder.draw(), self.duplicate.draw());
         if lost {
             return Outcome::Drop { at: departs, cause: DropCause::Loss };
@@ -92,11 +91,11 @@ impl Impairment {
         Outcome::Deliver { at: arrives, held, twice }
     }
 
-    /// Moves the schedule on while nothing is sent, so that the first packet after a long silence does not
-    /// pay for all of it.
+    /// Advances the schedule while no packet is sent, so that the first packet after a long silence does not
+    /// have to catch up.
     pub(crate) fn idle_until(&mut self, now: Nanos) {
         if let Some(jitter) = &mut self.jitter {
-            // Never ahead of a packet: whatever is offered later also leaves later.
+            // A packet offered later also leaves the queue later, so the schedule never runs ahead.
             jitter.at(now);
         }
     }
@@ -114,11 +113,11 @@ impl Bernoulli {
     }
 }
 
-/// A first-in first-out queue of bytes before a rate.
+/// A first-in first-out queue before a rate.
 struct Bottleneck {
     capacity: Capacity,
     queue_bytes: u64,
-    /// When each packet in the queue will have left it, and its length. Bounded by `queue_bytes`.
+    /// Departure time and length of each packet in the queue; `queue_bytes` bounds it.
     queue: VecDeque<(Nanos, u64)>,
     queued_bytes: u64,
 }
@@ -126,13 +125,14 @@ struct Bottleneck {
 enum Capacity {
     Constant {
         ns_per_byte: f64,
-        /// When the last packet will have left, ns.
+        /// Departure time of the last packet, ns.
         busy_until: f64,
     },
     Trace {
         trace: Trace,
-        /// The opportunity in use, and how much of it is used up.
+        /// Index of the opportunity in use.
         opportunity: u64,
+        /// Bytes of this opportunity that are used up.
         used_bytes: u64,
     },
 }
@@ -146,7 +146,7 @@ impl Bottleneck {
         Ok(Self { capacity, queue_bytes, queue: VecDeque::new(), queued_bytes: 0 })
     }
 
-    /// When the packet will have left the queue, or `None` if it does not fit in.
+    /// Returns the time at which the packet leaves the queue, or `None` if the packet does not fit.
     fn departure(&mut self, now: Nanos, bytes: u64) -> Option<Nanos> {
         while let Some((_, left_bytes)) = self.queue.pop_front_if(|(departs, _)| *departs <= now) {
             self.queued_bytes -= left_bytes;
@@ -162,7 +162,7 @@ impl Bottleneck {
 }
 
 impl Capacity {
-    /// Sends a packet after all before it; returns when its last bit has left.
+    /// Sends a packet after all earlier packets and returns the time at which its last bit leaves.
     fn send(&mut self, now: Nanos, bytes: u64) -> Nanos {
         match self {
             Self::Constant { ns_per_byte, busy_until } => {
@@ -206,7 +206,7 @@ mod tests {
         Impairment::new(spec, 42, Direction::Up).expect("a good spec")
     }
 
-    /// When each packet arrives, `None` if dropped; one of `bytes` every `every`.
+    /// Returns the arrival of each packet, `None` if dropped. A packet of `bytes` is sent every `every`.
     fn arrivals(spec: &DirectionSpec, count: u64, every: Nanos, bytes: usize) -> Vec<Option<Nanos>> {
         let mut impairment = impairment(spec);
         (0..count)
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_perfect_path_adds_its_delay_and_nothing_else() {
+    fn a_plain_delay_adds_only_itself() {
         let spec = DirectionSpec { delay_ms: 10.0, ..DirectionSpec::default() };
         for (index, at) in arrivals(&spec, 1_000, MS, 100).into_iter().enumerate() {
             assert_eq!(at, Some((index as u64 + 10) * MS));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_spaces_packets_and_the_queue_drops_what_does_not_fit() {
+    fn spaces_packets_and_drops_overflow() {
         // 12 Mbit/s: one packet of 1500 bytes a millisecond. The queue has room for four.
         let spec = DirectionSpec {
             rate: Some(Rate::MbitPerS(12.0)),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_kept_over_a_long_overload() {
+    fn keeps_its_rate_under_overload() {
         let spec = DirectionSpec {
             rate: Some(Rate::MbitPerS(20.0)),
             queue_bytes: 50_000,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_passes_packets_at_its_opportunities() {
+    fn traces_pass_packets_at_opportunities() {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(b"2\n2\n10\n").expect("writable");
         let spec = DirectionSpec { rate: Some(Rate::Trace(file.path().into())), ..DirectionSpec::default() };
@@ -265,15 +265,15 @@ mod tests {
             arrivals(&spec, 5, 0, 1_500),
             [Some(2 * MS), Some(2 * MS), Some(10 * MS), Some(12 * MS), Some(12 * MS)]
         );
-        // Three packets of 500 bytes share one opportunity; a large one runs over into the next.
+        // Three packets of 500 bytes share one opportunity; a large packet continues in the next.
         assert_eq!(arrivals(&spec, 4, 0, 500)[2..], [Some(2 * MS), Some(2 * MS)]);
         assert_eq!(arrivals(&spec, 2, 0, 2_000), [Some(2 * MS), Some(10 * MS)]);
-        // What is not used when it comes is gone.
+        // An opportunity that passes unused is lost.
         assert_eq!(arrivals(&spec, 2, 5 * MS, 500), [Some(2 * MS), Some(10 * MS)]);
     }
 
     #[test]
-    fn jitter_never_reorders_and_keeps_the_median_at_any_packet_rate() {
+    fn jitter_never_reorders_and_keeps_the_median() {
         let jitter = Some(Jitter { sd_ms: 3.0, correlation_ms: 100.0 });
         let spec = DirectionSpec { delay_ms: 50.0, jitter, ..DirectionSpec::default() };
         for every in [5 * MS, MS / 5] {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn reordered_and_duplicated_shares_are_as_asked() {
+    fn keeps_reordered_and_duplicated_shares() {
         let reorder = Some(Reorder { share: 0.02, hold_ms: 5.0 });
         let spec =
             DirectionSpec { delay_ms: 10.0, reorder, duplicate_share: 0.03, ..DirectionSpec::default() };
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn iid_loss_is_within_its_binomial_interval_and_repeats_with_the_seed() {
+    fn iid_loss_repeats_with_the_seed() {
         let spec = DirectionSpec { loss: Loss::Iid { probability: 0.02 }, ..DirectionSpec::default() };
         let first = arrivals(&spec, 100_000, MS, 100);
         let lost = first.iter().filter(|at| at.is_none()).count() as f64;
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_this_schedule_for_ever() {
+    fn schedules_never_change() {
         let spec = DirectionSpec {
             delay_ms: 20.0,
             jitter: Some(Jitter { sd_ms: 2.0, correlation_ms: 30.0 }),
@@ -342,10 +342,10 @@ mod tests {
         };
         let at_us: Vec<_> =
             arrivals(&spec, 12, 7 * MS, 100).into_iter().map(|at| at.map_or(0, |at| at / 1_000)).collect();
-        assert_eq!(at_us, GOLDEN_AT_US, "results of older runs could no longer be repeated");
+        assert_eq!(at_us, GOLDEN_AT_US, "older results could not be repeated");
     }
 
-    /// Recorded from this code; 0 is a lost packet.
+    /// The arrivals that this code recorded; 0 is a lost packet.
     const GOLDEN_AT_US: [u64; 12] =
         [20_078, 25_982, 31_356, 39_230, 44_279, 52_120, 0, 0, 77_250, 85_178, 92_313, 99_941];
 }

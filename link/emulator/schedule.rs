@@ -1,7 +1,7 @@
-//! What happens to a path over time, whoever sends: [`bad_periods`], [`LossProcess`] and [`JitterProcess`].
+//! The schedule of a direction over time: [`bad_periods`], [`LossProcess`] and [`JitterProcess`].
 //!
-//! Pure: a seed and the time since the schedule's start decide everything. There is no clock in here, and
-//! asking more often (more packets) does not change what happens when.
+//! The code is pure: a seed and the time since the schedule's start decide everything, and it reads no clock.
+//! The schedule does not depend on the packets: more packets only sample it more often.
 
 use std::iter::Peekable;
 
@@ -14,16 +14,16 @@ use crate::{
     types::Direction,
 };
 
-/// Time since the schedule's start, ns.
+/// The time since the schedule's start, ns.
 pub(crate) type Nanos = u64;
 
-/// Steps of the jitter process per correlation time. Between steps it is a straight line, which takes about
-/// 2 % off its variance.
+/// The steps of the jitter process per correlation time. The process is linear between steps, which lowers
+/// its variance by about 2 %.
 const JITTER_STEPS_PER_CORRELATION: f64 = 16.0;
-/// Where the jitter process is cut, standard deviations: keeps the delay positive.
+/// The cut of the jitter process, standard deviations. It keeps the delay positive.
 const JITTER_CUT_SD: f64 = 3.0;
 
-/// Each use of chance has its own stream of random numbers, so that one does not shift another.
+/// A use of random numbers. Each use has a stream of its own, so that no use shifts another.
 #[derive(Clone, Copy)]
 pub(crate) enum Stream {
     BadPeriods,
@@ -33,21 +33,22 @@ pub(crate) enum Stream {
     Duplicate,
 }
 
-/// The random numbers of one use in one direction.
+/// Returns the random numbers of one use in one direction.
 pub(crate) fn random(seed: u64, direction: Direction, stream: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(direction as u64 * 16 + stream as u64);
     rng
 }
 
-/// Milliseconds to nanoseconds.
+/// Converts milliseconds to nanoseconds.
 pub(crate) fn nanos(ms: f64) -> Nanos {
     (ms * 1e6).round() as Nanos
 }
 
-/// Start and end of each time in which a path is bad, ns after the schedule's start: what a test compares
-/// drops with, and what a chart shades. Endless for Gilbert–Elliott in time and for repeated outages; empty
-/// for losses that go by packets.
+/// Returns the start and end of each bad period of a direction, ns after the schedule's start.
+///
+/// Tests compare drops with these periods, and charts shade them. The iterator is endless for Gilbert–Elliott
+/// in time and for repeated outages. It is empty for losses that depend on packets.
 pub fn bad_periods(loss: &Loss, seed: u64, direction: Direction) -> BadPeriods {
     let source = match loss {
         Loss::GilbertElliottTime { good_ms, bad_ms, .. } => Source::Chance {
@@ -65,7 +66,7 @@ pub fn bad_periods(loss: &Loss, seed: u64, direction: Direction) -> BadPeriods {
     BadPeriods { source, ended_ns: 0 }
 }
 
-/// Iterator over the bad periods of a path; see [`bad_periods`].
+/// An iterator over the bad periods of a direction; see [`bad_periods`].
 #[derive(Debug)]
 pub struct BadPeriods {
     source: Source,
@@ -105,7 +106,7 @@ impl Iterator for BadPeriods {
     }
 }
 
-/// Decides which packets are lost.
+/// The process that decides which packets are lost.
 pub(crate) struct LossProcess {
     rng: ChaCha8Rng,
     kind: Kind,
@@ -118,7 +119,7 @@ enum Kind {
     InTime { periods: Peekable<BadPeriods>, loss_good: f64, loss_bad: f64 },
 }
 
-/// The two-state chain of Gilbert and Elliott, one step a packet.
+/// The two-state chain of Gilbert and Elliott, with one step a packet.
 struct Chain {
     bad: bool,
     good_to_bad: f64,
@@ -144,7 +145,7 @@ impl LossProcess {
         Self { rng: random(seed, direction, Stream::Loss), kind }
     }
 
-    /// Is the next packet, at `at`, lost? Times must not go back.
+    /// Returns whether the next packet, sent at `at`, is lost. Times must not go back.
     pub(crate) fn lost(&mut self, at: Nanos) -> bool {
         let probability = match &mut self.kind {
             Kind::None => return false,
@@ -161,7 +162,7 @@ impl LossProcess {
 }
 
 impl Chain {
-    /// Moves on by one packet; returns its probability of loss.
+    /// Advances by one packet and returns the packet's probability of loss.
     fn step(&mut self, rng: &mut ChaCha8Rng) -> f64 {
         let turn = if self.bad { self.bad_to_good } else { self.good_to_bad };
         if rng.random::<f64>() < turn {
@@ -171,16 +172,17 @@ impl Chain {
     }
 }
 
-/// The slow change of a path's delay: an Ornstein–Uhlenbeck process, sampled at even steps (where it is
-/// exactly the AR(1) process `x' = φ·x + sd·√(1−φ²)·N(0,1)` with `φ = exp(−step/correlation)`) and joined
-/// by straight lines.
+/// The slow variation of the delay: an Ornstein–Uhlenbeck process.
+///
+/// The process is sampled at even steps and linear between them. At the steps it is exactly the AR(1) process
+/// `x' = φ·x + sd·√(1−φ²)·N(0,1)` with `φ = exp(−step/correlation)`.
 pub(crate) struct JitterProcess {
     rng: ChaCha8Rng,
     step_ns: f64,
     persistence: f64,
     innovation_sd_ns: f64,
     cut_ns: f64,
-    /// Index of the step that `from_ns` stands at; `to_ns` stands at the next.
+    /// Index of the step whose value is `from_ns`; the value of the next step is `to_ns`.
     step: u64,
     from_ns: f64,
     to_ns: f64,
@@ -206,7 +208,7 @@ impl JitterProcess {
         process
     }
 
-    /// What is added to the delay at `at`, ns; can be negative. Times must not go back.
+    /// Returns the jitter at `at`, ns; it can be negative. Times must not go back.
     pub(crate) fn at(&mut self, at: Nanos) -> i64 {
         let steps = at as f64 / self.step_ns;
         while (self.step + 1) as f64 <= steps {
@@ -232,7 +234,7 @@ mod tests {
     const MS: Nanos = 1_000_000;
 
     #[test]
-    fn bad_periods_have_the_mean_lengths_asked_for() {
+    fn bad_periods_have_the_specified_means() {
         let loss = Loss::GilbertElliottTime { good_ms: 900.0, bad_ms: 100.0, loss_good: 0.0, loss_bad: 1.0 };
         let count = 20_000;
         let (mut bad_ns, mut end_ns) = (0, 0);
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_periods_are_the_same_at_any_packet_rate() {
+    fn bad_periods_ignore_the_packet_rate() {
         let loss = Loss::GilbertElliottTime { good_ms: 200.0, bad_ms: 20.0, loss_good: 0.0, loss_bad: 1.0 };
         let drops = |every: Nanos| {
             let mut process = LossProcess::new(&loss, 3, Direction::Down);
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_directions_are_independent() {
+    fn directions_are_independent() {
         let loss = Loss::GilbertElliottTime { good_ms: 200.0, bad_ms: 20.0, loss_good: 0.0, loss_bad: 1.0 };
         assert_ne!(
             bad_periods(&loss, 1, Direction::Up).next(),
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn outages_play_at_their_times_and_repeat() {
+    fn outages_repeat_at_their_times() {
         let at = vec![Outage { start_ms: 10.0, length_ms: 5.0 }, Outage { start_ms: 50.0, length_ms: 1.0 }];
         let once = Loss::Outages { at: at.clone(), repeat_every_ms: None };
         let periods: Vec<_> = bad_periods(&once, 0, Direction::Up).collect();
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn gilbert_elliott_per_packet_has_its_mean_and_burst() {
+    fn gilbert_elliott_keeps_mean_and_burst() {
         let loss =
             Loss::GilbertElliott { good_to_bad: 0.01, bad_to_good: 0.25, loss_good: 0.0, loss_bad: 1.0 };
         let mut process = LossProcess::new(&loss, 5, Direction::Up);
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_has_its_deviation_and_correlation_and_is_a_function_of_time() {
+    fn jitter_keeps_deviation_and_correlation() {
         let jitter = Jitter { sd_ms: 2.0, correlation_ms: 50.0 };
         let sample = |every: Nanos| {
             let mut process = JitterProcess::new(jitter, 9, Direction::Up);

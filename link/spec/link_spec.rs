@@ -1,7 +1,7 @@
-//! What a link is asked to do: [`LinkSpec`], its two [`DirectionSpec`]s, and the rules that make one sensible.
+//! The spec of a link: [`LinkSpec`], its two [`DirectionSpec`]s, and the rules of a valid one.
 //!
-//! Plain data. Every field names its unit, and everything is serde, so that the spec a run really used can
-//! be written beside its result.
+//! The types are plain data whose fields name their units. All of them are serde types, so that a run can
+//! store the spec in effect beside its result.
 
 use std::path::PathBuf;
 
@@ -13,31 +13,31 @@ use crate::{
     types::Direction,
 };
 
-/// Largest packet a link carries, bytes: a jumbo frame. It bounds the emulator's read buffer.
+/// The largest MTU of a link, bytes: a jumbo frame. It bounds the emulator's read buffer.
 pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
-/// Smallest packet size limit, bytes: what every IPv4 host must accept (RFC 791).
+/// The smallest MTU of a link, bytes: every IPv4 host must accept packets of this size (RFC 791).
 pub(crate) const MTU_BYTES_MIN: u16 = 576;
-/// Longest delay of a path, ms. Ten seconds is beyond any path a player would stay on; it bounds how many
-/// packets can be in packet_in_flight.
+/// The longest delay of a direction, ms. It bounds the number of packets in flight, and no player would stay
+/// on a path of ten seconds.
 pub(crate) const DELAY_MS_MAX: f64 = 10_000.0;
-/// Shortest correlation time of jitter, ms: each step of it costs work whether or not packets pass.
+/// The shortest correlation time of jitter, ms: each step of the process costs work even without packets.
 pub(crate) const CORRELATION_MS_MIN: f64 = 1.0;
-/// Queue of a path that sets a rate and no queue, bytes: 100 full packets.
+/// The queue of a direction that sets a rate and no queue, bytes: 100 full packets.
 pub(crate) const QUEUE_BYTES_DEFAULT: u64 = 150_000;
 
-/// Both directions of an emulated link.
+/// The spec of an emulated link, in both directions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {
-    /// What reports call it.
+    /// Name of the link in reports.
     pub name: String,
-    /// Largest IP packet, bytes.
+    /// Size of the largest IP packet (MTU), bytes.
     #[serde(default = "default_mtu")]
     pub mtu_bytes: u16,
-    /// From the client to the server.
+    /// The direction from the client to the server.
     #[serde(default)]
     pub up: DirectionSpec,
-    /// From the server to the client.
+    /// The direction from the server to the client.
     #[serde(default)]
     pub down: DirectionSpec,
 }
@@ -46,27 +46,27 @@ fn default_mtu() -> u16 {
     1_500
 }
 
-/// One direction of a link. The default is a perfect wire.
+/// The spec of one direction of a link. The default adds no delay and loses nothing.
 ///
 /// A packet meets the parts in this order: queue and rate, loss, then delay, jitter, reordering and
-/// duplication, as on a real path, where the bottleneck's queue stands before the air or the long haul.
+/// duplication. A real path has the same order: its bottleneck's queue is before the air or the long haul.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DirectionSpec {
     /// One-way delay, ms.
     pub delay_ms: f64,
-    /// Slow change of the delay.
+    /// Slow variation of the delay.
     pub jitter: Option<Jitter>,
-    /// Which packets are lost.
+    /// Model of packet loss.
     pub loss: Loss,
-    /// Packets that arrive behind later ones.
+    /// Reordering of packets.
     pub reorder: Option<Reorder>,
     /// Share of packets that arrive twice, 0 to 1.
     pub duplicate_share: f64,
-    /// Capacity; `None` is unlimited.
+    /// Capacity of the bottleneck; `None` is unlimited.
     pub rate: Option<Rate>,
-    /// Room before the bottleneck, bytes of IP packets; a packet that does not fit is dropped. Means
-    /// nothing without a rate.
+    /// Size of the queue before the bottleneck, bytes of IP packets. A packet that does not fit is dropped.
+    /// Without a rate the queue has no effect.
     pub queue_bytes: u64,
 }
 
@@ -84,66 +84,70 @@ impl Default for DirectionSpec {
     }
 }
 
-/// Time-correlated jitter: the delay wanders as an Ornstein–Uhlenbeck process.
+/// Time-correlated jitter: the delay follows an Ornstein–Uhlenbeck process.
 ///
-/// It is a function of time, not of packets, so a protocol that sends more packets does not meet more of
-/// it. Packets never overtake each other because of it.
+/// Jitter is a function of time, not of packets, so a protocol that sends more packets does not meet more
+/// jitter. Jitter never reorders packets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jitter {
-    /// Standard deviation around `delay_ms`, ms; the process is cut at three of them.
+    /// Standard deviation around `delay_ms`, ms; the process is cut at three standard deviations.
     pub sd_ms: f64,
-    /// Time after which the correlation has fallen to 1/e, ms.
+    /// Time in which the correlation falls to 1/e, ms.
     pub correlation_ms: f64,
 }
 
-/// How packets are lost.
+/// A model of packet loss.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Loss {
-    /// None.
+    /// No loss.
     #[default]
     None,
-    /// Each packet on its own.
+    /// Independent loss of each packet.
     Iid {
         /// Probability that a packet is lost, 0 to 1.
         probability: f64,
     },
-    /// Gilbert–Elliott, one step of the chain per packet (Gilbert 1960, Elliott 1963). Mean loss is
-    /// `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r = `bad_to_good`. A protocol that
-    /// sends more packets gets through its bad periods sooner: to compare protocols use
-    /// [`GilbertElliottTime`](Self::GilbertElliottTime).
+    /// Gilbert–Elliott with one step of the chain per packet (Gilbert 1960, Elliott 1963).
+    ///
+    /// Mean loss is `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r = `bad_to_good`. A
+    /// protocol that sends more packets passes its bad periods sooner, so a comparison of protocols should
+    /// use [`GilbertElliottTime`](Self::GilbertElliottTime).
     GilbertElliott {
-        /// Probability of going bad at a packet, 0 to 1.
+        /// Probability of changing to the bad state at a packet, 0 to 1.
         good_to_bad: f64,
-        /// Probability of recovering at a packet, 0 to 1. A mean burst is `1 / bad_to_good` packets.
+        /// Probability of changing to the good state at a packet, 0 to 1. The mean burst is `1 / bad_to_good`
+        /// packets.
         bad_to_good: f64,
-        /// Loss while good, 0 to 1.
+        /// Loss in the good state, 0 to 1.
         #[serde(default)]
         loss_good: f64,
-        /// Loss while bad, 0 to 1.
+        /// Loss in the bad state, 0 to 1.
         #[serde(default = "certain")]
         loss_bad: f64,
     },
-    /// Gilbert–Elliott in time: exponentially long good and bad periods. Every protocol under one seed
-    /// meets the same periods. Mean loss is `(bad·loss_bad + good·loss_good) / (good + bad)`.
+    /// Gilbert–Elliott in time, with good and bad periods of exponential length.
+    ///
+    /// One seed gives every protocol the same periods. Mean loss is
+    /// `(bad·loss_bad + good·loss_good) / (good + bad)`.
     GilbertElliottTime {
         /// Mean length of a good period, ms.
         good_ms: f64,
         /// Mean length of a bad period, ms.
         bad_ms: f64,
-        /// Loss while good, 0 to 1.
+        /// Loss in the good state, 0 to 1.
         #[serde(default)]
         loss_good: f64,
-        /// Loss while bad, 0 to 1.
+        /// Loss in the bad state, 0 to 1.
         #[serde(default = "certain")]
         loss_bad: f64,
     },
-    /// Everything is lost at set times.
+    /// Total loss at set times.
     Outages {
-        /// The outages, in order of time, not overlapping.
+        /// Outages, in order of time and without overlap.
         at: Vec<Outage>,
-        /// Start again after this time, ms; `None` plays them once.
+        /// Period after which the outages repeat, ms; `None` plays the outages once.
         #[serde(default)]
         repeat_every_ms: Option<f64>,
     },
@@ -153,92 +157,92 @@ fn certain() -> f64 {
     1.0
 }
 
-/// A time in which nothing passes.
+/// A period of total loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outage {
-    /// When it starts, ms after the schedule's start.
+    /// Start, ms after the schedule's start.
     pub start_ms: f64,
-    /// How long it lasts, ms.
+    /// Length, ms.
     pub length_ms: f64,
 }
 
-/// Reordering: a share of packets is held back while later ones pass.
+/// Reordering: a share of the packets is held back while later packets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reorder {
     /// Share of packets held back, 0 to 1.
     pub share: f64,
-    /// For how long, ms. Only packets sent within this time overtake it.
+    /// Time for which a packet is held back, ms. Only packets sent within this time overtake it.
     pub hold_ms: f64,
 }
 
-/// Capacity of a path.
+/// The capacity of a direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rate {
-    /// Constant, Mbit/s (10⁶ bits of IP packets a second).
+    /// A constant rate, Mbit/s (10⁶ bits of IP packets a second).
     MbitPerS(f64),
     /// A recorded trace in mahimahi's format; see [`Trace`].
     Trace(PathBuf),
 }
 
-/// Why a spec makes no sense.
+/// The reason why a spec is invalid.
 #[derive(Debug, Error)]
 pub enum SpecError {
     /// A probability or share outside 0 to 1.
     #[error("{field} is {value}: it must be a share from 0 to 1 (0 % to 100 %)")]
     NotAShare {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// What it was.
+        /// Value of the field.
         value: f64,
     },
     /// A time, rate or length that is negative, zero, not a number or too large.
     #[error("{field} is {value}: it must be {rule}")]
     OutOfRange {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// What it was.
+        /// Value of the field.
         value: f64,
-        /// What it must be.
+        /// Rule that the value must follow.
         rule: &'static str,
     },
-    /// The queue holds less than one packet, so nothing would ever pass.
-    #[error("queue_bytes is {queue_bytes}: below one packet of {mtu_bytes} bytes, nothing would pass")]
+    /// The queue holds less than one packet, so no packet would pass.
+    #[error("queue_bytes is {queue_bytes}, below one packet of {mtu_bytes} bytes: no packet would pass")]
     QueueBelowPacket {
-        /// The queue, bytes.
+        /// Size of the queue, bytes.
         queue_bytes: u64,
-        /// The largest packet, bytes.
+        /// Size of the largest packet, bytes.
         mtu_bytes: u16,
     },
-    /// Three standard deviations of jitter are more than the delay.
+    /// Three standard deviations of jitter exceed the delay.
     #[error(
         "jitter sd_ms {sd_ms} needs a delay of at least {}: packets cannot arrive before they are sent",
         3.0 * sd_ms
     )]
     JitterOverDelay {
-        /// The jitter's standard deviation, ms.
+        /// Standard deviation of the jitter, ms.
         sd_ms: f64,
     },
-    /// Outages that are not in order of time, overlap, or outlast their repetition.
+    /// The outages are not in order of time, overlap, or end after their period.
     #[error("outage {index} starts before the one before it ended, or ends after repeat_every_ms")]
     OutagesOverlap {
-        /// Which, counted from 0.
+        /// Index of the outage, counted from 0.
         index: usize,
     },
-    /// The rate's trace cannot be used.
+    /// The trace of the rate is invalid.
     #[error(transparent)]
     Trace(#[from] TraceError),
 }
 
 impl LinkSpec {
-    /// The same path in both directions.
+    /// Makes a link with the same spec in both directions.
     pub fn symmetric(name: impl Into<String>, both: DirectionSpec) -> Self {
         Self { name: name.into(), mtu_bytes: default_mtu(), up: both.clone(), down: both }
     }
 
-    /// One direction.
+    /// Returns the spec of one direction.
     pub fn direction(&self, direction: Direction) -> &DirectionSpec {
         match direction {
             Direction::Up => &self.up,
@@ -246,7 +250,10 @@ impl LinkSpec {
         }
     }
 
-    /// Checks that the spec can be emulated; reads the trace files it names.
+    /// Checks that the spec can be emulated, and reads its trace files.
+    ///
+    /// # Errors
+    /// Returns the first rule that the spec breaks.
     pub fn validate(&self) -> Result<(), SpecError> {
         in_range(
             "mtu_bytes",
@@ -273,7 +280,7 @@ impl DirectionSpec {
                 f64::MAX,
                 "1 ms or more",
             )?;
-            // The small allowance is for decimal fractions: 3 × 0.3 is more than 0.9 in binary.
+            // The small allowance is for decimal fractions: in binary, 3 × 0.3 exceeds 0.9.
             if 3.0 * jitter.sd_ms > self.delay_ms + 1e-9 {
                 return Err(SpecError::JitterOverDelay { sd_ms: jitter.sd_ms });
             }
@@ -296,7 +303,10 @@ impl DirectionSpec {
 }
 
 impl Rate {
-    /// Mean of the rate, Mbit/s; reads the trace if it is one.
+    /// Returns the mean rate, Mbit/s, and reads the trace if there is one.
+    ///
+    /// # Errors
+    /// Returns the error of reading the trace.
     pub fn mean_mbit_per_s(&self) -> Result<f64, TraceError> {
         match self {
             Self::MbitPerS(rate) => Ok(*rate),
@@ -306,8 +316,9 @@ impl Rate {
 }
 
 impl Loss {
-    /// Long-run share of packets lost, 0 to 1, for packets at an even pace; `None` where it depends on when
-    /// they are sent (outages played once).
+    /// Returns the long-run share of lost packets, 0 to 1, for packets at an even pace.
+    ///
+    /// The share is `None` if it depends on the time of sending (outages played once).
     pub fn mean_share(&self) -> Option<f64> {
         match *self {
             Self::None => Some(0.0),
@@ -387,11 +398,11 @@ mod tests {
     use super::*;
 
     fn error_of(both: DirectionSpec) -> String {
-        LinkSpec::symmetric("test", both).validate().expect_err("the spec makes no sense").to_string()
+        LinkSpec::symmetric("test", both).validate().expect_err("the spec is invalid").to_string()
     }
 
     #[test]
-    fn nonsense_is_refused_with_the_field_and_the_rule() {
+    fn invalid_specs_name_field_and_rule() {
         let cases = [
             (
                 DirectionSpec { loss: Loss::Iid { probability: 1.5 }, ..DirectionSpec::default() },
@@ -432,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_outages_are_refused() {
+    fn rejects_overlapping_outages() {
         let outage = |start_ms| Outage { start_ms, length_ms: 10.0 };
         let loss = |at, repeat_every_ms| Loss::Outages { at, repeat_every_ms };
         assert!(loss(vec![outage(0.0), outage(10.0)], Some(20.0)).validate().is_ok());
@@ -441,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_survives_json_and_toml() {
+    fn json_and_toml_round_trip() {
         let spec = LinkSpec::symmetric(
             "test",
             DirectionSpec {

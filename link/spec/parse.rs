@@ -1,47 +1,48 @@
-//! Links typed on a command line: `delay=20ms,loss=1%,up.rate=5mbit`.
+//! The command-line syntax of a link: `delay=20ms,loss=1%,up.rate=5mbit`.
 //!
-//! Each item is `field=value`; `up.` or `down.` before a field means one direction only, otherwise both.
+//! Each item is `field=value`. The prefix `up.` or `down.` sets one direction; without a prefix the item sets
+//! both.
 
 use thiserror::Error;
 
 use crate::spec::link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Rate, Reorder};
 
-/// Correlation time of jitter when none is given, ms.
+/// The default correlation time of jitter, ms.
 const CORRELATION_MS_DEFAULT: f64 = 50.0;
-/// How long a reordered packet is held back when nothing is given, ms.
+/// The default time for which a reordered packet is held back, ms.
 const HOLD_MS_DEFAULT: f64 = 5.0;
 
-/// Why a line of text is not a link.
+/// The reason why a text is not a link.
 #[derive(Debug, Error)]
 pub enum ParseError {
     /// An item without `=`.
     #[error("{item:?} is not field=value, as in delay=20ms,loss=1%,rate=10mbit")]
     NotAnItem {
-        /// The item.
+        /// Text of the item.
         item: String,
     },
-    /// A field that is not known.
+    /// An unknown field.
     #[error(
         "there is no field {field:?}: use delay, jitter, loss, reorder, duplicate, rate, queue (with up. or \
          down. before it for one direction) or mtu"
     )]
     UnknownField {
-        /// The field.
+        /// Name of the field.
         field: String,
     },
-    /// A value that cannot be read.
+    /// A value in the wrong form.
     #[error("{field}={value} cannot be read: write it as {example}")]
     BadValue {
-        /// The field.
+        /// Name of the field.
         field: String,
-        /// The value.
+        /// Text of the value.
         value: String,
-        /// How to write it.
+        /// Example of a valid item.
         example: &'static str,
     },
 }
 
-/// Parses a line; it still has to be validated.
+/// Parses a text into a spec, which the caller must validate.
 pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
     let mut spec = LinkSpec::symmetric(text, DirectionSpec::default());
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
@@ -121,7 +122,7 @@ fn rate(value: &str) -> Option<Rate> {
     let constant = with_unit(value, &[("gbit", 1e3), ("mbit", 1.0), ("kbit", 1e-3)]);
     match constant {
         Some(mbit_per_s) => Some(Rate::MbitPerS(mbit_per_s)),
-        // A number with a wrong unit is a mistake; anything else is a file.
+        // A number with a wrong unit is a mistake; any other text is a file.
         None if value.starts_with(|c: char| c.is_ascii_digit() || c == '-') => None,
         None => Some(Rate::Trace(value.into())),
     }
@@ -140,7 +141,7 @@ fn bytes(value: &str) -> Option<u64> {
     (bytes >= 0.0).then_some(bytes as u64)
 }
 
-/// A number and one of these units, which is required.
+/// Parses a number with one of `units`; the unit is required.
 fn with_unit(value: &str, units: &[(&str, f64)]) -> Option<f64> {
     units.iter().find_map(|(unit, factor)| Some(value.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
 }
@@ -150,9 +151,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_becomes_a_spec() {
+    fn parses_every_field() {
         let spec = parse("delay=20ms, jitter=2ms/80ms,loss=1%,up.rate=5mbit,up.queue=50kB,down.loss=900ms/30ms/50%,mtu=1400,reorder=2%")
-            .expect("a good line");
+            .expect("a valid text");
         assert_eq!(spec.mtu_bytes, 1_400);
         assert_eq!((spec.up.delay_ms, spec.down.delay_ms), (20.0, 20.0));
         assert_eq!(spec.up.jitter, Some(Jitter { sd_ms: 2.0, correlation_ms: 80.0 }));
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_answered_with_how_to_write_it() {
+    fn errors_show_a_valid_example() {
         for (line, expected) in [
             ("delay=20", "delay=20ms"),
             ("loss=0.01", "loss=1%"),

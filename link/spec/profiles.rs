@@ -1,4 +1,4 @@
-//! Links with a name: [`PROFILES`], [`profile`], and [`LinkSpec::from_str`] for all ways to name a link.
+//! Named links: [`PROFILES`], [`profile`], and [`LinkSpec::from_str`], which reads every form of a link.
 
 use std::{fs, path::Path, str::FromStr, sync::LazyLock};
 
@@ -9,56 +9,56 @@ use crate::spec::{
     parse::{self, ParseError},
 };
 
-/// How alike a name must be (Jaro–Winkler, 0 to 1) to be suggested for a wrong one.
+/// The smallest similarity (Jaro–Winkler, 0 to 1) at which a name is suggested for an unknown one.
 const SUGGEST_FROM: f64 = 0.7;
 
-/// A link with a name.
+/// A named link.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// What it does; its name is in here.
+    /// Spec of the link, with its name.
     pub spec: LinkSpec,
-    /// One line: whose link this is.
+    /// Description in one line.
     pub about: &'static str,
-    /// Where the figures come from, and which are only our assumption.
+    /// Sources of the figures, and the figures that are assumed.
     pub source: &'static str,
 }
 
-/// Why a name, a file or a line of text is not a link.
+/// The reason why a name, a file or a text is not a link.
 #[derive(Debug, Error)]
 pub enum ProfileError {
     /// No profile has this name.
     #[error("there is no profile {name:?}{}; `netduel-link list` shows all", suggestion(.nearest))]
     Unknown {
-        /// What was asked for.
+        /// Name that was asked for.
         name: String,
-        /// The most similar name, if any is.
+        /// Most similar name of a profile, if any is similar enough.
         nearest: Option<&'static str>,
     },
     /// The file cannot be read.
     #[error("cannot read the profile {file}: {cause}")]
     Read {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// The file is not a profile.
     #[error("{file} is not a profile: {cause}")]
     Toml {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// Where and why.
+        /// The parser's error, with its position.
         cause: toml::de::Error,
     },
-    /// The line of text is not a spec.
+    /// The text is not a spec.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// It is a spec, but makes no sense.
-    #[error("the link {name:?} makes no sense: {cause}")]
+    /// The spec is invalid.
+    #[error("the link {name:?} is invalid: {cause}")]
     Spec {
-        /// Its name.
+        /// Name of the link.
         name: String,
-        /// Why.
+        /// The rule that the spec breaks.
         cause: SpecError,
     },
 }
@@ -70,8 +70,9 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 impl FromStr for LinkSpec {
     type Err = ProfileError;
 
-    /// Reads a link from what a user types: a profile's name, a `.toml` file, or a spec such as
-    /// `delay=20ms,loss=1%` (see `docs/links.md`). The result has been validated.
+    /// Reads a link from a profile's name, a `.toml` file, or a spec such as `delay=20ms,loss=1%`.
+    ///
+    /// The result is validated. `docs/links.md` describes the syntax.
     fn from_str(text: &str) -> Result<Self, ProfileError> {
         let spec = if text.contains('=') {
             parse::parse(text)?
@@ -90,7 +91,7 @@ fn read_toml(file: &Path) -> Result<LinkSpec, ProfileError> {
     let text = fs::read_to_string(file).map_err(|cause| ProfileError::Read { file: name(), cause })?;
     let mut spec: LinkSpec =
         toml::from_str(&text).map_err(|cause| ProfileError::Toml { file: name(), cause })?;
-    // A trace is looked for beside the file that names it.
+    // The path of a trace is relative to the file that names it.
     for direction in [&mut spec.up, &mut spec.down] {
         if let (Some(Rate::Trace(trace)), Some(folder)) = (&mut direction.rate, file.parent()) {
             *trace = folder.join(&*trace);
@@ -99,7 +100,10 @@ fn read_toml(file: &Path) -> Result<LinkSpec, ProfileError> {
     Ok(spec)
 }
 
-/// The profile of this name, or an error with the nearest name.
+/// Returns the profile of this name.
+///
+/// # Errors
+/// Returns [`ProfileError::Unknown`] with the most similar name.
 pub fn profile(name: &str) -> Result<&'static Profile, ProfileError> {
     if let Some(profile) = PROFILES.iter().find(|profile| profile.spec.name == name) {
         return Ok(profile);
@@ -113,7 +117,7 @@ pub fn profile(name: &str) -> Result<&'static Profile, ProfileError> {
     Err(ProfileError::Unknown { name: name.to_owned(), nearest })
 }
 
-/// All profiles, from the best link to the worst.
+/// The profiles, from the best link to the worst.
 pub static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     vec![
         lan(),
@@ -143,7 +147,8 @@ fn link(name: &str, up: DirectionSpec, down: DirectionSpec) -> LinkSpec {
     LinkSpec { up, down, ..LinkSpec::symmetric(name, DirectionSpec::default()) }
 }
 
-/// Loss in bad times: they come every `good_ms` or so, last `bad_ms`, and lose `loss_bad` of what is sent.
+/// Returns a loss in bursts: bad periods of mean length `bad_ms`, after good periods of mean length
+/// `good_ms`, lose the share `loss_bad` of the packets.
 fn bursts(good_ms: f64, bad_ms: f64, loss_bad: f64) -> Loss {
     Loss::GilbertElliottTime { good_ms, bad_ms, loss_good: 0.0, loss_bad }
 }
@@ -169,7 +174,7 @@ fn cable() -> Profile {
     let base = delay_only(14.0);
     Profile {
         spec: link("cable", with_rate(&base, 1.0, 30_000), with_rate(&base, 5.0, 60_000)),
-        about: "a cable modem with a well-kept queue",
+        about: "a cable modem with a short queue",
         source: "WebPageTest connectivity.ini, Cable: 5/1 Mbit/s, 28 ms round trip; queue assumed",
     }
 }
@@ -198,7 +203,7 @@ fn wifi_busy() -> Profile {
     };
     Profile {
         spec: LinkSpec::symmetric("wifi-busy", with_rate(&base, 20.0, 250_000)),
-        about: "Wi-Fi among many others, or at the edge of its range",
+        about: "Wi-Fi in a crowded band, or at the edge of its range",
         source: "Sui et al., MobiSys 2016: Wi-Fi hop 20 ms at p90; bursts (3.1 % loss) and rate assumed",
     }
 }
@@ -272,8 +277,8 @@ fn bufferbloat() -> Profile {
     let base = delay_only(14.0);
     Profile {
         spec: link("bufferbloat", with_rate(&base, 1.0, 256_000), with_rate(&base, 5.0, 640_000)),
-        about: "a cable modem that queues for seconds (shows only under load)",
-        source: "rates as cable; queues of 2 s up and 1 s down, as Gettys (CACM 2012) found at home",
+        about: "a cable modem with a queue of seconds (visible only under load)",
+        source: "rates as cable; queues of 2 s up and 1 s down, as Gettys (CACM 2012) measured at home",
     }
 }
 
@@ -282,8 +287,8 @@ fn blackhole() -> Profile {
         Loss::Outages { at: vec![Outage { start_ms: 2_000.0, length_ms: 2_000.0 }], repeat_every_ms: None };
     Profile {
         spec: LinkSpec::symmetric("blackhole", DirectionSpec { loss, ..delay_only(20.0) }),
-        about: "nothing passes from 2 s to 4 s after the start: a lift, a tunnel, a dead router",
-        source: "made up, to see how each transport comes back",
+        about: "total loss from 2 s to 4 s after the start: a lift, a tunnel, a dead router",
+        source: "invented, to show how each transport recovers",
     }
 }
 
@@ -292,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_profile_makes_sense_and_survives_toml() {
+    fn profiles_are_valid_and_survive_toml() {
         for profile in PROFILES.iter() {
             let name = &profile.spec.name;
             assert_eq!(&name.parse::<LinkSpec>().expect("a valid profile"), &profile.spec);
@@ -303,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_suggests_the_nearest() {
+    fn unknown_names_suggest_the_nearest() {
         for (wrong, right) in
             [("wfi", "wifi"), ("LTE", "lte"), ("sattelite", "satellite"), ("fiber", "fibre")]
         {
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_toml_file_names_its_trace_beside_it() {
+    fn trace_paths_are_relative_to_the_toml() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("t.mahi"), "1\n2\n").expect("writable");
         let file = folder.path().join("mine.toml");

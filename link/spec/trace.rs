@@ -1,66 +1,73 @@
-//! Recorded rates in mahimahi's format, which can drive a path's bottleneck.
+//! Recorded rates in mahimahi's format, which can drive the bottleneck of a direction.
 //!
-//! A trace is a text file with one whole number a line, never falling: the time in ms of one opportunity to
-//! pass 1500 bytes. The same number on n lines is n opportunities. After the last line the trace starts
-//! again, with the last time as its period (mahimahi's `mm-link`, Netravali et al., USENIX ATC 2015).
+//! A trace is a text file with one whole number a line, in ascending order. Each number is the time in ms of
+//! one opportunity to pass 1500 bytes; n lines with the same number are n opportunities. After the last line
+//! the trace starts again, with the last time as its period (mahimahi's `mm-link`, Netravali et al., USENIX
+//! ATC 2015).
 
 use std::{fs, path::Path};
 
 use thiserror::Error;
 
-/// Bytes that one opportunity passes.
+/// The bytes that pass at one opportunity.
 pub(crate) const OPPORTUNITY_BYTES: u64 = 1_500;
-/// Most opportunities of one trace: an hour at 40 Mbit/s. It bounds the emulator's memory.
+/// The largest number of opportunities in a trace: an hour at 40 Mbit/s. It bounds the emulator's memory.
 pub(crate) const OPPORTUNITIES_MAX: usize = 12_000_000;
 
-/// A recorded rate: times of opportunities to pass 1500 bytes.
+/// A recorded rate: the times of opportunities to pass 1500 bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     opportunities_ms: Vec<u32>,
 }
 
-/// Why a trace cannot be used.
+/// The reason why a trace is invalid.
 #[derive(Debug, Error)]
 pub enum TraceError {
     /// The file cannot be read.
     #[error("cannot read the trace {file}: {cause}")]
     Read {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// A line that is not a time.
     #[error("line {line} of the trace is {text:?}: each line must be a whole number of milliseconds")]
     NotANumber {
-        /// Which line, counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
-        /// What it says.
+        /// Text of the line.
         text: String,
     },
-    /// A time before the one above it.
+    /// A time earlier than the line above.
     #[error("line {line} of the trace is earlier than the line before it")]
     Backwards {
-        /// Which line, counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
     },
-    /// No opportunity, or only ones at 0 ms, which makes an endless rate.
+    /// The trace has no opportunity after 0 ms. Its rate would be infinite.
     #[error("the trace has no opportunity after 0 ms")]
     Empty,
-    /// More lines than the bound.
+    /// The trace has more lines than the bound.
     #[error("the trace has more than {OPPORTUNITIES_MAX} lines")]
     TooLong,
 }
 
 impl Trace {
     /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// Returns the error of reading the file, or the first line that is invalid.
     pub fn read(file: &Path) -> Result<Self, TraceError> {
         let text = fs::read_to_string(file)
             .map_err(|cause| TraceError::Read { file: file.display().to_string(), cause })?;
         Self::parse(&text)
     }
 
-    /// Parses the text of a trace; empty lines are passed over.
+    /// Parses the text of a trace and skips empty lines.
+    ///
+    /// # Errors
+    /// Returns the first line that is invalid.
     pub fn parse(text: &str) -> Result<Self, TraceError> {
         let mut opportunities_ms: Vec<u32> = Vec::new();
         for (index, text) in text.lines().enumerate() {
@@ -83,24 +90,24 @@ impl Trace {
         Ok(Self { opportunities_ms })
     }
 
-    /// Mean rate, Mbit/s.
+    /// Returns the mean rate, Mbit/s.
     pub fn mean_mbit_per_s(&self) -> f64 {
         let bits = (self.opportunities_ms.len() as u64 * OPPORTUNITY_BYTES * 8) as f64;
         bits / (self.period_ms() as f64 * 1e3)
     }
 
-    /// Time of the `index`-th opportunity since the start, ms, with the trace repeated for ever.
+    /// Returns the time of the `index`-th opportunity since the start, ms. The trace repeats without end.
     pub(crate) fn opportunity_ms(&self, index: u64) -> u64 {
         let count = self.opportunities_ms.len() as u64;
         let (round, within) = (index / count, (index % count) as usize);
         round * self.period_ms() + u64::from(self.opportunities_ms[within])
     }
 
-    /// Index of the first opportunity at or after `time_ms`.
+    /// Returns the index of the first opportunity at or after `time_ms`.
     pub(crate) fn first_from(&self, time_ms: u64) -> u64 {
         let count = self.opportunities_ms.len() as u64;
         let (round, within_ms) = (time_ms / self.period_ms(), time_ms % self.period_ms());
-        // A time of exactly one period is both the last line of a round and, as 0, the start of the next.
+        // A time of exactly one period is the last line of a round and, as 0, also the start of the next round.
         if within_ms == 0 && round > 0 {
             let last = self.opportunities_ms.partition_point(|at| u64::from(*at) < self.period_ms());
             return (round - 1) * count + last as u64;
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_repeats_with_its_last_time_as_period() {
+    fn repeats_with_last_time_as_period() {
         let trace = Trace::parse("1\n1\n\n5\n10\n").expect("a good trace");
         let times: Vec<u64> = (0..9).map(|index| trace.opportunity_ms(index)).collect();
         assert_eq!(times, [1, 1, 5, 10, 11, 11, 15, 20, 21]);
@@ -127,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_opportunity_from_a_time_is_what_a_search_finds() {
+    fn first_from_agrees_with_linear_search() {
         for text in ["1\n1\n5\n10\n", "0\n0\n4\n10\n10\n", "7\n"] {
             let trace = Trace::parse(text).expect("a good trace");
             for time_ms in 0..100 {
@@ -138,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_traces_are_refused_with_the_line() {
+    fn invalid_traces_name_the_line() {
         assert!(matches!(Trace::parse("1\nx\n"), Err(TraceError::NotANumber { line: 2, .. })));
         assert!(matches!(Trace::parse("-1\n"), Err(TraceError::NotANumber { line: 1, .. })));
         assert!(matches!(Trace::parse("5\n4\n"), Err(TraceError::Backwards { line: 2 })));

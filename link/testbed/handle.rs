@@ -101,7 +101,7 @@ impl Link {
     }
 
     /// Starts the schedule again from its beginning, and all counts from zero: the measured window of every
-    /// run then meets the same bad periods. Packets in packet_in_flight still arrive. Returns the new, empty report.
+    /// run then meets the same bad periods. Packets in flight still arrive. Returns the new, empty report.
     pub fn rewind(&mut self) -> Result<LinkReport, LinkError> {
         self.dropped_before = self.dropped()?;
         self.ask(&Request::Rewind)
