@@ -7,6 +7,7 @@ use std::{
 
 use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
+use netduel_atomic_file::write_atomic;
 use netduel_client::cli::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
