@@ -10,15 +10,17 @@ use netduel_client::{bot_path::BotPath, stats::live::Figures};
 use netduel_protocol::{clock, game::Heading};
 
 use crate::{
-    arena,
-    game_view::{GameView, Wanted},
-    network::{Network, Phase, Place},
-    race_view::RaceView,
-    recording::Seat,
+    model::recording::Seat,
+    net::backend::{Network, Phase, Place},
     screenshot::Screenshot,
     settings::{Choice, Settings},
-    start_view::StartView,
     theme,
+    views::{
+        arena,
+        game::{GameView, Wanted},
+        race::RaceView,
+        start::StartView,
+    },
 };
 
 /// A frame while something moves: as fast as a common screen shows them.

@@ -10,9 +10,8 @@ use eframe::{
 };
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
-    flags::{Cli, Part},
-    race_feed::Report,
-    race_lab, race_players,
+    cli::{Cli, Part},
+    race::{lab, players, protocol::Report},
     screenshot::Screenshot,
     settings::Settings,
 };
@@ -23,11 +22,11 @@ fn main() -> ExitCode {
     let (cli, matches) = Cli::read();
     let outcome = match &cli.part {
         None => window(cli, &matches),
-        Some(Part::RaceProbe) => race_lab::probe(),
+        Some(Part::RaceProbe) => lab::probe(),
         Some(Part::RaceServer(args)) => netduel_server::cli::run(args),
-        Some(Part::RacePlayers { plan }) => race_players::run(plan),
+        Some(Part::RacePlayers { plan }) => players::run(plan),
         // Whoever started the race reads this, and not the terminal.
-        Some(Part::RaceLab { plan }) => race_lab::run(plan).or_else(|error| {
+        Some(Part::RaceLab { plan }) => lab::run(plan).or_else(|error| {
             println!("{}", serde_json::to_string(&Report::Failed(format!("{error:#}")))?);
             Ok(())
         }),

@@ -12,7 +12,7 @@ use netduel_client::cli::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Place, Wish};
+use crate::net::backend::{Place, Wish};
 
 /// The transport offered first: the one that was made for moves. The only place that names any.
 const FIRST_KIND: &str = "quic-datagram";

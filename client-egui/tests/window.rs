@@ -13,8 +13,10 @@ use egui_kittest::{
 use netduel_client::{Event, Player, recording::Recording};
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
-    embedded::{Audience, Embedded},
-    network::Phase,
+    net::{
+        backend::Phase,
+        local_server::{Audience, Embedded},
+    },
     settings::{Choice, Settings},
 };
 use netduel_transport::TransportKind;

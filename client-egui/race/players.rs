@@ -24,8 +24,8 @@ use netduel_transport::{Options, TransportKind, Trust};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{
-    motion::Steering,
-    race_feed::{Frame, LaneFigures, LaneFrame, Order, Plan, Report},
+    model::interpolation::Steering,
+    race::protocol::{Frame, LaneFigures, LaneFrame, Order, Plan, Report},
 };
 
 /// Frames a second: as many as a common screen shows.

@@ -4,7 +4,7 @@ use eframe::egui::{self, Grid, RichText, Ui};
 use netduel_client::stats::live::{Figures, Recent};
 
 use crate::{
-    grade::{Grade, Limits, ms},
+    model::thresholds::{Grade, Limits, ms},
     theme::{card, palette},
 };
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use netduel_protocol::game::Position;
 
-use crate::race_feed::{Frame, position};
+use crate::race::protocol::{Frame, position};
 
 /// So much older than the youngest of all is standing still: half a dozen moves at the usual rate.
 const BEHIND_US: u64 = 100_000;
@@ -65,7 +65,7 @@ impl Stalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race_feed::LaneFrame;
+    use crate::race::protocol::LaneFrame;
 
     fn frame(at_ms: u64, ages_ms: [u64; 2]) -> Frame {
         let lanes = ages_ms

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use netduel_protocol::LeaveReason;
 
-use crate::network::{Phase, Snapshot};
+use crate::net::backend::{Phase, Snapshot};
 
 /// An opponent not heard for this long is said to be silent: longer than any retransmission on a line one can play over.
 const SILENT_US: u64 = 1_500_000;
@@ -16,7 +16,7 @@ pub(crate) struct Words {
     pub(crate) title: String,
     /// What can be done.
     pub(crate) advice: String,
-    /// What [`crate::network::Network::again`] does now; `None` where it does nothing.
+    /// What [`crate::net::backend::Network::again`] does now; `None` where it does nothing.
     pub(crate) again: Option<&'static str>,
 }
 

@@ -13,16 +13,20 @@ use netduel_protocol::game::{Heading, Position};
 use netduel_transport::TransportKind;
 
 use crate::{
-    arena::{self, Look, Sprite},
-    grade::{Limits, ms},
-    plots::{self, Series},
-    race::{Probe, Race},
-    race_feed::{Frame, LaneFigures, Order, Plan, Report, position},
-    race_link,
-    race_stalls::Stalls,
+    model::thresholds::{Limits, ms},
+    race::{
+        link,
+        process::{Probe, Race},
+        protocol::{Frame, LaneFigures, Order, Plan, Report, position},
+        stalls::Stalls,
+    },
     settings::Settings,
-    start_view,
     theme::{self, NARROW, kind_color, palette},
+    views::{
+        arena::{self, Look, Sprite},
+        plots::{self, Series},
+        start,
+    },
 };
 
 /// How wide the settings and figures are beside the arena.
@@ -239,7 +243,7 @@ impl RaceView {
         self.choices(ui, settings);
         ui.separator();
         self.bars(ui);
-        race_link::warning(ui, &self.link_problems);
+        link::warning(ui, &self.link_problems);
         ui.add_space(6.0);
         ui.label(RichText::new("Age of the opponent's position, last 30 s").strong());
         let kinds = self.kinds();
@@ -300,7 +304,7 @@ impl RaceView {
                 })
                 .response
                 .labelled_by(label.id);
-            start_view::rate(ui, &mut settings.rate_hz);
+            start::rate(ui, &mut settings.rate_hz);
         });
         if let Some(Err(why)) = &self.links {
             let text = format!("No links can be emulated here, so only the loopback is offered: {why}");

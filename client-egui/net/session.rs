@@ -10,10 +10,10 @@ use netduel_protocol::{CloseCode, clock};
 use netduel_transport::ConnectError;
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    embedded::{Audience, Embedded, own_address},
-    network::{Command, Controls, Invitation, Outbox, Phase, Place, Snapshot, Wish},
-    table::Table,
+use crate::net::{
+    backend::{Command, Controls, Invitation, Outbox, Phase, Place, Snapshot, Wish},
+    local_server::{Audience, Embedded, own_address},
+    match_loop::Table,
 };
 
 /// Waits before the tries after a connection broke: half a second first, twice as long each time.

@@ -23,7 +23,7 @@ use netduel_protocol::{
 use netduel_transport::TransportKind;
 use tokio::sync::{mpsc, watch};
 
-use crate::session::Session;
+use crate::net::session::Session;
 
 /// Commands that wait for the network thread. A person clicks slower than it wakes; what does not fit is not done.
 const COMMANDS_MAX: usize = 16;

@@ -10,18 +10,20 @@ use netduel_protocol::{
 };
 
 use crate::{
-    arena::{self, Look, Sprite},
-    figures_view,
-    grade::ms,
-    motion::{OwnTrack, PeerTrack},
-    network::{Motion, Network, Phase, Snapshot},
-    path_view,
-    phase_view::{Words, words},
-    plots,
-    recording::{Recorder, Seat},
+    model::{
+        interpolation::{OwnTrack, PeerTrack},
+        recording::{Recorder, Seat},
+        thresholds::ms,
+    },
+    net::backend::{Motion, Network, Phase, Snapshot},
     settings::Settings,
-    start_view,
     theme::{self, GAP, NARROW, card, palette},
+    views::{
+        arena::{self, Look, Sprite},
+        figures, path,
+        phase::{Words, words},
+        plots, start,
+    },
 };
 
 /// How wide the statistics are beside the arena.
@@ -230,7 +232,7 @@ impl GameView {
         ui.checkbox(&mut settings.ghost, "Ghost").on_hover_text(
             "A dashed outline at the newest known position: where the opponent truly was when it sent its last move that came.",
         );
-        if start_view::rate(ui, &mut settings.rate_hz) {
+        if start::rate(ui, &mut settings.rate_hz) {
             network.set_rate(settings.rate_hz);
         }
         ui.label(RichText::new("arrows or WASD steer").small().color(palette(ui.visuals()).muted));
@@ -281,23 +283,23 @@ impl GameView {
         if let Some(note) = &self.note {
             ui.add(egui::Label::new(RichText::new(note).small().color(colors.muted)).wrap());
         }
-        figures_view::tiles(ui, &figures);
+        figures::tiles(ui, &figures);
         ui.add_space(2.0);
         if !self.peers_side {
             self.plot(ui, &figures);
         }
-        figures_view::delays(ui, "delays", &figures);
+        figures::delays(ui, "delays", &figures);
         ui.separator();
         ui.horizontal(|ui| {
             ui.label(RichText::new("The path of a move").strong());
-            path_view::legend(ui);
+            path::legend(ui);
         });
-        path_view::show(ui, &self.snapshot.figures, peer.as_deref());
+        path::show(ui, &self.snapshot.figures, peer.as_deref());
         ui.separator();
-        figures_view::counts(ui, "counts", &figures);
+        figures::counts(ui, "counts", &figures);
         ui.separator();
         ui.label(RichText::new("What the transport itself says").strong());
-        figures_view::transport(ui, "transport figures", &figures);
+        figures::transport(ui, "transport figures", &figures);
         ui.add_space(GAP);
     }
 

@@ -5,7 +5,7 @@ use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, RichText, 
 use netduel_client::stats::live::Figures;
 
 use crate::{
-    grade::ms,
+    model::thresholds::ms,
     theme::{self, Palette, palette},
 };
 

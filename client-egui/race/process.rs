@@ -7,9 +7,9 @@ use std::{
     thread,
 };
 
-use crate::{
-    race_feed::{Order, Plan, Report},
-    race_lab::ourselves,
+use crate::race::{
+    lab::ourselves,
+    protocol::{Order, Plan, Report},
 };
 
 /// Reports that wait for a frame: two seconds of them. A window that stalls longer slows the pipe, not the race.

@@ -8,7 +8,7 @@ use netduel_server::cli::ServerArgs;
 use netduel_transport::TransportKind;
 
 use crate::{
-    race_feed::Plan,
+    race::protocol::Plan,
     settings::{Choice, Look, RATES_HZ, Settings},
 };
 

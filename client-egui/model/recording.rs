@@ -12,7 +12,7 @@ use netduel_client::{
 };
 use netduel_protocol::Started;
 
-use crate::network::Snapshot;
+use crate::net::backend::Snapshot;
 
 /// Who plays, and where: what stays the same from match to match.
 #[derive(Clone, Debug, Default)]

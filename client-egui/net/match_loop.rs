@@ -17,10 +17,12 @@ use tokio::{
 };
 
 use crate::{
-    embedded::BotSide,
-    motion::Steering,
-    network::{Command, Motion, Phase},
-    session::{Next, Over, Session},
+    model::interpolation::Steering,
+    net::{
+        backend::{Command, Motion, Phase},
+        local_server::BotSide,
+        session::{Next, Over, Session},
+    },
 };
 
 /// The interface is woken this often while something moves: as often as a common screen can show it.

@@ -13,9 +13,9 @@ use std::{
 use anyhow::{Context, bail};
 use netduel_link::{Link, LinkSpec, Privilege, Side, Testbed};
 
-use crate::{
-    race_feed::{Plan, Report},
-    race_link::LinkWatch,
+use crate::race::{
+    link::LinkWatch,
+    protocol::{Plan, Report},
 };
 
 /// Between two looks at the link.
