@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything a change must pass. `./check.sh fmt` runs one step alone; CI runs all of it, and `./check.sh fuzz`.
+# Runs every check that a change must pass. `./check.sh fmt clippy` runs these two steps alone.
+# CI runs this script without arguments, and then `./check.sh fuzz`.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -7,26 +8,25 @@ fmt() { cargo fmt --all --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
 test() { cargo test --workspace --locked; }
-names() { # A transport's library is named in its file and folder; peers/ measures the libraries themselves, and
-    # reports/carrier.rs says what they are called; the server's fault tests attack with one.
-    for library in quinn:quic rusty_enet:enet; do
-        local name=${library%%:*} home=./transport/${library#*:}
-        if grep -rn "$name" --include='*.rs' . | grep -Ev "^(\./target/|\./peers/|\./reports/carrier\.rs:|\./server/tests/faults/raw\.rs:|$home(\.rs:|/))"; then
-            echo "only $home.rs and $home/ may name $name" >&2
-            return 1
-        fi
-    done
-}
+# Prose, commits, layout, names, links and the map of the crates; each is a step of its own, too.
+tidy() { cargo run --quiet --locked -p netduel-tidy -- "$@"; }
+prose() { tidy prose; }
+commits() { tidy commits; }
+layout() { tidy layout; }
+names() { tidy names; }
+links() { tidy links; }
+map() { tidy map; }
 deny() {
     if ! command -v cargo-deny >/dev/null; then
         echo "skipped: dependency policy needs cargo-deny (cargo install --locked cargo-deny)"
         return
     fi
-    cargo fetch --locked --quiet # It looks at what other systems compile, too, and a build here fetches none of that.
-    # Advisories need a database from the network: see deny.toml.
+    cargo fetch --locked --quiet # cargo-deny also reads the crates of other systems, which a build here does not fetch.
+    # Advisories need a database from the network (deny.toml).
     cargo deny --offline check bans licenses sources
 }
-fuzz() { # Every target for a while. Not a step below: it compiles everything again, its own way (fuzz/README.md).
+# Fuzzes every target for FUZZ_SECONDS. No default step: cargo-fuzz compiles everything anew (fuzz/README.md).
+fuzz() {
     if ! command -v cargo-fuzz >/dev/null; then
         echo "skipped: fuzzing needs cargo-fuzz (cargo install --locked cargo-fuzz)"
         return
@@ -41,9 +41,9 @@ fuzz() { # Every target for a while. Not a step below: it compiles everything ag
     done
 }
 
-for step in "${@:-fmt names clippy doc test deny}"; do
-    for one in $step; do
-        echo "== $one"
-        "$one"
-    done
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(fmt tidy clippy doc test deny)
+for step in "${steps[@]}"; do
+    echo "== $step"
+    "$step"
 done

@@ -1,0 +1,84 @@
+//! Counts that a check tolerates. A count above or below its allowance is a finding.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use crate::{Finding, Tree, layout, prose};
+
+/// The file of the allowances, below the root.
+pub const ALLOWANCE_FILE: &str = "tidy/allowance.toml";
+
+/// The most findings of one rule that are listed; more hide the others.
+const LISTED_MAX: usize = 300;
+
+/// The findings of one rule, which an allowance limits.
+pub(crate) struct Counted {
+    /// The key in `tidy/allowance.toml`.
+    pub(crate) rule: &'static str,
+    /// The sentence that says what to do with each.
+    pub(crate) advice: &'static str,
+    /// Number of faults. One fault may have several findings.
+    pub(crate) count: usize,
+    /// Places of the faults.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Counted {
+    /// Counts each of `findings` as one fault.
+    pub(crate) fn each(rule: &'static str, advice: &'static str, findings: Vec<Finding>) -> Self {
+        Self { rule, advice, count: findings.len(), findings }
+    }
+}
+
+/// Compares `counted` with the allowances of `tree`. A rule without an entry has an allowance of 0.
+pub(crate) fn compare(tree: &Tree, counted: Vec<Counted>) -> Result<Vec<Finding>> {
+    let allowed = read(tree)?;
+    let mut findings = Vec::new();
+    for Counted { rule, advice, count, findings: places } in counted {
+        let allowed = allowed.get(rule).copied().unwrap_or(0);
+        if count > allowed {
+            findings.extend(places.into_iter().take(LISTED_MAX));
+            findings.push(Finding::new(
+                ALLOWANCE_FILE,
+                0,
+                format!("{count} {rule}, at most {allowed} are allowed. {advice}"),
+            ));
+        } else if count < allowed {
+            findings.push(Finding::new(
+                ALLOWANCE_FILE,
+                0,
+                format!("{count} {rule} are left of {allowed} allowed. Run `cargo run -p netduel-tidy -- --lower`."),
+            ));
+        }
+    }
+    Ok(findings)
+}
+
+fn read(tree: &Tree) -> Result<BTreeMap<String, usize>> {
+    if !tree.contains(ALLOWANCE_FILE) {
+        return Ok(BTreeMap::new());
+    }
+    toml::from_str(&tree.read(ALLOWANCE_FILE)?).with_context(|| format!("cannot parse {ALLOWANCE_FILE}"))
+}
+
+/// Writes each count that has fallen into `tidy/allowance.toml` and returns the number of lowered rules.
+///
+/// # Errors
+/// A file cannot be read, parsed or written.
+pub fn lower(tree: &Tree) -> Result<usize> {
+    let mut allowed = read(tree)?;
+    let mut lowered = 0;
+    for Counted { rule, count, .. } in prose::counted(tree)?.into_iter().chain(layout::counted(tree)?) {
+        if let Some(allowed) = allowed.get_mut(rule).filter(|allowed| count < **allowed) {
+            *allowed = count;
+            lowered += 1;
+        }
+    }
+    let mut text = String::from("# Counts that `netduel-tidy` tolerates. A number here may only fall.\n");
+    for (rule, count) in allowed.into_iter().filter(|(_, count)| *count > 0) {
+        text.push_str(&format!("{rule} = {count}\n"));
+    }
+    std::fs::write(tree.root().join(ALLOWANCE_FILE), text)?;
+    Ok(lowered)
+}
