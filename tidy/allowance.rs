@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use crate::{Finding, Tree, layout, prose};
+use crate::{Finding, Tree};
 
 /// The file of the allowances, below the root.
 pub const ALLOWANCE_FILE: &str = "tidy/allowance.toml";
@@ -62,14 +62,11 @@ fn read(tree: &Tree) -> Result<BTreeMap<String, usize>> {
     toml::from_str(&tree.read(ALLOWANCE_FILE)?).with_context(|| format!("cannot parse {ALLOWANCE_FILE}"))
 }
 
-/// Writes each count that has fallen into `tidy/allowance.toml` and returns the number of lowered rules.
-///
-/// # Errors
-/// A file cannot be read, parsed or written.
-pub fn lower(tree: &Tree) -> Result<usize> {
+/// Writes each of `counted` that has fallen into `tidy/allowance.toml` and returns the number of lowered rules.
+pub(crate) fn lower(tree: &Tree, counted: Vec<Counted>) -> Result<usize> {
     let mut allowed = read(tree)?;
     let mut lowered = 0;
-    for Counted { rule, count, .. } in prose::counted(tree)?.into_iter().chain(layout::counted(tree)?) {
+    for Counted { rule, count, .. } in counted {
         if let Some(allowed) = allowed.get_mut(rule).filter(|allowed| count < **allowed) {
             *allowed = count;
             lowered += 1;
