@@ -17,13 +17,13 @@ pub enum Contender {
 impl Contender {
     /// What our relay over `kind` is held against; `None` where nothing bare speaks the same.
     pub fn floor_of(kind: TransportKind) -> Option<Self> {
-        let peer = match kind.name() {
-            "tcp" => Peer::BareTcp,
-            "tls" => Peer::BareTls,
-            "quic-stream" => Peer::QuinnStream,
-            "quic-datagram" => Peer::QuinnDatagram,
-            "enet" => Peer::BareEnet,
-            "udp" => Peer::BareUdp,
+        let peer = match kind {
+            TransportKind::Tcp => Peer::BareTcp,
+            TransportKind::Tls => Peer::BareTls,
+            TransportKind::QuicStream => Peer::QuinnStream,
+            TransportKind::QuicDatagram => Peer::QuinnDatagram,
+            TransportKind::Enet => Peer::BareEnet,
+            TransportKind::Udp => Peer::BareUdp,
             _ => return None,
         };
         Some(Self::Bare(peer))
@@ -31,12 +31,11 @@ impl Contender {
 
     /// The kind that a bare relay carries as it is, since it is a pipe: the same players then play over both.
     pub(crate) fn piped(peer: Peer) -> Option<TransportKind> {
-        let name = match peer {
-            Peer::BareTcp => "tcp",
-            Peer::BareTls => "tls",
-            _ => return None,
-        };
-        name.parse().ok()
+        match peer {
+            Peer::BareTcp => Some(TransportKind::Tcp),
+            Peer::BareTls => Some(TransportKind::Tls),
+            _ => None,
+        }
     }
 }
 

@@ -197,7 +197,7 @@ fn relay_a_move() {
 pub fn in_memory() -> anyhow::Result<(tokio::runtime::Runtime, player::Pair)> {
     let runtime = crate::runtime();
     let pair = runtime.block_on(async {
-        let kind = TransportKind::MEMORY;
+        let kind = TransportKind::Memory;
         let identity = Identity::generate(&["localhost".into()])?;
         let listener = kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default())?;
         let addr = listener.local_addr();

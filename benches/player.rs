@@ -11,7 +11,7 @@ use netduel_peers::MOVE_BYTES;
 use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, decode, encode, game,
 };
-use netduel_transport::{Connection, Goodbye, Lane, TransportKind};
+use netduel_transport::{Close, Connection, Lane, TransportKind};
 
 use crate::{
     contender::Contender,
@@ -164,7 +164,7 @@ impl Player {
     /// Leaves.
     pub async fn close(self) {
         match self.link {
-            Link::Ours { connection, .. } => connection.receiver.close(Goodbye::new(0x100, "done")).await,
+            Link::Ours { connection, .. } => connection.receiver.close(Close::new(0x100, "done")).await,
             Link::Bare(player) => player.close().await,
         }
     }

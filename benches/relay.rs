@@ -30,7 +30,7 @@ fn relay(criterion: &mut Criterion) {
         }
     }
     let (runtime, pair) = in_memory().expect("a match");
-    run(&mut group, TransportKind::MEMORY.name(), &runtime, pair);
+    run(&mut group, TransportKind::Memory.name(), &runtime, pair);
     group.finish();
 }
 

@@ -101,7 +101,7 @@ fn results_file() -> anyhow::Result<PathBuf> {
 
 /// A transport that crosses a network: `memory` is a part here, not the kind of that name.
 fn kind_named(arg: &str) -> Option<TransportKind> {
-    TransportKind::ALL.into_iter().find(|kind| kind.name() == arg)
+    arg.parse().ok().filter(|kind| *kind != TransportKind::Memory)
 }
 
 /// The kinds that have a floor, or those of them that were asked for.
@@ -147,12 +147,12 @@ fn in_turns<const N: usize>(
 fn relay(all: &mut Vec<Row>) -> anyhow::Result<()> {
     for (kind, floor) in kinds() {
         eprintln!("{kind} and {floor} in turns: 50 pairs at 60 Hz, one in flight, eight in flight");
-        let cpu_target = match kind.name() {
-            "tcp" | "tls" => Some(Target::RatioAtMost(1.1)),
-            "quic-stream" | "quic-datagram" => Some(Target::RatioAtMost(0.85)),
+        let cpu_target = match kind {
+            TransportKind::Tcp | TransportKind::Tls => Some(Target::RatioAtMost(1.1)),
+            TransportKind::QuicStream | TransportKind::QuicDatagram => Some(Target::RatioAtMost(0.85)),
             _ => None,
         };
-        let saturated_target = (kind.name() == "tcp").then_some(Target::RatioAtLeast(0.9));
+        let saturated_target = (kind == TransportKind::Tcp).then_some(Target::RatioAtLeast(0.9));
         let rows = [
             ("server CPU of an update, 50 pairs at 60 Hz, µs", cpu_target),
             ("one-way latency p50, one in flight, µs", Some(Target::RatioAtMost(1.05))),
@@ -198,11 +198,11 @@ fn profiles(all: &mut Vec<Row>) -> anyhow::Result<()> {
 
 fn memory(all: &mut Vec<Row>) -> anyhow::Result<()> {
     // A bare ENet relay has room for 128 players.
-    for (kind, floor) in kinds().filter(|(kind, _)| kind.name() != "enet") {
+    for (kind, floor) in kinds().filter(|(kind, _)| *kind != TransportKind::Enet) {
         eprintln!("{kind} and {floor} in turns: memory");
-        let allocations_target = (kind.name() == "tcp").then_some(NO_ALLOCATIONS);
+        let allocations_target = (kind == TransportKind::Tcp).then_some(NO_ALLOCATIONS);
         // A bare UDP relay has no connections, but two addresses.
-        let resident_target = (kind.name() != "udp").then_some(Target::RatioAtMost(1.2));
+        let resident_target = (kind != TransportKind::Udp).then_some(Target::RatioAtMost(1.2));
         let rows = [
             ("allocations of the server for a move", allocations_target),
             ("of these, by our own code", Some(NO_ALLOCATIONS)),

@@ -192,7 +192,7 @@ impl Settings {
 }
 
 fn parse_kinds<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = TransportKind> {
-    names.into_iter().filter_map(|name| TransportKind::ALL.into_iter().find(|kind| kind.name() == name))
+    names.into_iter().filter_map(|name| name.parse().ok()).filter(|kind| *kind != TransportKind::Memory)
 }
 
 #[cfg(test)]

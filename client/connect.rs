@@ -146,7 +146,7 @@ fn wait_before(attempt: u32, seed: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use netduel_transport::Goodbye;
+    use netduel_transport::Close;
 
     use super::*;
 
@@ -165,9 +165,9 @@ mod tests {
     #[test]
     fn only_a_connection_that_nobody_ended_is_lost_and_only_room_is_waited_for() {
         assert!(CloseReason::Vanished.is_loss());
-        assert!(CloseReason::Peer(Goodbye::new(Goodbye::GONE, "")).is_loss());
+        assert!(CloseReason::Peer(Close::new(Close::GONE, "")).is_loss());
         for code in [CloseCode::Done, CloseCode::Replaced, CloseCode::ShuttingDown] {
-            assert!(!CloseReason::Peer(Goodbye::new(code.code(), "")).is_loss());
+            assert!(!CloseReason::Peer(Close::new(code.code(), "")).is_loss());
         }
         let refused = |code| PlayError::Refused { code, reason: String::new() };
         assert!(is_final(&refused(CloseCode::NoSuchSeat)) && is_final(&refused(CloseCode::ShuttingDown)));

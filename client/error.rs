@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netduel_protocol::{CloseCode, CodecError};
-use netduel_transport::{CloseReason, ConnectError, Goodbye, SendError};
+use netduel_transport::{Close, CloseReason, ConnectError, SendError};
 
 /// Why the game does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +46,9 @@ pub enum PlayError {
 impl From<CloseReason> for PlayError {
     fn from(reason: CloseReason) -> Self {
         match reason {
-            CloseReason::Peer(Goodbye { code, reason }) => match CloseCode::from_code(code) {
+            CloseReason::Peer(Close { code, reason }) => match CloseCode::from_code(code) {
                 Some(code) => Self::Refused { code, reason },
-                None => Self::Ended(CloseReason::Peer(Goodbye { code, reason })),
+                None => Self::Ended(CloseReason::Peer(Close { code, reason })),
             },
             other => Self::Ended(other),
         }

@@ -26,7 +26,7 @@ use netduel_protocol::{
     game::{self, Heading, Position},
 };
 use netduel_transport::{
-    CloseReason, Goodbye, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
+    Close, CloseReason, Options, PathStats, Receiver, SendError, Sender, TransportKind, Trust,
 };
 
 pub use error::PlayError;
@@ -239,7 +239,7 @@ impl Player {
 
     /// Says goodbye and waits, for at most a second, until it is out.
     pub async fn close(self) {
-        self.receiver.close(Goodbye::new(CloseCode::Done.code(), "the player is done")).await;
+        self.receiver.close(Close::new(CloseCode::Done.code(), "the player is done")).await;
     }
 
     /// The next thing that happens. Cancel safe.

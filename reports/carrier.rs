@@ -169,13 +169,13 @@ impl Carrier {
     pub fn floor(self) -> Option<Peer> {
         match self {
             Self::Peer(peer) => peer.floor(),
-            Self::Netduel(kind) => match kind.name() {
-                "tcp" => Some(Peer::BareTcp),
-                "tls" => Some(Peer::BareTls),
-                "udp" => Some(Peer::BareUdp),
-                "enet" => Some(Peer::BareEnet),
-                "quic-datagram" => Some(Peer::QuinnDatagram),
-                "quic-stream" | "quic-uni" => Some(Peer::QuinnStream),
+            Self::Netduel(kind) => match kind {
+                TransportKind::Tcp => Some(Peer::BareTcp),
+                TransportKind::Tls => Some(Peer::BareTls),
+                TransportKind::Udp => Some(Peer::BareUdp),
+                TransportKind::Enet => Some(Peer::BareEnet),
+                TransportKind::QuicDatagram => Some(Peer::QuinnDatagram),
+                TransportKind::QuicStream | TransportKind::QuicUni => Some(Peer::QuinnStream),
                 _ => None,
             },
         }

@@ -226,7 +226,7 @@ fn check(scenario: &Scenario) -> anyhow::Result<()> {
     );
     ensure!(scenario.duration_ms > 0, "--duration must be a millisecond at least");
     ensure!(
-        !scenario.transports.contains(&TransportKind::MEMORY),
+        !scenario.transports.contains(&TransportKind::Memory),
         "memory does not cross processes: choose another --transport"
     );
     let too_long = |relay: &RelayPolicy| {

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use netduel_protocol::{
     ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, ServerMessage, VERSION, decode, encode,
 };
-use netduel_transport::{Connection, Options, TransportKind, Trust};
+use netduel_transport::{Connection, Options, Socket, TransportKind, Trust};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::TcpSocket, net::UdpSocket, task::JoinSet};
 
@@ -100,7 +100,7 @@ pub fn run_flooder() -> anyhow::Result<()> {
 fn flood(plan: &FloodPlan, pin: netduel_transport::Fingerprint, flooders: &mut JoinSet<()>) {
     let trust = Trust::pin(pin);
     for (kind, addr) in plan.addresses.iter().copied() {
-        let streams = ["tcp", "tls"].contains(&kind.name());
+        let streams = kind.socket() == Socket::Tcp;
         let client = Client { kind, addr, trust: trust.clone() };
         match plan.flood {
             Flood::Nothing => drop(flooders.spawn(burn())),
@@ -111,7 +111,7 @@ fn flood(plan: &FloodPlan, pin: netduel_transport::Fingerprint, flooders: &mut J
             Flood::Garbage if !streams => drop(flooders.spawn(garbage(addr))),
             Flood::Slow | Flood::Garbage => {}
             Flood::Deaf => (0..AT_ONCE).for_each(|_| drop(flooders.spawn(client.clone().deaf()))),
-            Flood::Streams if kind.name() != "quic-uni" => {}
+            Flood::Streams if kind != TransportKind::QuicUni => {}
             Flood::Streams | Flood::Repeated => {
                 let on_state = plan.flood == Flood::Streams;
                 (0..AT_ONCE).for_each(|_| drop(flooders.spawn(client.clone().repeat(on_state))));

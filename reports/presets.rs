@@ -2,7 +2,7 @@
 
 use netduel_link::LinkSpec;
 use netduel_server::RelayPolicy;
-use netduel_transport::{Congestion, TransportKind};
+use netduel_transport::{Congestion, Socket, TransportKind};
 
 use crate::{
     carrier::Peer,
@@ -208,7 +208,7 @@ fn named(links: &[(&str, &str)]) -> Vec<Network> {
 
 /// Those that can be told to leave Nagle's algorithm on.
 fn streams_of_tcp() -> Vec<TransportKind> {
-    ["tcp", "tls"].iter().filter_map(|name| name.parse().ok()).collect()
+    TransportKind::ALL.into_iter().filter(|kind| kind.socket() == Socket::Tcp).collect()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Link<'_> {
     /// Its transport with what that does, where it is one of ours.
     pub(crate) fn transport_words(&self) -> String {
         let name = &self.side.transport;
-        let known = TransportKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let known = name.parse::<TransportKind>().ok();
         known.map_or_else(|| name.clone(), |kind| format!("{name}: {}", kind.summary()))
     }
 

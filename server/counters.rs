@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use netduel_protocol::CloseCode;
-use netduel_transport::{CloseReason, FrameError, Goodbye, PathStats, Sender, TransportKind};
+use netduel_transport::{Close, CloseReason, FrameError, PathStats, Sender, TransportKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{mutex::lock, player_sender::KINDS};
@@ -153,7 +153,7 @@ impl Counters {
     }
 
     /// A player was sent away for `goodbye`.
-    pub(crate) fn count_expelled(&self, goodbye: &Goodbye) {
+    pub(crate) fn count_expelled(&self, goodbye: &Close) {
         let cause = match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::VersionMismatch) => &self.expelled_version,
             Some(CloseCode::Malformed | CloseCode::PayloadTooLong) => &self.expelled_malformed,

@@ -104,7 +104,7 @@ impl Server {
         // A goodbye over QUIC is the listener's to send, and to send again if it is lost.
         let goodbyes = async {
             for serving in listeners {
-                serving.listener.flush_goodbyes().await;
+                serving.listener.flush_closes().await;
             }
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbyes).await;

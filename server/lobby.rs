@@ -11,7 +11,7 @@ use std::{
 
 use metrics::Histogram;
 use netduel_protocol::{CloseCode, GameId, LeaveReason, SeatToken, ServerMessage};
-use netduel_transport::{Goodbye, Sender, TransportKind};
+use netduel_transport::{Close, Sender, TransportKind};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -89,7 +89,7 @@ impl Lobby {
     }
 
     /// A connection becomes a player, if there is room.
-    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Goodbye> {
+    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Close> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -100,7 +100,7 @@ impl Lobby {
                 "the server is full: {} players are connected; try later",
                 self.config.connections_max
             );
-            return Err(Goodbye::new(CloseCode::ServerFull.code(), reason));
+            return Err(Close::new(CloseCode::ServerFull.code(), reason));
         }
         state.last_player += 1;
         let player = Arc::new(Player::new(state.last_player, sender));
@@ -115,18 +115,13 @@ impl Lobby {
     }
 
     /// A player wants a match.
-    pub(crate) fn join(
-        &self,
-        player: &Arc<Player>,
-        name: String,
-        code: Option<String>,
-    ) -> Result<(), Goodbye> {
+    pub(crate) fn join(&self, player: &Arc<Player>, name: String, code: Option<String>) -> Result<(), Close> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
         }
         let twice =
-            || Goodbye::new(CloseCode::Unexpected.code(), "joined while waiting or playing: leave first");
+            || Close::new(CloseCode::Unexpected.code(), "joined while waiting or playing: leave first");
         if lock(&player.playing).is_some() {
             return Err(twice());
         }
@@ -136,7 +131,7 @@ impl Lobby {
                 "the server has no room: {} matches are going on; try later",
                 self.config.matches_max
             );
-            return Err(Goodbye::new(CloseCode::TooManyMatches.code(), reason));
+            return Err(Close::new(CloseCode::TooManyMatches.code(), reason));
         }
         // Before anything changes, since it may fail.
         let begins = !self.config.resume_grace.is_zero() && state.matchmaker.somebody_waits(code.as_deref());
@@ -245,7 +240,7 @@ impl Lobby {
 
     /// A new connection proves that it is the player of a seat in `game`, and takes it. Whoever sits there still, on a
     /// connection that may not know yet that it is dead, is sent away.
-    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Goodbye> {
+    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Close> {
         let state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -323,14 +318,14 @@ impl Lobby {
 }
 
 /// One answer for every token that is not good, so that it tells nobody which matches there are.
-fn no_such_seat() -> Goodbye {
-    Goodbye::new(CloseCode::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
+fn no_such_seat() -> Close {
+    Close::new(CloseCode::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
 }
 
-fn replaced() -> Goodbye {
-    Goodbye::new(CloseCode::Replaced.code(), "you came back to your match over another connection")
+fn replaced() -> Close {
+    Close::new(CloseCode::Replaced.code(), "you came back to your match over another connection")
 }
 
-fn shutting_down() -> Goodbye {
-    Goodbye::new(CloseCode::ShuttingDown.code(), "the server is going down: connect again in a moment")
+fn shutting_down() -> Close {
+    Close::new(CloseCode::ShuttingDown.code(), "the server is going down: connect again in a moment")
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use netduel_protocol::{CloseCode, MoveWithPayload};
-use netduel_transport::{Goodbye, Sender};
+use netduel_transport::{Close, Sender};
 
 use crate::{
     counters::Counters,
@@ -61,7 +61,7 @@ impl Player {
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Goodbye> {
+    ) -> Result<(), Close> {
         counters.moves_received.increment();
         let game = received.update.game;
         match &*lock(&self.playing) {
@@ -72,7 +72,7 @@ impl Player {
                 counters.moves_stale.increment(); // The move was under way when the match ended.
                 Ok(())
             }
-            _ => Err(Goodbye::new(
+            _ => Err(Close::new(
                 CloseCode::Unexpected.code(),
                 "received a move for a match that the player is not in: wait for the start of the match",
             )),

@@ -13,7 +13,7 @@ use netduel_protocol::{
     SeatToken, ServerMessage, Started, clock,
     game::{self, Position},
 };
-use netduel_transport::{Goodbye, MAX_STATE_BYTES};
+use netduel_transport::{Close, MAX_STATE_BYTES};
 
 use crate::{
     config::{Config, RelayPolicy},
@@ -137,14 +137,14 @@ impl Match {
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Goodbye> {
+    ) -> Result<(), Close> {
         let MoveWithPayload { update, payload } = *told;
         if payload.len() > self.payload_max_bytes {
             return Err(payload_too_long(payload.len(), self.payload_max_bytes));
         }
         let mut seat = self.seat(number);
         if update.corrections > seat.corrections {
-            return Err(Goodbye::new(
+            return Err(Close::new(
                 CloseCode::Unexpected.code(),
                 "a move quotes a correction that was never sent",
             ));
@@ -222,10 +222,10 @@ impl Match {
         seq: u32,
         illegal: game::Illegal,
         counters: &Counters,
-    ) -> Result<(), Goodbye> {
+    ) -> Result<(), Close> {
         counters.moves_illegal.increment();
         if seat.corrections == CORRECTIONS_MAX {
-            return Err(Goodbye::new(
+            return Err(Close::new(
                 CloseCode::TooManyCorrections.code(),
                 format!("{CORRECTIONS_MAX} moves against the rules in one match; the last one: {illegal}"),
             ));
@@ -241,7 +241,7 @@ impl Match {
     }
 }
 
-fn payload_too_long(size: usize, max: usize) -> Goodbye {
+fn payload_too_long(size: usize, max: usize) -> Close {
     let reason = format!("a payload of {size} bytes: this server relays {max} at most");
-    Goodbye::new(CloseCode::PayloadTooLong.code(), reason)
+    Close::new(CloseCode::PayloadTooLong.code(), reason)
 }

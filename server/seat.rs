@@ -8,7 +8,7 @@ use netduel_protocol::{
     CloseCode, GameId, LeaveReason, Move, MoveWithPayload, ResumeTicket, SeatToken, ServerMessage,
     game::Position,
 };
-use netduel_transport::{Goodbye, TransportKind};
+use netduel_transport::{Close, TransportKind};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -139,10 +139,10 @@ impl Seat {
 ///
 /// # Errors
 /// The system has none to give; nothing that needs them can be done.
-pub(crate) fn fresh_token() -> Result<SeatToken, Goodbye> {
+pub(crate) fn fresh_token() -> Result<SeatToken, Close> {
     let mut secret = [0; SeatToken::BYTES];
     SystemRandom::new().fill(&mut secret).map_err(|_| {
-        Goodbye::new(CloseCode::ServerFault.code(), "the server's system has no random numbers: try later")
+        Close::new(CloseCode::ServerFault.code(), "the server's system has no random numbers: try later")
     })?;
     Ok(SeatToken::new(secret))
 }

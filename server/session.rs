@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use netduel_protocol::{
     ClientMessage, CloseCode, CodecError, LeaveReason, Pong, ServerMessage, VERSION, clock,
 };
-use netduel_transport::{Accepting, CloseReason, FrameError, Goodbye, Lane, Receiver};
+use netduel_transport::{Close, CloseReason, FrameError, Incoming, Lane, Receiver};
 
 use crate::{
     admission::AdmissionPermit,
@@ -27,7 +27,7 @@ enum Over {
     /// The connection ended.
     Closed(CloseReason),
     /// We end it, for what the player said or did not say.
-    Expelled(Goodbye),
+    Expelled(Close),
 }
 
 impl Over {
@@ -45,21 +45,21 @@ impl From<CloseReason> for Over {
     }
 }
 
-impl From<Goodbye> for Over {
-    fn from(goodbye: Goodbye) -> Self {
+impl From<Close> for Over {
+    fn from(goodbye: Close) -> Self {
         Self::Expelled(goodbye)
     }
 }
 
 impl From<CodecError> for Over {
     fn from(error: CodecError) -> Self {
-        Self::Expelled(Goodbye::new(CloseCode::Malformed.code(), error.to_string()))
+        Self::Expelled(Close::new(CloseCode::Malformed.code(), error.to_string()))
     }
 }
 
 /// Runs a session to its end. `admission` is given back when it is over.
 pub(crate) async fn run(
-    accepting: Accepting,
+    accepting: Incoming,
     mut admission: AdmissionPermit,
     lobby: Arc<Lobby>,
     turns: Arc<LowPriorityQueue>,
@@ -106,7 +106,7 @@ pub(crate) async fn run(
                 Over::Closed(reason) => {
                     lobby.counters.count_closed(&reason);
                     tracing::debug!(%remote, "{reason}");
-                    Goodbye::new(CloseCode::Done.code(), "goodbye")
+                    Close::new(CloseCode::Done.code(), "goodbye")
                 }
             }
         }
@@ -119,15 +119,14 @@ fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     tracing::error!("a session panicked, and ends alone: {said}");
-    Goodbye::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own")
-        .into()
+    Close::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
 }
 
-fn too_many_from_address(lobby: &Lobby) -> Goodbye {
+fn too_many_from_address(lobby: &Lobby) -> Close {
     let max = lobby.config.connections_per_address_max;
     let reason =
         format!("your address has too many connections: {max} are the most; close one, or try later");
-    Goodbye::new(CloseCode::TooManyFromAddress.code(), reason)
+    Close::new(CloseCode::TooManyFromAddress.code(), reason)
 }
 
 async fn play(
@@ -208,7 +207,7 @@ impl Allowance {
     }
 
     /// Looks at the clock only when the bucket is empty.
-    fn take(&mut self) -> Result<(), Goodbye> {
+    fn take(&mut self) -> Result<(), Close> {
         if self.left == 0 {
             let now_us = clock::now_us();
             let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
@@ -217,14 +216,14 @@ impl Allowance {
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             let reason = format!("more than {} messages a second: send less often", self.per_s);
-            Goodbye::new(CloseCode::TooManyMessages.code(), reason)
+            Close::new(CloseCode::TooManyMessages.code(), reason)
         })?;
         Ok(())
     }
 }
 
-fn join_timeout(limit: Duration) -> Goodbye {
-    Goodbye::new(CloseCode::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
+fn join_timeout(limit: Duration) -> Close {
+    Close::new(CloseCode::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
 }
 
 /// Hello, welcome, and the first join or the way back.
@@ -243,7 +242,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
             let reason = format!(
                 "the server speaks version {VERSION} of the protocol, the client version {version}: update the older one"
             );
-            return Err(Goodbye::new(CloseCode::VersionMismatch.code(), reason).into());
+            return Err(Close::new(CloseCode::VersionMismatch.code(), reason).into());
         }
         _ => return Err(unexpected("the first message must be a hello").into()),
     }
@@ -284,8 +283,8 @@ fn on_message(
     Ok(())
 }
 
-fn unexpected(what: &str) -> Goodbye {
-    Goodbye::new(CloseCode::Unexpected.code(), what)
+fn unexpected(what: &str) -> Close {
+    Close::new(CloseCode::Unexpected.code(), what)
 }
 
 /// What the opponent is told.

@@ -6,7 +6,7 @@ use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, SeatToken, VERSION, clock, encode,
     game::{ARENA, Heading, PLAYER, Position},
 };
-use netduel_transport::{Goodbye, Lane, Sender};
+use netduel_transport::{Close, Lane, Sender};
 
 use crate::{
     ledger::Ledger,
@@ -73,7 +73,7 @@ impl Player {
     }
 
     pub(crate) fn goodbye(&self) {
-        self.sender.close(Goodbye::new(netduel_protocol::CloseCode::Done.code(), "the player is done"));
+        self.sender.close(Close::new(netduel_protocol::CloseCode::Done.code(), "the player is done"));
     }
 
     pub(crate) fn hello(&self) {

@@ -5,7 +5,7 @@
 //! [`PathStats::throttled_messages`] counts them.
 //!
 //! What is ours about it:
-//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Hub`] tells peers apart by
+//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Demux`] tells peers apart by
 //!   their addresses. ENet's own way, one host for all, walks every peer for each packet it sends.
 //! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins with the connection's random
 //!   number, which only those two know: without it, whoever forges a sender's address can end its connection with
@@ -20,7 +20,7 @@
 //! - Its clock counts milliseconds, and so do its round-trip times.
 //! - Unreliable messages have 16-bit numbers: every 65,536th goes as a reliable one and starts them again.
 
-mod core;
+mod host;
 
 use std::{
     future::poll_fn,
@@ -39,22 +39,22 @@ use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, FrameError, Goodbye,
-    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
-    connection::{RecvHalf, SendHalf},
-    datagram::{self, Gate, Hub, Inlet, Knock, Outlet},
-    frame,
-    heartbeat::Heartbeat,
-    lifeline::Lifeline,
-    outbox::CONTROL_QUEUE_BYTES,
-    tally::Tally,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Handshake, Identity,
+    KindInfo, Lane, Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    io::{
+        frame,
+        keep_alive::Heartbeat,
+        outbox::CONTROL_QUEUE_BYTES,
+        rate_limit::RateLimit,
+        udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming},
+    },
 };
-use core::{Core, Held};
+use host::{ConnectionHost, Held};
 
 /// The channels, by number. A peer has the first two at least.
 const CONTROL_CHANNEL: u8 = 0;
 const STATE_CHANNEL: u8 = 1;
-const GOODBYE_CHANNEL: u8 = 2;
+const CLOSE_CHANNEL: u8 = 2;
 const CHANNELS: usize = 3;
 /// Between looks at the clock while something is unacknowledged: ENet sends again after its round-trip time and four
 /// variations, which on a local network is as little as this.
@@ -68,29 +68,21 @@ pub(crate) const ENET: Enet = Enet;
 pub(crate) struct Enet;
 
 impl Transport for Enet {
-    fn name(&self) -> &'static str {
-        "enet"
+    fn info(&self) -> &'static KindInfo {
+        TransportKind::Enet.info()
     }
 
-    fn summary(&self) -> &'static str {
-        "ENet over UDP, control on a reliable channel, state on an unreliable sequenced one"
-    }
-
-    fn default_port(&self) -> u16 {
-        4438
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            encrypted: false,
-            state_may_drop: true,
-            max_state_bytes: MAX_STATE_BYTES,
-            congestion: CongestionControl::Own,
-        }
-    }
-
-    fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
-        Ok(Box::new(EnetListen { hub: Hub::bind(addr, ConnectsOnly, options)?, options: options.clone() }))
+    fn bind(
+        &self,
+        _: TransportKind,
+        addr: SocketAddr,
+        _: &Identity,
+        options: &Options,
+    ) -> io::Result<Box<dyn Listen>> {
+        Ok(Box::new(EnetListen {
+            demux: Demux::bind(addr, ConnectsOnly, options)?,
+            options: options.clone(),
+        }))
     }
 
     fn connect<'a>(
@@ -100,14 +92,14 @@ impl Transport for Enet {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
-            let mut receiver = assemble(outlet, inlet, options).map_err(unreachable)?;
+            let (datagrams_out, datagrams_in) = udp_demux::connect(to.addr, options).map_err(unreachable)?;
+            let mut receiver = assemble(datagrams_out, datagrams_in, options).map_err(unreachable)?;
             let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
-            (receiver.shared.core().host.connect((), CHANNELS, 0))
+            (receiver.shared.host().enet.connect((), CHANNELS, 0))
                 .map_err(|error| failed(error.to_string()))?;
             poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
             // The first round trip that a client can measure.
-            receiver.shared.core().peer().ping();
+            receiver.shared.host().peer().ping();
             receiver.into_connection(to.kind, options).map_err(failed)
         })
     }
@@ -116,7 +108,7 @@ impl Transport for Enet {
 /// Lets in who says *connect*, with a right checksum.
 struct ConnectsOnly;
 
-impl Gate for ConnectsOnly {
+impl AddressValidator for ConnectsOnly {
     fn meet(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
         /// Peer number with flags (2), sent time (2), checksum (4).
         const HEADER_BYTES: usize = 8;
@@ -135,51 +127,55 @@ impl Gate for ConnectsOnly {
 }
 
 struct EnetListen {
-    hub: Hub,
+    demux: Demux,
     options: Options,
 }
 
 impl Listen for EnetListen {
     fn local_addr(&self) -> SocketAddr {
-        self.hub.local_addr()
+        self.demux.local_addr()
     }
 
     fn strays(&self) -> u64 {
-        self.hub.strays()
+        self.demux.strays()
     }
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
-            let Knock { outlet, inlet, half_open } = self.hub.next_knock().await?;
-            let (remote, options) = (outlet.remote(), self.options.clone());
+            let Incoming { sender: datagrams_out, receiver: datagrams_in, half_open } =
+                self.demux.next_incoming().await?;
+            let (remote, options) = (datagrams_out.remote(), self.options.clone());
             let handshake: Handshake = Box::pin(async move {
-                let kind = TransportKind(&ENET);
-                let failed = |reason: String| ConnectError::Handshake { kind, reason };
-                let mut receiver =
-                    assemble(outlet, inlet, &options).map_err(|error| failed(error.to_string()))?;
+                let failed = |reason: String| ConnectError::Handshake { kind: TransportKind::Enet, reason };
+                let mut receiver = assemble(datagrams_out, datagrams_in, &options)
+                    .map_err(|error| failed(error.to_string()))?;
                 poll_fn(|cx| receiver.poll_connected(cx, false))
                     .await
                     .map_err(|error| failed(error.to_string()))?;
                 drop(half_open);
-                receiver.into_connection(kind, &options).map_err(failed)
+                receiver.into_connection(TransportKind::Enet, &options).map_err(failed)
             });
             Ok((remote, handshake))
         })
     }
 }
 
-fn assemble(outlet: Arc<Outlet>, inlet: Inlet, options: &Options) -> io::Result<EnetReceiver> {
+fn assemble(
+    datagrams_out: Arc<DatagramSender>,
+    datagrams_in: DatagramReceiver,
+    options: &Options,
+) -> io::Result<EnetReceiver> {
     let bytes_held = Arc::<AtomicUsize>::default();
-    let core = Mutex::new(Core::new(outlet.clone(), bytes_held.clone())?);
-    let heartbeat = Heartbeat::new(options, outlet.remote());
-    let shared = Arc::new(Shared { outlet, core, bytes_held, lifeline: Lifeline::default() });
+    let host = Mutex::new(ConnectionHost::new(datagrams_out.clone(), bytes_held.clone())?);
+    let heartbeat = Heartbeat::new(options, datagrams_out.remote());
+    let shared = Arc::new(Shared { datagrams_out, host, bytes_held, close_state: CloseState::default() });
     Ok(EnetReceiver {
         shared,
-        inlet,
+        datagrams_in,
         pool: BytesMut::new(),
         heartbeat,
         tick: every(HANDSHAKE_TICK),
-        datagrams: Tally::new("datagrams", options.packets_per_s_max),
+        datagrams: RateLimit::new("datagrams", options.packets_per_s_max),
     })
 }
 
@@ -191,17 +187,17 @@ fn every(period: Duration) -> Interval {
 
 /// What both halves hold.
 struct Shared {
-    outlet: Arc<Outlet>,
-    core: Mutex<Core>,
+    datagrams_out: Arc<DatagramSender>,
+    host: Mutex<ConnectionHost>,
     /// Of messages that we and ENet have not got rid of, with overheads.
     bytes_held: Arc<AtomicUsize>,
-    lifeline: Lifeline,
+    close_state: CloseState,
 }
 
 impl Shared {
     /// The lock is held for some memory copies and system calls that do not wait, never across an await.
-    fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    fn host(&self) -> MutexGuard<'_, ConnectionHost> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold(&self, message: &[u8], kind: PacketKind) -> Packet {
@@ -210,13 +206,8 @@ impl Shared {
 }
 
 impl SendHalf for Shared {
-    fn lifeline(&self) -> &Lifeline {
-        &self.lifeline
-    }
-
-    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.queue_control(message)?;
-        self.flush().map(drop)
+    fn close_state(&self) -> &CloseState {
+        &self.close_state
     }
 
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
@@ -224,77 +215,77 @@ impl SendHalf for Shared {
         if waiting + message.len() > CONTROL_QUEUE_BYTES {
             return Err(CloseReason::ControlLaneFull(waiting));
         }
-        self.core().send_control(self.hold(message, PacketKind::Reliable));
+        self.host().send_control(self.hold(message, PacketKind::Reliable));
         Ok(())
     }
 
     fn flush(&self) -> Result<usize, CloseReason> {
-        self.core().host.flush();
+        self.host().enet.flush();
         if self.bytes_held.load(Relaxed) > 0 {
-            self.lifeline.wake(); // It must watch for the acknowledgement.
+            self.close_state.wake(); // It must watch for the acknowledgement.
         }
         Ok(0)
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut core = self.core();
-        let sent_bytes = self.outlet.sent_bytes();
-        core.send(STATE_CHANNEL, &self.hold(message, PacketKind::AlwaysUnreliable { sequenced: true }));
-        core.host.flush();
+        let mut host = self.host();
+        let sent_bytes = self.datagrams_out.sent_bytes();
+        host.send(STATE_CHANNEL, &self.hold(message, PacketKind::AlwaysUnreliable { sequenced: true }));
+        host.enet.flush();
         // ENet does not say so; but what it did not throw away has left.
-        if self.outlet.sent_bytes() - sent_bytes < message.len() as u64 {
-            core.throttled_messages += 1;
+        if self.datagrams_out.sent_bytes() - sent_bytes < message.len() as u64 {
+            host.throttled_messages += 1;
         }
-        drop(core);
+        drop(host);
         if self.bytes_held.load(Relaxed) > 0 {
-            self.lifeline.wake(); // One in 65,536 must be watched like control.
+            self.close_state.wake(); // One in 65,536 must be watched like control.
         }
         Ok(0)
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
-        let mut core = self.core();
-        if core.peer().channel_count() > usize::from(GOODBYE_CHANNEL) {
-            let words = frame::encode_goodbye(goodbye);
-            core.send(GOODBYE_CHANNEL, &self.hold(&words, PacketKind::Reliable));
+    fn send_close(&self, close: &Close) {
+        let mut host = self.host();
+        if host.peer().channel_count() > usize::from(CLOSE_CHANNEL) {
+            let words = frame::encode_close(close);
+            host.send(CLOSE_CHANNEL, &self.hold(&words, PacketKind::Reliable));
         } else {
-            core.peer().disconnect_later(goodbye.code);
+            host.peer().disconnect_later(close.code);
         }
-        core.host.flush();
+        host.enet.flush();
     }
 
     fn path_stats(&self) -> PathStats {
-        let mut core = self.core();
-        let rtt = core.peer().round_trip_time();
+        let mut host = self.host();
+        let rtt = host.peer().round_trip_time();
         let measured = rtt != Duration::from_millis(PEER_DEFAULT_ROUND_TRIP_TIME.into());
         PathStats {
             rtt_us: measured.then(|| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-            lost_packets: Some(core.lost_packets),
-            throttled_messages: Some(core.throttled_messages),
-            max_packet_bytes: Some(core.peer().mtu().into()),
-            ..self.outlet.path_stats()
+            lost_packets: Some(host.lost_packets),
+            throttled_messages: Some(host.throttled_messages),
+            max_packet_bytes: Some(host.peer().mtu().into()),
+            ..self.datagrams_out.path_stats()
         }
     }
 }
 
 struct EnetReceiver {
     shared: Arc<Shared>,
-    inlet: Inlet,
+    datagrams_in: DatagramReceiver,
     /// What messages are cut from.
     pool: BytesMut,
     heartbeat: Heartbeat,
     tick: Interval,
     /// Datagrams with a right checksum.
-    datagrams: Tally,
+    datagrams: RateLimit,
 }
 
 impl EnetReceiver {
     /// One step of ENet, and what came of it.
     fn step(&mut self) -> io::Result<Option<EventNoRef>> {
-        let mut core = self.shared.core();
-        let fed = core.is_fed();
-        let (event, heard) = core.service();
-        drop(core);
+        let mut host = self.shared.host();
+        let fed = host.is_fed();
+        let (event, heard) = host.service();
+        drop(host);
         if heard {
             self.heartbeat.heard();
             self.datagrams.count(1).map_err(io::Error::other)?;
@@ -312,8 +303,8 @@ impl EnetReceiver {
             if let Some(event) = self.step()? {
                 return Poll::Ready(Ok(event));
             }
-            if let Poll::Ready(datagram) = self.inlet.poll_recv(cx) {
-                self.shared.core().feed(datagram?);
+            if let Poll::Ready(datagram) = self.datagrams_in.poll_recv(cx) {
+                self.shared.host().feed(datagram?);
                 continue;
             }
             let watch = always_tick || self.shared.bytes_held.load(Relaxed) > 0;
@@ -341,11 +332,11 @@ impl EnetReceiver {
     }
 
     fn into_connection(mut self, kind: TransportKind, options: &Options) -> Result<Connection, String> {
-        let mut core = self.shared.core();
-        let peer = core.peer();
+        let mut host = self.shared.host();
+        let peer = host.peer();
         let channels = peer.channel_count();
         if channels <= usize::from(STATE_CHANNEL) {
-            peer.disconnect_now(Goodbye::BAD_FRAME);
+            peer.disconnect_now(Close::BAD_FRAME);
             return Err(format!("the peer asks for {channels} channel, and the two lanes need one each"));
         }
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -353,10 +344,10 @@ impl EnetReceiver {
         // Our heartbeat is first; ENet's own timeout is for a peer that talks and never acknowledges.
         let give_up = millis(options.idle_timeout * 2);
         peer.set_timeout(0, give_up, give_up);
-        core.host.flush();
-        drop(core);
+        host.enet.flush();
+        drop(host);
         self.tick = every(RESEND_TICK);
-        let remote = self.shared.outlet.remote();
+        let remote = self.shared.datagrams_out.remote();
         Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
     }
 
@@ -367,7 +358,7 @@ impl EnetReceiver {
                 self.on_packet(channel_id, &packet).map(Some)
             }
             Ok(EventNoRef::Disconnect { data, .. }) => {
-                Err(CloseReason::Peer(Goodbye::new(data, "the peer disconnected")))
+                Err(CloseReason::Peer(Close::new(data, "the peer disconnected")))
             }
             Ok(EventNoRef::Connect { .. }) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -386,9 +377,9 @@ impl EnetReceiver {
             STATE_CHANNEL => Lane::State,
             _ => {
                 // The number is for ENet's sake: the peer waits for our side of it.
-                let goodbye = frame::decode_goodbye(message)?;
-                self.shared.core().peer().disconnect_now(goodbye.code);
-                return Err(CloseReason::Peer(goodbye));
+                let close = frame::decode_close(message)?;
+                self.shared.host().peer().disconnect_now(close.code);
+                return Err(CloseReason::Peer(close));
             }
         };
         let (size, max) = (message.len(), lane.max_bytes());
@@ -396,7 +387,7 @@ impl EnetReceiver {
     }
 }
 
-impl RecvHalf for EnetReceiver {
+impl ReceiveHalf for EnetReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             let event = match self.poll_event(cx, false) {
@@ -414,30 +405,30 @@ impl RecvHalf for EnetReceiver {
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         // What the last datagram brought, without a look at the socket or the clock; then what the next one brings.
-        let mut event = self.shared.core().host.check_events().map(rusty_enet::Event::no_ref).map(Ok);
+        let mut event = self.shared.host().enet.check_events().map(rusty_enet::Event::no_ref).map(Ok);
         loop {
             if let Some(event) = event
                 && let Some(message) = self.on_event(event)?
             {
                 return Ok(Some(message));
             }
-            let Some(datagram) = self.inlet.try_recv() else { return Ok(None) };
-            self.shared.core().feed(datagram);
+            let Some(datagram) = self.datagrams_in.try_recv() else { return Ok(None) };
+            self.shared.host().feed(datagram);
             event = self.step().transpose();
         }
     }
 
     /// Until the peer has disconnected in answer; lost goodbyes are ENet's to send again.
-    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        let said = self.shared.lifeline.ending().is_some_and(|reason| reason.goodbye().is_some());
+    fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let said = self.shared.close_state.reason().is_some_and(|reason| reason.to_close().is_some());
         Box::pin(poll_fn(move |cx| {
             loop {
-                if !said || self.shared.core().peer().state() == PeerState::Disconnected {
+                if !said || self.shared.host().peer().state() == PeerState::Disconnected {
                     return Poll::Ready(());
                 }
                 match ready!(self.poll_event(cx, true)) {
                     Ok(EventNoRef::Disconnect { .. }) => return Poll::Ready(()),
-                    Ok(EventNoRef::Receive { channel_id: GOODBYE_CHANNEL, .. }) => return Poll::Ready(()),
+                    Ok(EventNoRef::Receive { channel_id: CLOSE_CHANNEL, .. }) => return Poll::Ready(()),
                     _ => {}
                 }
             }
@@ -448,8 +439,8 @@ impl RecvHalf for EnetReceiver {
 impl Drop for EnetReceiver {
     fn drop(&mut self) {
         // At once and once, for a peer that did not get the words.
-        let goodbye = self.shared.lifeline.ending().and_then(CloseReason::goodbye);
-        let code = goodbye.map_or(Goodbye::GONE, |goodbye| goodbye.code);
-        self.shared.core().peer().disconnect_now(code);
+        let close = self.shared.close_state.reason().and_then(CloseReason::to_close);
+        let code = close.map_or(Close::GONE, |close| close.code);
+        self.shared.host().peer().disconnect_now(code);
     }
 }

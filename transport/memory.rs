@@ -14,11 +14,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
-    Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
-    connection::{RecvHalf, SendHalf},
-    lifeline::Lifeline,
-    outbox::CONTROL_QUEUE_BYTES,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
+    Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    io::outbox::CONTROL_QUEUE_BYTES,
 };
 
 /// Connections that may wait to be accepted.
@@ -36,28 +34,17 @@ fn listeners() -> MutexGuard<'static, HashMap<u16, mpsc::Sender<Connection>>> {
 }
 
 impl Transport for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
+    fn info(&self) -> &'static KindInfo {
+        TransportKind::Memory.info()
     }
 
-    fn summary(&self) -> &'static str {
-        "in-process, for tests"
-    }
-
-    fn default_port(&self) -> u16 {
-        1
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            encrypted: false,
-            state_may_drop: false,
-            max_state_bytes: MAX_STATE_BYTES,
-            congestion: CongestionControl::None,
-        }
-    }
-
-    fn bind(&self, addr: SocketAddr, _: &Identity, _: &Options) -> io::Result<Box<dyn Listen>> {
+    fn bind(
+        &self,
+        _: TransportKind,
+        addr: SocketAddr,
+        _: &Identity,
+        _: &Options,
+    ) -> io::Result<Box<dyn Listen>> {
         let mut listeners = listeners();
         let port = match addr.port() {
             0 => (1..=u16::MAX)
@@ -121,7 +108,7 @@ fn pair(addr: SocketAddr) -> (Connection, Connection) {
     let (left, right) = (Arc::<Mailbox>::default(), Arc::<Mailbox>::default());
     let end = |inbox: &Arc<Mailbox>, outbox: &Arc<Mailbox>| {
         let half = Arc::new(Half { inbox: inbox.clone(), outbox: outbox.clone() });
-        Connection::new(TransportKind::MEMORY, addr, half.clone(), Box::new(MemoryReceiver(half)))
+        Connection::new(TransportKind::Memory, addr, half.clone(), Box::new(MemoryReceiver(half)))
     };
     (end(&left, &right), end(&right, &left))
 }
@@ -131,7 +118,7 @@ fn pair(addr: SocketAddr) -> (Connection, Connection) {
 struct Mailbox {
     waiting: Mutex<Waiting>,
     /// Of the side that reads.
-    lifeline: Lifeline,
+    close_state: CloseState,
 }
 
 #[derive(Default)]
@@ -140,7 +127,7 @@ struct Waiting {
     control_bytes: usize,
     state: Option<Bytes>,
     /// Comes after all else.
-    goodbye: Option<Goodbye>,
+    close: Option<Close>,
 }
 
 impl Mailbox {
@@ -155,11 +142,11 @@ struct Half {
 }
 
 impl SendHalf for Half {
-    fn lifeline(&self) -> &Lifeline {
-        &self.inbox.lifeline
+    fn close_state(&self) -> &CloseState {
+        &self.inbox.close_state
     }
 
-    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
+    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         let mut waiting = self.outbox.waiting();
         if waiting.control_bytes + message.len() > CONTROL_QUEUE_BYTES {
             return Err(CloseReason::ControlLaneFull(waiting.control_bytes));
@@ -167,19 +154,19 @@ impl SendHalf for Half {
         waiting.control_bytes += message.len();
         waiting.control.push_back(Bytes::copy_from_slice(message));
         drop(waiting);
-        self.outbox.lifeline.wake();
+        self.outbox.close_state.wake();
         Ok(())
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
         let replaced = self.outbox.waiting().state.replace(Bytes::copy_from_slice(message));
-        self.outbox.lifeline.wake();
+        self.outbox.close_state.wake();
         Ok(usize::from(replaced.is_some()))
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
-        self.outbox.waiting().goodbye = Some(goodbye.clone());
-        self.outbox.lifeline.wake();
+    fn send_close(&self, close: &Close) {
+        self.outbox.waiting().close = Some(close.clone());
+        self.outbox.close_state.wake();
     }
 
     fn path_stats(&self) -> PathStats {
@@ -189,7 +176,7 @@ impl SendHalf for Half {
 
 struct MemoryReceiver(Arc<Half>);
 
-impl RecvHalf for MemoryReceiver {
+impl ReceiveHalf for MemoryReceiver {
     fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         let mut waiting = self.0.inbox.waiting();
         if let Some(message) = waiting.control.pop_front() {
@@ -199,13 +186,13 @@ impl RecvHalf for MemoryReceiver {
         if let Some(message) = waiting.state.take() {
             return Poll::Ready(Ok((Lane::State, message)));
         }
-        match waiting.goodbye.take() {
-            Some(goodbye) => Poll::Ready(Err(CloseReason::Peer(goodbye))),
+        match waiting.close.take() {
+            Some(close) => Poll::Ready(Err(CloseReason::Peer(close))),
             None => Poll::Pending,
         }
     }
 
-    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
 }

@@ -4,23 +4,23 @@
 //! quinn-proto, which is the protocol without any I/O, and quinn-udp, which is the socket.
 //!
 //! Each way gets its best shot at latest-wins: a stream that cannot take an update leaves it in our
-//! [`Outbox`](crate::outbox::Outbox), where the next one replaces it; a stream for each update is reset once it is
+//! [`Outbox`](crate::io::outbox::Outbox), where the next one replaces it; a stream for each update is reset once it is
 //! superseded; and the datagram buffer, which drops its oldest when full, holds no more than fits one packet.
 //!
 //! `endpoint.rs` is the socket and the one task that reads it, `clock.rs` its deadlines; `connection.rs` what both halves
 //! of a connection share, and the sending half; `receiver.rs` the other half; `state_lane.rs` the three ways;
-//! `frame_rate.rs` how many frames a peer may send; `watched.rs` the TLS session.
+//! `frame_limit.rs` how many frames a peer may send; `watched.rs` the TLS session.
 
-mod alarm;
-mod clock;
+mod buffer_pool;
 mod connection;
 mod endpoint;
-mod frame_rate;
-mod packets;
+mod frame_limit;
 mod receiver;
 mod socket;
 mod state_lane;
-mod watched;
+mod timer;
+mod timer_grid;
+mod tls_session;
 
 use std::{
     io,
@@ -38,14 +38,13 @@ use quinn_proto::{
 };
 
 use self::{
-    connection::{Owner, Terms},
-    endpoint::{Endpoint, Knock, Open},
-    watched::{WatchedClient, WatchedServer},
+    connection::{ConnectionConfig, ConnectionGuard},
+    endpoint::{Endpoint, EndpointHandle, Knock},
+    tls_session::{ObservedClient, ObservedServer},
 };
 use crate::{
-    BoxFuture, Capabilities, Congestion, CongestionControl, ConnectError, Connection, Handshake, Identity,
-    Listen, MAX_STATE_BYTES, Options, Target, Transport, TransportKind, connection::setting,
-    identity::Verifier,
+    BoxFuture, Congestion, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, MAX_STATE_BYTES,
+    Options, Target, Transport, TransportKind, connection::path_stats::setting, tls::identity::Verifier,
 };
 
 /// Updates that may be in flight as streams of their own. At 240 updates a second this is a quarter of a second of
@@ -95,23 +94,25 @@ enum StateLane {
     Datagram,
 }
 
+impl StateLane {
+    fn kind(self) -> TransportKind {
+        match self {
+            Self::Stream => TransportKind::QuicStream,
+            Self::Uni => TransportKind::QuicUni,
+            Self::Datagram => TransportKind::QuicDatagram,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct Quic {
     lane: StateLane,
 }
 
 impl Quic {
-    fn kind(self) -> TransportKind {
-        TransportKind(match self.lane {
-            StateLane::Stream => &STREAM,
-            StateLane::Uni => &UNI,
-            StateLane::Datagram => &DATAGRAM,
-        })
-    }
-
     /// A name of its own for each way, so that two sides that disagree find out in the handshake.
     fn alpn(self) -> String {
-        format!("netduel-{}/1", self.name())
+        format!("netduel-{}/1", self.info().name)
     }
 
     fn transport_config(self, options: &Options) -> TransportConfig {
@@ -142,8 +143,8 @@ impl Quic {
         config
     }
 
-    fn terms(self, options: &Options) -> Terms {
-        Terms { lane: self.lane, options: options.clone() }
+    fn config(self, options: &Options) -> ConnectionConfig {
+        ConnectionConfig { lane: self.lane, options: options.clone() }
     }
 }
 
@@ -168,43 +169,20 @@ fn acknowledgements(options: &Options) -> Option<AckFrequencyConfig> {
 }
 
 impl Transport for Quic {
-    fn name(&self) -> &'static str {
-        match self.lane {
-            StateLane::Stream => "quic-stream",
-            StateLane::Uni => "quic-uni",
-            StateLane::Datagram => "quic-datagram",
-        }
+    fn info(&self) -> &'static KindInfo {
+        self.lane.kind().info()
     }
 
-    fn summary(&self) -> &'static str {
-        match self.lane {
-            StateLane::Stream => "QUIC, control and state each one long stream",
-            StateLane::Uni => "QUIC, a stream for each update, reset once superseded",
-            StateLane::Datagram => "QUIC, control in a stream, state in unreliable datagrams",
-        }
-    }
-
-    fn default_port(&self) -> u16 {
-        match self.lane {
-            StateLane::Stream => 4435,
-            StateLane::Uni => 4436,
-            StateLane::Datagram => 4437,
-        }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            encrypted: true,
-            state_may_drop: self.lane != StateLane::Stream,
-            max_state_bytes: MAX_STATE_BYTES,
-            congestion: CongestionControl::AsAsked,
-        }
-    }
-
-    fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+    fn bind(
+        &self,
+        kind: TransportKind,
+        addr: SocketAddr,
+        identity: &Identity,
+        options: &Options,
+    ) -> io::Result<Box<dyn Listen>> {
         let tls = identity.server_config(&self.alpn(), options.resumption)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
-        let mut config = ServerConfig::with_crypto(Arc::new(WatchedServer(Arc::new(tls))));
+        let mut config = ServerConfig::with_crypto(Arc::new(ObservedServer(Arc::new(tls))));
         config
             .transport_config(Arc::new(self.transport_config(options)))
             .max_incoming(INCOMING_MAX)
@@ -215,10 +193,10 @@ impl Transport for Quic {
             .migration(true);
         let (endpoint, addr) = Endpoint::bind(addr, Some(config), options)?;
         Ok(Box::new(QuicListen {
-            transport: *self,
+            kind,
             endpoint,
             addr,
-            terms: self.terms(options),
+            config: self.config(options),
             handshakes: Arc::default(),
             retries: AtomicU64::new(0),
         }))
@@ -231,26 +209,30 @@ impl Transport for Quic {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let (owner, endpoint) = self.open(to, options).await?;
-            Ok(receiver::split(owner, self.kind(), to.addr, Some(endpoint)))
+            Ok(receiver::split(owner, to.kind, to.addr, Some(endpoint)))
         })
     }
 }
 
 impl Quic {
     /// A connection to a server, and the socket under it.
-    async fn open(self, to: &Target<'_>, options: &Options) -> Result<(Owner, Open), ConnectError> {
+    async fn open(
+        self,
+        to: &Target<'_>,
+        options: &Options,
+    ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
         let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
         let (tls, verifier) = trust.client_config(to.kind, &self.alpn(), options.resumption)?;
         let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
-        let mut config = ClientConfig::new(Arc::new(WatchedClient(Arc::new(tls))));
+        let mut config = ClientConfig::new(Arc::new(ObservedClient(Arc::new(tls))));
         config.transport_config(Arc::new(self.transport_config(options)));
 
         let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let (endpoint, _) = Endpoint::bind(any, None, options)
             .map_err(|error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error })?;
         let owner = endpoint
-            .connect(config, to.addr, to.name, self.terms(options))
+            .connect(config, to.addr, to.name, self.config(options))
             .map_err(|error| failed(error.to_string()))?;
         owner.connected().await.map_err(|error| connect_error(to, &verifier, error))?;
         Ok((owner, endpoint))
@@ -267,16 +249,16 @@ fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -
 }
 
 /// What is set, for [`crate::PathStats::settings`].
-fn settings(terms: &Terms) -> Vec<(String, String)> {
+fn settings(config: &ConnectionConfig) -> Vec<(String, String)> {
     let mut settings = vec![
         setting("initial MTU B", INITIAL_MTU_BYTES),
         setting("MTU discovery", "off"),
-        setting("acknowledgements", format!("every {} packets, or after 25 ms", terms.options.ack_packets)),
-        setting("timer grid ms", clock::GRID.as_millis()),
+        setting("acknowledgements", format!("every {} packets, or after 25 ms", config.options.ack_packets)),
+        setting("timer grid ms", timer_grid::GRID.as_millis()),
         setting("stream window B", STREAM_WINDOW_BYTES),
         setting("connection window B", CONNECTION_WINDOW_BYTES),
     ];
-    settings.extend(match terms.lane {
+    settings.extend(match config.lane {
         StateLane::Stream => vec![],
         StateLane::Uni => vec![setting("streams at once", MAX_UNI_STREAMS)],
         StateLane::Datagram => vec![
@@ -288,10 +270,10 @@ fn settings(terms: &Terms) -> Vec<(String, String)> {
 }
 
 struct QuicListen {
-    transport: Quic,
-    endpoint: Open,
+    kind: TransportKind,
+    endpoint: EndpointHandle,
     addr: SocketAddr,
-    terms: Terms,
+    config: ConnectionConfig,
     handshakes: Arc<AtomicUsize>,
     retries: AtomicU64,
 }
@@ -332,12 +314,12 @@ impl Listen for QuicListen {
             let knock = self.next().await;
             self.handshakes.fetch_add(1, Relaxed);
             let under_way = UnderWay(self.handshakes.clone());
-            let (remote, kind, terms) = (knock.remote_addr(), self.transport.kind(), self.terms.clone());
+            let (remote, kind, config) = (knock.remote_addr(), self.kind, self.config.clone());
             let handshake: Handshake = Box::pin(async move {
                 let _under_way = under_way;
                 let failed =
                     |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
-                let owner = knock.accept(terms).map_err(failed)?;
+                let owner = knock.accept(config).map_err(failed)?;
                 owner.connected().await.map_err(failed)?;
                 Ok(receiver::split(owner, kind, remote, None))
             });
@@ -353,7 +335,7 @@ impl Listen for QuicListen {
         self.endpoint.strays()
     }
 
-    fn flush_goodbyes(&self) -> BoxFuture<'_, ()> {
+    fn flush_closes(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.endpoint.idle())
     }
 }

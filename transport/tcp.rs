@@ -32,16 +32,16 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, Goodbye, Handshake,
-    Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
-    connection::{RecvHalf, SendHalf},
-    frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
-    heartbeat::Heartbeat,
-    identity::SUITE_NAME,
-    lifeline::Lifeline,
-    outbox::{Flushed, Outbox},
-    tcp_info,
-    udp_socket::share_port,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
+    Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    io::{
+        frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+        keep_alive::Heartbeat,
+        outbox::{Flushed, Outbox},
+        tcp_info,
+        udp_socket::share_port,
+    },
+    tls::identity::SUITE_NAME,
 };
 
 /// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
@@ -75,39 +75,18 @@ pub(crate) struct Tcp {
     tls: bool,
 }
 
-impl Tcp {
-    fn kind(&self) -> TransportKind {
-        TransportKind(if self.tls { &TLS } else { &PLAIN })
-    }
-}
-
 impl Transport for Tcp {
-    fn name(&self) -> &'static str {
-        if self.tls { "tls" } else { "tcp" }
+    fn info(&self) -> &'static KindInfo {
+        if self.tls { TransportKind::Tls } else { TransportKind::Tcp }.info()
     }
 
-    fn summary(&self) -> &'static str {
-        if self.tls {
-            "TLS 1.3 over TCP, both lanes in one stream"
-        } else {
-            "plain TCP, both lanes in one stream"
-        }
-    }
-
-    fn default_port(&self) -> u16 {
-        if self.tls { 4434 } else { 4433 }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            encrypted: self.tls,
-            state_may_drop: false,
-            max_state_bytes: MAX_STATE_BYTES,
-            congestion: CongestionControl::AsAsked,
-        }
-    }
-
-    fn bind(&self, addr: SocketAddr, identity: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+    fn bind(
+        &self,
+        kind: TransportKind,
+        addr: SocketAddr,
+        identity: &Identity,
+        options: &Options,
+    ) -> io::Result<Box<dyn Listen>> {
         let socket =
             if addr.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
         // A restarted server may take its port again at once. On Windows the flag would let two servers share it.
@@ -124,7 +103,7 @@ impl Transport for Tcp {
             None
         };
         let addr = socket.local_addr()?;
-        Ok(Box::new(TcpListen { kind: self.kind(), socket, addr, acceptor, options: options.clone() }))
+        Ok(Box::new(TcpListen { kind, socket, addr, acceptor, options: options.clone() }))
     }
 
     fn connect<'a>(
@@ -228,7 +207,7 @@ fn connection(
         socket,
         remote,
         out: Mutex::new(out),
-        lifeline: Lifeline::default(),
+        close_state: CloseState::default(),
         // The handshake may have left something behind.
         blocked: AtomicBool::new(true),
         encrypted: kind.capabilities().encrypted,
@@ -248,7 +227,7 @@ struct Shared {
     socket: TcpStream,
     remote: SocketAddr,
     out: Mutex<Out>,
-    lifeline: Lifeline,
+    close_state: CloseState,
     /// Something waits that the socket did not take: the receiver's task is to write it.
     blocked: AtomicBool,
     encrypted: bool,
@@ -328,7 +307,7 @@ impl Shared {
         drop(out);
         if flushed? == Flushed::Blocked {
             self.blocked.store(true, Release);
-            self.lifeline.wake();
+            self.close_state.wake();
         }
         Ok(superseded)
     }
@@ -343,13 +322,8 @@ fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 }
 
 impl SendHalf for Shared {
-    fn lifeline(&self) -> &Lifeline {
-        &self.lifeline
-    }
-
-    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.queue_control(message)?;
-        self.flush().map(drop)
+    fn close_state(&self) -> &CloseState {
+        &self.close_state
     }
 
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
@@ -372,11 +346,11 @@ impl SendHalf for Shared {
         self.flush_or_wake(self.out())
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
+    fn send_close(&self, close: &Close) {
         let mut out = self.out();
         out.closing = true;
         // Full is fine: a peer that does not read would not read the goodbye either.
-        let _ = out.outbox.push(FrameKind::Close, &frame::encode_goodbye(goodbye));
+        let _ = out.outbox.push(FrameKind::Close, &frame::encode_close(close));
         if !matches!(self.write_out(&mut out), Ok(Flushed::All)) {
             self.blocked.store(true, Release);
         }
@@ -505,7 +479,7 @@ impl TcpReceiver {
     }
 }
 
-impl RecvHalf for TcpReceiver {
+impl ReceiveHalf for TcpReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             if let Some(message) = self.next_message()? {
@@ -528,7 +502,7 @@ impl RecvHalf for TcpReceiver {
                 FrameKind::Control => return Ok(Some((Lane::Control, payload))),
                 FrameKind::State => return Ok(Some((Lane::State, payload))),
                 FrameKind::KeepAlive => {}
-                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_goodbye(payload)?)),
+                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_close(payload)?)),
             }
         }
         Ok(None)
@@ -536,7 +510,7 @@ impl RecvHalf for TcpReceiver {
 
     /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
     /// goodbye before the peer reads it.
-    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
             loop {
                 if self.poll_flush(cx).is_err() {

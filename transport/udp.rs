@@ -11,8 +11,8 @@
 //! of the token, under a key of the listener's own. Nothing is remembered. Only a *join* that brings the challenge back
 //! makes a connection, so a forged source address costs the server no memory, and gets no more bytes than it sent.
 
-mod control;
 mod handshake;
+mod reliable_stream;
 mod wire;
 
 #[cfg(feature = "fuzzing")]
@@ -33,21 +33,23 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    BoxFuture, Capabilities, CloseReason, CongestionControl, ConnectError, Connection, FrameError, Goodbye,
-    Handshake, Identity, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, Target, Transport, TransportKind,
-    connection::{LINGER, RecvHalf, SendHalf},
-    datagram::{self, Hub, Inlet, Knock, Outlet},
-    frame::{self, FrameKind, FrameReader},
-    heartbeat::Heartbeat,
-    lifeline::Lifeline,
-    tally::Tally,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Handshake, Identity,
+    KindInfo, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport,
+    TransportKind,
+    connection::halves::LINGER,
+    io::{
+        frame::{self, FrameKind, FrameReader},
+        keep_alive::Heartbeat,
+        rate_limit::RateLimit,
+        udp_demux::{self, DatagramReceiver, DatagramSender, Demux, Incoming},
+    },
 };
-use control::{ControlOut, Rtt, SEGMENT_BYTES};
 use handshake::{Challenger, knock};
+use reliable_stream::{ReliableStream, Rtt, SEGMENT_BYTES};
 use wire::{Token, Type, parse, write_header};
 
 /// Between the goodbyes of a side that waits for them to arrive: a few of them fit into [`LINGER`].
-const GOODBYE_INTERVAL: Duration = Duration::from_millis(100);
+const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 /// Until what the system had no room for is tried again: some packets' time on a slow link.
 const ROOM_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -56,31 +58,20 @@ pub(crate) const UDP: Udp = Udp;
 pub(crate) struct Udp;
 
 impl Transport for Udp {
-    fn name(&self) -> &'static str {
-        "udp"
+    fn info(&self) -> &'static KindInfo {
+        TransportKind::Udp.info()
     }
 
-    fn summary(&self) -> &'static str {
-        "plain UDP with the least that two lanes need: the floor, not a choice"
-    }
-
-    fn default_port(&self) -> u16 {
-        4439
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            encrypted: false,
-            state_may_drop: true,
-            max_state_bytes: MAX_STATE_BYTES,
-            congestion: CongestionControl::None,
-        }
-    }
-
-    fn bind(&self, addr: SocketAddr, _: &Identity, options: &Options) -> io::Result<Box<dyn Listen>> {
+    fn bind(
+        &self,
+        _: TransportKind,
+        addr: SocketAddr,
+        _: &Identity,
+        options: &Options,
+    ) -> io::Result<Box<dyn Listen>> {
         let gate = Arc::new(Challenger::new()?);
-        let hub = Hub::bind(addr, gate.clone(), options)?;
-        Ok(Box::new(UdpListen { hub, gate, options: options.clone() }))
+        let demux = Demux::bind(addr, gate.clone(), options)?;
+        Ok(Box::new(UdpListen { demux, gate, options: options.clone() }))
     }
 
     fn connect<'a>(
@@ -90,40 +81,43 @@ impl Transport for Udp {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (outlet, mut inlet) = datagram::connect(to.addr, options).map_err(unreachable)?;
+            let (datagrams_out, mut datagrams_in) =
+                udp_demux::connect(to.addr, options).map_err(unreachable)?;
             let mut token = Token::default();
             SystemRandom::new()
                 .fill(&mut token)
                 .map_err(|_| unreachable(io::Error::other("the system has no random numbers")))?;
-            let rtt = knock(&outlet, &mut inlet, token).await.map_err(unreachable)?;
-            Ok(assemble(outlet, inlet, token, rtt, options))
+            let rtt = knock(&datagrams_out, &mut datagrams_in, token).await.map_err(unreachable)?;
+            Ok(assemble(datagrams_out, datagrams_in, token, rtt, options))
         })
     }
 }
 
 struct UdpListen {
-    hub: Hub,
+    demux: Demux,
     gate: Arc<Challenger>,
     options: Options,
 }
 
 impl Listen for UdpListen {
     fn local_addr(&self) -> SocketAddr {
-        self.hub.local_addr()
+        self.demux.local_addr()
     }
 
     fn strays(&self) -> u64 {
-        self.hub.strays()
+        self.demux.strays()
     }
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
-            let Knock { outlet, mut inlet, half_open } = self.hub.next_knock().await?;
-            let (remote, gate, options) = (outlet.remote(), self.gate.clone(), self.options.clone());
+            let Incoming { sender: datagrams_out, receiver: mut datagrams_in, half_open } =
+                self.demux.next_incoming().await?;
+            let (remote, gate, options) = (datagrams_out.remote(), self.gate.clone(), self.options.clone());
             let handshake: Handshake = Box::pin(async move {
-                let broken = |reason: String| ConnectError::Handshake { kind: TransportKind(&UDP), reason };
-                let join =
-                    poll_fn(|cx| inlet.poll_recv(cx)).await.map_err(|error| broken(error.to_string()))?;
+                let broken = |reason: String| ConnectError::Handshake { kind: TransportKind::Udp, reason };
+                let join = poll_fn(|cx| datagrams_in.poll_recv(cx))
+                    .await
+                    .map_err(|error| broken(error.to_string()))?;
                 // The gate looked at it; only a join older than the newest few hundred datagrams is gone from here.
                 let Some((Type::Join, token, body)) = parse(&join) else {
                     return Err(broken("its join was overtaken".into()));
@@ -132,10 +126,10 @@ impl Listen for UdpListen {
                 if let Some(age_us) = gate.age_us(remote, token, &body, gate.now_us()) {
                     rtt.measured(Duration::from_micros(age_us));
                 }
-                let connection = assemble(outlet.clone(), inlet, token, rtt, &options);
+                let connection = assemble(datagrams_out.clone(), datagrams_in, token, rtt, &options);
                 let mut welcome = Vec::new();
                 write_header(&mut welcome, Type::Welcome, token);
-                outlet.send(&welcome);
+                datagrams_out.send(&welcome);
                 drop(half_open);
                 Ok(connection)
             });
@@ -144,43 +138,49 @@ impl Listen for UdpListen {
     }
 }
 
-fn assemble(outlet: Arc<Outlet>, inlet: Inlet, token: Token, rtt: Rtt, options: &Options) -> Connection {
-    let remote = outlet.remote();
+fn assemble(
+    datagrams_out: Arc<DatagramSender>,
+    datagrams_in: DatagramReceiver,
+    token: Token,
+    rtt: Rtt,
+    options: &Options,
+) -> Connection {
+    let remote = datagrams_out.remote();
     let shared = Arc::new(Shared {
-        outlet,
+        datagrams_out,
         token,
         out: Mutex::new(Out {
-            control: ControlOut::new(rtt),
+            control: ReliableStream::new(rtt),
             update: Vec::new(),
             number: 0,
             datagram: Vec::new(),
             wrote: false,
         }),
-        lifeline: Lifeline::default(),
+        close_state: CloseState::default(),
     });
     let receiver = UdpReceiver {
         shared: shared.clone(),
-        inlet,
+        datagrams_in,
         arrived: 0,
         frames: FrameReader::new(options.read_deadline),
         newest: None,
-        datagrams: Tally::new("datagrams", options.packets_per_s_max),
+        datagrams: RateLimit::new("datagrams", options.packets_per_s_max),
         heartbeat: Heartbeat::new(options, remote),
         timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
     };
-    Connection::new(TransportKind(&UDP), remote, shared, Box::new(receiver))
+    Connection::new(TransportKind::Udp, remote, shared, Box::new(receiver))
 }
 
 /// What both halves hold.
 struct Shared {
-    outlet: Arc<Outlet>,
+    datagrams_out: Arc<DatagramSender>,
     token: Token,
     out: Mutex<Out>,
-    lifeline: Lifeline,
+    close_state: CloseState,
 }
 
 struct Out {
-    control: ControlOut,
+    control: ReliableStream,
     /// The newest update as a datagram, if the system had no room for it; empty otherwise.
     update: Vec<u8>,
     /// Of the update sent last; it wraps.
@@ -208,7 +208,7 @@ impl Shared {
     fn send(&self, out: &mut Out, kind: Type, body: &[u8]) {
         write_header(&mut out.datagram, kind, self.token);
         out.datagram.extend_from_slice(body);
-        out.wrote |= self.outlet.send(&out.datagram);
+        out.wrote |= self.datagrams_out.send(&out.datagram);
     }
 
     /// Sends what is due and what waited for room. Returns when there is something to do again.
@@ -219,14 +219,14 @@ impl Shared {
             out.datagram.extend_from_slice(&place.to_be_bytes());
             out.datagram.extend_from_slice(segment);
             let bytes = segment.len();
-            room = self.outlet.send(&out.datagram);
+            room = self.datagrams_out.send(&out.datagram);
             if room {
                 out.wrote = true;
                 out.control.sent(bytes, now);
             }
         }
         if room && !out.update.is_empty() {
-            room = self.outlet.send(&out.update);
+            room = self.datagrams_out.send(&out.update);
             if room {
                 out.wrote = true;
                 out.update.clear();
@@ -237,13 +237,8 @@ impl Shared {
 }
 
 impl SendHalf for Shared {
-    fn lifeline(&self) -> &Lifeline {
-        &self.lifeline
-    }
-
-    fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.queue_control(message)?;
-        self.flush().map(drop)
+    fn close_state(&self) -> &CloseState {
+        &self.close_state
     }
 
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
@@ -256,7 +251,7 @@ impl SendHalf for Shared {
         let waits = !out.is_empty();
         drop(out);
         if waits {
-            self.lifeline.wake(); // It must know when to send again.
+            self.close_state.wake(); // It must know when to send again.
         }
         Ok(0)
     }
@@ -269,17 +264,17 @@ impl SendHalf for Shared {
         write_header(&mut out.update, Type::State, self.token);
         out.update.extend_from_slice(&out.number.to_be_bytes());
         out.update.extend_from_slice(message);
-        if self.outlet.send(&out.update) {
+        if self.datagrams_out.send(&out.update) {
             out.wrote = true;
             out.update.clear();
         } else {
-            self.lifeline.wake();
+            self.close_state.wake();
         }
         Ok(replaced)
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
-        self.send(&mut self.out(), Type::Close, &frame::encode_goodbye(goodbye));
+    fn send_close(&self, close: &Close) {
+        self.send(&mut self.out(), Type::Close, &frame::encode_close(close));
     }
 
     fn path_stats(&self) -> PathStats {
@@ -289,21 +284,21 @@ impl SendHalf for Shared {
             rtt_us: out.control.rtt().smoothed().and_then(micros),
             min_rtt_us: out.control.rtt().lowest().and_then(micros),
             retransmitted_packets: Some(out.control.resent()),
-            ..self.outlet.path_stats()
+            ..self.datagrams_out.path_stats()
         }
     }
 }
 
 struct UdpReceiver {
     shared: Arc<Shared>,
-    inlet: Inlet,
+    datagrams_in: DatagramReceiver,
     /// Up to where the control stream arrived.
     arrived: u32,
     frames: FrameReader,
     /// The number of the newest update that arrived.
     newest: Option<u16>,
     /// Datagrams with the right token.
-    datagrams: Tally,
+    datagrams: RateLimit,
     heartbeat: Heartbeat,
     timer: Pin<Box<Sleep>>,
 }
@@ -374,7 +369,7 @@ impl UdpReceiver {
             Type::Join => self.shared.send(&mut self.shared.out(), Type::Welcome, &[]), // The first was lost.
             Type::Close => {
                 self.shared.send(&mut self.shared.out(), Type::Closed, &[]);
-                return Err(CloseReason::Peer(frame::decode_goodbye(body)?));
+                return Err(CloseReason::Peer(frame::decode_close(body)?));
             }
             // Said by a side that has forgotten us.
             Type::Closed => return Err(CloseReason::Vanished),
@@ -389,7 +384,7 @@ impl UdpReceiver {
     /// The peer has the goodbye, or says its own.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
+            let Ok(datagram) = ready!(self.datagrams_in.poll_recv(cx)) else { continue };
             match parse(&datagram) {
                 Some((Type::Closed | Type::Close, token, _)) if token == self.shared.token => {
                     return Poll::Ready(());
@@ -405,7 +400,7 @@ fn is_newer(number: u16, than: u16) -> bool {
     (1..1 << 15).contains(&number.wrapping_sub(than))
 }
 
-impl RecvHalf for UdpReceiver {
+impl ReceiveHalf for UdpReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             if let Some(message) = self.next_control()? {
@@ -423,7 +418,7 @@ impl RecvHalf for UdpReceiver {
             if let Poll::Ready(reason) = self.frames.poll_deadline(cx) {
                 return Poll::Ready(Err(reason));
             }
-            let Ok(datagram) = ready!(self.inlet.poll_recv(cx)) else { continue };
+            let Ok(datagram) = ready!(self.datagrams_in.poll_recv(cx)) else { continue };
             if let Some(update) = self.on_datagram(&datagram)? {
                 return Poll::Ready(Ok((Lane::State, update)));
             }
@@ -435,7 +430,7 @@ impl RecvHalf for UdpReceiver {
             if let Some(message) = self.next_control()? {
                 return Ok(Some(message));
             }
-            let Some(datagram) = self.inlet.try_recv() else { return Ok(None) };
+            let Some(datagram) = self.datagrams_in.try_recv() else { return Ok(None) };
             if let Some(update) = self.on_datagram(&datagram)? {
                 return Ok(Some((Lane::State, update)));
             }
@@ -443,16 +438,18 @@ impl RecvHalf for UdpReceiver {
     }
 
     /// Says it until the peer says that it heard, or lingers no longer.
-    fn flush_goodbye(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let Some(goodbye) = self.shared.lifeline.ending().and_then(CloseReason::goodbye) else { return };
+            let Some(close) = self.shared.close_state.reason().and_then(CloseReason::to_close) else {
+                return;
+            };
             let until = Instant::now() + LINGER;
             while Instant::now() < until {
                 let closed = pin!(poll_fn(|cx| self.poll_closed(cx)));
-                if tokio::time::timeout(GOODBYE_INTERVAL, closed).await.is_ok() {
+                if tokio::time::timeout(CLOSE_INTERVAL, closed).await.is_ok() {
                     return;
                 }
-                self.shared.say_goodbye(&goodbye);
+                self.shared.send_close(&close);
             }
         })
     }

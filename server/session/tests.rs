@@ -23,7 +23,7 @@ async fn player(server: std::net::SocketAddr, name: &str, code: &str) -> Player 
     let config = PlayerConfig {
         addr: server,
         server_name: "localhost".into(),
-        kind: TransportKind::MEMORY,
+        kind: TransportKind::Memory,
         trust: None,
         options: Options::default(),
         name: name.into(),
@@ -49,7 +49,7 @@ async fn matched(server: std::net::SocketAddr, code: &str) -> [Player; 2] {
 #[tokio::test]
 async fn a_panic_in_a_match_ends_that_match_alone_and_is_counted() {
     let identity = Identity::generate(&["localhost".into()]).expect("identity");
-    let listener = TransportKind::MEMORY
+    let listener = TransportKind::Memory
         .bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default())
         .expect("bound");
     let addr = listener.local_addr();

@@ -110,7 +110,7 @@ async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
 
 #[tokio::test]
 async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
-    let tls = TransportKind::ALL.into_iter().find(|kind| kind.name() == "tls").expect("there is TLS");
+    let tls = TransportKind::Tls;
     let server = Running::of(tls, Config { handshakes_max: 3, ..Config::default() });
     let mut witness = server.matched(tls).await;
     let mut silent = Vec::new();
@@ -132,7 +132,7 @@ async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
 
 #[tokio::test]
 async fn what_is_expelled_is_counted_by_cause() {
-    let kind = TransportKind::MEMORY;
+    let kind = TransportKind::Memory;
     let config =
         Config { join_timeout: Duration::from_millis(50), messages_per_s_max: 5, ..Config::default() };
     let server = Running::of(kind, config);

@@ -9,7 +9,7 @@ use netduel_protocol::{
     game::{Heading, Position},
 };
 use netduel_server::{Config, Snapshot};
-use netduel_transport::{CloseReason, Connection, Goodbye, Options, TransportKind};
+use netduel_transport::{Close, CloseReason, Connection, Options, TransportKind};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use netduel_testkit::TcpUdpProxy;
@@ -70,7 +70,7 @@ impl Running {
     }
 
     /// What the server answers to a token that is not good.
-    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Goodbye {
+    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Close {
         goodbye(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
     }
 
@@ -120,7 +120,7 @@ async fn peer_back(connection: &mut Connection) {
 }
 
 /// How the server ends a connection.
-async fn goodbye(mut connection: Connection) -> Goodbye {
+async fn goodbye(mut connection: Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
@@ -394,7 +394,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
                 Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &peer], kind.name()).await;
             duel.play().await;
             path.change_address();
-            if !kind.name().starts_with("quic") {
+            if !kind.is_quic() {
                 duel.until("the return", |duel| duel.heard(0, |event| *event == Event::Resumed)).await;
                 duel.heard = Default::default();
             }
@@ -411,7 +411,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
         ended.expect("no panic");
     }
     let counters = server.stop().await;
-    let resumed = TransportKind::ALL.iter().filter(|kind| !kind.name().starts_with("quic")).count() as u64;
+    let resumed = TransportKind::ALL.iter().filter(|kind| !kind.is_quic()).count() as u64;
     assert_eq!((counters.seats_kept, counters.seats_resumed), (resumed, resumed));
 }
 
@@ -456,7 +456,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
             ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
         ]);
         // None of them moved anybody.
-        back.receiver.close(Goodbye::new(CloseCode::Done.code(), "done")).await;
+        back.receiver.close(Close::new(CloseCode::Done.code(), "done")).await;
         hear(&mut peer, |message| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(())).await;
         refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
         for (what, refusal) in &refusals {

@@ -163,7 +163,7 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
     const MOVES: u32 = 40;
     for relay in [RelayPolicy::Other, RelayPolicy::Both] {
         let server = Running::with(Config { relay, ..Config::default() });
-        for kind in TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]) {
+        for kind in TransportKind::ALL.into_iter().chain([TransportKind::Memory]) {
             let mut players = server.matched([kind, kind], "payload").await;
             let max = players[0].payload_max_bytes();
             assert_eq!(max, relay.payload_max_bytes());

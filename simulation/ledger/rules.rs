@@ -5,7 +5,7 @@ use netduel_protocol::{
     game::Position,
 };
 use netduel_server::RelayPolicy;
-use netduel_transport::Goodbye;
+use netduel_transport::Close;
 
 use super::{
     Books, Stand,
@@ -192,7 +192,7 @@ impl Books {
     }
 
     /// Nobody is sent away for nothing.
-    pub(super) fn may_close(&mut self, connection: usize, goodbye: &Goodbye) -> Result<(), String> {
+    pub(super) fn may_close(&mut self, connection: usize, goodbye: &Close) -> Result<(), String> {
         self.answered_asking(connection, goodbye);
         let session = &self.sessions[connection];
         let fair = match CloseCode::from_code(goodbye.code) {
@@ -212,7 +212,7 @@ impl Books {
             Some(CloseCode::NoSuchSeat) => session.may_be_refused,
             Some(CloseCode::ServerFault | CloseCode::Done) => false,
             Some(_) => self.views[connection].offended,
-            None => goodbye.code == Goodbye::CONTROL_LANE_FULL && session.lost_us.is_some(),
+            None => goodbye.code == Close::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };
         if fair { Ok(()) } else { Err("for nothing that it did".into()) }
     }

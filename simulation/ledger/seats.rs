@@ -1,7 +1,7 @@
 //! Seats that outlive a connection: who leaves one, who may take it back, and what both players are told of it.
 
 use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, ResumeTicket, Resumed, clock};
-use netduel_transport::{CloseReason, Goodbye};
+use netduel_transport::{Close, CloseReason};
 
 use super::{
     Books, Stand,
@@ -124,7 +124,7 @@ impl Books {
     }
 
     /// The server closes a connection, which may be an answer to the token that was shown last.
-    pub(super) fn answered_asking(&mut self, connection: usize, goodbye: &Goodbye) {
+    pub(super) fn answered_asking(&mut self, connection: usize, goodbye: &Close) {
         match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::Replaced) => {
                 if let Stand::Playing(id, _) = self.sessions[connection].stand {

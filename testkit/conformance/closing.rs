@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netduel_transport::{
-    CloseReason, ConnectError, Goodbye, MAX_CONTROL_BYTES, Options, SendError, TransportKind,
+    Close, CloseReason, ConnectError, MAX_CONTROL_BYTES, Options, SendError, TransportKind,
 };
 use tokio::time::timeout;
 
@@ -19,9 +19,9 @@ pub(super) async fn close_carries_its_reason(kind: TransportKind) {
     for client_closes in [true, false] {
         let (client, accepted) = server.pair(&Options::default()).await;
         let (closing, mut other) = if client_closes { (client, accepted) } else { (accepted, client) };
-        let goodbye = Goodbye::new(Goodbye::FIRST_APPLICATION_CODE + 3, "the server is full: try later");
+        let goodbye = Close::new(Close::FIRST_APPLICATION_CODE + 3, "the server is full: try later");
         closing.sender.close(goodbye.clone());
-        closing.sender.close(Goodbye::new(1, "the first close counts"));
+        closing.sender.close(Close::new(1, "the first close counts"));
         let closed = CloseReason::Local(goodbye.clone());
         assert_eq!(closing.sender.send_control(b"late"), Err(SendError::Closed(closed.clone())));
         assert_eq!(closing.sender.send_state(b"late"), Err(SendError::Closed(closed.clone())));
@@ -41,14 +41,14 @@ pub(super) async fn close_carries_its_reason(kind: TransportKind) {
     }
 }
 
-/// A dropped connection sends a close with [`Goodbye::GONE`].
+/// A dropped connection sends a close with [`Close::GONE`].
 pub(super) async fn drop_sends_a_close(kind: TransportKind) {
     let (client, mut server) = pair(kind).await;
     let sender = client.sender.clone();
     drop(client.receiver);
     assert!(matches!(sender.send_state(b"?"), Err(SendError::Closed(CloseReason::Local(_)))));
     match recv(&mut server.receiver).await {
-        Err(CloseReason::Peer(goodbye)) => assert_eq!(goodbye.code, Goodbye::GONE),
+        Err(CloseReason::Peer(goodbye)) => assert_eq!(goodbye.code, Close::GONE),
         other => panic!("{other:?}"),
     }
 }

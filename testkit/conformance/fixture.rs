@@ -102,5 +102,5 @@ pub(super) fn over_udp(kind: TransportKind) -> bool {
 
 /// Whether the kind stays within this process, without a socket.
 pub(super) fn in_process(kind: TransportKind) -> bool {
-    kind == TransportKind::MEMORY
+    kind == TransportKind::Memory
 }

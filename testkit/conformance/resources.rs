@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_transport::{Congestion, CongestionControl, Goodbye, Options, TransportKind};
+use netduel_transport::{Close, Congestion, CongestionControl, Options, TransportKind};
 use tokio::time::timeout;
 
 use super::{
@@ -114,6 +114,6 @@ pub(super) fn open_files() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
-pub(super) fn done() -> Goodbye {
-    Goodbye::new(Goodbye::FIRST_APPLICATION_CODE, "done")
+pub(super) fn done() -> Close {
+    Close::new(Close::FIRST_APPLICATION_CODE, "done")
 }

@@ -21,15 +21,14 @@ use quinn_proto::{
 };
 
 use super::{
-    StateLane, clock::Tick, endpoint::Endpoint, frame_rate::FrameRate, state_lane::StateOut, watched,
+    StateLane, endpoint::Endpoint, frame_limit::FrameLimit, state_lane::StateOut, timer_grid::Tick,
+    tls_session,
 };
 use crate::{
-    CloseReason, Congestion, Goodbye, Options, PathStats,
-    connection::SendHalf,
-    frame::FrameKind,
-    identity::SUITE_NAME,
-    lifeline::{self, Lifeline},
-    outbox::Outbox,
+    Close, CloseReason, CloseState, Congestion, Options, PathStats, SendHalf,
+    connection::connection as connections,
+    io::{frame::FrameKind, outbox::Outbox},
+    tls::identity::SUITE_NAME,
 };
 
 /// Control goes before state where both wait.
@@ -38,7 +37,7 @@ const UDP_HEADER_BYTES: u64 = 8;
 
 /// What a connection is made with.
 #[derive(Clone)]
-pub(super) struct Terms {
+pub(super) struct ConnectionConfig {
     pub(super) lane: StateLane,
     pub(super) options: Options,
 }
@@ -50,7 +49,7 @@ pub(super) fn control_stream() -> StreamId {
 
 /// What both halves of a connection and its endpoint hold.
 pub(super) struct Shared {
-    lifeline: Lifeline,
+    close_state: CloseState,
     state: Mutex<State>,
 }
 
@@ -59,7 +58,7 @@ pub(super) struct State {
     pub(super) proto: quinn_proto::Connection,
     endpoint: Arc<Endpoint>,
     handle: ConnectionHandle,
-    pub(super) terms: Terms,
+    pub(super) config: ConnectionConfig,
     control: Outbox,
     state: StateOut,
     connected: bool,
@@ -73,8 +72,8 @@ pub(super) struct State {
     news: bool,
     /// The same of the control stream.
     pub(super) control_news: bool,
-    frame_rate: FrameRate,
-    /// Packets arrived since it was last settled.
+    frame_limit: FrameLimit,
+    /// BufferPool arrived since it was last settled.
     touched: bool,
     /// Something happened since packets were last asked for.
     pub(super) unsettled: bool,
@@ -100,15 +99,15 @@ impl Shared {
         endpoint: Arc<Endpoint>,
         handle: ConnectionHandle,
         proto: quinn_proto::Connection,
-        terms: Terms,
+        config: ConnectionConfig,
     ) -> Arc<Self> {
-        let state = StateOut::new(terms.lane, proto.side());
-        let frame_rate = FrameRate::new(terms.options.packets_per_s_max);
+        let state = StateOut::new(config.lane, proto.side());
+        let frame_limit = FrameLimit::new(config.options.packets_per_s_max);
         let state = Mutex::new(State {
             proto,
             endpoint,
             handle,
-            terms,
+            config,
             control: Outbox::default(),
             state,
             connected: false,
@@ -117,14 +116,14 @@ impl Shared {
             waiting: false,
             news: false,
             control_news: false,
-            frame_rate,
+            frame_limit,
             touched: false,
             unsettled: false,
             packet: Vec::new(),
             unsent: None,
             timer: None,
         });
-        Arc::new(Self { lifeline: Lifeline::default(), state })
+        Arc::new(Self { close_state: CloseState::default(), state })
     }
 
     /// The lock is held for one system call at most for each packet, never across an await.
@@ -137,7 +136,7 @@ impl Shared {
         let mut state = self.lock();
         let state = &mut *state;
         state.proto.handle_event(event);
-        if let Err(too_many) = state.frame_rate.count_packet(&state.proto) {
+        if let Err(too_many) = state.frame_limit.count_packet(&state.proto) {
             state.lose(too_many.into());
         }
         !mem::replace(&mut state.touched, true)
@@ -152,7 +151,7 @@ impl Shared {
             drop(state);
             self.settle(now);
         } else {
-            state.set_timer(now); // Packets have moved it on meanwhile, as they do nearly always.
+            state.set_timer(now); // BufferPool have moved it on meanwhile, as they do nearly always.
         }
     }
 
@@ -168,7 +167,7 @@ impl Shared {
             state.unsettled = true;
             state.set_timer(now);
             drop(state);
-            self.lifeline.wake();
+            self.close_state.wake();
         } else {
             state.transmit(now);
         }
@@ -176,7 +175,7 @@ impl Shared {
 
     /// Nobody will read its packets any more.
     pub(super) fn abandon(&self) {
-        lifeline::end(self, CloseReason::Vanished);
+        connections::end(self, CloseReason::Vanished);
     }
 }
 
@@ -270,18 +269,18 @@ impl State {
         match error {
             ConnectionError::ApplicationClosed(close) => {
                 let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
-                CloseReason::Peer(Goodbye::new(code, String::from_utf8_lossy(&close.reason)))
+                CloseReason::Peer(Close::new(code, String::from_utf8_lossy(&close.reason)))
             }
-            ConnectionError::TimedOut => CloseReason::IdleTimeout(self.terms.options.idle_timeout),
+            ConnectionError::TimedOut => CloseReason::IdleTimeout(self.config.options.idle_timeout),
             ConnectionError::Reset => CloseReason::Vanished,
             other => CloseReason::Transport(other.to_string()),
         }
     }
 
     /// Nothing if it is closed already.
-    fn close(&mut self, goodbye: &Goodbye) {
+    fn close(&mut self, close: &Close) {
         let now = Instant::now();
-        self.proto.close(now, goodbye.code.into(), goodbye.reason.clone().into());
+        self.proto.close(now, close.code.into(), close.reason.clone().into());
         self.transmit(now);
     }
 
@@ -338,7 +337,7 @@ impl State {
         let mut streams = self.proto.streams();
         let control = if client { streams.open(Dir::Bi) } else { streams.accept(Dir::Bi) };
         debug_assert!(control.is_none_or(|stream| stream == control_stream()));
-        if control.is_some() && self.terms.lane == StateLane::Stream {
+        if control.is_some() && self.config.lane == StateLane::Stream {
             // Each side lets the other open one from the beginning. With a peer that does not, the first update fails.
             let _ = streams.open(Dir::Uni);
         }
@@ -359,9 +358,9 @@ pub(super) fn write(
 }
 
 /// Who holds a connection: whoever shakes hands, then the receiver. Dropping it ends the connection.
-pub(super) struct Owner(Arc<Shared>);
+pub(super) struct ConnectionGuard(Arc<Shared>);
 
-impl Owner {
+impl ConnectionGuard {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
     }
@@ -372,20 +371,20 @@ impl Owner {
 
     /// Completes the handshake.
     pub(super) async fn connected(&self) -> Result<(), ConnectionError> {
-        std::future::poll_fn(|cx| self.0.lifeline.drive(cx, |_| self.0.lock().poll_connected())).await
+        std::future::poll_fn(|cx| self.0.close_state.drive(cx, |_| self.0.lock().poll_connected())).await
     }
 }
 
-impl Drop for Owner {
+impl Drop for ConnectionGuard {
     /// For those that ended without a word for the peer, or never began.
     fn drop(&mut self) {
-        self.0.lock().close(&Goodbye::new(Goodbye::GONE, "the program dropped the connection"));
+        self.0.lock().close(&Close::new(Close::GONE, "the program dropped the connection"));
     }
 }
 
 impl SendHalf for Shared {
-    fn lifeline(&self) -> &Lifeline {
-        &self.lifeline
+    fn close_state(&self) -> &CloseState {
+        &self.close_state
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
@@ -431,8 +430,8 @@ impl SendHalf for Shared {
         Ok(state.state.take_superseded())
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
-        self.lock().close(goodbye);
+    fn send_close(&self, close: &Close) {
+        self.lock().close(close);
     }
 
     fn path_stats(&self) -> PathStats {
@@ -459,7 +458,7 @@ impl SendHalf for Shared {
     }
 
     fn resumed(&self) -> Option<bool> {
-        watched::resumed(self.lock().proto.crypto_session())
+        tls_session::resumed(self.lock().proto.crypto_session())
     }
 }
 
@@ -470,7 +469,7 @@ impl State {
 
     /// quinn-proto tells nothing back of most of these, so they are what it was told; the socket's are the kernel's word.
     fn settings(&self) -> Vec<(String, String)> {
-        let mut settings = super::settings(&self.terms);
+        let mut settings = super::settings(&self.config);
         settings.extend(self.endpoint.socket_buffers.iter().cloned());
         settings
     }

@@ -26,11 +26,11 @@ use quinn_udp::RecvMeta;
 use tokio::sync::Notify;
 
 use super::{
-    alarm::Alarm,
-    clock::{Tick, Timers},
-    connection::{Owner, Shared, Terms},
-    packets::Packets,
+    buffer_pool::BufferPool,
+    connection::{ConnectionConfig, ConnectionGuard, Shared},
     socket::Socket,
+    timer::Timer,
+    timer_grid::{Tick, Timers},
 };
 use crate::Options;
 
@@ -93,10 +93,10 @@ impl Endpoint {
         addr: SocketAddr,
         server: Option<ServerConfig>,
         options: &Options,
-    ) -> io::Result<(Open, SocketAddr)> {
+    ) -> io::Result<(EndpointHandle, SocketAddr)> {
         let (socket, socket_buffers) = Socket::bind(addr, options)?;
         let addr = socket.local_addr()?;
-        let alarm = Alarm::new(server.is_some())?;
+        let timer = Timer::new(server.is_some())?;
         // Larger packets are never probed for, so it does not matter whether the system would split them.
         let may_probe_mtu = false;
         let config = Arc::new(EndpointConfig::default());
@@ -117,9 +117,9 @@ impl Endpoint {
             idle: Notify::new(),
             socket_buffers,
         });
-        let mut task = Task::new(endpoint.clone(), alarm);
+        let mut task = Task::new(endpoint.clone(), timer);
         tokio::spawn(std::future::poll_fn(move |cx| task.poll(cx)));
-        Ok((Open(endpoint), addr))
+        Ok((EndpointHandle(endpoint), addr))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -163,20 +163,20 @@ impl Endpoint {
 }
 
 /// What keeps an endpoint open for new connections: held by its listener, or by its one client.
-pub(super) struct Open(Arc<Endpoint>);
+pub(super) struct EndpointHandle(Arc<Endpoint>);
 
-impl Open {
+impl EndpointHandle {
     /// Begins a connection to a server.
     pub(super) fn connect(
         &self,
-        config: ClientConfig,
+        client: ClientConfig,
         to: SocketAddr,
         name: &str,
-        terms: Terms,
-    ) -> Result<Owner, ConnectError> {
+        config: ConnectionConfig,
+    ) -> Result<ConnectionGuard, ConnectError> {
         let mut inner = self.0.lock();
-        let (handle, connection) = inner.proto.connect(Instant::now(), config, to, name)?;
-        Ok(self.0.add(inner, handle, connection, terms))
+        let (handle, connection) = inner.proto.connect(Instant::now(), client, to, name)?;
+        Ok(self.0.add(inner, handle, connection, config))
     }
 
     /// The next peer that knocks. Cancel safe.
@@ -211,7 +211,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for EndpointHandle {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.closed = true;
@@ -230,13 +230,13 @@ impl Endpoint {
         mut inner: MutexGuard<'_, Inner>,
         handle: ConnectionHandle,
         connection: quinn_proto::Connection,
-        terms: Terms,
-    ) -> Owner {
-        let shared = Shared::new(self.clone(), handle, connection, terms);
+        config: ConnectionConfig,
+    ) -> ConnectionGuard {
+        let shared = Shared::new(self.clone(), handle, connection, config);
         inner.connections.insert(handle, shared.clone());
         drop(inner);
         shared.settle(Instant::now());
-        Owner::new(shared)
+        ConnectionGuard::new(shared)
     }
 }
 
@@ -275,12 +275,12 @@ impl Knock {
     }
 
     /// Begins the handshake.
-    pub(super) fn accept(mut self, terms: Terms) -> Result<Owner, ConnectionError> {
+    pub(super) fn accept(mut self, config: ConnectionConfig) -> Result<ConnectionGuard, ConnectionError> {
         let Some(incoming) = self.incoming.take() else { return Err(ConnectionError::LocallyClosed) };
         let mut packet = Vec::new();
         let mut inner = self.endpoint.lock();
         match inner.proto.accept(incoming, Instant::now(), &mut packet, None) {
-            Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, terms)),
+            Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, config)),
             Err(error) => {
                 if let Some(transmit) = error.response {
                     self.endpoint.send(&transmit, &packet);
@@ -306,30 +306,30 @@ struct Task {
     endpoint: Arc<Endpoint>,
     /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
     read: Box<[u8]>,
-    packets: Packets,
+    packets: BufferPool,
     arrived: Vec<(Arc<Shared>, ConnectionEvent)>,
     touched: Vec<Arc<Shared>>,
     due: Vec<Arc<Shared>>,
     response: Vec<u8>,
     metas: [RecvMeta; BATCH],
-    alarm: Alarm,
+    timer: Timer,
     /// What the alarm is set to.
-    alarm_at: Tick,
+    timer_at: Tick,
 }
 
 impl Task {
-    fn new(endpoint: Arc<Endpoint>, alarm: Alarm) -> Self {
+    fn new(endpoint: Arc<Endpoint>, timer: Timer) -> Self {
         Self {
             endpoint,
             read: vec![0; BATCH * READ_BYTES].into(),
-            packets: Packets::new(),
+            packets: BufferPool::new(),
             arrived: Vec::new(),
             touched: Vec::new(),
             due: Vec::new(),
             response: Vec::new(),
             metas: [RecvMeta::default(); BATCH],
-            alarm,
-            alarm_at: Tick::NEVER,
+            timer,
+            timer_at: Tick::NEVER,
         }
     }
 
@@ -349,12 +349,12 @@ impl Task {
         inner.sleeps_until = next;
         drop(inner);
         if next != Tick::NEVER {
-            if next != self.alarm_at {
-                self.alarm_at = next;
-                self.alarm.set(next.instant());
+            if next != self.timer_at {
+                self.timer_at = next;
+                self.timer.set(next.instant());
             }
-            if self.alarm.poll(cx).is_ready() {
-                self.alarm_at = Tick::NEVER; // To be set again, whatever becomes of it now.
+            if self.timer.poll(cx).is_ready() {
+                self.timer_at = Tick::NEVER; // To be set again, whatever becomes of it now.
                 cx.waker().wake_by_ref();
             }
         }

@@ -9,14 +9,13 @@ use bytes::Bytes;
 use quinn_proto::StreamId;
 
 use super::{
-    connection::{Owner, Read, State, control_stream},
-    endpoint::Open,
+    connection::{ConnectionGuard, Read, State, control_stream},
+    endpoint::EndpointHandle,
     state_lane::StateIn,
 };
 use crate::{
-    BoxFuture, CloseReason, Connection, FrameError, Lane, Options, TransportKind,
-    connection::RecvHalf,
-    frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
+    BoxFuture, CloseReason, Connection, FrameError, Lane, Options, ReceiveHalf, TransportKind,
+    io::frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
 };
 
 /// A stream of frames.
@@ -60,25 +59,25 @@ impl Framed {
 
 struct QuicReceiver {
     // Before the endpoint, which would not see its goodbye out otherwise.
-    owner: Owner,
+    owner: ConnectionGuard,
     control: Framed,
     state: StateIn,
     /// A client's own socket, which goes with the connection.
-    endpoint: Option<Open>,
+    endpoint: Option<EndpointHandle>,
 }
 
 /// The two halves of a connection whose handshake is over.
 pub(super) fn split(
-    owner: Owner,
+    owner: ConnectionGuard,
     kind: TransportKind,
     remote: SocketAddr,
-    endpoint: Option<Open>,
+    endpoint: Option<EndpointHandle>,
 ) -> Connection {
     let shared = owner.shared().clone();
     let state = shared.lock();
-    let (terms, peer) = (&state.terms, !state.proto.side());
-    let control = Framed::new(control_stream(), &terms.options);
-    let state_in = StateIn::new(terms.lane, peer, &terms.options);
+    let (config, peer) = (&state.config, !state.proto.side());
+    let control = Framed::new(control_stream(), &config.options);
+    let state_in = StateIn::new(config.lane, peer, &config.options);
     drop(state);
     let receiver = QuicReceiver { owner, control, state: state_in, endpoint };
     Connection::new(kind, remote, shared, Box::new(receiver))
@@ -103,7 +102,7 @@ impl QuicReceiver {
     }
 }
 
-impl RecvHalf for QuicReceiver {
+impl ReceiveHalf for QuicReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         let shared = self.owner.shared().clone();
         let mut state = shared.lock();
@@ -122,7 +121,7 @@ impl RecvHalf for QuicReceiver {
         self.next(&mut state)
     }
 
-    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             if let Some(endpoint) = &self.endpoint {
                 endpoint.idle().await;

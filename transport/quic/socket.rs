@@ -9,7 +9,7 @@ use std::{
 use quinn_proto::Transmit;
 use quinn_udp::{RecvMeta, UdpSocketState};
 
-use crate::{Options, connection::buffers, udp_socket::UdpSocket};
+use crate::{Options, connection::path_stats::buffers, io::udp_socket::UdpSocket};
 
 /// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
 const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -15,8 +15,10 @@ use super::{
 };
 use crate::{
     CloseReason, FrameError, MAX_STATE_BYTES, Options,
-    frame::FrameKind,
-    outbox::{Flushed, Outbox},
+    io::{
+        frame::FrameKind,
+        outbox::{Flushed, Outbox},
+    },
 };
 
 /// Code for a stream whose update was superseded. Nobody reads it.

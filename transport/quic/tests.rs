@@ -15,9 +15,10 @@ async fn a_frame_that_stays_unfinished_ends_the_connection() {
     let (patient, impatient) =
         (Options::default(), Options { read_deadline: deadline, ..Options::default() });
     for quic in [STREAM, UNI, DATAGRAM] {
-        let listener = quic.bind(([127, 0, 0, 1], 0).into(), &identity, &impatient).expect("bound");
+        let listener =
+            quic.bind(quic.lane.kind(), ([127, 0, 0, 1], 0).into(), &identity, &impatient).expect("bound");
         let served = async { listener.accept().await.expect("a peer").1.await.expect("connected") };
-        let kind = quic.kind();
+        let kind = quic.lane.kind();
         let to = Target { kind, addr: listener.local_addr(), name: "localhost", trust: Some(&trust) };
         let (mut server, client) = tokio::join!(served, quic.open(&to, &patient));
         let (owner, _endpoint) = client.expect("connected");

@@ -6,5 +6,5 @@ use netduel_testkit::conformance;
 use netduel_transport::TransportKind;
 
 fn main() -> ExitCode {
-    conformance::run(TransportKind::ALL.into_iter().chain([TransportKind::MEMORY]))
+    conformance::run(TransportKind::ALL.into_iter().chain([TransportKind::Memory]))
 }

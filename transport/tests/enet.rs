@@ -11,7 +11,7 @@ use std::{
 };
 
 use netduel_transport::{
-    CloseReason, Connection, Goodbye, Identity, Lane, Listener, MAX_CONTROL_BYTES, Options, TransportKind,
+    Close, CloseReason, Connection, Identity, Lane, Listener, MAX_CONTROL_BYTES, Options, TransportKind,
 };
 use tokio::time::timeout;
 
@@ -110,7 +110,7 @@ async fn the_c_library_exchanges_messages_on_both_channels() {
             let mut connection = exchange(&listener).await;
             if leaves == 0 {
                 // Goes out once all before it has arrived.
-                connection.receiver.close(Goodbye::new(1234, "words that ENet has no room for")).await;
+                connection.receiver.close(Close::new(1234, "words that ENet has no room for")).await;
                 return;
             }
             match recv(&mut connection).await {

@@ -12,10 +12,10 @@ use ring::{hmac, rand::SystemRandom};
 use tokio::time::Instant;
 
 use super::{
-    control::Rtt,
+    reliable_stream::Rtt,
     wire::{HEADER_BYTES, Token, Type, parse, write_header},
 };
-use crate::datagram::{Gate, Inlet, Outlet};
+use crate::io::udp_demux::{AddressValidator, DatagramReceiver, DatagramSender};
 
 /// Between a client's first knocks; doubled each time up to [`KNOCK_INTERVAL_MAX`].
 const KNOCK_INTERVAL: Duration = Duration::from_millis(100);
@@ -28,7 +28,11 @@ const CHALLENGE_BYTES: usize = 8 + 32;
 const PROTOCOL: &[u8] = b"netduel-udp/1";
 
 /// A client's handshake. Ends connected or with the system's refusal; the deadline is the caller's.
-pub(super) async fn knock(outlet: &Outlet, inlet: &mut Inlet, token: Token) -> io::Result<Rtt> {
+pub(super) async fn knock(
+    datagrams_out: &DatagramSender,
+    datagrams_in: &mut DatagramReceiver,
+    token: Token,
+) -> io::Result<Rtt> {
     let mut rtt = Rtt::default();
     let mut interval = KNOCK_INTERVAL;
     let mut knock = Vec::new();
@@ -36,11 +40,11 @@ pub(super) async fn knock(outlet: &Outlet, inlet: &mut Inlet, token: Token) -> i
     knock.extend_from_slice(PROTOCOL);
     knock.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
     loop {
-        outlet.send(&knock);
+        datagrams_out.send(&knock);
         let sent = Instant::now();
         let answer = tokio::time::timeout(interval, async {
             loop {
-                let datagram = poll_fn(|cx| inlet.poll_recv(cx)).await?;
+                let datagram = poll_fn(|cx| datagrams_in.poll_recv(cx)).await?;
                 match parse(&datagram) {
                     Some((kind, theirs, body)) if theirs == token => return Ok::<_, io::Error>((kind, body)),
                     _ => {}
@@ -123,7 +127,7 @@ impl Challenger {
     }
 }
 
-impl Gate for Arc<Challenger> {
+impl AddressValidator for Arc<Challenger> {
     fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
         let Some((&[kind, ref token @ ..], body)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
             return false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netduel_protocol::{ClientMessage, Move, MoveWithPayload, ServerMessage, decode, game::Position};
 use netduel_testkit::{DatagramProxy, Impairment};
-use netduel_transport::Goodbye;
+use netduel_transport::{Close, TransportKind};
 use tokio::time::timeout;
 
 use super::{
@@ -41,7 +41,7 @@ pub(crate) async fn a_reader_that_stops(world: &World) {
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
     // A stream that is full of answers has no room for a goodbye, either.
     if !matches!(bad, Raw::Stream(_)) {
-        assert_eq!(bad.goodbye().await.code, Goodbye::CONTROL_LANE_FULL);
+        assert_eq!(bad.goodbye().await.code, Close::CONTROL_LANE_FULL);
     }
 }
 
@@ -76,7 +76,7 @@ async fn a_mover_that_stops(world: &World) {
         world.until("it is corrected", |world| corrected(world) || stalled(world)).await;
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    assert_eq!(told(&mut bad).await.code, Goodbye::CONTROL_LANE_FULL);
+    assert_eq!(told(&mut bad).await.code, Close::CONTROL_LANE_FULL);
 }
 
 /// The stream limits hold, and who takes back what it opened at line rate is expelled.
@@ -105,14 +105,14 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
             Err(_) => refused += 1,
         }
     }
-    match world.kind.name() {
-        "quic-uni" => {
+    match world.kind {
+        TransportKind::QuicUni => {
             // Streams that were taken back made room, until there were too many of them.
             assert!(opened > 100, "{opened} were granted");
             world.counted("flooding", 1, |it| it.expelled_flooding).await;
-            assert_eq!(Raw::Quic(raw).goodbye().await.code, Goodbye::BAD_FRAME);
+            assert_eq!(Raw::Quic(raw).goodbye().await.code, Close::BAD_FRAME);
         }
-        "quic-stream" => assert!(opened <= 2, "{opened} state streams were granted"),
+        TransportKind::QuicStream => assert!(opened <= 2, "{opened} state streams were granted"),
         _ => assert_eq!(opened, 0, "updates need no stream"),
     }
     connection.close(0u8.into(), b"enough");
@@ -152,7 +152,7 @@ pub(crate) async fn packets_without_a_message(world: &World) {
         told(&mut bad).await
     };
     let goodbye = timeout(PATIENCE, flood).await.expect("cut in time");
-    assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
+    assert_eq!(goodbye.code, Close::BAD_FRAME, "{goodbye}");
     world.counted("flooding", 1, |it| it.expelled_flooding).await;
     world.only_witnesses().await;
 }

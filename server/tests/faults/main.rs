@@ -20,7 +20,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_server::Config;
-use netduel_transport::{Options, TransportKind};
+use netduel_transport::{Options, Socket, TransportKind};
 use witness::Witness;
 pub(crate) use world::{PATIENCE, World};
 
@@ -87,17 +87,17 @@ fn encrypted(kind: TransportKind) -> bool {
 }
 
 fn quic(kind: TransportKind) -> bool {
-    kind.name().starts_with("quic-")
+    kind.is_quic()
 }
 
 /// On UDP sockets, where the test can stand between the two sides.
 fn datagrams(kind: TransportKind) -> bool {
-    !["tcp", "tls"].contains(&kind.name())
+    kind.socket() == Socket::Udp
 }
 
 /// With a byte stream of frames that can be written by hand.
 fn streams(kind: TransportKind) -> bool {
-    kind.name() != "enet"
+    kind != TransportKind::Enet
 }
 
 fn defaults(_: &mut Config, _: &mut Options) {}

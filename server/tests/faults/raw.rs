@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use netduel_transport::Goodbye;
+use netduel_transport::{Close, TransportKind};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::world::{PATIENCE, World, localhost};
 
-/// Frame kinds, as `transport/frame.rs` has them.
+/// Frame kinds, as `transport/io/frame.rs` has them.
 pub(crate) const CONTROL: u8 = 0;
 pub(crate) const KEEP_ALIVE: u8 = 2;
 const CLOSE: u8 = 3;
@@ -43,16 +43,18 @@ pub(crate) struct Quic {
 
 impl Raw {
     pub(crate) async fn open(world: &World) -> Self {
-        match world.kind.name() {
-            "tcp" => Self::Stream(Box::new(TcpStream::connect(world.addr).await.expect("connected"))),
-            "tls" => {
+        match world.kind {
+            TransportKind::Tcp => {
+                Self::Stream(Box::new(TcpStream::connect(world.addr).await.expect("connected")))
+            }
+            TransportKind::Tls => {
                 let config = world.identity.trust().client_config_for("netduel-tls/1").expect("a trust");
                 let socket = TcpStream::connect(world.addr).await.expect("connected");
                 let name = "localhost".try_into().expect("a name");
                 let tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
                 Self::Stream(Box::new(tls.expect("a handshake")))
             }
-            "udp" => Self::Udp(Udp::open(world.addr).await),
+            TransportKind::Udp => Self::Udp(Udp::open(world.addr).await),
             _ => Self::Quic(Quic::open(world, world.addr).await),
         }
     }
@@ -70,7 +72,7 @@ impl Raw {
     }
 
     /// What the server says when it closes; waits for it.
-    pub(crate) async fn goodbye(self) -> Goodbye {
+    pub(crate) async fn goodbye(self) -> Close {
         let closed = async {
             match self {
                 Self::Stream(mut stream) => {
@@ -82,7 +84,7 @@ impl Raw {
                 Self::Quic(quic) => match quic.connection.closed().await {
                     quinn::ConnectionError::ApplicationClosed(close) => {
                         let code = u32::try_from(close.error_code.into_inner()).expect("a code of ours");
-                        Goodbye::new(code, String::from_utf8_lossy(&close.reason))
+                        Close::new(code, String::from_utf8_lossy(&close.reason))
                     }
                     other => panic!("not closed by the server: {other}"),
                 },
@@ -113,7 +115,7 @@ impl Quic {
 }
 
 /// The close frame among frames.
-fn last_words(mut said: &[u8]) -> Goodbye {
+fn last_words(mut said: &[u8]) -> Close {
     while let Some((&[high, low, kind], rest)) = said.split_first_chunk::<3>() {
         let size = usize::from(u16::from_be_bytes([high, low]));
         let (payload, rest) = rest.split_at_checked(size).expect("whole frames");
@@ -125,9 +127,9 @@ fn last_words(mut said: &[u8]) -> Goodbye {
     panic!("closed without a word")
 }
 
-fn parse_goodbye(payload: &[u8]) -> Goodbye {
+fn parse_goodbye(payload: &[u8]) -> Close {
     let (code, reason) = payload.split_first_chunk::<4>().expect("a code");
-    Goodbye::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
+    Close::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
 }
 
 /// The control stream of the `udp` kind, segment by segment, and its handshake: see `transport/udp/wire.rs`.
@@ -136,7 +138,7 @@ pub(crate) struct Udp {
     /// Written, and how much of that was acknowledged.
     place: u32,
     acknowledged: u32,
-    goodbye: Option<Goodbye>,
+    goodbye: Option<Close>,
 }
 
 const HELLO: u8 = 0xd0;

@@ -3,7 +3,7 @@
 use netduel_client::{Event, PlayError};
 use netduel_protocol::{ClientMessage, CloseCode, LeaveReason, Move, clock, game::Heading};
 use netduel_testkit::{DatagramProxy, Impairment};
-use netduel_transport::Sender;
+use netduel_transport::{Sender, TransportKind};
 use socket2::SockRef;
 use std::time::Duration;
 use tokio::{net::TcpStream, time::timeout};
@@ -92,7 +92,7 @@ pub(crate) async fn a_cut_at_every_step(world: &World) {
         tokio::join!(die_on_the_path(world, "waits"), die_on_the_path(world, "plays"));
         world.only_witnesses().await;
         world.counted("idle timeouts", 2, |it| it.idle_timeouts).await;
-    } else if world.kind.name() == "tcp" {
+    } else if world.kind == TransportKind::Tcp {
         for step in 0..STEPS {
             reset(world, step).await;
             world.only_witnesses().await;

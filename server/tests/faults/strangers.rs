@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use netduel_protocol::CloseCode;
-use netduel_transport::{ConnectError, Goodbye, Identity, Options, TransportKind, Trust};
+use netduel_transport::{Close, ConnectError, Identity, Options, TransportKind, Trust};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -82,10 +82,10 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
     let stalled = |world: &World| world.observer.snapshot().expelled_stalled > 0;
     world.attack_until("the slow client is expelled", stalled, drip).await;
     if !matches!(raw, Raw::Stream(_)) {
-        assert_eq!(raw.goodbye().await.code, Goodbye::READ_DEADLINE);
+        assert_eq!(raw.goodbye().await.code, Close::READ_DEADLINE);
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    if world.kind.name() == "tls" {
+    if world.kind == TransportKind::Tls {
         // The same before the handshake, and nothing at all.
         let failed = world.observer.snapshot().handshakes_failed;
         let silent = TcpStream::connect(world.addr).await.expect("connected");
@@ -138,7 +138,7 @@ async fn forgers(world: &World) -> JoinSet<()> {
 
 pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
     let before = world.observer.snapshot();
-    if world.kind.name() == "udp" {
+    if world.kind == TransportKind::Udp {
         // Its hello is answered by a challenge that is no longer, and forgotten.
         let mut answer = [0; 2048];
         for _ in 0..500 {
@@ -161,7 +161,7 @@ pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
     }
     world.only_witnesses().await;
     let after = world.observer.snapshot();
-    let newcomers = u64::from(world.kind.name() != "udp");
+    let newcomers = u64::from(world.kind != TransportKind::Udp);
     let gone = after.handshakes_failed - before.handshakes_failed;
     assert_eq!(after.accepted - before.accepted, gone + newcomers, "all failed but the newcomer");
 }
@@ -184,7 +184,7 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
     };
     // While the connection that it was given for lives, and after.
     replay(20).await;
-    proven.receiver.close(Goodbye::new(CloseCode::Done.code(), "done")).await;
+    proven.receiver.close(Close::new(CloseCode::Done.code(), "done")).await;
     world.only_witnesses().await;
     let mut answer = [0; 2048];
     let refused = async {

@@ -7,7 +7,7 @@ use netduel_protocol::{
     ClientMessage, CloseCode, Move, ServerMessage, clock, decode,
     game::{self, Heading, Position},
 };
-use netduel_transport::{Connection, Goodbye, Lane};
+use netduel_transport::{Close, Connection, Lane};
 use tokio::{
     task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
@@ -105,7 +105,7 @@ async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
         }
     };
     assert_eq!(positions, goals, "the server holds what both players hold");
-    let done = || Goodbye::new(CloseCode::Done.code(), "the witness is done");
+    let done = || Close::new(CloseCode::Done.code(), "the witness is done");
     tokio::join!(ada.connection.receiver.close(done()), grace.connection.receiver.close(done()));
     rounds
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use netduel_client::{Event, Player, PlayerConfig};
 use netduel_protocol::{ClientMessage, CloseCode, MAX_MESSAGE_BYTES, SeatToken, VERSION, encode};
 use netduel_server::{Config, Observer, Server, Snapshot};
-use netduel_transport::{CloseReason, Connection, Goodbye, Identity, Options, TransportKind};
+use netduel_transport::{Close, CloseReason, Connection, Identity, Options, TransportKind};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -136,7 +136,7 @@ impl World {
     }
 
     /// Says these control messages over a connection of their own and returns the goodbye.
-    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Goodbye {
+    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Close {
         let mut bad = self.connect().await;
         for message in messages {
             // The server may have hung up in the middle of it.
@@ -153,7 +153,7 @@ impl World {
 }
 
 /// What the server's last word is; what it says before is passed over.
-pub(crate) async fn told(connection: &mut Connection) -> Goodbye {
+pub(crate) async fn told(connection: &mut Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}

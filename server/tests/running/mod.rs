@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PERIOD_US: u64 = 16_667;
 
 pub(crate) fn every_kind() -> impl Iterator<Item = TransportKind> {
-    TransportKind::ALL.into_iter().chain([TransportKind::MEMORY])
+    TransportKind::ALL.into_iter().chain([TransportKind::Memory])
 }
 
 pub(crate) struct Running {

@@ -14,12 +14,12 @@ use quinn_proto::{
     transport_parameters::TransportParameters,
 };
 
-use crate::handshake::ServerMessages;
+use crate::tls::resumption::ServerMessages;
 
-/// rustls for clients, watched; see [`Watched`].
-pub(super) struct WatchedClient(pub(super) Arc<QuicClientConfig>);
+/// rustls for clients, watched; see [`ObservedSession`].
+pub(super) struct ObservedClient(pub(super) Arc<QuicClientConfig>);
 
-impl crypto::ClientConfig for WatchedClient {
+impl crypto::ClientConfig for ObservedClient {
     fn start_session(
         self: Arc<Self>,
         version: u32,
@@ -27,14 +27,14 @@ impl crypto::ClientConfig for WatchedClient {
         params: &TransportParameters,
     ) -> Result<Box<dyn crypto::Session>, quinn_proto::ConnectError> {
         let tls = self.0.clone().start_session(version, server_name, params)?;
-        Ok(Box::new(Watched { tls, side: Side::Client, server: ServerMessages::default() }))
+        Ok(Box::new(ObservedSession { tls, side: Side::Client, server: ServerMessages::default() }))
     }
 }
 
-/// rustls for servers, watched; see [`Watched`].
-pub(super) struct WatchedServer(pub(super) Arc<QuicServerConfig>);
+/// rustls for servers, watched; see [`ObservedSession`].
+pub(super) struct ObservedServer(pub(super) Arc<QuicServerConfig>);
 
-impl crypto::ServerConfig for WatchedServer {
+impl crypto::ServerConfig for ObservedServer {
     fn initial_keys(
         &self,
         version: u32,
@@ -53,13 +53,13 @@ impl crypto::ServerConfig for WatchedServer {
         params: &TransportParameters,
     ) -> Box<dyn crypto::Session> {
         let tls = self.0.clone().start_session(version, params);
-        Box::new(Watched { tls, side: Side::Server, server: ServerMessages::default() })
+        Box::new(ObservedSession { tls, side: Side::Server, server: ServerMessages::default() })
     }
 }
 
 /// The session itself, and what the server's messages in it tell. Nothing but the handshake goes through it: packets are
 /// encrypted with the keys that it hands out.
-struct Watched {
+struct ObservedSession {
     tls: Box<dyn crypto::Session>,
     side: Side,
     server: ServerMessages,
@@ -73,7 +73,7 @@ pub(super) fn resumed(session: &dyn crypto::Session) -> Option<bool> {
     session.handshake_data()?.downcast::<Resumed>().ok()?.0
 }
 
-impl crypto::Session for Watched {
+impl crypto::Session for ObservedSession {
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
         Some(Box::new(Resumed(self.server.resumed())))
     }

@@ -105,7 +105,7 @@ mod tests {
         let server_config = Arc::new(identity.server_config(ALPN, true).expect("a configuration"));
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
             let (config, _) =
-                trust.client_config(TransportKind::MEMORY, ALPN, true).expect("a configuration");
+                trust.client_config(TransportKind::Memory, ALPN, true).expect("a configuration");
             let name = "localhost".try_into().expect("a name");
             let version = quic::Version::V1;
             let mut client =

@@ -29,7 +29,10 @@ use rustls::{
     server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache},
 };
 
-use crate::{ConnectError, IdentityError, TransportKind};
+use crate::connection::{
+    error::{ConnectError, IdentityError},
+    kind::TransportKind,
+};
 
 /// A self-made certificate is good for this many days: longer than any measurement or party, shorter than anybody
 /// forgets about it.
@@ -288,7 +291,7 @@ impl Trust {
     /// # Errors
     /// Certificates that cannot be trusted in.
     pub fn client_config_for(&self, alpn: &str) -> Result<ClientConfig, ConnectError> {
-        Ok(self.fresh_config(TransportKind(&crate::tcp::TLS), alpn)?.0)
+        Ok(self.fresh_config(TransportKind::Tls, alpn)?.0)
     }
 
     /// A configuration for one connection, and the place where a refusal is noted.

@@ -5,7 +5,7 @@
 
 use std::{io, mem};
 
-use crate::frame::{self, FrameKind};
+use super::frame::{self, FrameKind};
 
 /// Bytes of control frames that may wait for one peer. Control messages are rare and small (tens of bytes), so
 /// a peer with this much waiting does not read any more.

@@ -17,11 +17,9 @@ use super::{
     wire::{Found, UPDATES_MAX, Wire},
 };
 use crate::{
-    BoxFuture, CloseReason, Connection, Goodbye, Lane, Options, PathStats, TransportKind,
-    connection::{RecvHalf, SendHalf},
-    heartbeat::Heartbeat,
-    lifeline::Lifeline,
-    outbox::CONTROL_QUEUE_BYTES,
+    BoxFuture, Close, CloseReason, CloseState, Connection, Lane, Options, PathStats, ReceiveHalf, SendHalf,
+    TransportKind,
+    io::{keep_alive::Heartbeat, outbox::CONTROL_QUEUE_BYTES},
 };
 
 /// One side of a connection: what its senders and its receiver share.
@@ -51,7 +49,7 @@ impl End {
         }
         drop(queue);
         self.see(Event::Sent(Lane::Control, message, 0));
-        self.outbox.lifeline.wake();
+        self.outbox.close_state.wake();
         Ok(())
     }
 
@@ -62,14 +60,14 @@ impl End {
         let superseded = if at_once || queue.unsent.len() == UPDATES_MAX { queue.flush() } else { 0 };
         drop(queue);
         self.see(Event::Sent(Lane::State, message, superseded));
-        self.outbox.lifeline.wake();
+        self.outbox.close_state.wake();
         Ok(superseded)
     }
 }
 
 impl SendHalf for End {
-    fn lifeline(&self) -> &Lifeline {
-        &self.inbox.lifeline
+    fn close_state(&self) -> &CloseState {
+        &self.inbox.close_state
     }
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
@@ -91,13 +89,13 @@ impl SendHalf for End {
     fn flush(&self) -> Result<usize, CloseReason> {
         let superseded = self.outbox.queue().flush();
         self.see(Event::Flushed(superseded));
-        self.outbox.lifeline.wake();
+        self.outbox.close_state.wake();
         Ok(superseded)
     }
 
-    fn say_goodbye(&self, goodbye: &Goodbye) {
-        self.see(Event::Closed(goodbye));
-        self.outbox.farewell(CloseReason::Peer(goodbye.clone()));
+    fn send_close(&self, close: &Close) {
+        self.see(Event::Closed(close));
+        self.outbox.farewell(CloseReason::Peer(close.clone()));
     }
 
     fn path_stats(&self) -> PathStats {
@@ -110,7 +108,7 @@ pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) ->
     end.see(Event::Connected);
     let alarm = Box::pin(sleep(Duration::ZERO));
     let receiver = SimulatedReceiver { end: end.clone(), heartbeat: Heartbeat::new(options, remote), alarm };
-    Connection::new(TransportKind::MEMORY, remote, end, Box::new(receiver))
+    Connection::new(TransportKind::Memory, remote, end, Box::new(receiver))
 }
 
 struct SimulatedReceiver {
@@ -147,12 +145,12 @@ impl SimulatedReceiver {
             let due = Instant::now() + (queue.fates)(Lane::Control).delay;
             queue.keep_alives.push_back(due);
             drop(queue);
-            self.end.outbox.lifeline.wake();
+            self.end.outbox.close_state.wake();
         }
     }
 }
 
-impl RecvHalf for SimulatedReceiver {
+impl ReceiveHalf for SimulatedReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         loop {
             let until = match self.arrived()? {
@@ -189,7 +187,7 @@ impl RecvHalf for SimulatedReceiver {
         Ok(message)
     }
 
-    fn flush_goodbye(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
         let farewell = self.end.outbox.queue().farewell.as_ref().map(|(due, _)| *due);
         Box::pin(async move {
             match farewell {

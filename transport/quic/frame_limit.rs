@@ -2,24 +2,24 @@
 
 use quinn_proto::{Connection, FrameStats};
 
-use crate::{FrameError, tally::Tally};
+use crate::{FrameError, io::rate_limit::RateLimit};
 
-/// Packets from one look to the next. A look copies all that quinn-proto counts, some 600 bytes; meanwhile a peer may send
+/// BufferPool from one look to the next. A look copies all that quinn-proto counts, some 600 bytes; meanwhile a peer may send
 /// as many frames as fit into so many packets, which is a few ms of work.
 const LOOK_PACKETS: u32 = 64;
 
 /// Of one connection. quinn-proto counts what it could decrypt, so nobody is held to what others send in its name.
-pub(super) struct FrameRate {
-    tally: Tally,
+pub(super) struct FrameLimit {
+    tally: RateLimit,
     /// Since the last look.
     packets: u32,
     /// At the last look.
     frames: u64,
 }
 
-impl FrameRate {
+impl FrameLimit {
     pub(super) fn new(frames_per_s_max: u32) -> Self {
-        Self { tally: Tally::new("QUIC frames", frames_per_s_max), packets: 0, frames: 0 }
+        Self { tally: RateLimit::new("QUIC frames", frames_per_s_max), packets: 0, frames: 0 }
     }
 
     /// A packet was taken in.

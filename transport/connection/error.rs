@@ -4,19 +4,19 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use crate::TransportKind;
+use super::kind::TransportKind;
 
 /// The last word of an endpoint that closes on purpose. It travels to the peer on every transport.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (code {code})")]
-pub struct Goodbye {
-    /// What happened, for programs. Codes below [`Goodbye::FIRST_APPLICATION_CODE`] belong to this crate.
+pub struct Close {
+    /// What happened, for programs. Codes below [`Close::FIRST_APPLICATION_CODE`] belong to this crate.
     pub code: u32,
-    /// What happened and what to do, for people. Cut at [`Goodbye::MAX_REASON_BYTES`].
+    /// What happened and what to do, for people. Cut at [`Close::MAX_REASON_BYTES`].
     pub reason: String,
 }
 
-impl Goodbye {
+impl Close {
     /// The peer did not read its control lane.
     pub const CONTROL_LANE_FULL: u32 = 1;
     /// The peer sent bytes that are not a frame.
@@ -30,7 +30,7 @@ impl Goodbye {
     /// A reason must fit a QUIC CONNECTION_CLOSE frame in one minimum-size packet, with room to spare.
     pub const MAX_REASON_BYTES: usize = 512;
 
-    /// A goodbye; `reason` is cut to [`Self::MAX_REASON_BYTES`] at a character boundary.
+    /// A close; `reason` is cut to [`Self::MAX_REASON_BYTES`] at a character boundary.
     pub fn new(code: u32, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
         reason.truncate(reason.floor_char_boundary(Self::MAX_REASON_BYTES));
@@ -41,14 +41,14 @@ impl Goodbye {
 /// Why a connection is over, and who ended it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// This side said goodbye.
+    /// This side said close.
     #[error("closed by this side: {0}")]
-    Local(Goodbye),
-    /// The peer said goodbye.
+    Local(Close),
+    /// The peer said close.
     #[error("closed by the peer: {0}")]
-    Peer(Goodbye),
-    /// The peer went away without a goodbye: its process died, or its host reset the connection.
-    #[error("the peer went away without a goodbye")]
+    Peer(Close),
+    /// The peer went away without a close: its process died, or its host reset the connection.
+    #[error("the peer went away without a close frame")]
     Vanished,
     /// Nothing, not even a keep-alive, came from the peer for this long.
     #[error("nothing was heard from the peer for {0:?}")]
@@ -72,22 +72,22 @@ impl CloseReason {
     /// below the application's codes is the transport's own; a frame that stays unfinished is what a cut path looks like.
     pub fn is_loss(&self) -> bool {
         match self {
-            Self::Peer(goodbye) => goodbye.code < Goodbye::FIRST_APPLICATION_CODE,
+            Self::Peer(close) => close.code < Close::FIRST_APPLICATION_CODE,
             Self::Vanished | Self::IdleTimeout(_) | Self::ReadDeadline(_) | Self::Transport(_) => true,
             Self::Local(_) | Self::ControlLaneFull(_) | Self::BadFrame(_) => false,
         }
     }
 
     /// What to tell the peer when this side ends the connection for this reason; `None` if the peer is gone.
-    pub(crate) fn goodbye(&self) -> Option<Goodbye> {
+    pub fn to_close(&self) -> Option<Close> {
         let code = match self {
-            Self::Local(goodbye) => return Some(goodbye.clone()),
-            Self::ReadDeadline(_) => Goodbye::READ_DEADLINE,
-            Self::ControlLaneFull(_) => Goodbye::CONTROL_LANE_FULL,
-            Self::BadFrame(_) => Goodbye::BAD_FRAME,
+            Self::Local(close) => return Some(close.clone()),
+            Self::ReadDeadline(_) => Close::READ_DEADLINE,
+            Self::ControlLaneFull(_) => Close::CONTROL_LANE_FULL,
+            Self::BadFrame(_) => Close::BAD_FRAME,
             Self::Peer(_) | Self::Vanished | Self::IdleTimeout(_) | Self::Transport(_) => return None,
         };
-        Some(Goodbye::new(code, self.to_string()))
+        Some(Close::new(code, self.to_string()))
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::{
     FrameError,
-    frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
-    handshake::ServerMessages,
+    io::frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+    tls::resumption::ServerMessages,
 };
 
 /// Frames of a byte stream: however it is cut, the same frames come out, and they are made of the bytes that went in.
@@ -24,10 +24,10 @@ pub fn frames(input: &[u8]) {
     for (kind, payload) in &whole.0 {
         frame::append(&mut written, *kind, payload);
         if *kind == FrameKind::Close
-            && let Ok(goodbye) = frame::decode_goodbye(payload.clone())
+            && let Ok(close) = frame::decode_close(payload.clone())
         {
-            let again = frame::decode_goodbye(frame::encode_goodbye(&goodbye).into());
-            assert_eq!(again, Ok(goodbye), "a goodbye changes on its way");
+            let again = frame::decode_close(frame::encode_close(&close).into());
+            assert_eq!(again, Ok(close), "a close frame changes on its way");
         }
     }
     assert!(stream.starts_with(&written), "frames that nobody sent");

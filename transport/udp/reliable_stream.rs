@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::wire::HEADER_BYTES;
-use crate::{
-    datagram::PACKET_BYTES,
+use crate::io::{
     frame::{self, FrameKind},
     outbox::CONTROL_QUEUE_BYTES,
+    udp_demux::PACKET_BYTES,
 };
 
 /// Of the stream in one datagram: what [`PACKET_BYTES`] leaves besides the datagram's header and the place.
@@ -63,7 +63,7 @@ impl Rtt {
 }
 
 /// What the peer has not acknowledged.
-pub(super) struct ControlOut {
+pub(super) struct ReliableStream {
     /// From the first byte that is not acknowledged.
     stream: Vec<u8>,
     /// That byte's place in all of the stream; it wraps.
@@ -82,7 +82,7 @@ pub(super) struct ControlOut {
     resent: u64,
 }
 
-impl ControlOut {
+impl ReliableStream {
     pub(super) fn new(rtt: Rtt) -> Self {
         Self {
             stream: Vec::new(),
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     /// Sends all that is due, as (place, bytes).
-    fn send_all(out: &mut ControlOut, now: Instant) -> Vec<(u32, Vec<u8>)> {
+    fn send_all(out: &mut ReliableStream, now: Instant) -> Vec<(u32, Vec<u8>)> {
         let mut sent = Vec::new();
         while let Some((place, segment)) = out.due(now) {
             sent.push((place, segment.to_vec()));
@@ -195,7 +195,7 @@ mod tests {
     fn what_is_not_acknowledged_is_sent_again_ever_more_seldom() {
         let mut rtt = Rtt::default();
         rtt.measured(Duration::from_millis(40));
-        let mut out = ControlOut::new(rtt);
+        let mut out = ReliableStream::new(rtt);
         let mut now = Instant::now();
         out.push(FrameKind::Control, b"one").expect("room");
         let first = send_all(&mut out, now);
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_nobody_can_have_sent_change_nothing() {
-        let mut out = ControlOut::new(Rtt::default());
+        let mut out = ReliableStream::new(Rtt::default());
         let now = Instant::now();
         out.push(FrameKind::Control, &[7; 100]).expect("room");
         out.acknowledged(50, now);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_queue_and_what_is_under_way_are_bounded() {
-        let mut out = ControlOut::new(Rtt::default());
+        let mut out = ReliableStream::new(Rtt::default());
         let full = (0..).find_map(|_| out.push(FrameKind::Control, &[0; 4000]).err());
         assert!(full.is_some_and(|waiting| waiting <= CONTROL_QUEUE_BYTES));
         let sent: usize = send_all(&mut out, Instant::now()).iter().map(|(_, segment)| segment.len()).sum();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_stream_goes_on_where_places_wrap() {
-        let mut out = ControlOut { place: u32::MAX - 2, ..ControlOut::new(Rtt::default()) };
+        let mut out = ReliableStream { place: u32::MAX - 2, ..ReliableStream::new(Rtt::default()) };
         let now = Instant::now();
         out.push(FrameKind::Control, &[1; 7]).expect("room");
         assert_eq!(send_all(&mut out, now)[0].0, u32::MAX - 2);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     FrameError,
-    frame::{self, FrameKind, FrameReader},
+    io::frame::{self, FrameKind, FrameReader},
 };
 
 /// Appends the frame of an update to `out`, as a stream's outbox does.

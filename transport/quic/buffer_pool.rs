@@ -14,12 +14,12 @@ const SMALL_BYTES: usize = 128;
 const COUNT: usize = 64;
 
 /// Memory for small packets, used in turns.
-pub(super) struct Packets {
+pub(super) struct BufferPool {
     buffers: [BytesMut; COUNT],
     next: usize,
 }
 
-impl Packets {
+impl BufferPool {
     pub(super) fn new() -> Self {
         Self { buffers: std::array::from_fn(|_| BytesMut::new()), next: 0 }
     }
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn small_packets_use_the_same_memory_in_turns_unless_somebody_holds_it() {
-        let mut packets = Packets::new();
+        let mut packets = BufferPool::new();
         let mut turn = |held: &mut Vec<BytesMut>| {
             let copies: Vec<_> = (0..COUNT as u8).map(|n| packets.copy(&[n; 60])).collect();
             assert!(copies.iter().zip(0..).all(|(copy, n)| copy[..] == [n; 60]));
@@ -65,6 +65,6 @@ mod tests {
 
     #[test]
     fn large_packets_have_memory_of_their_own() {
-        assert_eq!(Packets::new().copy(&[7; 1_200])[..], [7; 1_200]);
+        assert_eq!(BufferPool::new().copy(&[7; 1_200])[..], [7; 1_200]);
     }
 }

@@ -8,7 +8,7 @@ use crate::FrameError;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Counts what comes, and looks at the clock only when there was as much as may come in a second.
-pub(crate) struct Tally {
+pub(crate) struct RateLimit {
     /// In words, for who sends too many of them.
     what: &'static str,
     max: u32,
@@ -16,7 +16,7 @@ pub(crate) struct Tally {
     since: Instant,
 }
 
-impl Tally {
+impl RateLimit {
     pub(crate) fn new(what: &'static str, max: u32) -> Self {
         Self { what, max, count: 0, since: Instant::now() }
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn as_many_as_may_be_pass_within_a_second_and_not_one_more() {
-        let mut tally = Tally::new("knocks", 3);
+        let mut tally = RateLimit::new("knocks", 3);
         let begin = tally.since;
         let mut passed = |ms: u64| {
             let now = || begin + Duration::from_millis(ms);
@@ -57,6 +57,6 @@ mod tests {
         assert_eq!([passed(0), passed(999), passed(1_000), passed(1_999), passed(5_000)], [3, 0, 3, 0, 3]);
         let error = tally.count_at(4, || begin + Duration::from_secs(9)).expect_err("four at once");
         assert_eq!(error.to_string(), "more than 3 knocks within 1s");
-        assert_eq!(Tally::new("knocks", u32::MAX).count(u32::MAX), Ok(()), "no limit");
+        assert_eq!(RateLimit::new("knocks", u32::MAX).count(u32::MAX), Ok(()), "no limit");
     }
 }

@@ -20,8 +20,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, CloseReason, ConnectError, Connection, Goodbye, Handshake, Lane, Listen, Listener, Options,
-    TransportKind, connection::SendHalf, lifeline, within_deadline,
+    BoxFuture, Close, CloseReason, ConnectError, Connection, Handshake, Lane, Listen, Listener, Options,
+    SendHalf, TransportKind,
+    connection::{connection, listener::within_deadline},
 };
 use end::{End, connected};
 use wire::Wire;
@@ -78,7 +79,7 @@ pub enum Event<'a> {
     /// There is no other.
     NothingAhead,
     /// It said goodbye.
-    Closed(&'a Goodbye),
+    Closed(&'a Close),
     /// It was told that the connection is over, by its peer or by silence.
     Ended(&'a CloseReason),
     /// It let go of the receiver.
@@ -117,7 +118,7 @@ pub struct Network {
 pub fn network(options: &Options, tap: Arc<dyn Tap>) -> (Network, Listener) {
     let (knocks, listening) = mpsc::channel(BACKLOG);
     let inner = Box::new(SimulatedListen(tokio::sync::Mutex::new(listening)));
-    let listener = Listener { kind: TransportKind::MEMORY, inner, options: options.clone() };
+    let listener = Listener::new(TransportKind::Memory, inner, options);
     (Network { knocks, options: options.clone(), tap }, listener)
 }
 
@@ -147,7 +148,7 @@ impl Network {
         };
         let options = self.options.clone();
         let connecting =
-            async move { within_deadline(connecting, TransportKind::MEMORY, SERVER, &options).await };
+            async move { within_deadline(connecting, TransportKind::Memory, SERVER, &options).await };
         (link, connecting)
     }
 }
@@ -161,7 +162,7 @@ async fn accept(server: Arc<End>, from: SocketAddr, options: Options) -> Result<
 
 fn refused() -> ConnectError {
     let error = io::ErrorKind::ConnectionRefused.into();
-    ConnectError::Unreachable { addr: SERVER, kind: TransportKind::MEMORY, error }
+    ConnectError::Unreachable { addr: SERVER, kind: TransportKind::Memory, error }
 }
 
 struct SimulatedListen(tokio::sync::Mutex<mpsc::Receiver<(SocketAddr, Handshake)>>);
@@ -195,7 +196,7 @@ impl Link {
     /// `side` is gone, as when its process dies. Its peer is told if the host still stands to say so.
     pub fn vanish(&self, side: Side, peer_is_told: bool) {
         if let Some(end) = self.ends[side as usize].upgrade() {
-            lifeline::end(&*end, CloseReason::Vanished);
+            connection::end(&*end, CloseReason::Vanished);
         }
         if peer_is_told {
             self.wire(side).farewell(CloseReason::Vanished);
@@ -214,7 +215,8 @@ impl Link {
 
     /// Whether `from` queued something and did not flush it, although the path would take it.
     pub fn is_unflushed(&self, from: Side) -> bool {
-        let is_open = self.ends[from as usize].upgrade().is_some_and(|end| end.lifeline().ending().is_none());
+        let is_open =
+            self.ends[from as usize].upgrade().is_some_and(|end| end.close_state().reason().is_none());
         let queue = self.wire(from).queue();
         let updates_wait_for_the_path = queue.silent && queue.in_order;
         let updates_wait = !queue.unsent.is_empty() && !updates_wait_for_the_path;

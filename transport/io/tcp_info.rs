@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::PathStats;
 #[cfg(target_os = "linux")]
-use crate::connection::{buffers, setting};
+use crate::connection::path_stats::{buffers, setting};
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn read(_socket: &TcpStream) -> PathStats {

@@ -1,8 +1,8 @@
 //! Peers on UDP sockets: a client has a socket of its own, a server has one for all. Below `udp.rs` and `enet.rs`.
 //!
-//! Either way a connection gets an [`Outlet`] to send by, from any task and without waiting, and an [`Inlet`] to read
+//! Either way a connection gets an [`DatagramSender`] to send by, from any task and without waiting, and an [`DatagramReceiver`] to read
 //! from. On a server one task reads the socket and puts each datagram into its peer's inbox. What comes from a
-//! stranger is the [`Gate`]'s to judge: it answers without remembering anything, or lets in.
+//! stranger is the [`AddressValidator`]'s to judge: it answers without remembering anything, or lets in.
 //!
 //! A peer is its address: one that a NAT gives another port on the way is a stranger, and its connection times out.
 
@@ -27,7 +27,8 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{Options, PathStats, udp_socket::UdpSocket};
+use super::udp_socket::UdpSocket;
+use crate::{Options, PathStats};
 
 /// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
 pub(crate) const PACKET_BYTES: usize = 1200;
@@ -47,7 +48,7 @@ const READ_BACK_OFF: Duration = Duration::from_millis(10);
 const UDP_HEADER_BYTES: u64 = 8;
 
 /// Where one peer's datagrams go out, and what went in and out.
-pub(crate) struct Outlet {
+pub(crate) struct DatagramSender {
     socket: Arc<UdpSocket>,
     remote: SocketAddr,
     /// Where to, on a socket that has many peers; `None` on a connected one.
@@ -69,7 +70,7 @@ impl Count {
     }
 }
 
-impl Outlet {
+impl DatagramSender {
     fn new(socket: Arc<UdpSocket>, remote: SocketAddr, to: Option<SockAddr>) -> Arc<Self> {
         Arc::new(Self { socket, remote, to, sent: Count::default(), received: Count::default() })
     }
@@ -117,14 +118,14 @@ impl Outlet {
 }
 
 /// Where one peer's datagrams come in.
-pub(crate) struct Inlet {
-    outlet: Arc<Outlet>,
+pub(crate) struct DatagramReceiver {
+    sender: Arc<DatagramSender>,
     source: Source,
 }
 
 enum Source {
-    Own(Scoop),
-    Shared { inbox: Arc<Inbox>, hub: Arc<Running> },
+    Own(PooledReader),
+    Shared { inbox: Arc<Inbox>, demux: Arc<Running> },
 }
 
 #[derive(Default)]
@@ -149,14 +150,14 @@ impl Inbox {
     }
 }
 
-impl Inlet {
+impl DatagramReceiver {
     /// The next datagram. An error says only that something sent before did not arrive (nobody listens there): it
     /// may be forged, and the next call goes on.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         // Whoever floods a peer with forged datagrams, which its protocol passes over, must not keep its task forever.
         let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let datagram = match &mut self.source {
-            Source::Own(scoop) => ready!(scoop.poll(&self.outlet.socket, cx))?.0,
+            Source::Own(scoop) => ready!(scoop.poll(&self.sender.socket, cx))?.0,
             Source::Shared { inbox, .. } => {
                 let next = inbox.waiting().pop_front();
                 let next = next.or_else(|| {
@@ -170,7 +171,7 @@ impl Inlet {
             }
         };
         turn.made_progress();
-        self.outlet.received.add(datagram.len());
+        self.sender.received.add(datagram.len());
         Poll::Ready(Ok(datagram))
     }
 
@@ -178,26 +179,26 @@ impl Inlet {
     pub(crate) fn try_recv(&mut self) -> Option<Bytes> {
         let Source::Shared { inbox, .. } = &self.source else { return None };
         let datagram = inbox.waiting().pop_front()?;
-        self.outlet.received.add(datagram.len());
+        self.sender.received.add(datagram.len());
         Some(datagram)
     }
 }
 
-impl Drop for Inlet {
+impl Drop for DatagramReceiver {
     fn drop(&mut self) {
-        if let Source::Shared { hub, .. } = &self.source {
-            hub.routes().remove(&self.outlet.remote);
+        if let Source::Shared { demux, .. } = &self.source {
+            demux.routes().remove(&self.sender.remote);
         }
     }
 }
 
 /// What reads a socket: the datagrams that it hands out are cut from chunks.
-struct Scoop {
+struct PooledReader {
     datagram: Box<[u8]>,
     pool: BytesMut,
 }
 
-impl Scoop {
+impl PooledReader {
     fn new() -> Self {
         // A byte more than the largest datagram: it tells that one was larger.
         Self { datagram: vec![0; DATAGRAM_BYTES_MAX + 1].into(), pool: BytesMut::new() }
@@ -219,35 +220,38 @@ impl Scoop {
 }
 
 /// A client's socket, for one peer.
-pub(crate) fn connect(to: SocketAddr, options: &Options) -> io::Result<(Arc<Outlet>, Inlet)> {
+pub(crate) fn connect(
+    to: SocketAddr,
+    options: &Options,
+) -> io::Result<(Arc<DatagramSender>, DatagramReceiver)> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
     let socket = UdpSocket::bind(any, options)?;
     // The kernel drops what comes from anybody else.
     SockRef::from(socket.get()).connect(&to.into())?;
-    let outlet = Outlet::new(Arc::new(socket), to, None);
-    Ok((outlet.clone(), Inlet { outlet, source: Source::Own(Scoop::new()) }))
+    let sender = DatagramSender::new(Arc::new(socket), to, None);
+    Ok((sender.clone(), DatagramReceiver { sender, source: Source::Own(PooledReader::new()) }))
 }
 
 /// Judges what strangers send to a server. Whoever can send from a forged address reaches it, so it must neither
 /// remember nor answer with more bytes than it got.
-pub(crate) trait Gate: Send + 'static {
+pub(crate) trait AddressValidator: Send + 'static {
     /// `true` lets the sender in, and the datagram becomes its first; what is left in `answer` goes back to it.
     fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool;
 }
 
 /// A peer that was let in.
-pub(crate) struct Knock {
-    pub(crate) outlet: Arc<Outlet>,
-    pub(crate) inlet: Inlet,
+pub(crate) struct Incoming {
+    pub(crate) sender: Arc<DatagramSender>,
+    pub(crate) receiver: DatagramReceiver,
     /// Its place among those not connected yet; to be held until the handshake is over.
     pub(crate) half_open: OwnedSemaphorePermit,
 }
 
 /// A server's socket.
-pub(crate) struct Hub {
+pub(crate) struct Demux {
     addr: SocketAddr,
-    knocks: tokio::sync::Mutex<mpsc::Receiver<Knock>>,
-    /// Dropped with the hub and all its inlets, and then the socket is closed.
+    knocks: tokio::sync::Mutex<mpsc::Receiver<Incoming>>,
+    /// Dropped with the demux and all its inlets, and then the socket is closed.
     running: Arc<Running>,
 }
 
@@ -272,14 +276,14 @@ impl Drop for Running {
     }
 }
 
-impl Hub {
-    pub(crate) fn bind(addr: SocketAddr, gate: impl Gate, options: &Options) -> io::Result<Self> {
+impl Demux {
+    pub(crate) fn bind(addr: SocketAddr, gate: impl AddressValidator, options: &Options) -> io::Result<Self> {
         Self::bind_bounded(addr, gate, options, HALF_OPEN_MAX)
     }
 
     fn bind_bounded(
         addr: SocketAddr,
-        gate: impl Gate,
+        gate: impl AddressValidator,
         options: &Options,
         half_open_max: usize,
     ) -> io::Result<Self> {
@@ -311,7 +315,7 @@ impl Hub {
     }
 
     /// The next peer that was let in; cancel safe.
-    pub(crate) async fn next_knock(&self) -> io::Result<Knock> {
+    pub(crate) async fn next_incoming(&self) -> io::Result<Incoming> {
         Ok(self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?)
     }
 }
@@ -320,14 +324,14 @@ struct Reader<G> {
     socket: Arc<UdpSocket>,
     running: Weak<Running>,
     gate: G,
-    knock: mpsc::Sender<Knock>,
+    knock: mpsc::Sender<Incoming>,
     half_open: Arc<Semaphore>,
     answer: Vec<u8>,
 }
 
-impl<G: Gate> Reader<G> {
+impl<G: AddressValidator> Reader<G> {
     async fn run(mut self) {
-        let mut scoop = Scoop::new();
+        let mut scoop = PooledReader::new();
         loop {
             tokio::task::coop::consume_budget().await;
             let Ok((datagram, from)) = poll_fn(|cx| scoop.poll(&self.socket, cx)).await else {
@@ -370,9 +374,10 @@ impl<G: Gate> Reader<G> {
             }
         }
         drop(routes);
-        let outlet = Outlet::new(running.socket.clone(), from, Some(from.into()));
-        let inlet = Inlet { outlet: outlet.clone(), source: Source::Shared { inbox, hub: running } };
-        place.send(Knock { outlet, inlet, half_open });
+        let sender = DatagramSender::new(running.socket.clone(), from, Some(from.into()));
+        let receiver =
+            DatagramReceiver { sender: sender.clone(), source: Source::Shared { inbox, demux: running } };
+        place.send(Incoming { sender, receiver, half_open });
     }
 }
 

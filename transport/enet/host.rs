@@ -20,8 +20,10 @@ use rusty_enet::{
 use super::{CHANNELS, CONTROL_CHANNEL};
 use crate::{
     MAX_CONTROL_BYTES,
-    datagram::{Outlet, PACKET_BYTES},
-    outbox::CONTROL_QUEUE_BYTES,
+    io::{
+        outbox::CONTROL_QUEUE_BYTES,
+        udp_demux::{DatagramSender, PACKET_BYTES},
+    },
 };
 
 /// Each host has one peer.
@@ -37,8 +39,8 @@ const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
 const CLOCK_START: Duration = Duration::from_secs(1);
 
 /// See the module. Below the lock of both halves.
-pub(super) struct Core {
-    pub(super) host: Host<Feed>,
+pub(super) struct ConnectionHost {
+    pub(super) enet: Host<Feed>,
     /// Of messages that are held here or by ENet, with overheads.
     bytes_held: Arc<AtomicUsize>,
     /// Control messages that the window has no room for.
@@ -52,8 +54,8 @@ pub(super) struct Core {
     lost_seen: u32,
 }
 
-impl Core {
-    pub(super) fn new(outlet: Arc<Outlet>, bytes_held: Arc<AtomicUsize>) -> io::Result<Self> {
+impl ConnectionHost {
+    pub(super) fn new(datagrams_out: Arc<DatagramSender>, bytes_held: Arc<AtomicUsize>) -> io::Result<Self> {
         let mut seed = [0; 4];
         (SystemRandom::new().fill(&mut seed))
             .map_err(|_| io::Error::other("the system has no random numbers"))?;
@@ -67,14 +69,14 @@ impl Core {
             seed: Some(u32::from_ne_bytes(seed)),
             ..HostSettings::default()
         };
-        let mut host = Host::new(Feed { outlet, datagram: None }, settings)
+        let mut enet = Host::new(Feed { datagrams_out, datagram: None }, settings)
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let within_limits = (host.set_mtu(PACKET_BYTES as u16))
-            .and_then(|()| host.set_maximum_packet_size(PACKET_MAX_BYTES))
-            .and_then(|()| host.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
+        let within_limits = (enet.set_mtu(PACKET_BYTES as u16))
+            .and_then(|()| enet.set_maximum_packet_size(PACKET_MAX_BYTES))
+            .and_then(|()| enet.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
         within_limits.map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self {
-            host,
+            enet,
             bytes_held,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -86,15 +88,15 @@ impl Core {
 
     /// What the next step reads.
     pub(super) fn feed(&mut self, datagram: Bytes) {
-        self.host.socket_mut().datagram = Some(datagram);
+        self.enet.socket_mut().datagram = Some(datagram);
     }
 
     pub(super) fn is_fed(&self) -> bool {
-        self.host.socket().datagram.is_some()
+        self.enet.socket().datagram.is_some()
     }
 
     pub(super) fn peer(&mut self) -> &mut Peer<Feed> {
-        self.host.peer_mut(PEER)
+        self.enet.peer_mut(PEER)
     }
 
     /// Hands a message to ENet.
@@ -126,13 +128,13 @@ impl Core {
     pub(super) fn service(&mut self) -> (Option<EventNoRef>, bool) {
         // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
         let heard_bytes = self.peer().incoming_data_total();
-        let event = match self.host.service() {
+        let event = match self.enet.service() {
             Ok(event) => event.map(rusty_enet::Event::no_ref),
             Err(never) => match never {},
         };
         let heard = self.peer().incoming_data_total() > heard_bytes;
         if heard && self.fill_window() {
-            self.host.flush();
+            self.enet.flush();
         }
         let lost = self.peer().packets_lost();
         self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
@@ -141,21 +143,21 @@ impl Core {
     }
 }
 
-/// ENet's socket: sends by the outlet, reads what it was fed.
+/// ENet's socket: sends by the datagrams_out, reads what it was fed.
 pub(super) struct Feed {
-    outlet: Arc<Outlet>,
+    datagrams_out: Arc<DatagramSender>,
     /// One datagram at a time, so that all that it brought is handed up before the next one can change it.
     datagram: Option<Bytes>,
 }
 
 impl Socket for Feed {
-    /// A host has one peer, and the inlet knows whose the datagrams are.
+    /// A host has one peer, and the datagrams_in knows whose the datagrams are.
     type Address = ();
     type Error = Infallible;
 
     fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
         // Without room in the system it is lost, as ENet has it everywhere: state is superseded, control sent again.
-        self.outlet.send(datagram);
+        self.datagrams_out.send(datagram);
         Ok(datagram.len())
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{Fates, Flow};
-use crate::{CloseReason, Lane, lifeline::Lifeline};
+use crate::{CloseReason, CloseState, Lane};
 
 /// Updates under way at most, each way. A path that holds more drops or supersedes.
 pub(super) const UPDATES_MAX: usize = 64;
@@ -19,7 +19,7 @@ pub(super) const UPDATES_MAX: usize = 64;
 pub(super) struct Wire {
     pub(super) queue: Mutex<Queue>,
     /// Of whom it leads to.
-    pub(super) lifeline: Lifeline,
+    pub(super) close_state: CloseState,
 }
 
 pub(super) struct Queue {
@@ -68,7 +68,7 @@ impl Wire {
             wrote: false,
             flows: Default::default(),
         };
-        Self { queue: Mutex::new(queue), lifeline: Lifeline::default() }
+        Self { queue: Mutex::new(queue), close_state: CloseState::default() }
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -105,7 +105,7 @@ impl Wire {
         }
         queue.flush_updates();
         drop(queue);
-        self.lifeline.wake();
+        self.close_state.wake();
     }
 
     pub(super) fn farewell(&self, reason: CloseReason) {
@@ -113,7 +113,7 @@ impl Wire {
         // Over datagrams it is said for a while and then no more.
         if queue.farewell.is_none() && (queue.in_order || !queue.silent) {
             let due = if queue.in_order {
-                queue.flush_control(); // A byte stream has it before the goodbye.
+                queue.flush_control(); // A byte stream has it before the close.
                 queue.last_due()
             } else {
                 Some(Instant::now() + (queue.fates)(Lane::Control).delay)
@@ -121,7 +121,7 @@ impl Wire {
             queue.farewell = Some((due, reason));
         }
         drop(queue);
-        self.lifeline.wake();
+        self.close_state.wake();
     }
 }
 

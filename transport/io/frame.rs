@@ -12,7 +12,8 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 
-use crate::{CloseReason, FrameError, Goodbye, MAX_CONTROL_BYTES, MAX_STATE_BYTES, tally::Tally};
+use super::rate_limit::RateLimit;
+use crate::{Close, CloseReason, FrameError, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
 
 /// Length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
@@ -46,7 +47,7 @@ impl FrameKind {
             Self::Control => MAX_CONTROL_BYTES,
             Self::State => MAX_STATE_BYTES,
             Self::KeepAlive => 0,
-            Self::Close => 4 + Goodbye::MAX_REASON_BYTES,
+            Self::Close => 4 + Close::MAX_REASON_BYTES,
         }
     }
 }
@@ -61,19 +62,19 @@ pub(crate) fn append(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
 }
 
 /// The payload of a close frame: the code, then the reason.
-pub(crate) fn encode_goodbye(goodbye: &Goodbye) -> Vec<u8> {
-    let mut payload = goodbye.code.to_be_bytes().to_vec();
-    payload.extend_from_slice(goodbye.reason.as_bytes());
+pub(crate) fn encode_close(close: &Close) -> Vec<u8> {
+    let mut payload = close.code.to_be_bytes().to_vec();
+    payload.extend_from_slice(close.reason.as_bytes());
     payload
 }
 
-/// The opposite of [`encode_goodbye`]; a reason that is not UTF-8 is kept readable.
-pub(crate) fn decode_goodbye(mut payload: Bytes) -> Result<Goodbye, FrameError> {
+/// The opposite of [`encode_close`]; a reason that is not UTF-8 is kept readable.
+pub(crate) fn decode_close(mut payload: Bytes) -> Result<Close, FrameError> {
     if payload.len() < 4 {
         return Err(FrameError::Misplaced("truncated close"));
     }
     let code = payload.get_u32();
-    Ok(Goodbye::new(code, String::from_utf8_lossy(&payload)))
+    Ok(Close::new(code, String::from_utf8_lossy(&payload)))
 }
 
 /// Cuts a byte stream into frames, and watches that a frame once begun is finished in time.
@@ -83,7 +84,7 @@ pub(crate) struct FrameReader {
     /// Armed only while a frame is incomplete; kept for the next time, so that it is allocated once.
     unfinished: Option<Pin<Box<Sleep>>>,
     armed: bool,
-    keep_alives: Tally,
+    keep_alives: RateLimit,
 }
 
 impl FrameReader {
@@ -93,7 +94,7 @@ impl FrameReader {
             deadline,
             unfinished: None,
             armed: false,
-            keep_alives: Tally::new("keep-alives", KEEP_ALIVES_MAX),
+            keep_alives: RateLimit::new("keep-alives", KEEP_ALIVES_MAX),
         }
     }
 
@@ -199,9 +200,9 @@ mod tests {
 
     #[test]
     fn goodbyes_round_trip_and_long_reasons_are_cut_at_a_character() {
-        let goodbye = Goodbye::new(300, "é".repeat(400));
-        assert_eq!(goodbye.reason.len(), Goodbye::MAX_REASON_BYTES);
-        assert_eq!(decode_goodbye(encode_goodbye(&goodbye).into()), Ok(goodbye));
-        assert!(decode_goodbye(Bytes::from_static(&[0, 0])).is_err());
+        let close = Close::new(300, "é".repeat(400));
+        assert_eq!(close.reason.len(), Close::MAX_REASON_BYTES);
+        assert_eq!(decode_close(encode_close(&close).into()), Ok(close));
+        assert!(decode_close(Bytes::from_static(&[0, 0])).is_err());
     }
 }

@@ -14,13 +14,13 @@ use std::{
 
 use tokio::time::Sleep;
 
-pub(super) enum Alarm {
+pub(super) enum Timer {
     #[cfg(target_os = "linux")]
     Timerfd(linux::Timerfd),
     Tokio(Pin<Box<Sleep>>),
 }
 
-impl Alarm {
+impl Timer {
     /// For an endpoint with many connections, or for one with one.
     pub(super) fn new(many: bool) -> io::Result<Self> {
         #[cfg(target_os = "linux")]

@@ -1,0 +1,222 @@
+//! A connection as its user sees it: a [`Sender`] that never waits, and a [`Receiver`] that drives the connection.
+
+use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    error::{Close, CloseReason, SendError},
+    halves::{LINGER, ReceiveHalf, SendHalf},
+    kind::TransportKind,
+    lane::Lane,
+    path_stats::PathStats,
+};
+
+/// A connection, in its two halves.
+#[derive(Debug)]
+pub struct Connection {
+    /// Sends; can be cloned and used from any task.
+    pub sender: Sender,
+    /// Receives and drives; exactly one task polls it.
+    pub receiver: Receiver,
+}
+
+impl Connection {
+    /// Joins two halves that a kind of transport made. The handshake is over.
+    pub fn new(
+        kind: TransportKind,
+        remote_addr: SocketAddr,
+        sender: Arc<dyn SendHalf>,
+        receiver: Box<dyn ReceiveHalf>,
+    ) -> Self {
+        let sender = Sender { kind, remote_addr, inner: sender };
+        Self { receiver: Receiver { end: EndOnDrop(sender.clone()), inner: receiver }, sender }
+    }
+}
+
+/// Sends on both lanes without ever waiting. Cheap to clone.
+#[derive(Clone)]
+pub struct Sender {
+    kind: TransportKind,
+    remote_addr: SocketAddr,
+    inner: Arc<dyn SendHalf>,
+}
+
+impl Sender {
+    /// The transport below.
+    pub fn kind(&self) -> TransportKind {
+        self.kind
+    }
+
+    /// The peer's address.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.remote_addr
+    }
+
+    /// Sends a message that must arrive, after those sent before it. Waits in a bounded queue where the peer is
+    /// slow; a full queue ends the connection.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] leaves the connection as it was; [`SendError::Closed`] says why it is over.
+    pub fn send_control(&self, message: &[u8]) -> Result<(), SendError> {
+        self.open(Lane::Control, message)?;
+        self.sent(self.inner.send_control(message))
+    }
+
+    /// As [`Self::send_control`], for a message that others follow at once: all leave in one write where that saves
+    /// something, and by [`Self::flush`] at the latest, which has to come soon.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn queue_control(&self, message: &[u8]) -> Result<(), SendError> {
+        self.open(Lane::Control, message)?;
+        self.sent(self.inner.queue_control(message))
+    }
+
+    /// Sends an update that the next one makes worthless. Returns how many unsent updates it replaced.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn send_state(&self, message: &[u8]) -> Result<usize, SendError> {
+        self.open(Lane::State, message)?;
+        self.sent(self.inner.send_state(message))
+    }
+
+    /// To [`Self::send_state`] what [`Self::queue_control`] is to the other.
+    ///
+    /// # Errors
+    /// As [`Self::send_control`].
+    pub fn queue_state(&self, message: &[u8]) -> Result<usize, SendError> {
+        self.open(Lane::State, message)?;
+        self.sent(self.inner.queue_state(message))
+    }
+
+    /// Sends what was queued. Returns how many updates of the batch were superseded, since not all could leave.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] says why the connection is over.
+    pub fn flush(&self) -> Result<usize, SendError> {
+        self.inner.close_state().check()?;
+        self.sent(self.inner.flush())
+    }
+
+    /// Ends the connection with a word for the peer. What was sent just before may be lost, so the goodbye carries
+    /// what the peer must know. The first goodbye counts.
+    pub fn close(&self, close: Close) {
+        self.end(CloseReason::Local(close));
+    }
+
+    /// Waits until the connection is over, and returns the reason. Cancel safe.
+    ///
+    /// The receiver must be polled meanwhile: it drives the connection and finds out about the remote's end.
+    pub async fn closed(&self) -> CloseReason {
+        self.inner.close_state().closed().await
+    }
+
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        end(&*self.inner, reason)
+    }
+
+    /// May be sent: it is not too large, and the connection is open.
+    fn open(&self, lane: Lane, message: &[u8]) -> Result<(), SendError> {
+        let (size, max) = (message.len(), lane.max_bytes());
+        if size > max {
+            return Err(SendError::TooLarge { size, max });
+        }
+        Ok(self.inner.close_state().check()?)
+    }
+
+    fn sent<T>(&self, outcome: Result<T, CloseReason>) -> Result<T, SendError> {
+        outcome.map_err(|reason| self.end(reason).into())
+    }
+
+    /// What the transport knows of the path now.
+    pub fn path_stats(&self) -> PathStats {
+        self.inner.path_stats()
+    }
+
+    /// Whether the handshake resumed an earlier TLS session, so that no certificate was sent and none was checked
+    /// anew; `None` on unencrypted kinds. Asked of the handshake itself, on either side.
+    pub fn resumed(&self) -> Option<bool> {
+        self.inner.resumed()
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({} to {})", self.kind, self.remote_addr)
+    }
+}
+
+/// Ends a connection for `reason` unless it has ended, and tells the remote where that makes sense. Returns the reason
+/// that counts: the first.
+pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
+    let state = half.close_state();
+    let Some(counts) = state.end(reason.clone()) else { return state.reason().cloned().unwrap_or(reason) };
+    let counts = counts.clone();
+    if let Some(close) = counts.to_close() {
+        half.send_close(&close);
+    }
+    state.wake();
+    counts
+}
+
+/// Receives from both lanes and drives the connection: keep polling it even where nothing is expected. Dropping it
+/// ends the connection.
+pub struct Receiver {
+    // Before `inner`, so that it is dropped first: a goodbye needs what that holds.
+    end: EndOnDrop,
+    inner: Box<dyn ReceiveHalf>,
+}
+
+/// Ends a connection that nobody has ended.
+struct EndOnDrop(Sender);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.close(Close::new(Close::GONE, "the program dropped the connection"));
+    }
+}
+
+impl Receiver {
+    /// The next message and its lane. Cancel safe.
+    ///
+    /// # Errors
+    /// Why the connection is over; the same again on every further call.
+    pub async fn recv(&mut self) -> Result<(Lane, Bytes), CloseReason> {
+        let sender = &self.end.0;
+        let close_state = sender.inner.close_state();
+        poll_fn(|cx| {
+            close_state.drive(cx, |cx| {
+                close_state.check()?;
+                self.inner.poll_message(cx).map_err(|reason| sender.end(reason))
+            })
+        })
+        .await
+    }
+
+    /// The next message if it has been read already, together with the one before: it never asks the system, so that
+    /// nothing waits for it. `None` says nothing of what may have arrived since.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        let sender = &self.end.0;
+        sender.inner.close_state().check()?;
+        self.inner.next_message().map_err(|reason| sender.end(reason))
+    }
+
+    /// Says goodbye and waits, for at most a second, until it is out.
+    pub async fn close(self, close: Close) {
+        self.end.0.close(close);
+        // Not an error: the peer may have been the first to leave.
+        let _ = tokio::time::timeout(LINGER, self.inner.flush_close()).await;
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sender { kind, remote_addr, .. } = &self.end.0;
+        write!(f, "Receiver({kind} from {remote_addr})")
+    }
+}

@@ -1,0 +1,116 @@
+//! Peers on one socket, strangers, and bounds.
+
+use std::future::poll_fn;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets in who says "open", and answers "?" with "!".
+struct Doorman;
+
+impl AddressValidator for Doorman {
+    fn meet(&mut self, _: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
+        if datagram == b"?" {
+            answer.push(b'!');
+        }
+        datagram == b"open"
+    }
+}
+
+fn demux() -> Demux {
+    Demux::bind(([127, 0, 0, 1], 0).into(), Doorman, &Options::default()).expect("bind")
+}
+
+async fn client(demux: &Demux) -> (Arc<DatagramSender>, DatagramReceiver) {
+    connect(demux.local_addr(), &Options::default()).expect("a socket")
+}
+
+async fn recv(receiver: &mut DatagramReceiver) -> Bytes {
+    let datagram = tokio::time::timeout(PATIENCE, poll_fn(|cx| receiver.poll_recv(cx))).await;
+    datagram.expect("in time").expect("received")
+}
+
+#[tokio::test]
+async fn each_peer_gets_its_own_and_strangers_only_an_answer() {
+    let demux = demux();
+    let (mut a, b) = (client(&demux).await, client(&demux).await);
+    a.0.send(b"?");
+    assert_eq!(recv(&mut a.1).await, &b"!"[..]);
+    let mut peers = Vec::new();
+    for (sender, _) in [&a, &b] {
+        sender.send(b"nonsense");
+        sender.send(b"open");
+        peers.push(demux.next_incoming().await.expect("a knock"));
+    }
+    a.0.send(b"from a");
+    b.0.send(b"from b");
+    for (peer, says) in peers.iter_mut().zip(["from a", "from b"]) {
+        assert_eq!(recv(&mut peer.receiver).await, &b"open"[..]);
+        assert_eq!(recv(&mut peer.receiver).await, says.as_bytes());
+        peer.sender.send(b"hello");
+    }
+    assert_eq!(recv(&mut a.1).await, &b"hello"[..]);
+    let stats = peers[0].sender.path_stats();
+    assert_eq!((stats.sent_packets, stats.sent_bytes), (Some(1), Some(5 + 28)));
+    assert_eq!((stats.received_packets, stats.received_bytes), (Some(2), Some(10 + 2 * 28)));
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_is_a_stranger_again() {
+    let demux = demux();
+    let (sender, mut receiver) = client(&demux).await;
+    sender.send(b"open");
+    drop(demux.next_incoming().await.expect("a knock"));
+    sender.send(b"?");
+    assert_eq!(recv(&mut receiver).await, &b"!"[..]);
+    sender.send(b"open");
+    demux.next_incoming().await.expect("a second knock");
+}
+
+#[tokio::test]
+async fn an_inbox_keeps_the_newest_and_drops_what_is_oversized() {
+    let demux = demux();
+    let (sender, _inlet) = client(&demux).await;
+    sender.send(b"open");
+    let mut peer = demux.next_incoming().await.expect("a knock");
+    let count = 3 * INBOX_DATAGRAMS;
+    for number in 0..count {
+        sender.send(&number.to_be_bytes());
+        sender.send(&[0; DATAGRAM_BYTES_MAX + 1]);
+        tokio::task::yield_now().await;
+    }
+    // Another stranger's answer tells that all of it was read.
+    let (stranger, mut answer) = client(&demux).await;
+    stranger.send(b"?");
+    recv(&mut answer).await;
+    let mut inbox = Vec::new();
+    for _ in 0..INBOX_DATAGRAMS {
+        inbox.push(recv(&mut peer.receiver).await);
+    }
+    assert_eq!(inbox.last(), Some(&Bytes::copy_from_slice(&(count - 1).to_be_bytes())));
+    assert!(inbox.iter().all(|datagram| datagram.len() == size_of::<usize>()));
+    let nothing = poll_fn(|cx| Poll::Ready(peer.receiver.poll_recv(cx).is_pending())).await;
+    assert!(nothing, "bounded");
+}
+
+#[tokio::test]
+async fn who_knocks_beyond_the_bound_is_unheard_until_there_is_room() {
+    let half_open_max = 2;
+    let demux = Demux::bind_bounded(([127, 0, 0, 1], 0).into(), Doorman, &Options::default(), half_open_max)
+        .expect("bind");
+    let mut clients = Vec::new();
+    for _ in 0..=half_open_max {
+        let client = client(&demux).await;
+        client.0.send(b"open");
+        clients.push(client);
+    }
+    let (last, answers) = &mut clients[half_open_max];
+    last.send(b"?");
+    assert_eq!(recv(answers).await, &b"!"[..], "still a stranger");
+    drop(demux.next_incoming().await.expect("the first").half_open);
+    last.send(b"open");
+    demux.next_incoming().await.expect("the second");
+    let mut third = demux.next_incoming().await.expect("the third, now that there is room");
+    assert_eq!(recv(&mut third.receiver).await, &b"open"[..]);
+}
