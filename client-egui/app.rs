@@ -1,4 +1,5 @@
-//! The window: which screen is shown, what the keys do on it, and how the network thread is told.
+//! The application: switches between the screens, handles the keys, and commands the network
+//! thread.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,39 +11,42 @@ use netduel_client::{bot_path::BotPath, stats::live::Figures};
 use netduel_protocol::{clock, game::Heading};
 
 use crate::{
-    model::recording::Seat,
-    net::backend::{Network, Phase, Place},
+    model::recording::MatchInfo,
+    net::{
+        backend::Backend,
+        messages::{Phase, ServerChoice},
+    },
     screenshot::Screenshot,
     settings::{Choice, Settings},
     theme,
     views::{
         arena,
-        game::{GameView, Wanted},
+        game::{Action, GameView},
         race::RaceView,
         start::StartView,
     },
 };
 
-/// A frame while something moves: as fast as a common screen shows them.
+/// The frame time while something moves: that of a 60 Hz screen.
 const FRAME: Duration = Duration::from_micros(16_667);
-/// A frame while only seconds count.
+/// The frame time while the screen only counts seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the app is started with.
+/// The start parameters of the application.
 pub struct Setup {
-    /// What was remembered, with what was typed over it.
+    /// The stored settings, overridden by the command line.
     pub settings: Settings,
-    /// Where to remember; `None` forgets.
+    /// The settings file; `None` stores nothing.
     pub settings_file: Option<PathBuf>,
-    /// Where recordings are saved.
+    /// The folder of saved recordings.
     pub recordings: PathBuf,
-    /// Save the match when the window closes.
+    /// Whether the recording of the match is saved when the window closes.
     pub record: bool,
-    /// Begin at once.
+    /// The way to begin at once; `None` shows the start screen.
     pub begin: Option<Choice>,
-    /// Steer by a script.
+    /// Whether a script steers.
     pub autopilot: bool,
-    /// A picture to take.
+    /// The screenshot to take.
     pub screenshot: Option<Screenshot>,
 }
 
@@ -52,14 +56,14 @@ enum Screen {
     Race(Box<RaceView>),
 }
 
-/// The program in its window.
+/// The application in its window.
 pub struct NetduelApp {
     settings: Settings,
     saved: Settings,
     settings_file: Option<PathBuf>,
     recordings: PathBuf,
     record: bool,
-    network: Network,
+    backend: Backend,
     screen: Screen,
     begin: Option<Choice>,
     autopilot: Option<BotPath>,
@@ -67,17 +71,17 @@ pub struct NetduelApp {
 }
 
 impl NetduelApp {
-    /// Makes the app and its network thread.
+    /// Creates the application and starts its network thread.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system refuses a thread.
     pub fn new(cc: &CreationContext<'_>, setup: Setup) -> anyhow::Result<Self> {
         theme::install(&cc.egui_ctx);
         let ctx = cc.egui_ctx.clone();
-        // After a moment, not at once: `request_repaint` paints twice.
+        // A short delay, because `request_repaint` paints twice.
         let wake = move || ctx.request_repaint_after(Duration::from_millis(1));
         Ok(Self {
-            network: Network::start(setup.settings.rate_hz, wake)?,
+            backend: Backend::start(setup.settings.rate_hz, wake)?,
             saved: setup.settings.clone(),
             settings: setup.settings,
             settings_file: setup.settings_file,
@@ -90,15 +94,16 @@ impl NetduelApp {
         })
     }
 
-    /// What the network thread does.
+    /// Returns the activity of the network thread.
     pub fn phase(&self) -> Phase {
-        self.network.snapshot().phase
+        self.backend.snapshot().phase
     }
 
-    /// What both players know of their links right now, where the opponent is the bot of this program.
+    /// Returns the recent figures of the player's and the opponent's link, if the opponent is this
+    /// program's bot.
     pub fn figures(&self) -> Option<(Arc<Figures>, Arc<Figures>)> {
-        let snapshot = self.network.snapshot();
-        Some((snapshot.figures, snapshot.peer_figures?))
+        let snapshot = self.backend.snapshot();
+        Some((snapshot.figures, snapshot.opponent_figures?))
     }
 
     fn start(&mut self, ctx: &Context, choice: Choice) {
@@ -107,27 +112,28 @@ impl NetduelApp {
             self.screen = Screen::Race(Box::new(RaceView::open(ctx)));
             return;
         }
-        match self.settings.wish() {
+        match self.settings.request() {
             Err(problem) => {
                 let view = StartView { problem: Some(problem), focus: false };
                 self.screen = Screen::Start(view);
             }
-            Ok(wish) => {
-                self.network.set_rate(self.settings.rate_hz);
-                let server = match &wish.place {
-                    Place::Join(args) => Some(args.server.clone()),
-                    Place::Bot | Place::Host => None,
+            Ok(request) => {
+                self.backend.set_rate(self.settings.rate_hz);
+                let server = match &request.server {
+                    ServerChoice::Join(args) => Some(args.server.clone()),
+                    ServerChoice::Bot | ServerChoice::Host => None,
                 };
-                let seat = Seat { name: wish.name.clone(), transport: wish.kind.name().into(), server };
-                self.network.begin(wish);
-                self.screen = Screen::Game(Box::new(GameView::new(self.recordings.clone(), seat)));
+                let info =
+                    MatchInfo { name: request.name.clone(), transport: request.kind.name().into(), server };
+                self.backend.begin(request);
+                self.screen = Screen::Game(Box::new(GameView::new(self.recordings.clone(), info)));
             }
         }
     }
 
     fn leave(&mut self) {
-        self.network.leave();
-        self.network.steer(Heading::default());
+        self.backend.leave();
+        self.backend.steer(Heading::default());
         self.screen = Screen::Start(StartView::new());
     }
 
@@ -139,8 +145,9 @@ impl NetduelApp {
         }
     }
 
-    /// Arrows walk between widgets once one has the focus. So a click does not leave it there, and WASD takes it away.
-    fn free_the_arrows(ctx: &Context) {
+    /// Takes the focus from a widget after a click or a WASD key, because a focused widget uses the
+    /// arrow keys itself.
+    fn release_arrow_keys(ctx: &Context) {
         let steering = ctx.input(|input| {
             let letters = [Key::W, Key::A, Key::S, Key::D];
             input.pointer.any_released() || letters.iter().any(|key| input.key_pressed(*key))
@@ -154,16 +161,16 @@ impl NetduelApp {
         if matches!(self.screen, Screen::Start(_)) || ctx.text_edit_focused() {
             return;
         }
-        Self::free_the_arrows(ctx);
+        Self::release_arrow_keys(ctx);
         let pressed = |key| ctx.input(|input| input.key_pressed(key));
         if pressed(Key::Escape) && ctx.memory(|memory| memory.focused()).is_none() {
             self.leave();
         } else if pressed(Key::R) && matches!(self.screen, Screen::Game(_)) {
-            self.network.again();
+            self.backend.again();
         }
     }
 
-    fn remember(&mut self) {
+    fn save_settings(&mut self) {
         if self.settings == self.saved {
             return;
         }
@@ -171,8 +178,8 @@ impl NetduelApp {
         if let Some(file) = &self.settings_file
             && let Err(error) = self.settings.save(file)
         {
-            // Nothing is lost but a convenience, so the game goes on.
-            eprintln!("cannot remember the settings in {}: {error}", file.display());
+            // The settings are a convenience, so the game continues without them.
+            eprintln!("cannot save the settings to {}: {error}", file.display());
             self.settings_file = None;
         }
     }
@@ -189,10 +196,10 @@ impl App for NetduelApp {
         match &mut self.screen {
             Screen::Start(_) => {}
             Screen::Game(view) => {
-                self.network.steer(heading);
-                let moves = view.update(&self.network, heading);
+                self.backend.steer(heading);
+                let moving = view.update(&self.backend, heading);
                 match view.snapshot.phase {
-                    _ if moves => ctx.request_repaint_after(FRAME),
+                    _ if moving => ctx.request_repaint_after(FRAME),
                     Phase::Waiting { .. }
                     | Phase::Lost { .. }
                     | Phase::Reconnecting { .. }
@@ -217,9 +224,9 @@ impl App for NetduelApp {
                     self.start(&ctx, choice);
                 }
             }
-            Screen::Game(view) => match view.show(ui, &mut self.settings, &self.network) {
-                Some(Wanted::Leave) => self.leave(),
-                Some(Wanted::Again) => self.network.again(),
+            Screen::Game(view) => match view.show(ui, &mut self.settings, &self.backend) {
+                Some(Action::Leave) => self.leave(),
+                Some(Action::Again) => self.backend.again(),
                 None => {}
             },
             Screen::Race(view) => {
@@ -228,19 +235,19 @@ impl App for NetduelApp {
                 }
             }
         }
-        // Not with every key stroke: a name is remembered once it is written.
+        // A text field is saved when it loses the focus, not at every key stroke.
         if !ctx.text_edit_focused() {
-            self.remember();
+            self.save_settings();
         }
     }
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
-        self.remember();
+        self.save_settings();
         if self.record
             && let Screen::Game(view) = &mut self.screen
             && let Some(note) = view.save(self.settings.rate_hz)
         {
-            // Said where the program was started: there is no window any more.
+            // The window is closed, so the note goes to the terminal.
             eprintln!("{note}");
         }
     }

@@ -1,4 +1,4 @@
-//! The command line of `netduel`: the same choices as on the start screen.
+//! The command line of `netduel`, with the choices of the start screen.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,22 +9,22 @@ use netduel_transport::TransportKind;
 
 use crate::{
     race::protocol::Plan,
-    settings::{Choice, Look, RATES_HZ, Settings},
+    settings::{Choice, ColorScheme, RATES_HZ, Settings},
 };
 
-/// Play, see both players, and watch the transport work.
+/// Play a match in a window, and watch what each transport makes of the moves.
 #[derive(Parser, Debug)]
 #[command(
     name = "netduel",
     version,
     after_help = "Examples:
-  netduel                                     choose on the start screen
-  netduel --play                              against a bot, at once
-  netduel --host                              with a server for others
+  netduel                                     opens the start screen
+  netduel --play                              plays against a bot at once
+  netduel --host                              hosts a server for others
   netduel --server 192.168.0.7 --transport quic-datagram --pin 5f0c… --name Ada
-  netduel --race                              transports side by side
+  netduel --race                              races transports side by side
 
-Keys: arrows or WASD steer, Escape leaves, R asks for another match or another try, Tab and Enter reach everything else."
+Keys: arrows or WASD steer, Escape leaves, R starts another match or retries. Tab and Enter reach every other control."
 )]
 pub struct Cli {
     /// Play against a bot at once
@@ -39,15 +39,15 @@ pub struct Cli {
     #[arg(long, group = "begin")]
     pub race: bool,
 
-    /// Whom to connect to; giving --server joins at once
+    /// The server to connect to; --server joins at once
     #[command(flatten)]
     pub connect: ConnectArgs,
 
-    /// What the opponent sees
+    /// Your name, which the opponent sees
     #[arg(long)]
     pub name: Option<String>,
 
-    /// Meet only whoever gives the same code
+    /// Match code; the server matches only players who give the same code
     #[arg(long)]
     pub code: Option<String>,
 
@@ -55,23 +55,23 @@ pub struct Cli {
     #[arg(long, value_parser = clap::value_parser!(u32).range(i64::from(*RATES_HZ.start())..=i64::from(*RATES_HZ.end())))]
     pub rate: Option<u32>,
 
-    /// Colours
+    /// Colour scheme
     #[arg(long, value_enum)]
-    pub look: Option<Look>,
+    pub look: Option<ColorScheme>,
 
     /// Transports to race, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "TRANSPORTS")]
     pub race_transports: Vec<TransportKind>,
 
-    /// Link to race over; "loopback" for none
+    /// Link profile of the race, or "loopback" for no emulated link
     #[arg(long, value_name = "PROFILE")]
     pub race_link: Option<String>,
 
-    /// Remember choices in this file, not in the usual place
+    /// Settings file, in place of the default one
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
 
-    /// Folder for saved recordings
+    /// Folder of saved recordings
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub recordings: PathBuf,
 
@@ -79,11 +79,11 @@ pub struct Cli {
     #[arg(long)]
     pub record: bool,
 
-    /// Save a picture of the window and end
+    /// Save a screenshot of the window, then exit
     #[arg(long, value_name = "FILE", hide = true)]
     pub screenshot: Option<PathBuf>,
 
-    /// When to take the picture, such as 5s
+    /// Time of the screenshot after the start, such as 5s
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, hide = true)]
     pub after: Duration,
 
@@ -91,34 +91,34 @@ pub struct Cli {
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = parse_size, hide = true)]
     pub size: [f32; 2],
 
-    /// Steer by a script: for pictures and measurements
+    /// Let a script steer, for screenshots and measurements
     #[arg(long, hide = true)]
     pub autopilot: bool,
 
-    /// Parts of this program that it starts itself
+    /// A child process of a race, which this program starts itself
     #[command(subcommand)]
-    pub part: Option<Part>,
+    pub process: Option<RaceProcess>,
 }
 
-/// Processes of a race: the same program again.
+/// The child processes of a race. Each runs this program.
 #[derive(Subcommand, Debug)]
-pub enum Part {
-    /// Makes the link of a race and starts its server and its players on it
+pub enum RaceProcess {
+    /// Sets up the link of a race, and starts the server and the players on it
     #[command(hide = true)]
     RaceLab {
-        /// What to race, as JSON
+        /// The race plan, as JSON
         plan: Plan,
     },
-    /// Whether links can be emulated here
+    /// Checks whether this system can emulate links
     #[command(hide = true)]
     RaceProbe,
-    /// The players of a race
+    /// Plays all matches of a race
     #[command(hide = true)]
     RacePlayers {
-        /// What to race, as JSON
+        /// The race plan, as JSON
         plan: Plan,
     },
-    /// The server of a race
+    /// Runs the server of a race
     #[command(hide = true)]
     RaceServer(Box<ServerArgs>),
 }
@@ -126,7 +126,9 @@ pub enum Part {
 fn parse_time(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
     let seconds = seconds.filter(|seconds| (0.0..=3_600.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("'{text}' is no time such as 5s"))
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("'{text}' is not a time; expected up to 3600s, such as 5s"))
 }
 
 fn parse_size(text: &str) -> Result<[f32; 2], String> {
@@ -134,26 +136,27 @@ fn parse_size(text: &str) -> Result<[f32; 2], String> {
         text.split_once('x').and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
     sides
         .filter(|sides: &[f32; 2]| sides.iter().all(|side| (100.0..=10_000.0).contains(side)))
-        .ok_or_else(|| format!("'{text}' is no size such as 1280x800"))
+        .ok_or_else(|| format!("'{text}' is not a size; expected WIDTHxHEIGHT with 100 to 10000 points each, such as 1280x800"))
 }
 
 impl Cli {
-    /// Reads the command line, with what was typed and not only a default.
+    /// Parses the command line. Also returns the matches, which tell a given option from a default.
     pub fn read() -> (Self, ArgMatches) {
         let matches = Self::command().get_matches();
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         (cli, matches)
     }
 
-    /// Puts what was typed over what was remembered. Returns how to begin, if that was typed.
+    /// Overrides the stored settings by the given options. Returns the way to begin, if an option
+    /// names one.
     pub fn apply(&self, matches: &ArgMatches, settings: &mut Settings) -> Option<Choice> {
-        let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let connect = &self.connect;
-        if typed("transport") {
+        if given("transport") {
             settings.transport = connect.transport.name().into();
         }
-        if typed("server") {
+        if given("server") {
             settings.server.clone_from(&connect.server);
         }
         if connect.ca.is_some() || connect.pin.is_some() {
@@ -170,7 +173,7 @@ impl Cli {
         if let Some(link) = &self.race_link {
             settings.race_link = if link == "loopback" { String::new() } else { link.clone() };
         }
-        let choice = match (self.play, self.host, self.race, typed("server")) {
+        let choice = match (self.play, self.host, self.race, given("server")) {
             (true, ..) => Choice::PlayNow,
             (_, true, ..) => Choice::Host,
             (_, _, true, _) => Choice::Race,
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_wins_and_nothing_else_changes() {
+    fn given_options_override_settings() {
         Cli::command().debug_assert();
         assert_eq!(apply(&[]), (Settings::default(), None));
         let kind = TransportKind::ALL[1].name();

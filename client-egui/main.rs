@@ -1,4 +1,4 @@
-//! `netduel`: the window, and the processes of a race, which are this program again.
+//! `netduel`: starts the window, or one of the child processes of a race.
 
 use std::process::ExitCode;
 
@@ -10,23 +10,23 @@ use eframe::{
 };
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
-    cli::{Cli, Part},
+    cli::{Cli, RaceProcess},
     race::{lab, players, protocol::Report},
     screenshot::Screenshot,
     settings::Settings,
 };
 
 fn main() -> ExitCode {
-    // First: this process may have been started to be a link.
+    // The link comes first, because this process may have been started as its emulator.
     netduel_link::init();
     let (cli, matches) = Cli::read();
-    let outcome = match &cli.part {
+    let outcome = match &cli.process {
         None => window(cli, &matches),
-        Some(Part::RaceProbe) => lab::probe(),
-        Some(Part::RaceServer(args)) => netduel_server::cli::run(args),
-        Some(Part::RacePlayers { plan }) => players::run(plan),
-        // Whoever started the race reads this, and not the terminal.
-        Some(Part::RaceLab { plan }) => lab::run(plan).or_else(|error| {
+        Some(RaceProcess::RaceProbe) => lab::probe(),
+        Some(RaceProcess::RaceServer(args)) => netduel_server::cli::run(args),
+        Some(RaceProcess::RacePlayers { plan }) => players::run(plan),
+        // The window reads this error from standard output; a terminal may not exist.
+        Some(RaceProcess::RaceLab { plan }) => lab::run(plan).or_else(|error| {
             println!("{}", serde_json::to_string(&Report::Failed(format!("{error:#}")))?);
             Ok(())
         }),
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn window(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
-    let settings_file = cli.settings.take().or_else(Settings::usual_file);
+    let settings_file = cli.settings.take().or_else(Settings::default_file);
     let mut settings = settings_file.as_deref().map(Settings::load).unwrap_or_default();
     let begin = cli.apply(matches, &mut settings);
     let setup = Setup {
@@ -67,8 +67,8 @@ fn window(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     )
     .map_err(|error| anyhow::anyhow!("{error}"))
     .context(
-        "cannot open a window. It needs a display (DISPLAY or WAYLAND_DISPLAY on Linux; over ssh: ssh -X) and OpenGL 2 \
+        "cannot open a window. A window needs a display (on Linux: DISPLAY or WAYLAND_DISPLAY; over ssh: ssh -X) and OpenGL 2 \
          (on Debian: apt-get install libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6). \
-         To play without a window: cargo bot",
+         To play without a window, run: cargo bot",
     )
 }

@@ -1,4 +1,4 @@
-//! A picture of the window after a while, for the README and for tests: `--screenshot FILE --after 5s`.
+//! Screenshots of the window, for the README and for tests: `--screenshot FILE --after 5s`.
 
 use std::{
     io::Write,
@@ -10,12 +10,12 @@ use std::{
 use anyhow::Context as _;
 use eframe::egui::{ColorImage, Context, ViewportCommand};
 
-/// Looked at this often whether it is time.
-const LOOK: Duration = Duration::from_millis(100);
+/// The polling period until the screenshot is due.
+const POLL_PERIOD: Duration = Duration::from_millis(100);
 
 type Picture = Arc<Mutex<Option<Arc<ColorImage>>>>;
 
-/// The order for a picture. When it is taken the window closes.
+/// A requested screenshot. The window closes once it is taken.
 pub struct Screenshot {
     file: PathBuf,
     at: Instant,
@@ -26,13 +26,14 @@ pub struct Screenshot {
 }
 
 impl Screenshot {
-    /// Takes a picture `after` this moment.
+    /// Requests a screenshot `after` this moment.
     pub fn new(file: PathBuf, after: Duration) -> Self {
         let begun = Instant::now();
         Self { file, at: begun + after, begun, asked: false, picture: Picture::default(), frames: 0 }
     }
 
-    /// Once a frame.
+    /// Counts a frame, takes the screenshot when it is due, and saves it. The app calls this once a
+    /// frame.
     pub(crate) fn update(&mut self, ctx: &Context) {
         self.frames += 1;
         if !self.asked && Instant::now() >= self.at {
@@ -44,12 +45,12 @@ impl Screenshot {
             });
         }
         let Some(image) = self.picture.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            // Before its time too: a window at rest would not come by.
-            return ctx.request_repaint_after(LOOK);
+            // An idle window paints no frames, so the poll needs a repaint.
+            return ctx.request_repaint_after(POLL_PERIOD);
         };
         let seconds = self.begun.elapsed().as_secs_f64();
         let (frames, per_s) = (self.frames, self.frames as f64 / seconds);
-        let said = match save(&image, &self.file) {
+        let printed = match save(&image, &self.file) {
             Ok(()) => writeln!(
                 std::io::stdout(),
                 "frames {frames} in {seconds:.1} s, {per_s:.1} per second\nsaved {}",
@@ -57,8 +58,8 @@ impl Screenshot {
             ),
             Err(error) => writeln!(std::io::stderr(), "error: {error:#}"),
         };
-        // Whoever asked for the picture may not listen; it is taken all the same.
-        drop(said);
+        // The terminal may be closed; the screenshot is saved nevertheless.
+        drop(printed);
         ctx.send_viewport_cmd(ViewportCommand::Close);
     }
 }
@@ -74,7 +75,7 @@ fn save(image: &ColorImage, file: &Path) -> anyhow::Result<()> {
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
-    // A window is opaque: its alpha would only make the file larger.
+    // The window is opaque, so an alpha channel would only make the file larger.
     let bytes: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
     encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes)).with_context(failed)
 }

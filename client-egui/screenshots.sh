@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the README's pictures of the window, on a virtual display: docs/images/*.png. Needs Xvfb and OpenGL by software
-# (Debian: apt-get install xvfb libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6), and for the race's link root or
-# user namespaces.
+# Takes the README's screenshots (docs/images/*.png) on a virtual display. Needs Xvfb and software
+# OpenGL (Debian: apt-get install xvfb libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6). The
+# race also needs root or user namespaces for its link.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 images=docs/images
@@ -11,7 +11,7 @@ program="${CARGO_TARGET_DIR:-target}/release/netduel"
 settings=$(mktemp -d)
 trap 'rm -rf "$settings"' EXIT
 
-# NAME, seconds until the picture, then flags.
+# shot NAME SECONDS FLAGS...: takes one screenshot after SECONDS.
 shot() {
     local name=$1 after=$2
     shift 2
@@ -23,7 +23,7 @@ shot() {
 shot play-dark 34 --play --autopilot --look dark --name you
 shot play-light 34 --play --autopilot --look light --name you
 shot race-wifi 34 --race --race-link wifi --look dark
-# The window at its small end; for looking at, not for the README.
+# --small FILE takes a screenshot of a small window, for review and not for the README.
 if [ "${1:-}" = --small ]; then
     images=$settings
     shot small 8 --play --autopilot --look light --size 480x700

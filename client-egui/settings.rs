@@ -1,4 +1,4 @@
-//! The last choice, remembered from one start to the next.
+//! The settings of the window, which it stores from one start to the next.
 
 use std::{
     fs,
@@ -12,37 +12,37 @@ use netduel_client::cli::ConnectArgs;
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
 
-use crate::net::backend::{Place, Wish};
+use crate::net::messages::{MatchRequest, ServerChoice};
 
-/// The transport offered first: the one that was made for moves. The only place that names any.
+/// The default transport: the one that was made for moves.
 const FIRST_KIND: &str = "quic-datagram";
-/// What is raced first: the reference, and the one above.
+/// The default transports of a race: the reference, and the default transport.
 const FIRST_RACE: [&str; 2] = ["tcp", FIRST_KIND];
-/// The link raced over first, where links can be had.
+/// The default link of a race, on a system that can emulate links.
 const FIRST_LINK: &str = "wifi";
-/// Moves a second: the slowest and the fastest that can be chosen.
+/// The lowest and the highest update rate, in moves per second.
 pub const RATES_HZ: std::ops::RangeInclusive<u32> = 1..=240;
 
-/// How to begin.
+/// The ways to begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
-    /// Against a bot.
+    /// Play against a bot.
     #[default]
     PlayNow,
-    /// With a server for others.
+    /// Host a server for others, and play on it.
     Host,
-    /// On somebody's server.
+    /// Join the server of somebody else.
     Join,
-    /// Several transports side by side.
+    /// Race several transports side by side.
     Race,
 }
 
-/// Light, dark, or as the system has it.
+/// The colour scheme of the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Look {
-    /// As the system.
+pub enum ColorScheme {
+    /// The system's scheme.
     #[default]
     System,
     /// Dark text on a light ground.
@@ -51,11 +51,11 @@ pub enum Look {
     Dark,
 }
 
-impl Look {
-    /// All, as a menu shows them.
+impl ColorScheme {
+    /// All schemes, in the order of the menu.
     pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
 
-    /// The word for it.
+    /// Returns the name of the scheme.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -64,7 +64,7 @@ impl Look {
         }
     }
 
-    /// What egui calls it.
+    /// Returns egui's value for the scheme.
     pub fn preference(self) -> ThemePreference {
         match self {
             Self::System => ThemePreference::System,
@@ -74,35 +74,36 @@ impl Look {
     }
 }
 
-/// Everything that can be chosen. Fields that a file of another version lacks have their defaults.
+/// All choices of the player. A field that is missing in the file of another version keeps its
+/// default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// How to begin.
+    /// The last way to begin.
     pub choice: Choice,
-    /// What the opponent sees.
+    /// The player's name, which the opponent sees.
     pub name: String,
-    /// Name of the transport.
+    /// The name of the transport.
     pub transport: String,
-    /// Moves a second.
+    /// The update rate, in moves per second.
     pub rate_hz: u32,
-    /// Match code; empty for none.
+    /// The match code; empty for none.
     pub code: String,
-    /// Whom to join: HOST or HOST:PORT.
+    /// The server to join: HOST or HOST:PORT.
     pub server: String,
-    /// PEM file with the certificates to trust; empty for none.
+    /// The PEM file of trusted certificates; empty for none.
     pub ca: String,
-    /// Fingerprint of the certificate to trust; empty for none.
+    /// The fingerprint of the trusted certificate; empty for none.
     pub pin: String,
-    /// Colours.
-    pub look: Look,
-    /// The opponent is drawn smoothly, not as it arrives.
+    /// The colour scheme.
+    pub look: ColorScheme,
+    /// Whether the opponent's motion is interpolated between its updates.
     pub smooth: bool,
-    /// A ghost shows the newest known position.
+    /// Whether a ghost shows the opponent's newest known position.
     pub ghost: bool,
-    /// Names of the transports that race.
+    /// The names of the transports that race.
     pub race_transports: Vec<String>,
-    /// The link they race over; empty for the loopback.
+    /// The link profile of the race; empty for the loopback.
     pub race_link: String,
 }
 
@@ -117,7 +118,7 @@ impl Default for Settings {
             server: "127.0.0.1".into(),
             ca: String::new(),
             pin: String::new(),
-            look: Look::default(),
+            look: ColorScheme::default(),
             smooth: true,
             ghost: true,
             race_transports: FIRST_RACE.map(String::from).into(),
@@ -127,13 +128,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Where they are kept if nobody says otherwise; `None` where the system has no such place.
-    pub fn usual_file() -> Option<PathBuf> {
+    /// Returns the default path of the settings file, or `None` on a system without such a folder.
+    pub fn default_file() -> Option<PathBuf> {
         let folders = etcetera::choose_base_strategy().ok()?;
         Some(folders.config_dir().join("netduel").join("settings.json"))
     }
 
-    /// Reads them. A file that is missing or damaged is as none: nothing in it is worth refusing to start.
+    /// Reads the settings. A missing or damaged file yields the defaults, because no setting is
+    /// worth a refused start.
     pub fn load(file: &Path) -> Self {
         let text = fs::read_to_string(file).unwrap_or_default();
         let mut settings: Self = serde_json::from_str(&text).unwrap_or_default();
@@ -141,38 +143,38 @@ impl Settings {
         settings
     }
 
-    /// Writes them whole or not at all.
+    /// Writes the settings atomically.
     ///
     /// # Errors
-    /// The system's.
+    /// The system cannot write the file.
     pub fn save(&self, file: &Path) -> std::io::Result<()> {
         write_atomic(file, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
-    /// The transport; the first there is if the name is none's.
+    /// Returns the chosen transport, or the first of all if the name is unknown.
     pub fn kind(&self) -> TransportKind {
         parse_kinds([&self.transport]).next().unwrap_or(TransportKind::ALL[0])
     }
 
-    /// The transports that race, in the order of the list of all.
+    /// Returns the transports that race, in the order of [`TransportKind::ALL`].
     pub fn race_kinds(&self) -> Vec<TransportKind> {
         let chosen: Vec<_> = parse_kinds(&self.race_transports).collect();
         TransportKind::ALL.into_iter().filter(|kind| chosen.contains(kind)).collect()
     }
 
-    /// What these ask of the network.
+    /// Returns the match request of these settings.
     ///
     /// # Errors
-    /// What does not parse, with what to write instead.
-    pub fn wish(&self) -> Result<Wish, String> {
-        let place = match self.choice {
-            Choice::PlayNow | Choice::Race => Place::Bot,
-            Choice::Host => Place::Host,
-            Choice::Join => Place::Join(self.connect_args()?),
+    /// A field does not parse; the message says what to enter instead.
+    pub fn request(&self) -> Result<MatchRequest, String> {
+        let server = match self.choice {
+            Choice::PlayNow | Choice::Race => ServerChoice::Bot,
+            Choice::Host => ServerChoice::Host,
+            Choice::Join => ServerChoice::Join(self.connect_args()?),
         };
         let wants_code = self.choice != Choice::PlayNow && !self.code.trim().is_empty();
         let code = wants_code.then(|| self.code.trim().to_owned());
-        Ok(Wish { place, kind: self.kind(), name: self.name.trim().to_owned(), code })
+        Ok(MatchRequest { server, kind: self.kind(), name: self.name.trim().to_owned(), code })
     }
 
     fn connect_args(&self) -> Result<ConnectArgs, String> {
@@ -183,10 +185,10 @@ impl Settings {
         let ca = filled(&self.ca).map(PathBuf::from).filter(|_| pin.is_none());
         if kind.capabilities().encrypted && ca.is_none() && pin.is_none() {
             return Err(format!(
-                "{kind} checks the server's certificate: paste the fingerprint that the host shows, or choose the certificate file"
+                "{kind} checks the server's certificate: paste the fingerprint that the host shows, or enter the path of the certificate file"
             ));
         }
-        let server = filled(&self.server).ok_or("give the server's address, such as 192.168.0.7")?;
+        let server = filled(&self.server).ok_or("enter the server's address, such as 192.168.0.7")?;
         Ok(ConnectArgs { server, transport: kind, ca, pin, congestion: Congestion::default(), nagle: false })
     }
 }
@@ -200,8 +202,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_survive_the_disk_and_a_damaged_file() {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn load_restores_saved_settings() {
+        let folder = tempfile::tempdir().expect("creates a folder");
         let file = folder.path().join("deep").join("settings.json");
         assert_eq!(Settings::load(&file), Settings::default());
         let settings = Settings { name: "Ada".into(), choice: Choice::Host, ..Settings::default() };
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_name_transports_that_exist() {
+    fn default_names_exist() {
         let settings = Settings::default();
         assert_eq!(settings.kind().name(), FIRST_KIND);
         assert_eq!(settings.race_kinds().len(), FIRST_RACE.len());
@@ -223,17 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn joining_asks_for_trust_where_it_is_needed() {
+    fn join_requires_trust_if_encrypted() {
         let mut settings = Settings { choice: Choice::Join, ..Settings::default() };
         for kind in TransportKind::ALL {
             settings.transport = kind.name().into();
-            assert_eq!(settings.wish().is_ok(), !kind.capabilities().encrypted);
+            assert_eq!(settings.request().is_ok(), !kind.capabilities().encrypted);
         }
         settings.pin = "ab".repeat(32);
-        assert!(settings.wish().is_ok());
+        assert!(settings.request().is_ok());
         settings.pin = "abc".into();
-        assert!(settings.wish().expect_err("no pin").contains("64 hexadecimal digits"));
+        assert!(settings.request().expect_err("no pin").contains("64 hexadecimal digits"));
         settings = Settings { choice: Choice::PlayNow, code: "friends".into(), ..settings };
-        assert_eq!(settings.wish().expect("plays").code, None, "a bot knows no code");
+        assert_eq!(settings.request().expect("plays").code, None, "the bot gives no match code");
     }
 }

@@ -1,20 +1,21 @@
-//! Colours and sizes, in light and dark. What a colour says is always said in words, too.
+//! The theme: colours and sizes of the light and the dark scheme. A word accompanies every colour
+//! that carries meaning.
 
 use eframe::egui::{
     self, Color32, Context, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, Visuals,
 };
 use netduel_transport::TransportKind;
 
-/// Space between cards, and within them.
+/// The space between and within cards, in points.
 pub(crate) const GAP: f32 = 12.0;
-/// Below this width in points the statistics go under the arena.
+/// The window width, in points, below which the statistics move under the arena.
 pub(crate) const NARROW: f32 = 860.0;
 
-/// The colours of one theme.
+/// The colours of one scheme.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Palette {
     pub(crate) me: Color32,
-    pub(crate) peer: Color32,
+    pub(crate) opponent: Color32,
     pub(crate) truth: Color32,
     pub(crate) good: Color32,
     pub(crate) fair: Color32,
@@ -31,12 +32,12 @@ const fn rgb(hex: u32) -> Color32 {
     Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
 }
 
-/// The colours that go with these visuals.
+/// Returns the colours of the current scheme.
 pub(crate) fn palette(visuals: &Visuals) -> Palette {
     if visuals.dark_mode {
         Palette {
             me: rgb(0x4f_b3_ff),
-            peer: rgb(0xff_9f_45),
+            opponent: rgb(0xff_9f_45),
             truth: rgb(0xd8_de_e9),
             good: rgb(0x5f_d0_8a),
             fair: rgb(0xf2_c1_4e),
@@ -51,7 +52,7 @@ pub(crate) fn palette(visuals: &Visuals) -> Palette {
     } else {
         Palette {
             me: rgb(0x00_6f_c9),
-            peer: rgb(0xc6_5a_00),
+            opponent: rgb(0xc6_5a_00),
             truth: rgb(0x3b_45_52),
             good: rgb(0x1a_7f_37),
             fair: rgb(0x8a_5a_00),
@@ -66,8 +67,8 @@ pub(crate) fn palette(visuals: &Visuals) -> Palette {
     }
 }
 
-/// A colour for each transport, by its place in the list of all: after Okabe and Ito, who chose them to be told apart by
-/// everybody, darker on a light ground.
+/// A colour for each transport, by its place in the list of all: after Okabe and Ito, who chose
+/// them to be told apart by everybody, darker on a light ground.
 pub(crate) fn kind_color(kind: TransportKind, visuals: &Visuals) -> Color32 {
     const DARK: [u32; 8] =
         [0xff_7b_54, 0x56_b4_e9, 0xf0_e4_42, 0xcc_79_a7, 0x3d_d6_a3, 0xb0_a0_ff, 0xe0_e0_e0, 0xe6_9f_00];
@@ -77,7 +78,7 @@ pub(crate) fn kind_color(kind: TransportKind, visuals: &Visuals) -> Color32 {
     rgb(if visuals.dark_mode { DARK } else { LIGHT }[index % DARK.len()])
 }
 
-/// Sets sizes and both themes; once.
+/// Sets the sizes and both schemes. The app calls this once.
 pub(crate) fn install(ctx: &Context) {
     ctx.all_styles_mut(|style| {
         style.spacing.item_spacing = egui::vec2(8.0, 6.0);
@@ -121,7 +122,7 @@ pub(crate) fn install(ctx: &Context) {
             ] {
                 widget.corner_radius = CornerRadius::same(6);
             }
-            // Seen on whatever has the keyboard's focus, too.
+            // A widget with the keyboard focus uses these strokes, too.
             visuals.widgets.hovered.bg_stroke = Stroke::new(2.0, colors.focus);
             visuals.widgets.active.bg_stroke = Stroke::new(2.0, colors.focus);
             visuals.widgets.inactive.bg_stroke = Stroke::new(1.0, colors.line);
@@ -134,7 +135,7 @@ pub(crate) fn install(ctx: &Context) {
     }
 }
 
-/// A label of a fixed width, for forms and bars.
+/// Draws a label of a fixed width, for forms and bars.
 pub(crate) fn fixed_label(
     ui: &mut egui::Ui,
     text: impl Into<egui::WidgetText>,
@@ -149,13 +150,13 @@ pub(crate) fn fixed_label(
     .inner
 }
 
-/// A small square of a colour, for legends and states.
+/// Draws a small square of a colour, for legends and states.
 pub(crate) fn swatch(ui: &mut egui::Ui, color: Color32) {
     let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(10.0), egui::Sense::hover());
     ui.painter().rect_filled(rect, CornerRadius::same(3), color);
 }
 
-/// Names in their colours, each behind a swatch.
+/// Draws names in their colours, each after a swatch.
 pub(crate) fn legend(ui: &mut egui::Ui, lines: &[(&str, Color32)]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
@@ -167,7 +168,7 @@ pub(crate) fn legend(ui: &mut egui::Ui, lines: &[(&str, Color32)]) {
     });
 }
 
-/// A card: a quiet box around what belongs together.
+/// Returns the frame of a card, which groups related widgets.
 pub(crate) fn card(visuals: &Visuals) -> egui::Frame {
     let colors = palette(visuals);
     egui::Frame::new()

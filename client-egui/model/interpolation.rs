@@ -1,20 +1,23 @@
-//! What is drawn where: the own player at once, the opponent smoothly, both honest about what is known. Pure.
+//! Interpolation: computes the drawn positions of both players from their known positions. Pure.
 
 use std::collections::VecDeque;
 
 use netduel_protocol::game::{self, ARENA, Heading, PLAYER, Position};
 
-/// Moves kept to draw the opponent from: two seconds of the fastest rate. Nothing older is ever drawn.
+/// The number of the opponent's moves that are kept: two seconds at the highest rate. No older move
+/// is ever drawn.
 const UPDATES_MAX: usize = 480;
-/// Half of what a correction moved is gone from the screen after this: seen as a slide, not as a jump.
+/// The half-life of a correction's offset, in µs. The player sees a slide and not a jump.
 const CORRECTION_HALF_LIFE_US: f32 = 60_000.0;
-/// The opponent is drawn this late at most. Later, smoothness costs more than it gives.
+/// The upper bound of the opponent's display delay, in µs. Beyond it, smoothness costs more than it
+/// gives.
 const DELAY_MAX_US: f32 = 500_000.0;
-/// How fast that delay follows the link: slow enough that nobody sees time run unevenly.
+/// The time constant at which the display delay follows the link, in µs. It is so slow that nobody
+/// sees time run unevenly.
 const DELAY_FOLLOWS_US: f32 = 1_000_000.0;
 
-/// Keys over time, between two moves. The mean heading moves a player exactly as the keys did, so that a slow rate of
-/// updates loses no key.
+/// The integral of the held keys between two moves. The mean heading moves a player exactly as the
+/// keys did, so a low update rate loses no key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steering {
     heading: Heading,
@@ -25,18 +28,18 @@ pub struct Steering {
 }
 
 impl Steering {
-    /// Nobody steers since `now_us`.
+    /// Creates a steering state with no key held since `now_us`.
     pub fn new(now_us: u64) -> Self {
         Self { since_us: now_us, began_us: now_us, ..Self::default() }
     }
 
-    /// Other keys are held from `now_us` on.
+    /// Sets the heading of the held keys from `now_us` on.
     pub fn turn(&mut self, now_us: u64, heading: Heading) {
         self.integrate(now_us);
         self.heading = heading;
     }
 
-    /// The mean heading since the last call, up to `until_us`.
+    /// Returns the mean heading from the last call to `until_us`, and starts a new interval.
     pub fn take(&mut self, until_us: u64) -> Heading {
         self.integrate(until_us);
         let elapsed_us = until_us.saturating_sub(self.began_us) as f64;
@@ -54,22 +57,22 @@ impl Steering {
     }
 }
 
-/// The own player: moves with the keys; what the server or the network thread knows better slides in.
+/// The drawn position of the own player. It follows the keys at once, and a correction slides in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnTrack {
     position: Position,
-    /// What is still to slide away.
+    /// The rest of the correction that still slides.
     offset: [f32; 2],
     at_us: u64,
 }
 
 impl OwnTrack {
-    /// Begins at a place, without a slide.
+    /// Creates a track at a position, without an offset.
     pub fn new(position: Position, now_us: u64) -> Self {
         Self { position, offset: [0.0; 2], at_us: now_us }
     }
 
-    /// Time passes while `heading` is held.
+    /// Advances the track to `now_us` while `heading` is held.
     pub fn advance(&mut self, now_us: u64, heading: Heading) {
         let elapsed_us = now_us.saturating_sub(self.at_us);
         self.position = game::advance(self.position, heading, elapsed_us);
@@ -78,7 +81,7 @@ impl OwnTrack {
         self.at_us = now_us;
     }
 
-    /// The player was at `position` at `at_us`, whatever was drawn.
+    /// Corrects the track: the player was at `position` at `at_us`.
     pub fn correct(&mut self, position: Position, at_us: u64, heading: Heading) {
         let known = game::advance(position, heading, self.at_us.saturating_sub(at_us));
         self.offset[0] += self.position.x - known.x;
@@ -86,34 +89,35 @@ impl OwnTrack {
         self.position = known;
     }
 
-    /// Where to draw it.
+    /// Returns the position to draw.
     pub fn shown(&self) -> Position {
         let inside = |at: f32| at.clamp(0.0, ARENA - PLAYER);
         Position { x: inside(self.position.x + self.offset[0]), y: inside(self.position.y + self.offset[1]) }
     }
 
-    /// Whether it still slides.
-    pub fn slides(&self) -> bool {
+    /// Whether a correction still slides.
+    pub fn is_sliding(&self) -> bool {
         self.offset.iter().any(|offset| offset.abs() > 0.5)
     }
 }
 
-/// The opponent: its moves in the order of their sending. Times are µs since the start of the match.
+/// The drawn position of the opponent. It keeps the opponent's moves in the order of their sending.
+/// Times are µs since the start of the match.
 #[derive(Clone, Debug, Default)]
-pub struct PeerTrack {
-    /// (intended sending, position), the newest last.
+pub struct OpponentTrack {
+    /// Pairs of intended sending time and position, the newest last.
     updates: VecDeque<(u64, Position)>,
     delay_us: f32,
     at_us: u64,
 }
 
-impl PeerTrack {
-    /// Begins at a place.
+impl OpponentTrack {
+    /// Creates a track at a position.
     pub fn new(position: Position, now_us: u64) -> Self {
         Self { updates: VecDeque::from([(now_us, position)]), delay_us: 0.0, at_us: now_us }
     }
 
-    /// Takes in a fresh move.
+    /// Appends a fresh move.
     pub fn push(&mut self, sent_us: u64, position: Position) {
         if self.updates.len() == UPDATES_MAX {
             self.updates.pop_front();
@@ -121,7 +125,8 @@ impl PeerTrack {
         self.updates.push_back((sent_us, position));
     }
 
-    /// Time passes; `wanted_us` is how late the opponent should be drawn so that its next move has come by then.
+    /// Advances the track to `now_us`. `wanted_us` is the display delay at which the opponent's
+    /// next move has arrived in time.
     pub fn advance(&mut self, now_us: u64, wanted_us: u64) {
         let wanted_us = (wanted_us as f32).min(DELAY_MAX_US);
         if self.delay_us == 0.0 {
@@ -132,12 +137,13 @@ impl PeerTrack {
         self.at_us = now_us;
     }
 
-    /// The newest position known.
+    /// Returns the newest known position.
     pub fn newest(&self) -> Position {
         self.updates.back().map_or_else(Position::default, |(_, position)| *position)
     }
 
-    /// Between the two moves around the time that is drawn. Never beyond the newest: a freeze shows as one.
+    /// Returns the position between the two moves around the drawn time. It never extrapolates, so
+    /// a freeze stays visible.
     pub fn smooth(&self) -> Position {
         let drawn_us = self.at_us.saturating_sub(self.delay_us as u64);
         let next = self.updates.partition_point(|(sent_us, _)| *sent_us <= drawn_us);
@@ -152,13 +158,13 @@ impl PeerTrack {
         }
     }
 
-    /// How late it is drawn, in µs.
+    /// Returns the display delay, in µs.
     pub fn delay_us(&self) -> u64 {
         self.delay_us as u64
     }
 
-    /// Whether what is drawn is behind what is known, so that another frame shows something new.
-    pub fn moves(&self) -> bool {
+    /// Whether the drawn position lags the newest one, so that another frame shows a difference.
+    pub fn is_moving(&self) -> bool {
         let (shown, newest) = (self.smooth(), self.newest());
         (shown.x - newest.x).abs() + (shown.y - newest.y).abs() > 0.1
     }
@@ -172,7 +178,7 @@ mod tests {
     const STILL: Heading = Heading { x: 0.0, y: 0.0 };
 
     #[test]
-    fn the_mean_heading_goes_as_far_as_the_keys_did() {
+    fn mean_heading_equals_the_keys() {
         let mut steering = Steering::new(1_000_000);
         steering.turn(1_250_000, RIGHT);
         steering.turn(1_500_000, STILL);
@@ -184,35 +190,35 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_slides_and_ends_where_the_server_says() {
+    fn correction_slides_to_the_server_position() {
         let mut own = OwnTrack::new(Position { x: 100.0, y: 100.0 }, 0);
         own.advance(100_000, RIGHT);
-        assert_eq!(own.shown(), Position { x: 130.0, y: 100.0 }, "at once, by the rules");
+        assert_eq!(own.shown(), Position { x: 130.0, y: 100.0 }, "a move is drawn at once");
         own.correct(Position { x: 100.0, y: 100.0 }, 100_000, RIGHT);
         assert_eq!(own.shown().x, 130.0, "no jump");
-        assert!(own.slides());
+        assert!(own.is_sliding());
         own.advance(160_000, STILL);
         assert!((own.shown().x - 115.0).abs() < 0.1, "{:?}", own.shown());
         own.advance(2_000_000, STILL);
         own.advance(2_100_000, STILL);
         assert_eq!(own.shown().x, 100.0);
-        assert!(!own.slides());
+        assert!(!own.is_sliding());
     }
 
     #[test]
-    fn the_opponent_is_drawn_between_its_moves_and_never_beyond_them() {
-        let mut peer = PeerTrack::new(Position::default(), 0);
+    fn opponent_is_interpolated_not_extrapolated() {
+        let mut opponent = OpponentTrack::new(Position::default(), 0);
         for step in 1..=10u16 {
-            peer.push(u64::from(step) * 100_000, Position { x: f32::from(step) * 10.0, y: 0.0 });
+            opponent.push(u64::from(step) * 100_000, Position { x: f32::from(step) * 10.0, y: 0.0 });
         }
-        peer.advance(1_150_000, 200_000);
-        assert_eq!(peer.delay_us(), 200_000);
-        assert!((peer.smooth().x - 95.0).abs() < 0.01, "{:?}", peer.smooth());
-        assert_eq!(peer.newest().x, 100.0);
-        assert!(peer.moves());
-        peer.advance(5_000_000, 200_000);
-        assert_eq!(peer.smooth(), peer.newest(), "a freeze is shown as one");
-        (0..10_000).for_each(|at_us| peer.push(at_us + 2_000_000, Position::default()));
-        assert_eq!(peer.updates.len(), UPDATES_MAX);
+        opponent.advance(1_150_000, 200_000);
+        assert_eq!(opponent.delay_us(), 200_000);
+        assert!((opponent.smooth().x - 95.0).abs() < 0.01, "{:?}", opponent.smooth());
+        assert_eq!(opponent.newest().x, 100.0);
+        assert!(opponent.is_moving());
+        opponent.advance(5_000_000, 200_000);
+        assert_eq!(opponent.smooth(), opponent.newest(), "a freeze is shown");
+        (0..10_000).for_each(|at_us| opponent.push(at_us + 2_000_000, Position::default()));
+        assert_eq!(opponent.updates.len(), UPDATES_MAX);
     }
 }

@@ -1,4 +1,5 @@
-//! Pure models of what the window shows: positions between updates, grades of figures, and recordings.
+//! Pure models of what the window shows: positions between updates, grades of figures, and
+//! recordings.
 
 pub mod interpolation;
 pub(crate) mod recording;

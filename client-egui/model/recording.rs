@@ -1,64 +1,71 @@
-//! A match as figures over time, saved for others to look at: as JSON, which `netduel-report recording` reads, and as CSV.
+//! Recorder of a match: saves its figures over time as JSON and as CSV. `netduel-report recording`
+//! reads the JSON.
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use netduel_atomic_file::write_atomic;
 use netduel_client::{
     recording::{FORMAT, Recording, SCHEMA},
-    stats::live::Figures,
+    stats::{MoveStats, live::Figures},
 };
 use netduel_protocol::Started;
 
-use crate::net::backend::Snapshot;
-
-/// Who plays, and where: what stays the same from match to match.
+/// The parts of a recording that stay the same from match to match.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seat {
-    /// The own name.
+pub(crate) struct MatchInfo {
+    /// The own player's name.
     pub(crate) name: String,
-    /// The own transport, by name.
+    /// The name of the own transport.
     pub(crate) transport: String,
-    /// The server's address as typed; `None` if it is the window's own.
+    /// The server's address as entered; `None` for the local server.
     pub(crate) server: Option<String>,
 }
 
-/// The match that is on, or the last one.
+/// The recorder of the current match, or of the last one.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    seat: Seat,
+    info: MatchInfo,
     recording: Recording,
 }
 
 impl Recorder {
-    pub(crate) fn new(seat: Seat) -> Self {
-        Self { seat, recording: Recording::default() }
+    pub(crate) fn new(info: MatchInfo) -> Self {
+        Self { info, recording: Recording::default() }
     }
 
-    /// Forgets the last match; another one begins.
+    /// Clears the recording for a new match.
     pub(crate) fn restart(&mut self) {
         self.recording = Recording { started_unix_s: unix_s(), ..Recording::default() };
     }
 
-    /// Takes in figures that are newer than the last.
-    pub(crate) fn push(&mut self, snapshot: &Snapshot) {
+    /// Appends the own figures and, if known, the opponent's. Figures that were appended before are
+    /// skipped.
+    pub(crate) fn push(
+        &mut self,
+        own: (&Arc<Figures>, &Arc<MoveStats>),
+        opponent: Option<(&Arc<Figures>, &Arc<MoveStats>)>,
+    ) {
         let Recording { me, peer, .. } = &mut self.recording;
-        // Before the first look there is nothing in them.
-        if snapshot.figures.at_us > 0 {
-            me.push(&snapshot.figures, &snapshot.totals);
+        // The figures are empty before the first sample.
+        if own.0.at_us > 0 {
+            me.push(own.0, own.1);
         }
-        if let (Some(figures), Some(totals)) = (&snapshot.peer_figures, &snapshot.peer_totals) {
+        if let Some((figures, totals)) = opponent {
             peer.push(figures, totals);
         }
     }
 
+    /// Whether nothing was recorded yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.recording.me.figures.is_empty()
     }
 
-    /// Writes `play-TIME.csv` and `play-TIME.json` into `folder`; returns their common path without an ending.
+    /// Writes `play-TIME.csv` and `play-TIME.json` into `folder`. Returns their common path without
+    /// the extension.
     pub(crate) fn save(
         &mut self,
         folder: &Path,
@@ -72,10 +79,10 @@ impl Recorder {
         recording.schema = SCHEMA;
         recording.version = env!("CARGO_PKG_VERSION").into();
         recording.saved_unix_s = saved_unix_s;
-        recording.server.clone_from(&self.seat.server);
+        recording.server.clone_from(&self.info.server);
         recording.rate_hz = rate_hz;
-        recording.me.name.clone_from(&self.seat.name);
-        recording.me.transport.clone_from(&self.seat.transport);
+        recording.me.name.clone_from(&self.info.name);
+        recording.me.transport.clone_from(&self.info.transport);
         recording.peer.name.clone_from(&started.opponent_name);
         recording.peer.transport.clone_from(&started.opponent_transport);
         recording.save(&path.with_extension("json"))?;
@@ -90,7 +97,7 @@ fn unix_s() -> u64 {
 
 fn csv(recording: &Recording) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail, and every line has as many cells as the header.
+    // Writing to memory cannot fail, and every row has as many cells as the header.
     let _ = writer.write_record(HEADER);
     for (name, side) in [("me", &recording.me), ("peer", &recording.peer)] {
         for figures in &side.figures {
@@ -157,10 +164,6 @@ fn row(side: &str, figures: &Figures) -> [String; 22] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use netduel_client::stats::MoveStats;
-
     use super::*;
 
     fn figures(at_us: u64) -> Arc<Figures> {
@@ -168,22 +171,16 @@ mod tests {
     }
 
     #[test]
-    fn both_files_hold_every_figure_of_both_once() {
-        let seat = Seat { name: "Ada".into(), transport: "x".into(), server: None };
-        let mut recorder = Recorder::new(seat);
+    fn saves_each_figure_once() {
+        let info = MatchInfo { name: "Ada".into(), transport: "x".into(), server: None };
+        let mut recorder = Recorder::new(info);
         recorder.restart();
         assert!(recorder.is_empty());
         for at_us in [0, 1, 2, 2, 3] {
-            let peer_totals = (at_us > 1).then(|| Arc::new(MoveStats::default()));
-            let peer_figures = (at_us > 1).then(|| figures(at_us));
-            recorder.push(&Snapshot {
-                figures: figures(at_us),
-                peer_figures,
-                peer_totals,
-                ..Snapshot::default()
-            });
+            let (own, opponent, totals) = (figures(at_us), figures(at_us), Arc::default());
+            recorder.push((&own, &totals), (at_us > 1).then_some((&opponent, &totals)));
         }
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("creates a folder");
         let started = Started {
             game: 1,
             player: 0,

@@ -1,24 +1,24 @@
-//! Whether a figure is good, fair or poor for a game: a colour, and always a word beside it. Pure.
+//! Thresholds that grade a figure as good, fair or poor for a game, as a colour and a word. Pure.
 
 use eframe::egui::Color32;
 
 use crate::theme::Palette;
 
-/// How good a figure is.
+/// The grade of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
-    /// Nobody notices.
+    /// No player notices the delay or loss.
     Good,
-    /// A practised player notices.
+    /// A practised player notices the delay or loss.
     Fair,
-    /// Everybody notices.
+    /// Every player notices the delay or loss.
     Poor,
-    /// Nothing is known yet.
+    /// The figure is not known yet.
     Unknown,
 }
 
 impl Grade {
-    /// The word.
+    /// Returns the word for the grade.
     pub fn word(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -38,28 +38,29 @@ impl Grade {
     }
 }
 
-/// From where on a figure is fair, and from where on poor.
+/// The two thresholds of a figure: the lowest fair and the lowest poor value.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Thresholds {
     fair_from: f64,
     poor_from: f64,
 }
 
-impl Limits {
-    /// Age of the opponent's position in ms, p95: some frames are not seen; a seventh of a second is a miss.
+impl Thresholds {
+    /// Age of the opponent's position in ms, p95. At 70 ms some frames show an old position; at 150
+    /// ms a shot misses.
     pub const AGE_MS: Self = Self { fair_from: 70.0, poor_from: 150.0 };
-    /// Round trip in ms, p50: what shooters call a good ping, and from where on they warn.
+    /// Round-trip time in ms, p50. Shooters call up to 60 ms a good ping, and warn from 150 ms on.
     pub const ROUND_TRIP_MS: Self = Self { fair_from: 60.0, poor_from: 150.0 };
-    /// One-way delay in ms, p95: half of that, and what queues.
+    /// One-way delay in ms, p95: half a round trip, plus queueing.
     pub const ONE_WAY_MS: Self = Self { fair_from: 60.0, poor_from: 150.0 };
-    /// Interarrival jitter in ms: up to a frame is hidden by drawing the opponent a frame late.
+    /// Interarrival jitter in ms. The display delay hides jitter of up to a frame.
     pub const JITTER_MS: Self = Self { fair_from: 8.0, poor_from: 25.0 };
-    /// Freezes a minute.
+    /// Freezes per minute.
     pub const FREEZES_PER_MIN: Self = Self { fair_from: 1.0, poor_from: 6.0 };
-    /// Moves that never came, in percent.
+    /// Missing moves, in percent.
     pub const MISSING_PERCENT: Self = Self { fair_from: 1.0, poor_from: 5.0 };
 
-    /// How good `value` is.
+    /// Grades `value`.
     pub fn grade(self, value: Option<f64>) -> Grade {
         match value {
             None => Grade::Unknown,
@@ -70,7 +71,7 @@ impl Limits {
     }
 }
 
-/// A duration in µs as milliseconds, with as many digits as one can read at a glance.
+/// Formats a duration in µs as milliseconds with three digits.
 pub fn ms(value_us: Option<u64>) -> String {
     match value_us.map(|us| us as f64 / 1e3) {
         None => "–".into(),
@@ -85,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_grade_and_words_stand_beside_colours() {
-        let grades = [None, Some(5.0), Some(70.0), Some(150.0)].map(|age| Limits::AGE_MS.grade(age));
+    fn each_grade_has_its_own_word() {
+        let grades = [None, Some(5.0), Some(70.0), Some(150.0)].map(|age| Thresholds::AGE_MS.grade(age));
         assert_eq!(grades, [Grade::Unknown, Grade::Good, Grade::Fair, Grade::Poor]);
         let words: std::collections::HashSet<_> = grades.map(Grade::word).into();
         assert_eq!(words.len(), 4);
     }
 
     #[test]
-    fn milliseconds_have_the_digits_one_reads() {
+    fn formats_milliseconds_with_three_digits() {
         assert_eq!([Some(70), Some(12_340), Some(280_600), None].map(ms), ["0.07", "12.3", "281", "–"]);
     }
 }

@@ -1,5 +1,5 @@
-//! A server of our own for *Play now* and *Host*, and the bot that waits in it. Each on a thread of its own, so that the
-//! figures shown are those of a real server over real sockets.
+//! The local server of *Play now* and *Host*, and its bot. Each runs on its own thread, so the
+//! window shows the figures of a real server over real sockets.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
@@ -24,58 +24,60 @@ use netduel_transport::{Identity, Listener, Options, TransportKind, Trust};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// When the window closes or the player leaves, a match need not be played to its end.
+/// The drain time of the local server. It is short because a closing window needs no match played
+/// to its end.
 const DRAIN: Duration = Duration::from_millis(200);
-/// Moves of the bot a second: the game's own tick rate.
+/// The bot's moves per second: the tick rate of the game.
 const BOT_RATE_HZ: u64 = 60;
-/// The bot's pings and its looks at its transport, ten a second: as the player's own.
-const BOT_LOOK: Duration = Duration::from_millis(100);
-/// A bot that lost its connection comes back after this.
+/// The period of the bot's pings and transport samples. It equals the player's.
+const BOT_SAMPLE_PERIOD: Duration = Duration::from_millis(100);
+/// The bot's back-off after a lost connection.
 const BOT_BACK_OFF: Duration = Duration::from_millis(500);
 
-/// Whom the server is for.
+/// The players that a local server admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// This program: any free port of the loopback, and a bot.
+    /// Players of this program only: a free loopback port, and a bot that plays over this
+    /// transport.
     Bot(TransportKind),
-    /// The network: every transport on its usual port.
+    /// Players of the network: every transport on its default port.
     Network,
 }
 
-/// What the bot sees of its link.
+/// The bot's figures of its link.
 #[derive(Clone, Debug)]
 pub struct BotSide {
-    /// Over the last seconds.
+    /// Figures of the last seconds.
     pub figures: Arc<Figures>,
-    /// Over the whole match.
+    /// Statistics of the whole match.
     pub totals: Arc<MoveStats>,
 }
 
-/// A running server. Dropping it ends it.
+/// A running local server. Dropping it stops the server.
 #[derive(Debug)]
-pub struct Embedded {
-    /// Where it listens.
+pub struct LocalServer {
+    /// The listen address of each transport.
     pub addresses: Vec<(TransportKind, SocketAddr)>,
-    /// Its certificate, for players in this process.
+    /// The server's certificate, for players in this process.
     pub trust: Trust,
-    /// The fingerprint of that, for players elsewhere.
+    /// The fingerprint of the certificate, for players elsewhere.
     pub pin: String,
-    /// What the bot sees of its link; `None` without a bot, or before it plays.
+    /// The bot's figures; `None` without a bot, or before the bot plays.
     pub bot: watch::Receiver<Option<BotSide>>,
     shutdown: CancellationToken,
 }
 
-impl Drop for Embedded {
+impl Drop for LocalServer {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-impl Embedded {
-    /// Starts a server, and its bot.
+impl LocalServer {
+    /// Starts a server, and its bot if `audience` asks for one.
     ///
     /// # Errors
-    /// A port that is taken, or a system out of sockets or threads.
+    /// A port is taken, or the system has no sockets or threads left.
     pub async fn start(audience: Audience) -> anyhow::Result<Self> {
         let host: IpAddr = match audience {
             Audience::Bot(_) => Ipv4Addr::LOCALHOST.into(),
@@ -102,30 +104,30 @@ impl Embedded {
                 }
             }
         })?;
-        let addresses: Vec<_> = listening.await.context("the embedded server did not start")??;
-        let (tell, bot) = watch::channel(None);
-        let embedded = Self { addresses, trust, pin, bot, shutdown };
+        let addresses: Vec<_> = listening.await.context("the local server did not start")??;
+        let (bot_sender, bot) = watch::channel(None);
+        let server = Self { addresses, trust, pin, bot, shutdown };
         if let Audience::Bot(kind) = audience {
-            let config = embedded.player(kind, "bot", 1_000_000 / BOT_RATE_HZ)?;
-            let stop = embedded.shutdown.clone();
+            let config = server.player(kind, "bot", 1_000_000 / BOT_RATE_HZ)?;
+            let stop = server.shutdown.clone();
             on_thread("netduel-bot", async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = bot_forever(&config, &tell) => {}
+                    () = bot_forever(&config, &bot_sender) => {}
                 }
             })?;
         }
-        Ok(embedded)
+        Ok(server)
     }
 
-    /// How a player in this process connects.
+    /// Returns the connection settings of a player in this process.
     ///
     /// # Errors
-    /// A transport that the server does not speak.
+    /// The server does not listen on this transport.
     pub fn player(&self, kind: TransportKind, name: &str, period_us: u64) -> anyhow::Result<PlayerConfig> {
         let (_, addr) = (self.addresses.iter())
             .find(|(it, _)| *it == kind)
-            .with_context(|| format!("the embedded server does not speak {kind}"))?;
+            .with_context(|| format!("the local server does not listen on {kind}"))?;
         Ok(PlayerConfig {
             addr: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
             server_name: "127.0.0.1".into(),
@@ -138,33 +140,36 @@ impl Embedded {
     }
 }
 
-/// This machine's address in its network, for others to join. Asks the routing table only; nothing is sent.
+/// Returns this machine's address in its network, for others to join. It asks the routing table and
+/// sends nothing.
 pub fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address for documentation (RFC 5737): any that is not of this machine will do.
+    // A documentation address (RFC 5737). Any address outside this machine selects the route.
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// Runs `work` on a new thread with its own event loop.
 fn on_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name(name.into()).spawn(move || runtime.block_on(work))?;
     Ok(())
 }
 
-/// Plays one match after another.
-async fn bot_forever(config: &PlayerConfig, tell: &watch::Sender<Option<BotSide>>) {
+/// Plays one match after another, without end.
+async fn bot_forever(config: &PlayerConfig, figures: &watch::Sender<Option<BotSide>>) {
     for seed in 1.. {
-        if bot_plays(config, seed, tell).await.is_err() {
+        if bot_plays(config, seed, figures).await.is_err() {
             tokio::time::sleep(BOT_BACK_OFF).await;
         }
     }
 }
 
+/// Plays one match, and publishes the bot's figures.
 async fn bot_plays(
     config: &PlayerConfig,
     seed: u64,
-    tell: &watch::Sender<Option<BotSide>>,
+    figures: &watch::Sender<Option<BotSide>>,
 ) -> Result<(), PlayError> {
     let mut player = Player::connect(config).await?;
     player.join(None)?;
@@ -173,7 +178,7 @@ async fn bot_plays(
     let course = BotPath::new(seed);
     let no_timer = |error: std::io::Error| PlayError::CannotSend(error.to_string());
     let mut beat = Ticker::new(start_us, config.period_us).map_err(no_timer)?;
-    let mut look = tokio::time::interval(BOT_LOOK);
+    let mut sample = tokio::time::interval(BOT_SAMPLE_PERIOD);
     let mut live = LiveStats::default();
     loop {
         tokio::select! {
@@ -189,19 +194,19 @@ async fn bot_plays(
                 _ => {}
             },
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
-            _ = look.tick() => {
+            _ = sample.tick() => {
                 let now_us = player.match_us(clock::now_us());
                 live.on_path(now_us, player.path_stats());
                 if let Some(current) = player.current() {
-                    let figures = live.figures(now_us, &current.stats, current.sent, current.superseded);
+                    let recent = live.figures(now_us, &current.stats, current.sent, current.superseded);
                     let totals = current.stats.finished(now_us).into();
-                    tell.send_replace(Some(BotSide { figures: figures.into(), totals }));
+                    figures.send_replace(Some(BotSide { figures: recent.into(), totals }));
                 }
                 player.ping()?;
             }
         }
     }
-    tell.send_replace(None);
+    figures.send_replace(None);
     player.close().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A connection while it lasts: the queue, matches one after another, and what is told of them. Part of the network thread.
+//! The match loop: serves one connection through the queue and one match after another.
 
 use std::time::{Duration, Instant};
 
@@ -19,77 +19,102 @@ use tokio::{
 use crate::{
     model::interpolation::Steering,
     net::{
-        backend::{Command, Motion, Phase},
         local_server::BotSide,
-        session::{Next, Over, Session},
+        messages::{Channels, Command, MatchRequest, Phase, PositionUpdate},
     },
 };
 
-/// The interface is woken this often while something moves: as often as a common screen can show it.
+/// The period at which a moving match wakes the interface: the frame time of a 60 Hz screen.
 const FRAME: Duration = Duration::from_micros(16_667);
-/// Pings, and looks at the transport: enough to know the clock and to draw a line, too few to matter.
-const LOOK: Duration = Duration::from_millis(100);
-/// Columns of the long trace: an envelope that is a line and not a band.
+/// The period of pings and of transport samples. It suffices for the clock and the plots, and its
+/// load is negligible.
+const SAMPLE_PERIOD: Duration = Duration::from_millis(100);
+/// The number of columns of the long trace. At this number its envelope is drawn as a line, not as
+/// a band.
 const LONG_COLUMNS: usize = 200;
-/// Columns of the short one: every tooth of 120 moves a second.
+/// The number of columns of the short trace. It resolves each of 120 moves a second.
 const SHORT_COLUMNS: usize = 600;
 
-/// What the bot sees of its link.
+/// The receiver of the bot's figures.
 type Bot = watch::Receiver<Option<BotSide>>;
 
-/// See the module.
-pub(crate) struct Table<'a> {
-    session: &'a mut Session,
+/// The next activity of the network thread after a match or a request ended.
+pub(crate) enum Next {
+    /// Waits for a command.
+    Idle,
+    /// Starts a new match request.
+    Begin(Box<MatchRequest>),
+    /// Ends the thread: the interface is gone.
+    Quit,
+}
+
+/// The reason that a match loop ended.
+pub(crate) enum MatchEnd {
+    /// The player gave a command.
+    ByCommand(Next),
+    /// The connection is over.
+    ByError(PlayError),
+}
+
+impl From<PlayError> for MatchEnd {
+    fn from(error: PlayError) -> Self {
+        Self::ByError(error)
+    }
+}
+
+/// One connection with its queue and matches.
+pub(crate) struct MatchLoop<'a> {
+    channels: &'a mut Channels,
     player: Player,
     code: Option<String>,
     bot: Option<Bot>,
     live: LiveStats,
     steering: Steering,
-    /// While a match is on.
+    /// The ticker of the moves; `None` outside a match.
     beat: Option<Ticker>,
     rate_hz: u32,
-    /// Something moved since the interface was woken.
-    news: bool,
+    /// Whether something moved since the interface was last woken.
+    moved: bool,
 }
 
-impl<'a> Table<'a> {
+impl<'a> MatchLoop<'a> {
     pub(crate) fn new(
-        session: &'a mut Session,
+        channels: &'a mut Channels,
         player: Player,
         code: Option<String>,
         bot: Option<Bot>,
     ) -> Self {
-        let rate_hz = session.controls.borrow().rate_hz;
+        let rate_hz = channels.controls.borrow().rate_hz;
         let steering = Steering::new(clock::now_us());
         let live = LiveStats::default();
-        Self { session, player, code, bot, live, steering, beat: None, rate_hz, news: false }
+        Self { channels, player, code, bot, live, steering, beat: None, rate_hz, moved: false }
     }
 
-    /// Queues and plays until the player wants something else or the connection is over.
-    pub(crate) async fn play(mut self) -> Over {
-        match self.play_on().await {
-            Err(Over::Told(next)) => {
-                // Said properly, so that the opponent is told at once.
+    /// Queues and plays until the player gives a command or the connection is over.
+    pub(crate) async fn play(mut self) -> MatchEnd {
+        match self.play_until_end().await {
+            Err(MatchEnd::ByCommand(next)) => {
+                // A proper close lets the server inform the opponent at once.
                 self.player.close().await;
-                Over::Told(next)
+                MatchEnd::ByCommand(next)
             }
-            Err(over) => over,
+            Err(end) => end,
             Ok(never) => match never {},
         }
     }
 
-    async fn play_on(&mut self) -> Result<std::convert::Infallible, Over> {
+    async fn play_until_end(&mut self) -> Result<std::convert::Infallible, MatchEnd> {
         self.player.join(self.code.as_deref())?;
-        let (mut frame, mut look) = (ticks(FRAME), ticks(LOOK));
+        let (mut frame, mut sample) = (ticks(FRAME), ticks(SAMPLE_PERIOD));
         loop {
             let playing = self.beat.is_some();
             tokio::select! {
                 event = self.player.next_event() => self.on_event(event?)?,
                 due_us = next_beat(&mut self.beat) => self.on_beat(due_us)?,
-                Ok(()) = self.session.controls.changed() => self.on_controls()?,
-                command = self.session.commands.recv() => self.on_command(command)?,
+                Ok(()) = self.channels.controls.changed() => self.on_controls()?,
+                command = self.channels.commands.recv() => self.on_command(command)?,
                 _ = frame.tick(), if playing => self.on_frame(),
-                _ = look.tick(), if playing => self.on_look()?,
+                _ = sample.tick(), if playing => self.on_sample()?,
             }
         }
     }
@@ -97,35 +122,38 @@ impl<'a> Table<'a> {
     fn on_event(&mut self, event: Event) -> Result<(), PlayError> {
         let now_us = clock::now_us();
         match event {
-            Event::Waiting => self.session.outbox.update(|state| {
+            Event::Waiting => self.channels.outbox.update(|state| {
                 state.phase = Phase::Waiting { since: Instant::now() };
             }),
             Event::Started(started) => self.on_started(started, now_us)?,
             Event::OpponentMoved { update, freshness, .. } => {
                 self.live.on_move(self.player.match_us(now_us), &update, freshness);
                 if freshness == Freshness::Fresh {
-                    self.tell(Motion::Peer { position: update.position, sent_us: update.at_us });
+                    self.push_position(PositionUpdate::Opponent {
+                        position: update.position,
+                        sent_us: update.at_us,
+                    });
                 }
             }
             Event::Corrected(correction) => {
-                self.tell(Motion::Own { position: correction.position, at_us: now_us });
+                self.push_position(PositionUpdate::Own { position: correction.position, at_us: now_us });
             }
             Event::OpponentLeft { reason, .. } => {
                 self.beat = None;
                 self.on_frame();
-                self.session.outbox.update(|state| state.phase = Phase::OpponentLeft { reason });
+                self.channels.outbox.update(|state| state.phase = Phase::OpponentLeft { reason });
             }
             Event::Pong { rtt_us, up_us, in_server_us } => {
                 let down_us = rtt_us.saturating_sub(up_us);
                 self.live.on_pong(self.player.match_us(now_us), up_us, in_server_us, down_us);
             }
             Event::Draining { seconds } => {
-                self.session.outbox.update(|state| state.draining_s = Some(seconds));
+                self.channels.outbox.update(|state| state.draining_s = Some(seconds));
             }
-            Event::Reconnecting { reason, within } => self.session.outbox.update(|state| {
+            Event::Reconnecting { reason, within } => self.channels.outbox.update(|state| {
                 state.phase = Phase::Reconnecting { why: reason.to_string(), until: Instant::now() + within };
             }),
-            Event::OpponentReconnecting { within } => self.session.outbox.update(|state| {
+            Event::OpponentReconnecting { within } => self.channels.outbox.update(|state| {
                 state.phase = Phase::OpponentReconnecting { until: Instant::now() + within };
             }),
             Event::Resumed | Event::OpponentBack { .. } => self.on_back(now_us),
@@ -136,28 +164,28 @@ impl<'a> Table<'a> {
     fn on_started(&mut self, started: Started, now_us: u64) -> Result<(), PlayError> {
         self.live = LiveStats::default();
         self.steering = Steering::new(now_us);
-        self.steering.turn(now_us, self.session.controls.borrow().heading);
+        self.steering.turn(now_us, self.channels.controls.borrow().heading);
         self.set_beat(now_us)?;
         let me = usize::from(started.player.min(1));
         let positions: [Position; 2] = [started.positions[me], started.positions[1 - me]];
-        self.tell(Motion::Began { positions });
-        self.session.outbox.update(|state| {
+        self.push_position(PositionUpdate::MatchStarted { positions });
+        self.channels.outbox.update(|state| {
             state.phase = Phase::Playing;
             state.started = Some(started.into());
-            // Those of the last match would count as this one's.
+            // The figures of the last match must not count for this one.
             (state.figures, state.totals) = Default::default();
-            (state.peer_figures, state.peer_totals) = Default::default();
+            (state.opponent_figures, state.opponent_totals) = Default::default();
             state.draining_s = None;
         });
-        self.on_look()
+        self.on_sample()
     }
 
-    /// Somebody is back in the match, perhaps over another transport.
+    /// Continues the match after one of its players reconnected, perhaps over another transport.
     fn on_back(&mut self, now_us: u64) {
         let Some(current) = self.player.current() else { return };
         let (position, started) = (current.position, current.started.clone());
-        self.tell(Motion::Own { position, at_us: now_us });
-        self.session.outbox.update(|state| {
+        self.push_position(PositionUpdate::Own { position, at_us: now_us });
+        self.channels.outbox.update(|state| {
             state.phase = Phase::Playing;
             state.started = Some(started.into());
         });
@@ -175,13 +203,13 @@ impl<'a> Table<'a> {
         self.player.steer(heading, due_us)?;
         if let Some(current) = self.player.current() {
             let position = current.position;
-            self.tell(Motion::Own { position, at_us: due_us });
+            self.push_position(PositionUpdate::Own { position, at_us: due_us });
         }
         Ok(())
     }
 
     fn on_controls(&mut self) -> Result<(), PlayError> {
-        let controls = *self.session.controls.borrow_and_update();
+        let controls = *self.channels.controls.borrow_and_update();
         let now_us = clock::now_us();
         self.steering.turn(now_us, controls.heading);
         if controls.rate_hz != self.rate_hz {
@@ -193,11 +221,11 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    fn on_command(&mut self, command: Option<Command>) -> Result<(), Over> {
+    fn on_command(&mut self, command: Option<Command>) -> Result<(), MatchEnd> {
         match command {
-            None => Err(Over::Told(Next::Quit)),
-            Some(Command::Start(wish)) => Err(Over::Told(Next::Begin(wish))),
-            Some(Command::Leave) => Err(Over::Told(Next::Idle)),
+            None => Err(MatchEnd::ByCommand(Next::Quit)),
+            Some(Command::Start(request)) => Err(MatchEnd::ByCommand(Next::Begin(request))),
+            Some(Command::Leave) => Err(MatchEnd::ByCommand(Next::Idle)),
             Some(Command::Again) => {
                 self.beat = None;
                 self.player.leave()?;
@@ -206,20 +234,20 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn tell(&mut self, motion: Motion) {
-        self.session.outbox.moved(motion);
-        self.news = true;
+    fn push_position(&mut self, update: PositionUpdate) {
+        self.channels.outbox.moved(update);
+        self.moved = true;
     }
 
-    /// Wakes the interface if there is something to show.
+    /// Wakes the interface if a player moved since the last frame.
     fn on_frame(&mut self) {
-        if std::mem::take(&mut self.news) {
-            self.session.outbox.wake();
+        if std::mem::take(&mut self.moved) {
+            self.channels.outbox.wake();
         }
     }
 
-    /// Tells the figures, and pings.
-    fn on_look(&mut self) -> Result<(), PlayError> {
+    /// Publishes the figures, and sends a ping.
+    fn on_sample(&mut self) -> Result<(), PlayError> {
         let now_us = clock::now_us();
         let match_us = self.player.match_us(now_us);
         self.live.on_path(match_us, self.player.path_stats());
@@ -228,30 +256,31 @@ impl<'a> Table<'a> {
         let trace = self.live.trace(match_us, TRACE_US, LONG_COLUMNS);
         let close_trace = self.live.trace(match_us, RECENT_US, SHORT_COLUMNS);
         let totals = current.stats.finished(match_us);
-        let peer = self.bot.as_ref().and_then(|bot| bot.borrow().clone());
-        let (peer_figures, peer_totals) = peer.map(|peer| (peer.figures, peer.totals)).unzip();
-        self.session.outbox.update(|state| {
+        let bot = self.bot.as_ref().and_then(|bot| bot.borrow().clone());
+        let (opponent_figures, opponent_totals) = bot.map(|bot| (bot.figures, bot.totals)).unzip();
+        self.channels.outbox.update(|state| {
             state.figures = figures.into();
             state.totals = totals.into();
             state.trace = trace.into();
             state.close_trace = close_trace.into();
-            state.peer_figures = peer_figures;
-            state.peer_totals = peer_totals;
+            state.opponent_figures = opponent_figures;
+            state.opponent_totals = opponent_totals;
             state.match_offset_us = match_us.wrapping_sub(now_us).cast_signed();
         });
-        // Last, since it leaves when this returns: what was computed here is no part of its way.
+        // The ping comes last because it leaves when this function returns. So the computation
+        // above does not delay it.
         self.player.ping()
     }
 }
 
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
-    // After a stall one is enough.
+    // One tick after a stall is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
 }
 
-/// The next beat of a match, or never.
+/// Waits for the next beat of a match, or forever outside a match.
 async fn next_beat(beat: &mut Option<Ticker>) -> u64 {
     match beat {
         Some(beat) => beat.next().await,

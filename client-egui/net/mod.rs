@@ -3,4 +3,5 @@
 pub mod backend;
 pub mod local_server;
 mod match_loop;
+pub mod messages;
 mod session;

@@ -1,4 +1,4 @@
-//! What the network thread does for a player: connect, queue, play, and come back when a connection breaks.
+//! The session of the network thread: connects, queues, plays and reconnects with back-off.
 
 use std::{
     ops::ControlFlow,
@@ -8,146 +8,119 @@ use std::{
 use netduel_client::{PlayError, Player, PlayerConfig};
 use netduel_protocol::{CloseCode, clock};
 use netduel_transport::ConnectError;
-use tokio::sync::{mpsc, watch};
 
 use crate::net::{
-    backend::{Command, Controls, Invitation, Outbox, Phase, Place, Snapshot, Wish},
-    local_server::{Audience, Embedded, own_address},
-    match_loop::Table,
+    local_server::{Audience, LocalServer, own_address},
+    match_loop::{MatchEnd, MatchLoop, Next},
+    messages::{Channels, Command, Invitation, MatchRequest, Phase, ServerChoice, Snapshot},
 };
 
-/// Waits before the tries after a connection broke: half a second first, twice as long each time.
+/// The first back-off after a connection broke. Each further one is twice as long.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
-/// No wait is longer: a player who sees nothing happen for longer leaves.
+/// The longest back-off. A player who sees nothing happen for longer leaves.
 const BACK_OFF_MAX: Duration = Duration::from_secs(8);
-/// Tries after a connection broke: half a minute in all, with each one's own time limit a minute.
+/// The number of automatic retries. They take half a minute in all, or a minute with each attempt's
+/// own timeout.
 const ATTEMPTS_MAX: u32 = 6;
 
-/// What to do next, once something is over.
-pub(crate) enum Next {
-    /// Nothing, until told.
-    Idle,
-    /// Something else.
-    Begin(Box<Wish>),
-    /// The interface is gone.
-    Quit,
-}
-
-/// How playing ended.
-pub(crate) enum Over {
-    /// The player wanted it.
-    Told(Next),
-    /// The connection is over.
-    Broken(PlayError),
-}
-
-impl From<PlayError> for Over {
-    fn from(error: PlayError) -> Self {
-        Self::Broken(error)
-    }
-}
-
-/// What an error means for the next try.
+/// The prospects of a retry after an error.
 #[derive(Debug, PartialEq)]
-enum Verdict {
-    /// Trying again may help.
+enum Prospect {
+    /// A retry may succeed.
     Lost,
-    /// Only a change of something would.
+    /// A retry fails again until the player changes something.
     Refused,
 }
 
 /// The state of the network thread.
 pub(crate) struct Session {
-    pub(crate) commands: mpsc::Receiver<Command>,
-    pub(crate) controls: watch::Receiver<Controls>,
-    pub(crate) outbox: Outbox,
+    channels: Channels,
 }
 
-/// Whom a session plays with: the connection's settings, and the server if it is ours.
-struct Ground {
+/// The server that a session plays on.
+struct Target {
     config: PlayerConfig,
-    server: Option<Embedded>,
+    /// The local server, if the session runs one.
+    server: Option<LocalServer>,
 }
 
 impl Session {
-    pub(crate) fn new(
-        commands: mpsc::Receiver<Command>,
-        controls: watch::Receiver<Controls>,
-        outbox: Outbox,
-    ) -> Self {
-        Self { commands, controls, outbox }
+    pub(crate) fn new(channels: Channels) -> Self {
+        Self { channels }
     }
 
-    /// Until the interface is gone.
+    /// Serves the interface until it closes its channels.
     pub(crate) async fn run(mut self) {
         let mut next = Next::Idle;
         loop {
             next = match next {
                 Next::Quit => return,
                 Next::Idle => {
-                    self.outbox.update(|state| *state = Snapshot::default());
-                    self.order().await
+                    self.channels.outbox.update(|state| *state = Snapshot::default());
+                    self.next_order().await
                 }
-                Next::Begin(wish) => self.attend(&wish).await,
+                Next::Begin(request) => self.serve(&request).await,
             }
         }
     }
 
-    /// The next command that begins or ends something.
-    async fn order(&mut self) -> Next {
+    /// Waits for the next command that starts or ends a match request.
+    async fn next_order(&mut self) -> Next {
         loop {
-            match self.commands.recv().await {
+            match self.channels.commands.recv().await {
                 None => return Next::Quit,
-                Some(Command::Start(wish)) => return Next::Begin(wish),
+                Some(Command::Start(request)) => return Next::Begin(request),
                 Some(Command::Leave) => return Next::Idle,
                 Some(Command::Again) => {}
             }
         }
     }
 
-    /// Waits for the player to ask for another try.
-    async fn asked_again(&mut self) -> ControlFlow<Next> {
-        match self.commands.recv().await {
+    /// Waits until the player asks for a retry. Breaks if the player wants something else.
+    async fn retry_requested(&mut self) -> ControlFlow<Next> {
+        match self.channels.commands.recv().await {
             None => ControlFlow::Break(Next::Quit),
-            Some(Command::Start(wish)) => ControlFlow::Break(Next::Begin(wish)),
+            Some(Command::Start(request)) => ControlFlow::Break(Next::Begin(request)),
             Some(Command::Leave) => ControlFlow::Break(Next::Idle),
             Some(Command::Again) => ControlFlow::Continue(()),
         }
     }
 
     fn phase(&self, phase: Phase) {
-        self.outbox.update(|state| state.phase = phase);
+        self.channels.outbox.update(|state| state.phase = phase);
     }
 
-    /// Plays as wished until told otherwise.
-    async fn attend(&mut self, wish: &Wish) -> Next {
-        self.outbox.update(|state| *state = Snapshot { phase: Phase::Opening, ..Snapshot::default() });
-        let ground = loop {
-            match self.open(wish).await {
-                Ok(ground) => break ground,
+    /// Plays as requested until the next command says otherwise.
+    async fn serve(&mut self, request: &MatchRequest) -> Next {
+        self.channels
+            .outbox
+            .update(|state| *state = Snapshot { phase: Phase::StartingServer, ..Snapshot::default() });
+        let target = loop {
+            match self.open(request).await {
+                Ok(target) => break target,
                 Err(error) => {
                     self.phase(Phase::Refused { why: format!("{error:#}") });
-                    if let ControlFlow::Break(next) = self.asked_again().await {
+                    if let ControlFlow::Break(next) = self.retry_requested().await {
                         return next;
                     }
                 }
             }
         };
-        // 0 until a connection stood; from then on what breaks is tried again by itself.
+        // 0 until the first connection. From then on a broken connection is retried automatically.
         let mut attempt = 0;
         loop {
             self.phase(Phase::Connecting { attempt: attempt.max(1) });
-            let over = match self.connect(&ground.config).await {
-                Err(over) => over,
+            let end = match self.connect(&target.config).await {
+                Err(end) => end,
                 Ok(player) => {
                     attempt = 1;
-                    let bot = ground.server.as_ref().map(|server| server.bot.clone());
-                    Table::new(self, player, wish.code.clone(), bot).play().await
+                    let bot = target.server.as_ref().map(|server| server.bot.clone());
+                    MatchLoop::new(&mut self.channels, player, request.code.clone(), bot).play().await
                 }
             };
-            let error = match over {
-                Over::Told(next) => return next,
-                Over::Broken(error) => error,
+            let error = match end {
+                MatchEnd::ByCommand(next) => return next,
+                MatchEnd::ByError(error) => error,
             };
             if let ControlFlow::Break(next) = self.back_off(&error, &mut attempt).await {
                 return next;
@@ -155,83 +128,87 @@ impl Session {
         }
     }
 
-    async fn open(&self, wish: &Wish) -> anyhow::Result<Ground> {
-        let period_us = 1_000_000 / u64::from(self.controls.borrow().rate_hz.max(1));
-        let server = match &wish.place {
-            Place::Join(args) => {
-                return Ok(Ground { config: args.config(&wish.name, period_us).await?, server: None });
+    /// Starts the local server if the request needs one, and prepares the connection settings.
+    async fn open(&self, request: &MatchRequest) -> anyhow::Result<Target> {
+        let period_us = 1_000_000 / u64::from(self.channels.controls.borrow().rate_hz.max(1));
+        let server = match &request.server {
+            ServerChoice::Join(args) => {
+                return Ok(Target { config: args.config(&request.name, period_us).await?, server: None });
             }
-            Place::Bot => Embedded::start(Audience::Bot(wish.kind)).await?,
-            Place::Host => {
-                let server = Embedded::start(Audience::Network).await?;
+            ServerChoice::Bot => LocalServer::start(Audience::Bot(request.kind)).await?,
+            ServerChoice::Host => {
+                let server = LocalServer::start(Audience::Network).await?;
                 let ports = server.addresses.iter().map(|(kind, addr)| (*kind, addr.port())).collect();
                 let host = own_address().map_or("this machine's address".into(), |ip| ip.to_string());
                 let invitation = Invitation { host, ports, pin: server.pin.clone() };
-                self.outbox.update(|state| state.invitation = Some(invitation.into()));
+                self.channels.outbox.update(|state| state.invitation = Some(invitation.into()));
                 server
             }
         };
-        Ok(Ground { config: server.player(wish.kind, &wish.name, period_us)?, server: Some(server) })
+        Ok(Target { config: server.player(request.kind, &request.name, period_us)?, server: Some(server) })
     }
 
-    async fn connect(&mut self, config: &PlayerConfig) -> Result<Player, Over> {
+    /// Connects, or ends early when a command arrives.
+    async fn connect(&mut self, config: &PlayerConfig) -> Result<Player, MatchEnd> {
         let connecting = Player::connect(config);
         tokio::pin!(connecting);
         loop {
             tokio::select! {
                 player = &mut connecting => return Ok(player?),
-                command = self.commands.recv() => match command {
-                    None => return Err(Over::Told(Next::Quit)),
-                    Some(Command::Start(wish)) => return Err(Over::Told(Next::Begin(wish))),
-                    Some(Command::Leave) => return Err(Over::Told(Next::Idle)),
+                command = self.channels.commands.recv() => match command {
+                    None => return Err(MatchEnd::ByCommand(Next::Quit)),
+                    Some(Command::Start(request)) => return Err(MatchEnd::ByCommand(Next::Begin(request))),
+                    Some(Command::Leave) => return Err(MatchEnd::ByCommand(Next::Idle)),
                     Some(Command::Again) => {}
                 }
             }
         }
     }
 
-    /// Says what broke, and waits until it is time, or until the player says so, to try again.
+    /// Reports the error, then waits until the back-off ends or the player asks for a retry.
     async fn back_off(&mut self, error: &PlayError, attempt: &mut u32) -> ControlFlow<Next> {
         let why = error.to_string();
-        if verdict(error) == Verdict::Refused {
+        if prospect(error) == Prospect::Refused {
             self.phase(Phase::Refused { why });
-            return self.asked_again().await;
+            return self.retry_requested().await;
         }
         if *attempt == 0 || *attempt > ATTEMPTS_MAX {
-            self.phase(Phase::Gone { why });
-            self.asked_again().await?;
+            self.phase(Phase::Unreachable { why });
+            self.retry_requested().await?;
             *attempt = (*attempt).min(1);
             return ControlFlow::Continue(());
         }
-        let wait = wait_before(*attempt);
+        let wait = back_off_after(*attempt);
         self.phase(Phase::Lost { why, attempt: *attempt, retry_at: Instant::now() + wait });
         *attempt += 1;
         tokio::select! {
             () = tokio::time::sleep(wait) => ControlFlow::Continue(()),
-            asked = self.asked_again() => asked,
+            asked = self.retry_requested() => asked,
         }
     }
 }
 
-/// Doubles up to a limit; a tenth of it is chance, so that not all players of a server that restarts come back at once.
-fn wait_before(attempt: u32) -> Duration {
+/// Returns the back-off before attempt `attempt`: it doubles up to a limit. Jitter of up to 10 %
+/// spreads the players who reconnect to a restarted server.
+fn back_off_after(attempt: u32) -> Duration {
     let wait = BACK_OFF_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(BACK_OFF_MAX);
     wait.mul_f64(1.0 - (clock::now_us() % 100) as f64 / 1_000.0)
 }
 
-fn verdict(error: &PlayError) -> Verdict {
+/// Classifies an error by whether a retry may succeed.
+fn prospect(error: &PlayError) -> Prospect {
     match error {
         PlayError::Ended(_)
-        | PlayError::Refused { code: CloseCode::ShuttingDown | CloseCode::NoSuchSeat, .. } => Verdict::Lost,
+        | PlayError::Refused { code: CloseCode::ShuttingDown | CloseCode::NoSuchSeat, .. } => Prospect::Lost,
         PlayError::Connect(
             ConnectError::Unreachable { .. } | ConnectError::Timeout { .. } | ConnectError::Handshake { .. },
-        ) => Verdict::Lost,
+        ) => Prospect::Lost,
         PlayError::Connect(_)
         | PlayError::Refused { .. }
         | PlayError::NoWelcome(_)
         | PlayError::BadServer(_)
         | PlayError::CannotSend(_)
-        | PlayError::PayloadTooLong { .. } => Verdict::Refused,
+        | PlayError::PayloadTooLong { .. } => Prospect::Refused,
     }
 }
 
@@ -242,8 +219,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_a_limit() {
-        let waits: Vec<u64> = (1..=40).map(|attempt| wait_before(attempt).as_millis() as u64).collect();
+    fn back_off_doubles_up_to_its_limit() {
+        let waits: Vec<u64> = (1..=40).map(|attempt| back_off_after(attempt).as_millis() as u64).collect();
         for (wait_ms, wanted_ms) in waits.iter().zip([500, 1_000, 2_000, 4_000, 8_000, 8_000]) {
             assert!((wanted_ms * 9 / 10..=wanted_ms).contains(wait_ms), "{waits:?}");
         }
@@ -251,16 +228,16 @@ mod tests {
     }
 
     #[test]
-    fn what_time_may_mend_is_tried_again_and_nothing_else() {
-        assert_eq!(verdict(&PlayError::Ended(CloseReason::Vanished)), Verdict::Lost);
+    fn retries_only_errors_that_may_pass() {
+        assert_eq!(prospect(&PlayError::Ended(CloseReason::Vanished)), Prospect::Lost);
         let refused = |code| PlayError::Refused { code, reason: String::new() };
-        assert_eq!(verdict(&refused(CloseCode::ShuttingDown)), Verdict::Lost);
+        assert_eq!(prospect(&refused(CloseCode::ShuttingDown)), Prospect::Lost);
         assert_eq!(
-            verdict(&refused(CloseCode::NoSuchSeat)),
-            Verdict::Lost,
-            "the match is over, the server is there"
+            prospect(&refused(CloseCode::NoSuchSeat)),
+            Prospect::Lost,
+            "the match is over, but the server still runs"
         );
-        assert_eq!(verdict(&refused(CloseCode::VersionMismatch)), Verdict::Refused);
-        assert_eq!(verdict(&PlayError::Connect(ConnectError::Untrusted("x".into()))), Verdict::Refused);
+        assert_eq!(prospect(&refused(CloseCode::VersionMismatch)), Prospect::Refused);
+        assert_eq!(prospect(&PlayError::Connect(ConnectError::Untrusted("x".into()))), Prospect::Refused);
     }
 }

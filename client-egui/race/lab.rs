@@ -1,5 +1,7 @@
-//! The process that makes a race's link, and starts its server on one side of it and its players on the other. A process
-//! of its own, since a link wants to be made before there are threads, and a window has many.
+//! The process that sets up the link of a race, and starts the server and the players at its two
+//! ends.
+//!
+//! The link needs a process without threads, and the window has many.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,20 +16,20 @@ use anyhow::{Context, bail};
 use netduel_link::{Link, LinkSpec, Privilege, Side, Testbed};
 
 use crate::race::{
-    link::LinkWatch,
+    link::LinkMonitor,
     protocol::{Plan, Report},
 };
 
-/// Between two looks at the link.
-const LOOK: Duration = Duration::from_secs(1);
+/// The period of the link samples.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Where server and players live.
-enum Ground {
+/// The network between the server and the players.
+enum Network {
     Loopback,
     Link(Box<Link>),
 }
 
-impl Ground {
+impl Network {
     fn new(plan: &Plan) -> anyhow::Result<Self> {
         let Some(name) = &plan.link else { return Ok(Self::Loopback) };
         let spec: LinkSpec = name.parse()?;
@@ -49,94 +51,97 @@ impl Ground {
     }
 }
 
-/// Whether links can be had here; call it before any thread.
+/// Checks whether this system can emulate links. Call it before any thread starts.
 ///
 /// # Errors
-/// Why not, and what to do.
+/// The system cannot emulate links; the error says why and what to do.
 pub fn probe() -> anyhow::Result<()> {
     Testbed::enter(Privilege::Auto)?;
     Ok(())
 }
 
-/// Runs a race until its players end, which they do when standard input closes.
+/// Runs a race until its players exit, which happens when standard input closes.
 ///
 /// # Errors
-/// What could not be started, and why.
+/// The link, the server or the players could not start.
 pub fn run(plan: &Plan) -> anyhow::Result<()> {
-    let mut ground = Ground::new(plan)?;
-    let mut server = ground.spawn(Side::Server, server_command(plan, ground.server_ip())?)?;
+    let mut network = Network::new(plan)?;
+    let mut server = network.spawn(Side::Server, server_command(plan, network.server_ip())?)?;
     let outcome = server
         .stdout
         .take()
         .context("the server has no output")
         .and_then(|output| listening(plan, output))
-        .and_then(|plan| play(&plan, &mut ground));
-    // It serves nobody any more.
+        .and_then(|plan| play(&plan, &mut network));
+    // The players are gone, so the server has no more work.
     let _ = server.kill();
     let _ = server.wait();
     let status = outcome?;
     if !status.success() {
-        bail!("the players ended with {status}");
+        bail!("the players exited with {status}");
     }
     Ok(())
 }
 
-/// Starts the players and waits for their end. Orders pass from the window to them and not through here; their reports do,
-/// since two processes that write into one pipe would cut each other's lines.
-fn play(plan: &Plan, ground: &mut Ground) -> anyhow::Result<ExitStatus> {
-    let mut command = ourselves("race-players")?;
+/// Starts the players and waits for their exit. The players inherit standard input and read the
+/// orders themselves. Their reports pass through this process, because two writers of one pipe
+/// would cut each other's lines.
+fn play(plan: &Plan, network: &mut Network) -> anyhow::Result<ExitStatus> {
+    let mut command = subcommand("race-players")?;
     command.arg(serde_json::to_string(plan)?).stdout(Stdio::piped());
-    let mut players = ground.spawn(Side::Client, command)?;
+    let mut players = network.spawn(Side::Client, command)?;
     let reports = players.stdout.take().context("the players have no output")?;
     let (started, starts) = sync_channel(1);
-    let passing = thread::Builder::new().name("reports".into()).spawn(move || pass_on(reports, &started))?;
-    if let Ground::Link(link) = ground {
-        watch(link, &starts);
+    let forwarder =
+        thread::Builder::new().name("reports".into()).spawn(move || forward(reports, &started))?;
+    if let Network::Link(link) = network {
+        monitor(link, &starts);
     }
-    let _ = passing.join();
+    let _ = forwarder.join();
     Ok(players.wait()?)
 }
 
-/// Hands each line to the window, at once and whole. The first one says that the race is on; when the last one is out, the
-/// sender of `started` is gone.
-fn pass_on(reports: ChildStdout, started: &SyncSender<()>) {
+/// Forwards each line to the window at once. The first line means that the race started, and is
+/// signalled on `started`. The sender is dropped after the last line.
+fn forward(reports: ChildStdout, started: &SyncSender<()>) {
     for (number, line) in BufReader::new(reports).lines().map_while(Result::ok).enumerate() {
         if number == 0 {
-            // Without a link nobody listens.
+            // Without a link there is no receiver.
             let _ = started.try_send(());
         }
-        if say(&line).is_err() {
+        if write_line(&line).is_err() {
             return; // The view is closed.
         }
     }
 }
 
-/// Looks at the link until the race is over, once it is on.
-fn watch(link: &mut Link, started: &Receiver<()>) {
+/// Samples the link from the start of the race to its end.
+fn monitor(link: &mut Link, started: &Receiver<()>) {
     if started.recv().is_err() {
         return;
     }
-    let mut watch = LinkWatch::default();
+    let mut monitor = LinkMonitor::default();
     loop {
-        // An emulator that does not answer is gone, and its players with it: they say so.
+        // An emulator that does not answer is gone. The players then fail and report it.
         let Ok(report) = link.snapshot() else { return };
-        let line = serde_json::to_string(&Report::Link(watch.look(report))).unwrap_or_default();
-        if say(&line).is_err() {
+        let line = serde_json::to_string(&Report::Link(monitor.sample(report))).unwrap_or_default();
+        if write_line(&line).is_err() {
             return;
         }
-        if started.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected) {
+        if started.recv_timeout(SAMPLE_PERIOD) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
     }
 }
 
-fn say(line: &str) -> std::io::Result<()> {
+fn write_line(line: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush())
 }
 
+/// Returns the command of the race's server.
 fn server_command(plan: &Plan, ip: IpAddr) -> anyhow::Result<Command> {
-    let mut command = ourselves("race-server")?;
+    let mut command = subcommand("race-server")?;
     command.args(["--supervised", "--drain", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     for kind in &plan.kinds {
         command.args(["--listen", &format!("{kind}={}", SocketAddr::new(ip, 0))]);
@@ -147,7 +152,7 @@ fn server_command(plan: &Plan, ip: IpAddr) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Waits until the server listens; returns the plan with its addresses.
+/// Waits until the server listens. Returns the plan with the server's addresses and fingerprint.
 fn listening(plan: &Plan, output: ChildStdout) -> anyhow::Result<Plan> {
     let mut plan = plan.clone();
     plan.addresses.clear();
@@ -157,15 +162,15 @@ fn listening(plan: &Plan, output: ChildStdout) -> anyhow::Result<Plan> {
             ["listening", _, addr] => plan.addresses.push(addr.parse()?),
             ["certificate", "sha256", pin] => plan.pin = pin.into(),
             ["ready:", ..] => return Ok(plan),
-            _ => bail!("the server said '{line}' before it was ready"),
+            _ => bail!("the server wrote an unexpected line '{line}' before it was ready"),
         }
     }
-    bail!("the server ended before it was ready")
+    bail!("the server exited before it was ready")
 }
 
-/// This program again.
-pub(crate) fn ourselves(part: &str) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.arg(part);
+/// Returns a command that runs this program with the subcommand `name`.
+pub(crate) fn subcommand(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find the path of this program")?);
+    command.arg(name);
     Ok(command)
 }

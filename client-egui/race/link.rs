@@ -1,43 +1,43 @@
-//! Whether the link of a race was what it was asked to be: judged as `cargo compare` judges a run, and said beside the ages.
+//! The monitor of a race's link: checks the link against the validity limits of `cargo compare`.
 
 use std::collections::VecDeque;
 
-use eframe::egui::{Label, RichText, Ui};
 use netduel_link::{Limits, LinkReport};
 
-use crate::theme::palette;
+/// The number of samples in a check. They span as long as a run of a comparison, so the check finds
+/// the same problems.
+const WINDOW_SAMPLES: usize = 5;
+/// The number of samples for which a problem stays reported: half a minute, as long as the plot
+/// shows it.
+const HELD_SAMPLES: usize = 30;
 
-/// Looks that a judgement is of: as long as a run of a comparison, so that what would end one is found here.
-const WINDOW_LOOKS: usize = 5;
-/// A judgement stands for so many looks: as long as what it is of can be seen on the plot, half a minute.
-const HELD_LOOKS: usize = 30;
-
-/// A link over the last seconds, at one look a second.
+/// A link over the last seconds, at one sample a second.
 #[derive(Debug, Default)]
-pub(crate) struct LinkWatch {
-    /// What the emulator had done since its start, the newest last; [`WINDOW_LOOKS`] at most.
-    looks: VecDeque<LinkReport>,
-    /// The newest problems, and how many more looks they stand.
+pub(crate) struct LinkMonitor {
+    /// The emulator's reports since its start, the newest last; [`WINDOW_SAMPLES`] at most.
+    samples: VecDeque<LinkReport>,
+    /// The newest problems.
     found: Vec<String>,
+    /// The number of further samples for which the problems stay reported.
     held: usize,
 }
 
-impl LinkWatch {
-    /// Takes in what the emulator did so far. Returns every reason not to believe what is on the plot, in words.
-    pub(crate) fn look(&mut self, report: LinkReport) -> Vec<String> {
-        // The first look is where the race began: what came before it belongs to nobody.
+impl LinkMonitor {
+    /// Appends a report of the emulator. Returns every reason to reject the plotted ages, in words.
+    pub(crate) fn sample(&mut self, report: LinkReport) -> Vec<String> {
+        // The first sample marks the start of the race. Traffic before it does not count.
         let problems = self
-            .looks
+            .samples
             .front()
             .map(|oldest| report.since(oldest).problems(&Limits::default()))
             .unwrap_or_default();
-        if self.looks.len() == WINDOW_LOOKS {
-            self.looks.pop_front();
+        if self.samples.len() == WINDOW_SAMPLES {
+            self.samples.pop_front();
         }
-        self.looks.push_back(report);
+        self.samples.push_back(report);
         if !problems.is_empty() {
             self.found = problems.iter().map(ToString::to_string).collect();
-            self.held = HELD_LOOKS;
+            self.held = HELD_SAMPLES;
         } else if self.held > 0 {
             self.held -= 1;
             if self.held == 0 {
@@ -48,27 +48,14 @@ impl LinkWatch {
     }
 }
 
-/// Says that the ages are not to be believed, and why. Nothing where they are.
-pub(crate) fn warning(ui: &mut Ui, problems: &[String]) {
-    if problems.is_empty() {
-        return;
-    }
-    let text = format!(
-        "Do not believe these ages: within the last half minute, {}. A comparison throws such a run away. It takes less load on \
-         this machine: fewer transports, a lower rate.",
-        problems.join("; ")
-    );
-    ui.add(Label::new(RichText::new(text).strong().color(palette(ui.visuals()).poor)).wrap());
-}
-
 #[cfg(test)]
 mod tests {
-    use egui_kittest::{Harness, kittest::Queryable};
     use serde_json::json;
 
     use super::*;
 
-    /// A link that had delivered `punctual` packets in time, and `late` ones 5 ms too late.
+    /// Returns the report of a link that delivered `punctual` packets in time, and `late` packets 5
+    /// ms late.
     fn report(elapsed_s: u64, punctual: u64, late: u64) -> LinkReport {
         let counters = json!({ "offered": 0, "offered_bytes": 0, "delivered": 0, "delivered_bytes": 0, "lost": 0,
             "queue_dropped": 0, "duplicated": 0, "held": 0 });
@@ -82,25 +69,16 @@ mod tests {
     }
 
     #[test]
-    fn lateness_counts_while_it_is_on_the_plot_and_no_longer() {
-        let mut watch = LinkWatch::default();
-        // Before the race began everything was late.
-        assert!(watch.look(report(1, 0, 500)).is_empty());
-        assert!(watch.look(report(2, 1_000, 500)).is_empty());
-        let problems = watch.look(report(3, 1_900, 600));
+    fn reports_lateness_while_plotted() {
+        let mut monitor = LinkMonitor::default();
+        // All packets before the race were late.
+        assert!(monitor.sample(report(1, 0, 500)).is_empty());
+        assert!(monitor.sample(report(2, 1_000, 500)).is_empty());
+        let problems = monitor.sample(report(3, 1_900, 600));
         assert!(problems.len() == 1 && problems[0].contains("late"), "{problems:?}");
-        let last: Vec<bool> = (4..60).map(|s| watch.look(report(s, s * 1_000, 600)).is_empty()).collect();
+        let last: Vec<bool> = (4..60).map(|s| monitor.sample(report(s, s * 1_000, 600)).is_empty()).collect();
         let warned = last.iter().filter(|fine| !**fine).count();
-        assert!((HELD_LOOKS..HELD_LOOKS + WINDOW_LOOKS).contains(&warned), "{warned} looks");
+        assert!((HELD_SAMPLES..HELD_SAMPLES + WINDOW_SAMPLES).contains(&warned), "{warned} samples");
         assert_eq!((last.first(), last.last()), (Some(&false), Some(&true)), "{last:?}");
-    }
-
-    #[test]
-    fn the_warning_is_words_that_a_screen_reader_finds() {
-        let app = Harness::new_ui(|ui| warning(ui, &["packets were up to 5.00 ms late at p99".into()]));
-        assert!(app.query_by_label_contains("Do not believe these ages").is_some());
-        assert!(app.query_by_label_contains("5.00 ms late").is_some());
-        let app = Harness::new_ui(|ui| warning(ui, &[]));
-        assert!(app.query_by_label_contains("believe").is_none());
     }
 }

@@ -1,5 +1,7 @@
-//! The players of a race: for each transport one who moves and one who watches. All movers send the same moves at the same
-//! moments, over the same link, to the same server; only the transport differs.
+//! The players of a race: a mover and a watcher for each transport.
+//!
+//! All movers send the same moves at the same moments, over the same link, to the same server. Only
+//! the transport differs.
 
 use std::{
     io::{BufRead, Write},
@@ -25,21 +27,22 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{
     model::interpolation::Steering,
-    race::protocol::{Frame, LaneFigures, LaneFrame, Order, Plan, Report},
+    race::protocol::{ContenderFigures, ContenderFrame, Frame, Order, Plan, Report},
 };
 
-/// Frames a second: as many as a common screen shows.
+/// The frame time: that of a 60 Hz screen.
 const FRAME: Duration = Duration::from_micros(16_667);
-/// Between two sets of figures.
-const LOOK: Duration = Duration::from_millis(100);
-/// Columns of the traces: what a plot across a window can show, and little enough to write ten times a second.
+/// The period of the figures.
+const FIGURES_PERIOD: Duration = Duration::from_millis(100);
+/// The number of columns of a trace. A plot across the window shows no more, and ten traces a
+/// second are cheap to write.
 const TRACE_COLUMNS: usize = 240;
-/// Reports that wait for the window: half a second of them. A window that stalls longer misses frames, and the race does
-/// not wait for it.
+/// Capacity of the report queue: half a second of reports. A window that stalls longer misses
+/// frames, but the race never waits for it.
 const REPORTS_MAX: usize = 32;
 
-/// A transport in the race.
-struct Lane {
+/// One transport in the race, with its two players.
+struct Contender {
     mover: Player,
     watcher: Player,
     live: LiveStats,
@@ -49,14 +52,14 @@ struct Lane {
 /// Plays until standard input closes.
 ///
 /// # Errors
-/// Who could not connect or play, and why.
+/// A thread or the event loop could not start. A failure of the race is reported to the window.
 pub fn run(plan: &Plan) -> anyhow::Result<()> {
     let first = Order { heading: None, rate_hz: plan.rate_hz };
-    let (tell, orders) = watch::channel(first);
+    let (order_sender, orders) = watch::channel(first);
     std::thread::Builder::new().name("orders".into()).spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             if let Ok(order) = serde_json::from_str(&line) {
-                tell.send_replace(order);
+                order_sender.send_replace(order);
             }
         }
     })?;
@@ -66,7 +69,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
         for report in reports {
             let line = serde_json::to_string(&report).unwrap_or_default();
             if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
-                return; // Nobody reads any more.
+                return; // The window closed the pipe.
             }
         }
     })?;
@@ -85,46 +88,47 @@ async fn race(
     mut orders: watch::Receiver<Order>,
     report: &SyncSender<Report>,
 ) -> anyhow::Result<()> {
-    let mut lanes = Vec::new();
+    let mut contenders = Vec::new();
     for number in 0..plan.kinds.len() {
-        lanes.push(Lane::connect(plan, number).await?);
+        contenders.push(Contender::connect(plan, number).await?);
     }
-    ensure!(!lanes.is_empty(), "nothing to race");
+    ensure!(!contenders.is_empty(), "the race has no transports: choose at least one");
     let _ = report.try_send(Report::Started);
     let start_us = clock::now_us();
-    let mut drive = Drive::new(start_us, plan)?;
-    // The first move opens everybody's clock at the same moment, so that all the others are equally long.
-    drive.step(&mut lanes, start_us, Some(Heading::default()))?;
-    lanes.iter_mut().for_each(|lane| lane.watcher.restart_stats());
-    let (mut frame, mut look) = (tokio::time::interval(FRAME), tokio::time::interval(LOOK));
+    let mut moves = MoveSource::new(start_us, plan)?;
+    // The first move starts every contender's clock at the same moment, so all later moves are
+    // equally long.
+    moves.step(&mut contenders, start_us, Some(Heading::default()))?;
+    contenders.iter_mut().for_each(|contender| contender.watcher.restart_stats());
+    let (mut frame, mut figures_tick) = (tokio::time::interval(FRAME), tokio::time::interval(FIGURES_PERIOD));
     frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    figures_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
-            due_us = drive.beat.next() => drive.step(&mut lanes, due_us, None)?,
-            event = next_event(&mut lanes) => {
+            due_us = moves.beat.next() => moves.step(&mut contenders, due_us, None)?,
+            event = next_event(&mut contenders) => {
                 let (number, watches, event) = event?;
-                lanes[number].on_event(watches, event).with_context(|| plan.kinds[number].name())?;
+                contenders[number].on_event(watches, event).with_context(|| plan.kinds[number].name())?;
             }
             changed = orders.changed() => {
                 if changed.is_err() {
                     return Ok(());
                 }
                 let order = *orders.borrow_and_update();
-                drive.obey(order, &mut lanes)?;
+                moves.apply(order, &mut contenders)?;
             }
-            _ = frame.tick() => drop(report.try_send(Report::Frame(drive.frame(&lanes, start_us)))),
-            _ = look.tick() => {
-                let figures: anyhow::Result<_> = lanes.iter_mut().map(Lane::look).collect();
+            _ = frame.tick() => drop(report.try_send(Report::Frame(moves.frame(&contenders, start_us)))),
+            _ = figures_tick.tick() => {
+                let figures: anyhow::Result<_> = contenders.iter_mut().map(Contender::figures).collect();
                 let _ = report.try_send(Report::Figures(figures?));
             }
         }
     }
 }
 
-/// Whose turn it is to move, and where to.
-struct Drive {
+/// The generator of the moves, which are the same for all contenders.
+struct MoveSource {
     beat: Ticker,
     order: Order,
     steering: Steering,
@@ -132,63 +136,70 @@ struct Drive {
     start_us: u64,
 }
 
-impl Drive {
+impl MoveSource {
     fn new(start_us: u64, plan: &Plan) -> anyhow::Result<Self> {
         let order = Order { heading: None, rate_hz: plan.rate_hz };
         let (beat, course) = (beat(start_us, plan.rate_hz)?, BotPath::new(plan.seed));
         Ok(Self { beat, order, steering: Steering::new(start_us), course, start_us })
     }
 
-    fn obey(&mut self, order: Order, lanes: &mut [Lane]) -> anyhow::Result<()> {
+    fn apply(&mut self, order: Order, contenders: &mut [Contender]) -> anyhow::Result<()> {
         let now_us = clock::now_us();
         self.steering.turn(now_us, order.heading().unwrap_or_default());
         if order.rate_hz != self.order.rate_hz {
             self.beat = beat(now_us, order.rate_hz)?;
-            // The age depends on the rate, so what was measured at another is no part of it.
-            lanes.iter_mut().for_each(|lane| lane.watcher.restart_stats());
+            // The age depends on the rate, so the statistics restart with the new rate.
+            contenders.iter_mut().for_each(|contender| contender.watcher.restart_stats());
         }
         self.order = order;
         Ok(())
     }
 
-    /// The same move for everybody.
-    fn step(&mut self, lanes: &mut [Lane], due_us: u64, fixed: Option<Heading>) -> anyhow::Result<()> {
+    /// Sends the same move over every contender.
+    fn step(
+        &mut self,
+        contenders: &mut [Contender],
+        due_us: u64,
+        fixed: Option<Heading>,
+    ) -> anyhow::Result<()> {
         let steered = self.steering.take(due_us);
         let scripted = self.course.heading(due_us.saturating_sub(self.start_us));
         let heading = fixed.unwrap_or(if self.order.heading.is_some() { steered } else { scripted });
-        for lane in lanes {
-            lane.mover.steer(heading, due_us)?;
-            // A player who stands still sends, too: so the way back is as busy as in a real match.
-            lane.watcher.steer(Heading::default(), due_us)?;
+        for contender in contenders {
+            contender.mover.steer(heading, due_us)?;
+            // The watcher stands still but sends too, so the reverse direction is as busy as in a
+            // real match.
+            contender.watcher.steer(Heading::default(), due_us)?;
         }
         Ok(())
     }
 
-    fn frame(&self, lanes: &[Lane], start_us: u64) -> Frame {
+    fn frame(&self, contenders: &[Contender], start_us: u64) -> Frame {
         let now_us = clock::now_us();
-        let truth = lanes.first().and_then(|lane| lane.mover.current());
+        let truth = contenders.first().and_then(|contender| contender.mover.current());
         Frame {
             at_us: now_us.saturating_sub(start_us),
             truth: truth.map_or((0.0, 0.0), |current| (current.position.x, current.position.y)),
-            lanes: lanes.iter().map(|lane| lane.frame(now_us)).collect(),
+            contenders: contenders.iter().map(|contender| contender.frame(now_us)).collect(),
         }
     }
 }
 
 fn beat(now_us: u64, rate_hz: u32) -> anyhow::Result<Ticker> {
     let period_us = 1_000_000 / u64::from(rate_hz.max(1));
-    Ticker::new(now_us + period_us, period_us).context("no timer")
+    Ticker::new(now_us + period_us, period_us).context("cannot create a timer")
 }
 
-/// The next event of anybody: the lane, whether it is the watcher's, and the event.
-async fn next_event(lanes: &mut [Lane]) -> anyhow::Result<(usize, bool, Event)> {
+/// Waits for the next event of any player. Returns the contender's index, whether the event is the
+/// watcher's, and the event.
+async fn next_event(contenders: &mut [Contender]) -> anyhow::Result<(usize, bool, Event)> {
     std::future::poll_fn(|cx| {
-        for (number, lane) in lanes.iter_mut().enumerate() {
-            // Cancel safe, so a future that is not ready yet may be dropped.
-            if let Poll::Ready(event) = pin!(lane.watcher.next_event()).poll(cx) {
+        for (number, contender) in contenders.iter_mut().enumerate() {
+            // `next_event` is cancel safe, so a pending future may be dropped.
+            if let Poll::Ready(event) = pin!(contender.watcher.next_event()).poll(cx) {
                 return Poll::Ready(event.map(|event| (number, true, event)));
             }
-            if let Poll::Ready(event) = pin!(lane.mover.next_event()).poll(cx) {
+            if let Poll::Ready(event) = pin!(contender.mover.next_event()).poll(cx) {
                 return Poll::Ready(event.map(|event| (number, false, event)));
             }
         }
@@ -198,10 +209,10 @@ async fn next_event(lanes: &mut [Lane]) -> anyhow::Result<(usize, bool, Event)> 
     .map_err(Into::into)
 }
 
-impl Lane {
+impl Contender {
     async fn connect(plan: &Plan, number: usize) -> anyhow::Result<Self> {
         let kind: TransportKind = plan.kinds[number];
-        let addr = *plan.addresses.get(number).context("no address for each transport")?;
+        let addr = *plan.addresses.get(number).context("the plan has no address for each transport")?;
         let config = PlayerConfig {
             addr,
             server_name: addr.ip().to_string(),
@@ -222,9 +233,9 @@ impl Lane {
             players.push(player);
         }
         let (watcher, mover) = (players.pop().context("no watcher")?, players.pop().context("no mover")?);
-        let mut lane = Self { mover, watcher, live: LiveStats::default(), newest_us: None };
-        while !matches!(lane.mover.next_event().await?, Event::Started(_)) {}
-        Ok(lane)
+        let mut contender = Self { mover, watcher, live: LiveStats::default(), newest_us: None };
+        while !matches!(contender.mover.next_event().await?, Event::Started(_)) {}
+        Ok(contender)
     }
 
     fn on_event(&mut self, watches: bool, event: Event) -> anyhow::Result<()> {
@@ -235,31 +246,33 @@ impl Lane {
                     self.newest_us = Some(update.at_us);
                 }
             }
-            Event::OpponentLeft { reason, .. } => anyhow::bail!("the other player left: {reason:?}"),
+            Event::OpponentLeft { reason, .. } => {
+                anyhow::bail!("the other player left the match: {reason:?}")
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn frame(&self, now_us: u64) -> LaneFrame {
+    fn frame(&self, now_us: u64) -> ContenderFrame {
         let position = self
             .watcher
             .current()
             .map_or((0.0, 0.0), |current| (current.opponent_position.x, current.opponent_position.y));
         let now_us = self.watcher.match_us(now_us);
-        LaneFrame { position, age_us: self.newest_us.map(|newest_us| now_us.saturating_sub(newest_us)) }
+        ContenderFrame { position, age_us: self.newest_us.map(|newest_us| now_us.saturating_sub(newest_us)) }
     }
 
-    fn look(&mut self) -> anyhow::Result<LaneFigures> {
+    fn figures(&mut self) -> anyhow::Result<ContenderFigures> {
         let now_us = self.watcher.match_us(clock::now_us());
         self.live.on_path(now_us, self.watcher.path_stats());
         let current = self.watcher.current().context("the match is over")?;
         let figures = self.live.figures(now_us, &current.stats, current.sent, current.superseded);
         let due = figures.received + figures.missing + figures.late;
-        // Shorter in the file, and no plot shows more.
+        // Three decimals keep the lines short, and no plot shows more.
         let short = |value: f64| (value * 1e3).round() / 1e3;
         let trace = self.live.trace(now_us, TRACE_US, TRACE_COLUMNS).age;
-        Ok(LaneFigures {
+        Ok(ContenderFigures {
             age: figures.age,
             age_mean_us: current.stats.age.mean_us(),
             age_p99_us: current.stats.age.quantile_us(0.99),

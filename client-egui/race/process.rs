@@ -1,4 +1,5 @@
-//! A race as the window holds it: a child process, and threads that read and write its lines. Nothing here waits.
+//! The window's handle of a race: a child process, and threads that read and write its lines. No
+//! call on it blocks.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,16 +9,17 @@ use std::{
 };
 
 use crate::race::{
-    lab::ourselves,
+    lab::subcommand,
     protocol::{Order, Plan, Report},
 };
 
-/// Reports that wait for a frame: two seconds of them. A window that stalls longer slows the pipe, not the race.
+/// Capacity of the report queue: two seconds of reports. A window that stalls longer slows the
+/// pipe, not the race.
 const REPORTS_MAX: usize = 128;
-/// Orders that wait for the pipe: keys of a second. What does not fit is told with the next change.
+/// Capacity of the order queue: the keys of a second. The next change replaces a dropped order.
 const ORDERS_MAX: usize = 32;
 
-/// A running race. Dropping it ends it: its players end when their input closes.
+/// A running race. Dropping it ends the race, because the players exit when their input closes.
 #[derive(Debug)]
 pub(crate) struct Race {
     orders: SyncSender<Order>,
@@ -26,83 +28,84 @@ pub(crate) struct Race {
 }
 
 impl Race {
-    /// Starts one. `wake` is called when there is something new to paint.
+    /// Starts a race, and calls `wake` when there is something new to paint.
     ///
     /// # Errors
-    /// No process or no thread could be started.
+    /// The system refuses a process or a thread.
     pub(crate) fn start(plan: &Plan, wake: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
-        let mut command = ourselves("race-lab")?;
+        let mut command = subcommand("race-lab")?;
         command.arg(serde_json::to_string(plan)?);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (orders, told) = sync_channel::<Order>(ORDERS_MAX);
-        let (tell, reports) = sync_channel(REPORTS_MAX);
+        let (orders, queued) = sync_channel::<Order>(ORDERS_MAX);
+        let (report_sender, reports) = sync_channel(REPORTS_MAX);
         let stdin = child.stdin.take();
         thread::Builder::new().name("race-orders".into()).spawn(move || {
             let Some(mut stdin) = stdin else { return };
-            for order in told {
+            for order in queued {
                 let line = serde_json::to_string(&order).unwrap_or_default();
                 if writeln!(stdin, "{line}").is_err() {
-                    return; // The race is over, and its last report says so.
+                    return; // The race is over, as its last report says.
                 }
             }
         })?;
         thread::Builder::new().name("race-reports".into()).spawn(move || {
-            read(&mut child, &tell, &wake);
+            read(&mut child, &report_sender, &wake);
             let _ = child.wait();
         })?;
         Ok(Self { orders, reports, last: None })
     }
 
-    /// Tells what changed.
-    pub(crate) fn tell(&mut self, order: Order) {
+    /// Sends an order that differs from the last one.
+    pub(crate) fn send(&mut self, order: Order) {
         if self.last != Some(order) && self.orders.try_send(order).is_ok() {
             self.last = Some(order);
         }
     }
 
-    /// The next report, if there is one. A race whose process is gone has failed.
+    /// Returns the next report, if there is one. A race whose process is gone has failed.
     pub(crate) fn report(&self) -> Option<Report> {
         match self.reports.try_recv() {
             Ok(report) => Some(report),
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Report::Failed("the race's process ended".into())),
+            Err(TryRecvError::Disconnected) => Some(Report::Failed("the race process exited".into())),
         }
     }
 }
 
-fn read(child: &mut Child, tell: &SyncSender<Report>, wake: &dyn Fn()) {
+fn read(child: &mut Child, sender: &SyncSender<Report>, wake: &dyn Fn()) {
     let Some(stdout) = child.stdout.take() else { return };
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        let report = serde_json::from_str(&line)
-            .unwrap_or_else(|error| Report::Failed(format!("the race's process said '{line}': {error}")));
-        if tell.send(report).is_err() {
+        let report = serde_json::from_str(&line).unwrap_or_else(|error| {
+            Report::Failed(format!("the race process wrote an invalid line '{line}': {error}"))
+        });
+        if sender.send(report).is_err() {
             return; // The view is closed.
         }
         wake();
     }
 }
 
-/// Whether links can be emulated here: asked of a process of its own, and answered some moments later.
+/// A probe for emulated links. It runs in a child process, which answers after a moment.
 #[derive(Debug)]
 pub(crate) struct Probe {
     answer: Receiver<Result<(), String>>,
 }
 
 impl Probe {
-    /// Asks.
+    /// Starts the probe, and calls `wake` when the answer is there.
     ///
     /// # Errors
-    /// No process or no thread could be started.
+    /// The system refuses a process or a thread.
     pub(crate) fn start(wake: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
-        let (tell, answer) = sync_channel(1);
-        let mut command = ourselves("race-probe")?;
+        let (sender, answer) = sync_channel(1);
+        let mut command = subcommand("race-probe")?;
         thread::Builder::new().name("race-probe".into()).spawn(move || {
             let output = command.stdin(Stdio::null()).output();
-            let _ = tell.send(match output {
+            let _ = sender.send(match output {
                 Ok(output) if output.status.success() => Ok(()),
                 Ok(output) => {
-                    let said = String::from_utf8_lossy(&output.stderr);
-                    Err(said.trim().trim_start_matches("error: ").to_owned())
+                    let stderr = String::from_utf8_lossy(&output.stderr);
+                    Err(stderr.trim().trim_start_matches("error: ").to_owned())
                 }
                 Err(error) => Err(error.to_string()),
             });
@@ -111,7 +114,7 @@ impl Probe {
         Ok(Self { answer })
     }
 
-    /// The answer, once.
+    /// Returns the answer, once.
     pub(crate) fn answer(&self) -> Option<Result<(), String>> {
         self.answer.try_recv().ok()
     }

@@ -1,4 +1,5 @@
-//! What the processes of a race say to each other: a plan on the command line, orders and reports as lines of JSON.
+//! The protocol between the processes of a race: a plan on the command line, then orders and
+//! reports as lines of JSON.
 
 use std::{net::SocketAddr, str::FromStr};
 
@@ -7,20 +8,20 @@ use netduel_protocol::game::{Heading, Position};
 use netduel_transport::TransportKind;
 use serde::{Deserialize, Serialize};
 
-/// What to race.
+/// The plan of a race.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Over what.
+    /// The transports that race.
     pub kinds: Vec<TransportKind>,
-    /// Name of the link's profile; `None` for the loopback.
+    /// The name of the link profile; `None` for the loopback.
     pub link: Option<String>,
-    /// Decides what the link does.
+    /// The seed of the link's random decisions.
     pub seed: u64,
-    /// Moves a second at first.
+    /// The initial number of moves per second.
     pub rate_hz: u32,
-    /// Where the server listens, for each of `kinds`; empty until it does.
+    /// The server's address for each of `kinds`; empty until the server listens.
     pub addresses: Vec<SocketAddr>,
-    /// The fingerprint of its certificate.
+    /// The fingerprint of the server's certificate.
     pub pin: String,
 }
 
@@ -32,80 +33,81 @@ impl FromStr for Plan {
     }
 }
 
-/// To the players. The newest counts.
+/// An order of the window to the players. The newest replaces the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
-    /// Where to steer, each axis from −1 to 1; `None` lets the script steer.
+    /// The heading, each axis from −1 to 1; `None` lets the script steer.
     pub heading: Option<(f32, f32)>,
-    /// Moves a second.
+    /// The number of moves per second.
     pub rate_hz: u32,
 }
 
 impl Order {
-    /// The heading, if a person steers.
+    /// Returns the heading, if a person steers.
     pub(crate) fn heading(&self) -> Option<Heading> {
         self.heading.map(|(x, y)| Heading { x, y })
     }
 }
 
-/// From the players, and of the link.
+/// A report to the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// Everybody is connected and paired; the race is on.
+    /// All players are connected and matched; the race starts.
     Started,
-    /// Where everybody is; sixty times a second.
+    /// The positions of all players; sixty times a second.
     Frame(Frame),
-    /// Figures; ten times a second.
-    Figures(Vec<LaneFigures>),
-    /// Why the last half minute on this link is not to be believed; empty if it is. Once a second.
+    /// The figures of all contenders; ten times a second.
+    Figures(Vec<ContenderFigures>),
+    /// The reasons to reject the last half minute on this link; empty if it is valid. Once a
+    /// second.
     Link(Vec<String>),
-    /// It cannot go on, and why.
+    /// The race failed; the reason.
     Failed(String),
 }
 
-/// Where everybody is.
+/// The positions of all players at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// Since the race began, in µs.
+    /// The time since the start of the race, in µs.
     pub at_us: u64,
-    /// Where the mover is.
+    /// The true position of the mover.
     pub truth: (f32, f32),
-    /// What its opponent sees over each transport, in the order of the plan.
-    pub lanes: Vec<LaneFrame>,
+    /// The mover as each contender's watcher sees it, in the order of the plan.
+    pub contenders: Vec<ContenderFrame>,
 }
 
-/// What an opponent sees over one transport.
+/// The mover as one contender's watcher sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LaneFrame {
-    /// The newest position known.
+pub struct ContenderFrame {
+    /// The newest known position.
     pub position: (f32, f32),
-    /// How old it is, in µs; `None` before the first.
+    /// The age of the position, in µs; `None` before the first move.
     pub age_us: Option<u64>,
 }
 
-/// Figures of one transport.
+/// The figures of one contender.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LaneFigures {
+pub struct ContenderFigures {
     /// The age over the last five seconds.
     pub age: Recent,
-    /// The mean age since the race began, in µs: what a comparison shows, too.
+    /// The mean age since the start of the race, in µs. A comparison reports the same figure.
     pub age_mean_us: Option<f64>,
-    /// The 99th percentile of it.
+    /// The 99th percentile of the age since the start of the race, in µs.
     pub age_p99_us: Option<u64>,
-    /// Freezes since then.
+    /// The number of freezes since the start of the race.
     pub freezes: u64,
-    /// Moves that never came, in percent.
+    /// The share of missing moves, in percent.
     pub missing_percent: Option<f64>,
-    /// What was received a second, in bytes.
+    /// The receive rate, in bytes per second.
     pub received_bytes_per_s: Option<f64>,
-    /// The age over the last half minute: a sawtooth (s, ms).
+    /// The age over the last half minute as points (s, ms). It forms a sawtooth.
     pub trace: Vec<[f64; 2]>,
-    /// The time that the trace ends at, in s.
+    /// The end time of the trace, in s.
     pub now_s: f64,
 }
 
-/// A pair as a position.
+/// Converts a pair to a position.
 pub(crate) fn position((x, y): (f32, f32)) -> Position {
     Position { x, y }
 }

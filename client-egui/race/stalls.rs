@@ -1,5 +1,7 @@
-//! Where an opponent stood still in a race while another transport brought news: marks that stay for a while, since the
-//! moment itself is over before one has looked. Pure.
+//! Stalls of a race: marks of positions where one contender stood still while another received
+//! moves. Pure.
+//!
+//! A mark stays for some seconds, because the stall itself is over before a player has looked.
 
 use std::collections::VecDeque;
 
@@ -7,23 +9,24 @@ use netduel_protocol::game::Position;
 
 use crate::race::protocol::{Frame, position};
 
-/// So much older than the youngest of all is standing still: half a dozen moves at the usual rate.
+/// The lag behind the youngest position that counts as a stall, in µs: six moves at the default
+/// rate.
 const BEHIND_US: u64 = 100_000;
-/// A mark stays for this long: time to look there and to read it.
+/// The display time of a mark, in µs: long enough to find and to read it.
 const SHOWN_US: u64 = 5_000_000;
-/// Marks at once: more would hide what they are about.
+/// The largest number of marks. More would hide the players.
 const STALLS_MAX: usize = 4;
 
-/// An opponent that stood still.
+/// A stall of one contender.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stall {
-    /// Over which transport, by its place in the plan.
-    pub(crate) lane: usize,
-    /// Where.
+    /// The index of the transport in the plan.
+    pub(crate) contender: usize,
+    /// The position of the stall.
     pub(crate) position: Position,
-    /// The oldest that the position became, in µs.
+    /// The largest age of the position, in µs.
     pub(crate) age_us: u64,
-    /// `None` while it lasts.
+    /// The end of the stall; `None` while it lasts.
     ended_us: Option<u64>,
 }
 
@@ -34,12 +37,12 @@ pub(crate) struct Stalls {
 }
 
 impl Stalls {
-    /// Takes in where everybody is.
+    /// Starts, extends and ends stalls by the newest frame.
     pub(crate) fn update(&mut self, frame: &Frame) {
-        let youngest_us = frame.lanes.iter().filter_map(|lane| lane.age_us).min().unwrap_or(0);
-        for (lane, seen) in frame.lanes.iter().enumerate() {
+        let youngest_us = frame.contenders.iter().filter_map(|contender| contender.age_us).min().unwrap_or(0);
+        for (contender, seen) in frame.contenders.iter().enumerate() {
             let age_us = seen.age_us.unwrap_or(0);
-            let open = self.stalls.iter_mut().find(|it| it.lane == lane && it.ended_us.is_none());
+            let open = self.stalls.iter_mut().find(|it| it.contender == contender && it.ended_us.is_none());
             match (open, age_us > youngest_us + BEHIND_US) {
                 (Some(stall), true) => stall.age_us = stall.age_us.max(age_us),
                 (Some(stall), false) => stall.ended_us = Some(frame.at_us),
@@ -48,7 +51,7 @@ impl Stalls {
                         self.stalls.pop_front();
                     }
                     let position = position(seen.position);
-                    self.stalls.push_back(Stall { lane, position, age_us, ended_us: None });
+                    self.stalls.push_back(Stall { contender, position, age_us, ended_us: None });
                 }
                 (None, false) => {}
             }
@@ -56,7 +59,7 @@ impl Stalls {
         self.stalls.retain(|it| it.ended_us.is_none_or(|ended_us| frame.at_us < ended_us + SHOWN_US));
     }
 
-    /// Those that are over and still to be shown.
+    /// Returns the stalls that are over and still shown.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &Stall> {
         self.stalls.iter().filter(|stall| stall.ended_us.is_some())
     }
@@ -65,24 +68,24 @@ impl Stalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race::protocol::LaneFrame;
+    use crate::race::protocol::ContenderFrame;
 
     fn frame(at_ms: u64, ages_ms: [u64; 2]) -> Frame {
-        let lanes = ages_ms
-            .map(|age_ms| LaneFrame { position: (at_ms as f32, 0.0), age_us: Some(age_ms * 1_000) })
+        let contenders = ages_ms
+            .map(|age_ms| ContenderFrame { position: (at_ms as f32, 0.0), age_us: Some(age_ms * 1_000) })
             .to_vec();
-        Frame { at_us: at_ms * 1_000, truth: (0.0, 0.0), lanes }
+        Frame { at_us: at_ms * 1_000, truth: (0.0, 0.0), contenders }
     }
 
     #[test]
-    fn only_who_is_behind_another_stands_still_and_its_mark_goes_in_time() {
+    fn marks_only_a_contender_behind_another() {
         let mut stalls = Stalls::default();
         stalls.update(&frame(0, [400, 390]));
         assert_eq!(stalls.stalls.len(), 0, "a slow link is not a stall");
         for (at_ms, age_ms) in [(100, 150), (200, 250), (300, 40)] {
             stalls.update(&frame(at_ms, [age_ms, 20]));
         }
-        let shown: Vec<_> = stalls.shown().map(|it| (it.lane, it.position.x, it.age_us)).collect();
+        let shown: Vec<_> = stalls.shown().map(|it| (it.contender, it.position.x, it.age_us)).collect();
         assert_eq!(shown, [(0, 100.0, 250_000)]);
         stalls.update(&frame(5_400, [20, 20]));
         assert_eq!(stalls.shown().count(), 0);

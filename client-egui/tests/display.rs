@@ -1,5 +1,7 @@
-//! The real program on a virtual display: it plays and races, and its pictures are looked at. Without Xvfb or OpenGL this
-//! skips and says so, unless `NETDUEL_DISPLAY_REQUIRED=1` makes that a failure.
+//! Tests of the program on a virtual display: they play, race and check the screenshots.
+//!
+//! Without Xvfb or OpenGL the tests print a note and skip, unless `NETDUEL_DISPLAY_REQUIRED=1`
+//! makes that a failure.
 
 use std::{
     collections::HashSet,
@@ -12,14 +14,14 @@ use std::{
 use netduel_client_egui::settings::Settings;
 use netduel_transport::TransportKind;
 
-/// A window that is painted has at least so many colours; one that is blank has one.
+/// The smallest number of colours in a painted window. A blank window has one.
 const COLORS_MIN: usize = 100;
-/// Of the own and the opponent's square in the dark theme.
+/// The colours of the own and the opponent's square in the dark scheme.
 const PLAYERS: [[u8; 3]; 2] = [[0x4f, 0xb3, 0xff], [0xff, 0x9f, 0x45]];
-/// Points that a player's square covers at least: a tenth of one.
-const PLAYER_POINTS_MIN: usize = 300;
+/// The smallest number of pixels of a player's colour: a tenth of its square.
+const PLAYER_PIXELS_MIN: usize = 300;
 
-/// A display of its own, ended with the test.
+/// A virtual display. Dropping it ends its server.
 struct Display {
     server: Child,
     name: String,
@@ -47,7 +49,7 @@ impl Display {
         let display = Self { server, name };
         match read {
             Ok(length) if length > 1 => Ok(display),
-            _ => Err("Xvfb names no display".into()),
+            _ => Err("Xvfb printed no display number".into()),
         }
     }
 
@@ -67,7 +69,7 @@ fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
-/// Its points, three bytes each.
+/// Returns the pixels of a PNG file, three bytes each.
 fn picture(file: &Path) -> Vec<[u8; 3]> {
     let decoder = png::Decoder::new(BufReader::new(File::open(file).expect("a picture")));
     let mut reader = decoder.read_info().expect("a PNG");
@@ -77,12 +79,12 @@ fn picture(file: &Path) -> Vec<[u8; 3]> {
 }
 
 #[test]
-fn the_program_plays_and_races_and_its_pictures_show_it() {
+fn screenshots_show_match_and_race() {
     let display = match Display::start() {
         Ok(display) => display,
         Err(why) => return skip(&why),
     };
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("creates a folder");
     let settings = folder.path().join("settings.json").display().to_string();
     let (reference, usual) = (TransportKind::ALL[0], Settings::default().kind());
     assert_ne!(reference, usual);
@@ -100,22 +102,22 @@ fn the_program_plays_and_races_and_its_pictures_show_it() {
             return skip(&errors);
         }
         assert!(output.status.success(), "{name}: {errors}");
-        let points = picture(&file);
-        let colors: HashSet<_> = points.iter().collect();
+        let pixels = picture(&file);
+        let colors: HashSet<_> = pixels.iter().collect();
         assert!(colors.len() >= COLORS_MIN, "{name}: {} colours", colors.len());
         if name != "race" {
             for player in PLAYERS {
-                let covered = points.iter().filter(|point| **point == player).count();
-                assert!(covered >= PLAYER_POINTS_MIN, "{name}: no player in {player:?}: {covered} points");
+                let covered = pixels.iter().filter(|pixel| **pixel == player).count();
+                assert!(covered >= PLAYER_PIXELS_MIN, "{name}: no player in {player:?}: {covered} pixels");
             }
         }
     }
 }
 
 #[test]
-fn a_missing_display_says_what_to_do() {
+fn missing_display_says_what_to_do() {
     if !cfg!(target_os = "linux") {
-        return println!("skipped: other systems always have a display");
+        return println!("skipped: only Linux can lack a display");
     }
     let output = program(&["--play"]).output().expect("started");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,4 +1,5 @@
-//! The real app over real loopback sockets, driven through its accessibility tree: no display, no renderer.
+//! Tests of the app over loopback sockets, driven through its accessibility tree without a display
+//! or a renderer.
 
 use std::{
     path::PathBuf,
@@ -14,14 +15,14 @@ use netduel_client::{Event, Player, recording::Recording};
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
     net::{
-        backend::Phase,
-        local_server::{Audience, Embedded},
+        local_server::{Audience, LocalServer},
+        messages::Phase,
     },
     settings::{Choice, Settings},
 };
 use netduel_transport::TransportKind;
 
-/// Long enough for a machine that does other things as well.
+/// The time limit of a wait, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type App = Harness<'static, NetduelApp>;
@@ -50,11 +51,16 @@ fn window_saving(
         .build_eframe(|cc| NetduelApp::new(cc, setup).expect("the app starts"))
 }
 
-/// Steps until `done`. What happens on sockets takes its own time, so this waits for the thing itself.
+/// Steps the app until `done` holds. Sockets take an unknown time, so the test waits for the event
+/// itself.
 fn until(app: &mut App, what: &str, done: impl Fn(&App) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done(app) {
-        assert!(Instant::now() < deadline, "never came: {what}; the phase is {:?}", app.state().phase());
+        assert!(
+            Instant::now() < deadline,
+            "timed out waiting for {what}; the phase is {:?}",
+            app.state().phase()
+        );
         std::thread::yield_now();
         app.step();
     }
@@ -68,8 +74,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
 }
 
-/// Settings that join `server` over `kind`.
-fn joining(server: &Embedded, kind: TransportKind) -> Settings {
+/// Returns settings that join `server` over `kind`.
+fn joining(server: &LocalServer, kind: TransportKind) -> Settings {
     let (_, addr) = server.addresses.iter().find(|(it, _)| *it == kind).expect("listens");
     Settings {
         choice: Choice::Join,
@@ -81,7 +87,7 @@ fn joining(server: &Embedded, kind: TransportKind) -> Settings {
 }
 
 #[test]
-fn one_key_leads_to_a_moving_opponent_and_its_statistics() {
+fn enter_starts_match_with_statistics() {
     let mut app = window(Settings::default(), None, None);
     app.run_steps(2);
     assert!(shows(&app, "Play now") && shows(&app, "Host a match") && shows(&app, "Join the server"));
@@ -111,13 +117,14 @@ fn one_key_leads_to_a_moving_opponent_and_its_statistics() {
 }
 
 #[test]
-fn an_opponent_who_leaves_is_said_to_and_the_next_match_comes() {
+fn reports_leaving_opponent_and_rematches() {
     let runtime = runtime();
-    let server = runtime.block_on(Embedded::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
-    // A code keeps the server's bot out of it.
+    let server =
+        runtime.block_on(LocalServer::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
+    // The match code keeps the server's bot out of the match.
     for (mine, theirs) in TransportKind::ALL.into_iter().zip(TransportKind::ALL.into_iter().rev()) {
         let settings = Settings { code: format!("for {mine}"), ..joining(&server, mine) };
-        let config = server.player(theirs, "Ada", 16_667).expect("spoken");
+        let config = server.player(theirs, "Ada", 16_667).expect("offers the transport");
         let mut app = window(settings, None, Some(Choice::Join));
         for key in [None, Some(Key::R)] {
             key.into_iter().for_each(|key| app.key_press(key));
@@ -139,38 +146,39 @@ fn an_opponent_who_leaves_is_said_to_and_the_next_match_comes() {
 }
 
 #[test]
-fn an_opponent_whose_connection_is_lost_is_waited_for() {
+fn waits_for_lost_opponent() {
     let runtime = runtime();
     let kind = TransportKind::ALL[0];
-    let server = runtime.block_on(Embedded::start(Audience::Bot(kind))).expect("a server");
+    let server = runtime.block_on(LocalServer::start(Audience::Bot(kind))).expect("a server");
     let settings = Settings { code: "lost".into(), ..joining(&server, kind) };
     let mut app = window(settings, None, Some(Choice::Join));
     until(&mut app, "the queue", |app| shows(app, "Waiting for an opponent"));
-    let config = server.player(kind, "Ada", 16_667).expect("spoken");
+    let config = server.player(kind, "Ada", 16_667).expect("offers the transport");
     let mut player = runtime.block_on(Player::connect(&config)).expect("connected");
     player.join(Some("lost")).expect("joined");
     until(&mut app, "the match", |app| app.state().phase() == Phase::Playing);
-    // Without a goodbye.
+    // The player vanishes without a close.
     drop(player);
     until(&mut app, "the wait", |app| shows(app, "The opponent is reconnecting"));
     assert!(app.state().phase().in_match());
 }
 
 #[test]
-fn a_server_that_ends_is_said_to_and_tried_again() {
+fn retries_after_server_loss() {
     let runtime = runtime();
-    let server = runtime.block_on(Embedded::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
+    let server =
+        runtime.block_on(LocalServer::start(Audience::Bot(TransportKind::ALL[0]))).expect("a server");
     let mut app = window(joining(&server, TransportKind::ALL[0]), None, Some(Choice::Join));
     until(&mut app, "a match with the bot", |app| app.state().phase() == Phase::Playing);
     drop(server);
     until(&mut app, "the loss", |app| matches!(app.state().phase(), Phase::Lost { .. }));
-    until(&mut app, "words for it", |app| shows(app, "The connection is lost") && shows(app, "Try now"));
+    until(&mut app, "the text for it", |app| shows(app, "The connection is lost") && shows(app, "Retry now"));
     app.key_press(Key::Escape);
     until(&mut app, "the start screen", |app| shows(app, "Host a match"));
 }
 
 #[test]
-fn what_cannot_be_played_says_what_to_do() {
+fn refusals_say_what_to_do() {
     let nobody =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("an address");
     let plain = TransportKind::ALL.into_iter().find(|kind| !kind.capabilities().encrypted).expect("one");
@@ -185,8 +193,8 @@ fn what_cannot_be_played_says_what_to_do() {
 }
 
 #[test]
-fn a_saved_recording_is_read_back_with_both_links() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn saved_recording_holds_both_links() {
+    let folder = tempfile::tempdir().expect("creates a folder");
     let settings = Settings { name: "Ada".into(), ..Settings::default() };
     let mut app = window_saving(settings, None, Some(Choice::PlayNow), folder.path().into());
     until(&mut app, "a match", |app| app.state().phase() == Phase::Playing);
@@ -195,9 +203,9 @@ fn a_saved_recording_is_read_back_with_both_links() {
         figures.is_some_and(|(mine, theirs)| mine.received > 10 && theirs.received > 10)
     });
     app.get_by_label("Save recording").click();
-    until(&mut app, "where it is", |app| shows(app, "netduel-report recording"));
+    until(&mut app, "the path of the recording", |app| shows(app, "netduel-report recording"));
     let json = || {
-        let files = std::fs::read_dir(folder.path()).expect("a folder").filter_map(Result::ok);
+        let files = std::fs::read_dir(folder.path()).expect("creates a folder").filter_map(Result::ok);
         files.map(|file| file.path()).find(|path| path.extension().is_some_and(|ending| ending == "json"))
     };
     let read = Recording::load(&json().expect("saved")).expect("readable");
@@ -211,8 +219,8 @@ fn a_saved_recording_is_read_back_with_both_links() {
 }
 
 #[test]
-fn choices_are_remembered_and_a_small_window_shows_the_same() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn settings_persist_and_small_window_works() {
+    let folder = tempfile::tempdir().expect("creates a folder");
     let file = folder.path().join("settings.json");
     let mut app = window(Settings::default(), Some(file.clone()), None);
     app.run_steps(2);

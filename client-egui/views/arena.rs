@@ -1,4 +1,4 @@
-//! The arena: a square with whoever is in it, painted; and the keys that steer.
+//! The arena: paints the square with its players, and reads the keys that steer.
 
 use eframe::egui::{
     self, Color32, Context, CornerRadius, FontId, Key, Painter, Pos2, Rect, Sense, Shape, Stroke, StrokeKind,
@@ -8,35 +8,35 @@ use netduel_protocol::game::{ARENA, Heading, PLAYER, Position};
 
 use crate::theme::{Palette, palette};
 
-/// Distance of the lines on the floor, in units: one shows how far a player moves in a third of a second.
+/// The distance of the floor's grid lines, in units: a third of a second of movement.
 const GRID: f32 = 100.0;
 
-/// How far a label moves to be read, in its own heights.
+/// The largest number of label heights by which a label moves to avoid others.
 const LABEL_STEPS: usize = 12;
 
-/// How a player is drawn.
+/// The style of a sprite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum SpriteStyle {
     /// A filled square.
     Solid,
-    /// A square that one sees through.
+    /// A translucent square.
     Glass,
     /// A dashed outline.
     Ghost,
-    /// A thin outline, of somebody who was there.
+    /// A thin outline at a former position.
     Mark,
 }
 
-/// Somebody in the arena.
+/// A square in the arena.
 #[derive(Clone, Debug)]
 pub(crate) struct Sprite {
     pub(crate) position: Position,
     pub(crate) color: Color32,
-    pub(crate) look: Look,
+    pub(crate) style: SpriteStyle,
     pub(crate) label: String,
 }
 
-/// Where the arena is on the screen.
+/// The mapping from arena units to screen points.
 #[derive(Clone, Copy, Debug)]
 struct Projection {
     rect: Rect,
@@ -54,7 +54,7 @@ impl Projection {
     }
 }
 
-/// Paints the arena as large as `side` points, with sprites in order, and trails below them.
+/// Paints the arena with a side of `side` points. Sprites are painted in order, above the trails.
 pub(crate) fn show(ui: &mut Ui, side: f32, sprites: &[Sprite], trails: &[(Color32, Vec<Position>)]) -> Rect {
     let (response, painter) = ui.allocate_painter(egui::Vec2::splat(side), Sense::hover());
     let colors = palette(ui.visuals());
@@ -73,7 +73,7 @@ pub(crate) fn show(ui: &mut Ui, side: f32, sprites: &[Sprite], trails: &[(Color3
     response.widget_info(|| {
         let where_all: Vec<String> = sprites
             .iter()
-            .filter(|it| !matches!(it.look, Look::Ghost | Look::Mark))
+            .filter(|it| !matches!(it.style, SpriteStyle::Ghost | SpriteStyle::Mark))
             .map(|it| format!("{} at {:.0}, {:.0}", it.label, it.position.x, it.position.y))
             .collect();
         egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Arena with {}", where_all.join("; ")))
@@ -101,17 +101,17 @@ fn floor(painter: &Painter, projection: &Projection, colors: &Palette) {
 fn draw(painter: &Painter, projection: &Projection, sprite: &Sprite) {
     let square = projection.square(sprite.position);
     let radius = CornerRadius::same((6.0 * projection.scale).clamp(2.0, 12.0) as u8);
-    match sprite.look {
-        Look::Solid => drop(painter.rect_filled(square, radius, sprite.color)),
-        Look::Glass => {
+    match sprite.style {
+        SpriteStyle::Solid => drop(painter.rect_filled(square, radius, sprite.color)),
+        SpriteStyle::Glass => {
             let stroke = Stroke::new(2.5, sprite.color);
             painter.rect(square, radius, sprite.color.gamma_multiply(0.22), stroke, StrokeKind::Inside);
         }
-        Look::Mark => {
+        SpriteStyle::Mark => {
             let stroke = Stroke::new(1.0, sprite.color);
             painter.rect(square, radius, sprite.color.gamma_multiply(0.08), stroke, StrokeKind::Inside);
         }
-        Look::Ghost => {
+        SpriteStyle::Ghost => {
             let square = square.shrink(1.0);
             let corners = [
                 square.left_top(),
@@ -125,10 +125,11 @@ fn draw(painter: &Painter, projection: &Projection, sprite: &Sprite) {
     }
 }
 
-/// Names beside the squares: where neither another name nor a square is, first above, then below.
+/// Paints the labels above or below their squares, where they overlap no other label and no square.
 fn labels(painter: &Painter, projection: &Projection, sprites: &[Sprite], colors: &Palette) {
     let font = FontId::proportional((13.0 * projection.scale.clamp(0.8, 1.2)).max(11.0));
-    let solid = sprites.iter().filter(|sprite| !matches!(sprite.look, Look::Ghost | Look::Mark));
+    let solid =
+        sprites.iter().filter(|sprite| !matches!(sprite.style, SpriteStyle::Ghost | SpriteStyle::Mark));
     let mut taken: Vec<Rect> = solid.map(|sprite| projection.square(sprite.position)).collect();
     for sprite in sprites.iter().filter(|sprite| !sprite.label.is_empty()) {
         let square = projection.square(sprite.position);
@@ -150,7 +151,7 @@ fn labels(painter: &Painter, projection: &Projection, sprites: &[Sprite], colors
     }
 }
 
-/// A word in the middle of the arena, with a smaller one below it.
+/// Paints a title and a smaller text in the middle of the arena.
 pub(crate) fn banner(ui: &Ui, arena: Rect, title: &str, below: &str) {
     let colors = palette(ui.visuals());
     let painter = ui.painter_at(arena);
@@ -173,7 +174,8 @@ pub(crate) fn banner(ui: &Ui, arena: Rect, title: &str, below: &str) {
     painter.galley(egui::pos2(rect.left() + 16.0, below_top), below, colors.muted);
 }
 
-/// Where the held keys steer: arrows or WASD. Arrows do not while a widget has the focus, since they are its then.
+/// Returns the heading of the held arrow or WASD keys. A focused widget keeps the arrow keys for
+/// itself.
 pub(crate) fn heading(ctx: &Context) -> Heading {
     if ctx.text_edit_focused() {
         return Heading::default();

@@ -1,17 +1,17 @@
-//! The statistics beside the arena, as words and numbers. Everything shown was computed by `client/stats/live.rs`.
+//! The statistics beside the arena, as words and numbers. `client/stats/live.rs` computes them.
 
 use eframe::egui::{self, Grid, RichText, Ui};
 use netduel_client::stats::live::{Figures, Recent};
 
 use crate::{
-    model::thresholds::{Grade, Limits, ms},
+    model::thresholds::{Grade, Thresholds, ms},
     theme::{card, palette},
 };
 
-/// Matches shorter than this have no freezes a minute.
+/// The shortest match with a freeze rate, in µs.
 const FREEZE_RATE_FROM_US: u64 = 5_000_000;
 
-/// The four figures that a player feels, large.
+/// Draws the four figures that a player feels as large tiles.
 pub(crate) fn tiles(ui: &mut Ui, figures: &Figures) {
     let in_ms = |value_us: Option<u64>| value_us.map(|us| us as f64 / 1e3);
     let minutes = figures.at_us as f64 / 60e6;
@@ -22,26 +22,26 @@ pub(crate) fn tiles(ui: &mut Ui, figures: &Figures) {
         (
             "Age",
             format!("{} ms", ms(figures.age.p50_us)),
-            Limits::AGE_MS.grade(in_ms(figures.age.p95_us)),
-            "How old the opponent's newest known position is: half of the time it is younger than this. Graded by what it exceeds 5 % of the time. This is what a player feels.",
+            Thresholds::AGE_MS.grade(in_ms(figures.age.p95_us)),
+            "Median age of the opponent's newest known position over the last 5 s. This is the delay that a player feels. Graded by its p95.",
         ),
         (
             "Round trip",
             format!("{} ms", ms(figures.round_trip.p50_us)),
-            Limits::ROUND_TRIP_MS.grade(in_ms(figures.round_trip.p50_us)),
-            "From here to the server and back: the median of the pings of the last 5 s, without the time within the server.",
+            Thresholds::ROUND_TRIP_MS.grade(in_ms(figures.round_trip.p50_us)),
+            "Median round trip of the pings to the server over the last 5 s, without the time in the server.",
         ),
         (
             "Freezes",
             figures.freezes.to_string(),
-            Limits::FREEZES_PER_MIN.grade(freezes_per_min),
-            "How often the opponent stood still for more than three of its send periods since the match began. Graded by how often a minute.",
+            Thresholds::FREEZES_PER_MIN.grade(freezes_per_min),
+            "Number of times the opponent stood still for more than three of its send periods since the start of the match. Graded by the number per minute.",
         ),
         (
             "Missing",
             missing.map_or("–".into(), |percent| format!("{percent:.1} %")),
-            Limits::MISSING_PERCENT.grade(missing),
-            "Moves of the opponent that never came: lost on the way, or replaced by a newer one before they left.",
+            Thresholds::MISSING_PERCENT.grade(missing),
+            "Share of the opponent's moves that never arrived: lost on the way, or superseded by a newer one before they were sent.",
         ),
     ];
     ui.columns(tiles.len(), |columns| {
@@ -71,29 +71,29 @@ fn tile(ui: &mut Ui, name: &str, value: &str, grade: Grade, about: &str) {
     response.on_hover_text(about);
 }
 
-/// The delays over the last five seconds, a row each.
+/// Draws a table of the delays over the last five seconds.
 pub(crate) fn delays(ui: &mut Ui, id: &str, figures: &Figures) {
     let clock_error = match figures.clock_error_us {
-        0 => "both read one clock".to_owned(),
+        0 => "both hosts share one clock".to_owned(),
         u32::MAX => "not known before the first pong".to_owned(),
-        error_us => format!("± {} ms, since the clocks differ", ms(Some(error_us.into()))),
+        error_us => format!("± {} ms, because the clocks differ", ms(Some(error_us.into()))),
     };
     let one_way = format!(
-        "From the moment the opponent's move was meant to be sent until it was here, through the server. Exact to: {clock_error}."
+        "Delay from the intended sending of the opponent's move to its arrival here, through the server. Clock error: {clock_error}."
     );
-    let rows: [(&str, Recent, Limits, &str); 3] = [
+    let rows: [(&str, Recent, Thresholds, &str); 3] = [
         (
             "Age",
             figures.age,
-            Limits::AGE_MS,
-            "How old the opponent's newest known position is, weighted by time: it grows until the next move comes.",
+            Thresholds::AGE_MS,
+            "Age of the opponent's newest known position, weighted by time. The age grows until the next move arrives.",
         ),
-        ("One way", figures.one_way, Limits::ONE_WAY_MS, &one_way),
+        ("One way", figures.one_way, Thresholds::ONE_WAY_MS, &one_way),
         (
             "Round trip",
             figures.round_trip,
-            Limits::ROUND_TRIP_MS,
-            "Pings from here to the server and back, without the time within it.",
+            Thresholds::ROUND_TRIP_MS,
+            "Round trip of the pings to the server, without the time in the server.",
         ),
     ];
     Grid::new(id).num_columns(6).min_row_height(18.0).spacing([12.0, 5.0]).min_col_width(46.0).show(
@@ -115,11 +115,11 @@ pub(crate) fn delays(ui: &mut Ui, id: &str, figures: &Figures) {
             }
             let jitter_ms = (figures.received > 0).then_some(figures.jitter_us / 1e3);
             ui.label("Jitter").on_hover_text(
-                "How unevenly moves arrive, compared with how they were sent (RFC 3550): a running mean.",
+                "Interarrival jitter (RFC 3550): running mean of the difference between the spacing of moves at arrival and at sending.",
             );
             right(ui, RichText::new(ms(jitter_ms.map(|ms| (ms * 1e3) as u64))).monospace());
             (0..3).for_each(|_| drop(ui.label("")));
-            graded(ui, Limits::JITTER_MS.grade(jitter_ms));
+            graded(ui, Thresholds::JITTER_MS.grade(jitter_ms));
             ui.end_row();
         },
     );
@@ -134,55 +134,59 @@ fn right(ui: &mut Ui, text: RichText) {
     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.label(text));
 }
 
-/// What was sent and what came.
+/// Draws the counts of sent and received moves, bytes and packets.
 pub(crate) fn counts(ui: &mut Ui, id: &str, figures: &Figures) {
     let rates = figures.rates;
     let kilo = |value: Option<f64>| value.map_or("–".into(), |per_s| format!("{:.1} kB/s", per_s / 1e3));
     let packets = |value: Option<f64>| value.map_or("–".into(), |per_s| format!("{per_s:.0} packets/s"));
     let rows: [(&str, String, &str); 10] = [
-        ("Moves sent", figures.sent.to_string(), "Moves that this side sent since the match began."),
+        ("Moves sent", figures.sent.to_string(), "Moves that this side sent since the start of the match."),
         (
             "superseded",
             figures.superseded.to_string(),
-            "Of the moves sent, those that were replaced by a newer one before they could leave.",
+            "Sent moves that a newer move replaced before they left this host.",
         ),
         (
             "Moves received",
             figures.received.to_string(),
-            "Moves of the opponent that came and were newer than all before.",
+            "Moves of the opponent that were newer than all moves before.",
         ),
         (
             "late",
             figures.late.to_string(),
-            "Moves that came after a newer one: late, reordered or doubled. They change nothing on the screen.",
+            "Moves that arrived after a newer one: late, reordered or duplicated. They do not change the screen.",
         ),
         (
-            "Never came",
+            "Moves missing",
             figures.missing.to_string(),
-            "Moves that were skipped and never came: lost on the way, or superseded before they left. The receiver cannot tell which.",
+            "Moves that never arrived: lost on the way, or superseded before they were sent. The receiver cannot tell the two apart.",
         ),
         (
             "longest gap",
             format!("{} ms", ms(Some(figures.longest_gap_us))),
-            "The longest time without a fresh move since the match began.",
+            "Longest time without a fresh move since the start of the match.",
         ),
         (
             "Bytes out",
             kilo(rates.sent_bytes_per_s),
-            "What crosses the wire, headers included, by the transport's own count.",
+            "Bytes sent on the wire per second, headers included, as the transport counts them.",
         ),
-        ("", packets(rates.sent_packets_per_s), "Packets sent a second, acknowledgements included."),
+        ("", packets(rates.sent_packets_per_s), "Packets sent per second, acknowledgements included."),
         (
             "Bytes in",
             kilo(rates.received_bytes_per_s),
-            "What comes over the wire, headers included, by the transport's own count.",
+            "Bytes received from the wire per second, headers included, as the transport counts them.",
         ),
-        ("", packets(rates.received_packets_per_s), "Packets received a second, acknowledgements included."),
+        (
+            "",
+            packets(rates.received_packets_per_s),
+            "Packets received per second, acknowledgements included.",
+        ),
     ];
     pairs(ui, id, &rows);
 }
 
-/// What the transport says of itself, beside our own round trip.
+/// Draws the statistics that the transport reports itself.
 pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
     let path = &figures.path;
     let count = |value: Option<u64>| value.map_or("not counted".into(), |count| count.to_string());
@@ -192,25 +196,25 @@ pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
     let in_ms = |value: Option<u64>| value.map_or("not known".into(), |us| format!("{} ms", ms(Some(us))));
     let rows: [(&str, String, &str); 8] = [
         (
-            "Its round trip",
+            "Smoothed RTT",
             in_ms(path.rtt_us),
-            "The transport's own smoothed round trip, with its acknowledgement delays; ours is measured by pings of the game.",
+            "The transport's smoothed round-trip time, which includes acknowledgement delays. The round trip above is measured by pings of the game.",
         ),
-        ("its lowest", in_ms(path.min_rtt_us), "The shortest round trip that the transport saw."),
+        ("lowest RTT", in_ms(path.min_rtt_us), "The shortest round-trip time that the transport measured."),
         (
             "Window",
             bytes(path.congestion_window_bytes),
-            "Congestion window: how much the transport lets be under way at once.",
+            "Congestion window: the number of bytes that may be in flight.",
         ),
         (
             "control",
             path.congestion.clone().unwrap_or_else(|| "not known".into()),
-            "The congestion control in effect, read back from the stack.",
+            "The congestion control in effect, as the network stack reports it.",
         ),
         (
             "Retransmits",
             count(path.retransmitted_packets),
-            "Packets sent again. QUIC sends data again, never packets, and counts none.",
+            "Retransmitted packets. QUIC retransmits data but never packets, so it counts none.",
         ),
         ("lost", count(path.lost_packets), "Packets that the transport declared lost."),
         (
@@ -223,7 +227,7 @@ pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
     pairs(ui, id, &rows[..7]);
 }
 
-/// Two pairs a row: name and value, name and value. The last, if it has no partner, takes the row.
+/// Draws names and values, two pairs in a row. A last pair without a partner takes the whole row.
 fn pairs(ui: &mut Ui, id: &str, rows: &[(&str, String, &str)]) {
     let muted = palette(ui.visuals()).muted;
     Grid::new(id).num_columns(4).min_row_height(18.0).spacing([12.0, 4.0]).min_col_width(84.0).show(

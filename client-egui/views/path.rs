@@ -1,5 +1,7 @@
-//! Where a move spends its time: from the opponent to the server, in the server, and on to here, as one bar; and the same
-//! the other way, where both ends are known. Medians of the last five seconds.
+//! The path of a move: bars that split its delay into the way to the server, the time in it, and
+//! the way from it.
+//!
+//! The times are medians of the last five seconds.
 
 use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, RichText, Sense, Ui, pos2, vec2};
 use netduel_client::stats::live::Figures;
@@ -9,12 +11,12 @@ use crate::{
     theme::{self, Palette, palette},
 };
 
-/// Height of a bar in points.
+/// The height of a bar, in points.
 const BAR_HEIGHT: f32 = 18.0;
-/// No part is drawn thinner, so that it can be seen and hovered.
+/// The smallest width of a part, in points, so that a player can see and hover it.
 const PART_MIN: f32 = 6.0;
 
-/// One part of a way.
+/// One part of a path.
 struct Part {
     name: &'static str,
     time_us: Option<u64>,
@@ -22,57 +24,59 @@ struct Part {
     about: &'static str,
 }
 
-/// Draws the ways. `peer` is known if the opponent is the bot of this program.
-pub(crate) fn show(ui: &mut Ui, figures: &Figures, peer: Option<&Figures>) {
+/// Draws the paths of both directions. `opponent` is known if the opponent is this program's bot.
+pub(crate) fn show(ui: &mut Ui, figures: &Figures, opponent: Option<&Figures>) {
     let mine = |name, about| Part { name, time_us: figures.up.p50_us, color: |colors| colors.me, about };
     let server = || Part {
         name: "in the server",
         time_us: figures.in_server.p50_us,
         color: |colors| colors.muted,
-        about: "Between a ping's arrival in the server and its answer; a relayed move takes the same way.",
+        about: "Time from a ping's arrival in the server to its answer. A relayed move takes the same path.",
     };
     let rest = |total: Option<u64>, known: [Option<u64>; 2]| {
         let known: u64 = known.into_iter().map(|part| part.unwrap_or(0)).sum();
         total.map(|total| total.saturating_sub(known))
     };
-    let out_us = peer.map(|peer| rest(peer.one_way.p50_us, [figures.up.p50_us, figures.in_server.p50_us]));
-    way(
+    let out_us =
+        opponent.map(|opponent| rest(opponent.one_way.p50_us, [figures.up.p50_us, figures.in_server.p50_us]));
+    bar(
         ui,
         "My moves",
         &[
-            mine("me to server", "The way of a ping from here to the server."),
+            mine("me to server", "One-way delay of a ping from here to the server."),
             server(),
             Part {
                 name: "server to opponent",
                 time_us: out_us.flatten(),
-                color: |colors| colors.peer,
-                about: "What is left of the one-way delay that the opponent measures. A player elsewhere does not tell it, so it is known against the bot only.",
+                color: |colors| colors.opponent,
+                about: "The one-way delay that the opponent measures, minus the other two parts. Known only against the bot, because a remote player does not send it.",
             },
         ],
     );
     let back_us = rest(figures.one_way.p50_us, [figures.down.p50_us, figures.in_server.p50_us]);
-    way(
+    bar(
         ui,
-        "Its moves",
+        "Opponent",
         &[
             Part {
                 name: "opponent to server",
                 time_us: back_us,
-                color: |colors| colors.peer,
-                about: "What is left of the one-way delay of its moves when the known parts are taken off: its line to the server, and what waits there.",
+                color: |colors| colors.opponent,
+                about: "The one-way delay of the opponent's moves, minus the other two parts: the opponent's link to the server, and queues on it.",
             },
             server(),
             Part {
                 name: "server to me",
                 time_us: figures.down.p50_us,
                 color: |colors| colors.me,
-                about: "The way of an answered ping from the server to here.",
+                about: "One-way delay of a pong from the server to here.",
             },
         ],
     );
 }
 
-fn way(ui: &mut Ui, name: &str, parts: &[Part]) {
+/// Draws one path as a bar of parts.
+fn bar(ui: &mut Ui, name: &str, parts: &[Part]) {
     let colors = palette(ui.visuals());
     ui.horizontal(|ui| {
         theme::fixed_label(ui, RichText::new(name).color(colors.muted), 66.0);
@@ -119,10 +123,10 @@ fn way(ui: &mut Ui, name: &str, parts: &[Part]) {
     });
 }
 
-/// What the colours stand for, in words.
+/// Draws the legend of the colours.
 pub(crate) fn legend(ui: &mut Ui) {
     let colors = palette(ui.visuals());
     let lines =
-        [("my line", colors.me), ("in the server", colors.muted), ("the opponent's line", colors.peer)];
+        [("my link", colors.me), ("in the server", colors.muted), ("the opponent's link", colors.opponent)];
     theme::legend(ui, &lines);
 }

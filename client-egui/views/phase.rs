@@ -1,120 +1,135 @@
-//! Every state in words: what happens, and what can be done about it.
+//! Texts for every phase: the current activity, and the player's options.
 
 use std::time::Instant;
 
 use netduel_protocol::LeaveReason;
 
-use crate::net::backend::{Phase, Snapshot};
+use crate::net::messages::{Phase, Snapshot};
 
-/// An opponent not heard for this long is said to be silent: longer than any retransmission on a line one can play over.
+/// The age of the last move, in µs, from which on the opponent counts as silent. It exceeds any
+/// retransmission on a playable link.
 const SILENT_US: u64 = 1_500_000;
 
-/// A state in words.
+/// The text of a phase.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Words {
-    /// What happens.
+pub(crate) struct PhaseText {
+    /// The current activity.
     pub(crate) title: String,
-    /// What can be done.
+    /// The player's options.
     pub(crate) advice: String,
-    /// What [`crate::net::backend::Network::again`] does now; `None` where it does nothing.
+    /// The label of [`crate::net::backend::Backend::again`]; `None` in a phase without that
+    /// command.
     pub(crate) again: Option<&'static str>,
 }
 
-/// Describes the state at `now`.
-pub(crate) fn words(snapshot: &Snapshot, now: Instant) -> Words {
-    let say = |title: &str, advice: &str, again| Words { title: title.into(), advice: advice.into(), again };
+/// Describes the phase at `now`.
+pub(crate) fn describe(snapshot: &Snapshot, now: Instant) -> PhaseText {
     match &snapshot.phase {
-        Phase::Idle => say("Not playing", "Choose how to begin.", None),
-        Phase::Opening => say("Starting", "The server on this machine starts.", None),
-        Phase::Connecting { attempt: 1 } => say("Connecting", "To the server. Escape gives up.", None),
-        Phase::Connecting { attempt } => {
-            say(&format!("Reconnecting, try {attempt}"), "To the server. Escape gives up.", None)
+        Phase::Idle => text("Not playing", "Choose a way to begin.", None),
+        Phase::StartingServer => text("Starting", "The local server starts.", None),
+        Phase::Connecting { attempt: 1 } => {
+            text("Connecting", "Connecting to the server. Escape cancels.", None)
         }
-        Phase::Waiting { since } => Words {
+        Phase::Connecting { attempt } => text(
+            &format!("Reconnecting, attempt {attempt}"),
+            "Connecting to the server. Escape cancels.",
+            None,
+        ),
+        Phase::Waiting { since } => PhaseText {
             title: "Waiting for an opponent".into(),
             advice: waiting_advice(snapshot, now.saturating_duration_since(*since).as_secs()),
             again: None,
         },
-        Phase::Playing => match snapshot.draining_s {
-            Some(seconds) => say(
-                "Playing: the server is going down",
-                &format!("It ends within {seconds} s. A new match needs another server."),
-                None,
-            ),
-            None if snapshot.figures.age.current_us > Some(SILENT_US) => {
-                let seconds = snapshot.figures.age.current_us.unwrap_or(0) / 1_000_000;
-                say(
-                    "Playing: nothing comes from the opponent",
-                    &format!("Its last move is {seconds} s old. The server tells when it is gone."),
-                    Some("New match"),
-                )
-            }
-            None => say("Playing", "Arrows or WASD steer.", Some("New match")),
-        },
+        Phase::Playing => playing(snapshot),
         Phase::Reconnecting { why, until } => {
             let advice = format!(
-                "{}. You go on where you were if you are back within {} s. Escape gives up.",
+                "{}. Your seat in the match is kept for {} s. Escape cancels.",
                 sentence(why),
                 seconds_until(*until, now)
             );
-            say("You are reconnecting", &advice, None)
+            text("Reconnecting to the match", &advice, None)
         }
         Phase::OpponentReconnecting { until } => {
             let advice = format!(
-                "Its connection is lost. It has {} s to come back; you may walk on.",
+                "The opponent's connection is lost. The opponent has {} s to reconnect. You can keep moving.",
                 seconds_until(*until, now)
             );
-            say("The opponent is reconnecting", &advice, Some("New match"))
+            text("The opponent is reconnecting", &advice, Some("New match"))
         }
         Phase::OpponentLeft { reason } => {
-            let how = how_it_left(*reason);
+            let cause = leave_cause(*reason);
             let advice =
-                format!("{how} You are still connected: R queues for the next match, Escape leaves.");
-            say("The opponent left", &advice, Some("Next match"))
+                format!("{cause} You are still connected. R queues for the next match, Escape leaves.");
+            text("The opponent left", &advice, Some("Next match"))
         }
         Phase::Lost { why, attempt, retry_at } => {
             let advice = format!(
-                "{}. Try {attempt} in {} s, then you queue again. R tries now, Escape gives up.",
+                "{}. Attempt {attempt} starts in {} s, then you queue again. R retries now, Escape cancels.",
                 sentence(why),
                 seconds_until(*retry_at, now)
             );
-            say("The connection is lost", &advice, Some("Try now"))
+            text("The connection is lost", &advice, Some("Retry now"))
         }
-        Phase::Gone { why } => {
-            let advice = format!("{}. R tries again, Escape goes back.", sentence(why));
-            say("The server cannot be reached", &advice, Some("Try again"))
+        Phase::Unreachable { why } => {
+            let advice = format!("{}. R retries, Escape returns to the start screen.", sentence(why));
+            text("The server cannot be reached", &advice, Some("Retry"))
         }
         Phase::Refused { why } => {
-            let advice = format!("{}. Escape goes back to change it, R tries again.", sentence(why));
-            say("That cannot be played", &advice, Some("Try again"))
+            let advice = format!("{}. Escape returns to the settings, R retries.", sentence(why));
+            text("The match cannot start", &advice, Some("Retry"))
         }
     }
 }
 
-fn how_it_left(reason: LeaveReason) -> &'static str {
+/// Describes a running match.
+fn playing(snapshot: &Snapshot) -> PhaseText {
+    match (snapshot.draining_s, snapshot.figures.age.current_us) {
+        (Some(seconds), _) => text(
+            "Playing: the server shuts down soon",
+            &format!("The server stops within {seconds} s. Join another server for a new match."),
+            None,
+        ),
+        (None, Some(age_us)) if age_us > SILENT_US => text(
+            "Playing: the opponent is silent",
+            &format!(
+                "The opponent's last move is {} s old. The server reports a lost opponent.",
+                age_us / 1_000_000
+            ),
+            Some("New match"),
+        ),
+        (None, _) => text("Playing", "Arrows or WASD steer.", Some("New match")),
+    }
+}
+
+fn text(title: &str, advice: &str, again: Option<&'static str>) -> PhaseText {
+    PhaseText { title: title.into(), advice: advice.into(), again }
+}
+
+/// Returns the cause of the opponent's leaving as a sentence.
+fn leave_cause(reason: LeaveReason) -> &'static str {
     match reason {
-        LeaveReason::Left => "It left the match.",
-        LeaveReason::Disconnected => "Its connection broke.",
-        LeaveReason::TimedOut => "It was not heard for too long.",
-        LeaveReason::Expelled => "The server put it out for breaking the rules.",
+        LeaveReason::Left => "The opponent ended the match.",
+        LeaveReason::Disconnected => "The opponent's connection broke.",
+        LeaveReason::TimedOut => "The opponent was silent for too long.",
+        LeaveReason::Expelled => "The server expelled the opponent for breaking the rules.",
     }
 }
 
 fn waiting_advice(snapshot: &Snapshot, seconds: u64) -> String {
-    let how = if snapshot.invitation.is_some() {
-        "Tell somebody the address and the fingerprint above."
+    let advice = if snapshot.invitation.is_some() {
+        "Give another player the address and the fingerprint above."
     } else {
-        "The server pairs you with whoever comes next with the same match code, or none."
+        "The server matches you with the next player who gives the same match code, or no code if you gave none."
     };
-    format!("{how} {seconds} s so far; Escape leaves the queue.")
+    format!("{advice} You have waited for {seconds} s. Escape leaves the queue.")
 }
 
-/// In whole seconds, rounded up.
+/// Returns the time from `now` to `then` in whole seconds, rounded up.
 fn seconds_until(then: Instant, now: Instant) -> u64 {
     then.saturating_duration_since(now).as_millis().div_ceil(1_000) as u64
 }
 
-/// Begins with a capital and ends without a full stop.
+/// Capitalizes the text and removes its full stop.
 fn sentence(text: &str) -> String {
     let text = text.trim_end_matches(['.', '?', '!']);
     let mut chars = text.chars();
@@ -126,11 +141,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_says_what_happens_and_what_can_be_done() {
+    fn every_phase_has_title_and_advice() {
         let now = Instant::now();
         let phases = [
             Phase::Idle,
-            Phase::Opening,
+            Phase::StartingServer,
             Phase::Connecting { attempt: 1 },
             Phase::Connecting { attempt: 3 },
             Phase::Waiting { since: now },
@@ -139,14 +154,14 @@ mod tests {
             Phase::OpponentReconnecting { until: now },
             Phase::OpponentLeft { reason: LeaveReason::TimedOut },
             Phase::Lost { why: "the peer went away.".into(), attempt: 2, retry_at: now },
-            Phase::Gone { why: "x".into() },
+            Phase::Unreachable { why: "x".into() },
             Phase::Refused { why: "x".into() },
         ];
         let mut titles = std::collections::HashSet::new();
         for phase in phases {
-            let words = words(&Snapshot { phase, ..Snapshot::default() }, now);
-            assert!(!words.advice.is_empty() && !words.advice.contains(".."), "{words:?}");
-            assert!(titles.insert(words.title));
+            let text = describe(&Snapshot { phase, ..Snapshot::default() }, now);
+            assert!(!text.advice.is_empty() && !text.advice.contains(".."), "{text:?}");
+            assert!(titles.insert(text.title));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The plots of the last half minute. What they draw was computed by `client/stats/live.rs`.
+//! The plots of recent delays. `client/stats/live.rs` computes their points.
 
 use eframe::egui::{Color32, Ui, Vec2, Vec2b};
 use egui_plot::{Axis, GridMark, Line, Plot, PlotBounds, PlotPoints, Span};
@@ -6,10 +6,10 @@ use netduel_client::stats::live::Trace;
 
 use crate::theme::palette;
 
-/// The plots' y axis shows at least this, so that a loopback's microseconds do not look like mountains.
+/// The smallest span of the y axis, in ms, so that the microseconds of a loopback look small.
 const SPAN_MIN_MS: f64 = 20.0;
 
-/// A line to draw.
+/// A line of a plot.
 pub(crate) struct Series<'a> {
     pub(crate) name: &'a str,
     pub(crate) points: &'a [[f64; 2]],
@@ -18,18 +18,19 @@ pub(crate) struct Series<'a> {
     pub(crate) fill: bool,
 }
 
-/// What one player sees of its link.
+/// Draws the delays of one player's link.
 pub(crate) fn link(ui: &mut Ui, trace: &Trace, now_s: f64, span_s: f64, height: f32) {
     let colors = palette(ui.visuals());
     let series = [
-        Series { name: "age", points: &trace.age, color: colors.peer, width: 1.3, fill: true },
+        Series { name: "age", points: &trace.age, color: colors.opponent, width: 1.3, fill: true },
         Series { name: "round trip", points: &trace.round_trip, color: colors.me, width: 1.5, fill: false },
-        Series { name: "one way", points: &trace.one_way, color: colors.good, width: 1.2, fill: false },
+        Series { name: "one-way delay", points: &trace.one_way, color: colors.good, width: 1.2, fill: false },
     ];
     draw(ui, "link", &series, &trace.freezes, now_s, span_s, height);
 }
 
-/// Draws lines over the last `span_s` up to `now_s`; times before now are negative on the axis.
+/// Draws lines over the last `span_s` seconds up to `now_s`. The axis shows times before now as
+/// negative.
 pub(crate) fn draw(
     ui: &mut Ui,
     id: &str,
@@ -45,7 +46,7 @@ pub(crate) fn draw(
         line.points.iter().filter(|point| point[0] >= from_s).map(|point| point[1]).fold(0.0, f64::max)
     };
     let top_ms = nice(series.iter().map(newest).fold(SPAN_MIN_MS, f64::max) * 1.08);
-    // The ends would run into the other axis and over the edge.
+    // Labels at the ends would overlap the other axis or the edge.
     let label = move |value: f64| {
         if value > -span_s * 0.95 && value < -span_s * 0.02 { format!("{value:.0} s") } else { String::new() }
     };
@@ -86,32 +87,32 @@ pub(crate) fn draw(
                 if line.fill {
                     drawn = drawn.fill(0.0).fill_alpha(0.10);
                 }
-                // Bands hide what single teeth look like, and break steep lines.
+                // Bands hide single teeth and break steep lines.
                 plot.line(drawn.allow_hover(false).allow_band(false));
             }
         });
-    response.response.on_hover_text("Lines end now, at the right. A red span is a freeze: the opponent stood still for more than three of its send periods.");
+    response.response.on_hover_text("The right edge is now. A red span is a freeze: the opponent stood still for more than three of its send periods.");
 }
 
-/// A time on an axis that reaches to `top_ms`.
+/// Formats a time on an axis that reaches to `top_ms`.
 fn duration(value_ms: f64, top_ms: f64) -> String {
     if top_ms >= 2_000.0 { format!("{:.1} s", value_ms / 1e3) } else { format!("{value_ms:.0} ms") }
 }
 
-/// A line every `step`.
+/// Returns a grid mark at every `step`.
 fn marks(from: f64, to: f64, step: f64) -> Vec<GridMark> {
     let count = ((to - from) / step).round().clamp(1.0, 20.0) as u32;
     (0..=count).map(|mark| GridMark { value: from + f64::from(mark) * step, step_size: step }).collect()
 }
 
-/// A step of 1, 2 or 5 times a power of ten, of which three to six make `whole`.
+/// Returns a step of 1, 2 or 5 times a power of ten that divides `whole` into three to six parts.
 fn even_step(whole: f64) -> f64 {
     let power = 10_f64.powf((whole / 5.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| whole / step <= 6.0).unwrap_or(whole)
 }
 
-/// The next number that makes an even axis.
+/// Returns the next round number for the end of an axis.
 fn nice(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
     [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]

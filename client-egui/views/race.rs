@@ -1,4 +1,4 @@
-//! The race: the same moves over several transports at once, and what each makes of them.
+//! The race screen: the same moves over several transports at once, and the figures of each.
 
 use std::{
     collections::VecDeque,
@@ -13,51 +13,51 @@ use netduel_protocol::game::{Heading, Position};
 use netduel_transport::TransportKind;
 
 use crate::{
-    model::thresholds::{Limits, ms},
+    model::thresholds::{Thresholds, ms},
     race::{
-        link,
         process::{Probe, Race},
-        protocol::{Frame, LaneFigures, Order, Plan, Report, position},
+        protocol::{ContenderFigures, Frame, Order, Plan, Report, position},
         stalls::Stalls,
     },
     settings::Settings,
     theme::{self, NARROW, kind_color, palette},
     views::{
-        arena::{self, Look, Sprite},
+        arena::{self, Sprite, SpriteStyle},
         plots::{self, Series},
         start,
     },
 };
 
-/// How wide the settings and figures are beside the arena.
+/// The width of the settings and figures beside the arena, in points.
 const SIDE_WIDTH: f32 = 500.0;
-/// What the table takes below the plot, without its rows.
+/// The height of the table below the plot without its rows, in points.
 const TABLE_HEIGHT: f32 = 108.0;
-/// A row of the table.
+/// The height of a row of the table, in points.
 const ROW_HEIGHT: f32 = 25.0;
-/// Frames of a trail: half a second.
+/// The number of frames in a trail: half a second.
 const TRAIL_MAX: usize = 30;
-/// A bar is full at this age: more than a quarter of a second is a stall, whatever its length.
+/// The age of a full bar, in ms. A longer age is a stall, whatever its length.
 const BAR_FULL_MS: f32 = 250.0;
-/// A person who has not steered for this long lets the script steer again.
-const HANDS_OFF: Duration = Duration::from_secs(4);
-/// The figures' window of a plot.
+/// The idle time of the keys after which the script steers again.
+const STEERING_IDLE: Duration = Duration::from_secs(4);
+/// The time span of the plot, in s.
 const SPAN_S: f64 = 30.0;
 
-/// The race's state on the screen.
+/// The race screen with its state.
 #[derive(Debug, Default)]
 pub(crate) struct RaceView {
     race: Option<Race>,
     probe: Option<Probe>,
-    /// Why there are no links; empty if there are, `None` before it is known.
+    /// The answer of the probe, with the reason if the system cannot emulate links; `None` before
+    /// the answer.
     links: Option<Result<(), String>>,
-    /// What runs now.
+    /// The plan of the running race.
     running: Option<Plan>,
     started: bool,
     failure: Option<String>,
     frame: Frame,
-    figures: Vec<LaneFigures>,
-    /// Why the figures are not to be believed.
+    figures: Vec<ContenderFigures>,
+    /// The reasons to reject the figures.
     link_problems: Vec<String>,
     trails: Vec<VecDeque<Position>>,
     stalls: Stalls,
@@ -65,7 +65,7 @@ pub(crate) struct RaceView {
 }
 
 impl RaceView {
-    /// Asks whether links can be had; the race starts with the answer.
+    /// Opens the screen and probes for emulated links. The race starts after the answer.
     pub(crate) fn open(ctx: &Context) -> Self {
         let mut view = Self::default();
         match Probe::start(waker(ctx)) {
@@ -75,7 +75,7 @@ impl RaceView {
         view
     }
 
-    /// Takes in what came since the last frame, and passes on the keys.
+    /// Applies the reports since the last frame, and sends the held keys.
     pub(crate) fn update(&mut self, ctx: &Context, settings: &mut Settings, heading: Heading) {
         if let Some(answer) = self.probe.as_ref().and_then(Probe::answer) {
             self.probe = None;
@@ -89,22 +89,22 @@ impl RaceView {
         if heading != Heading::default() {
             self.steered = Some(Instant::now());
         }
-        let by_hand = self.steered.is_some_and(|at| at.elapsed() < HANDS_OFF);
+        let by_hand = self.steered.is_some_and(|at| at.elapsed() < STEERING_IDLE);
         let order = Order { heading: by_hand.then_some((heading.x, heading.y)), rate_hz: settings.rate_hz };
         let Some(race) = &mut self.race else { return };
-        race.tell(order);
+        race.send(order);
         while let Some(report) = race.report() {
             match report {
                 Report::Started => self.started = true,
                 Report::Figures(figures) => self.figures = figures,
                 Report::Link(problems) => self.link_problems = problems,
                 Report::Frame(frame) => {
-                    self.trails.resize(frame.lanes.len(), VecDeque::new());
-                    for (trail, lane) in self.trails.iter_mut().zip(&frame.lanes) {
+                    self.trails.resize(frame.contenders.len(), VecDeque::new());
+                    for (trail, contender) in self.trails.iter_mut().zip(&frame.contenders) {
                         if trail.len() == TRAIL_MAX {
                             trail.pop_front();
                         }
-                        trail.push_back(position(lane.position));
+                        trail.push_back(position(contender.position));
                     }
                     self.stalls.update(&frame);
                     self.frame = frame;
@@ -118,7 +118,7 @@ impl RaceView {
         }
     }
 
-    /// Starts the race that is asked for, if another one runs, or none.
+    /// Starts the chosen race, unless it runs already.
     fn keep_running(&mut self, ctx: &Context, settings: &Settings) {
         let plan = Plan {
             kinds: settings.race_kinds(),
@@ -128,7 +128,7 @@ impl RaceView {
             addresses: Vec::new(),
             pin: String::new(),
         };
-        // The rate is an order, not another race.
+        // A changed rate is an order to the running race, not another race.
         let same = |running: &Plan| running.kinds == plan.kinds && running.link == plan.link;
         if self.running.as_ref().is_some_and(same) || plan.kinds.is_empty() {
             return;
@@ -141,7 +141,7 @@ impl RaceView {
         self.running = Some(plan);
     }
 
-    /// Draws it; returns whether the player wants to leave.
+    /// Draws the screen. Returns whether the player leaves.
     pub(crate) fn show(&mut self, ui: &mut Ui, settings: &mut Settings) -> bool {
         let leave = Panel::top("race state").show(ui, |ui| self.state_bar(ui)).inner;
         if ui.available_width() >= NARROW {
@@ -150,13 +150,13 @@ impl RaceView {
             });
             CentralPanel::default().show(ui, |ui| {
                 let side = ui.available_width().min(ui.available_height() - 26.0).max(120.0);
-                self.ground(ui, side);
+                self.arena(ui, side);
             });
         } else {
             CentralPanel::default().show(ui, |ui| {
                 ScrollArea::vertical().show(ui, |ui| {
                     let side = ui.available_width().min((ui.available_height() - 40.0).max(240.0));
-                    self.ground(ui, side);
+                    self.arena(ui, side);
                     self.side(ui, settings);
                 });
             });
@@ -167,7 +167,7 @@ impl RaceView {
     fn state_bar(&self, ui: &mut Ui) -> bool {
         let colors = palette(ui.visuals());
         let (text, color) = match (&self.failure, self.started) {
-            (Some(_), _) => ("The race cannot go on", colors.poor),
+            (Some(_), _) => ("The race stopped", colors.poor),
             (None, true) => ("Racing", colors.good),
             (None, false) => ("Starting a server, a link and the players", colors.fair),
         };
@@ -176,7 +176,7 @@ impl RaceView {
         ui.horizontal(|ui| {
             theme::swatch(ui, color);
             ui.label(RichText::new(text).size(16.0).strong());
-            let about = "the same moves, the same server, the same link: only the transport differs";
+            let about = "Same moves, same server, same link: only the transport differs.";
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 leave = ui.button("Leave").on_hover_text("Escape").clicked();
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -192,48 +192,53 @@ impl RaceView {
         self.running.as_ref().map_or(&[], |plan| &plan.kinds)
     }
 
-    fn ground(&self, ui: &mut Ui, side: f32) {
+    fn arena(&self, ui: &mut Ui, side: f32) {
         let colors = palette(ui.visuals());
         let mut sprites = Vec::new();
         let mut trails = Vec::new();
         for stall in self.stalls.shown() {
-            let Some(kind) = self.kinds().get(stall.lane) else { continue };
-            let label = format!("{kind} stood still here: {} ms", stall.age_us / 1_000);
+            let Some(kind) = self.kinds().get(stall.contender) else { continue };
+            let label = format!("{kind} stalled here: {} ms", stall.age_us / 1_000);
             let color = kind_color(*kind, ui.visuals()).gamma_multiply(0.75);
-            sprites.push(Sprite { position: stall.position, color, look: Look::Mark, label });
+            sprites.push(Sprite { position: stall.position, color, style: SpriteStyle::Mark, label });
         }
         for (number, kind) in self.kinds().iter().enumerate() {
             let color = kind_color(*kind, ui.visuals());
-            if let Some(lane) = self.frame.lanes.get(number) {
-                let label = format!("{kind} {} ms", lane.age_us.map_or(0, |us| us / 1_000));
-                sprites.push(Sprite { position: position(lane.position), color, look: Look::Glass, label });
+            if let Some(contender) = self.frame.contenders.get(number) {
+                let label = format!("{kind} {} ms", contender.age_us.map_or(0, |us| us / 1_000));
+                sprites.push(Sprite {
+                    position: position(contender.position),
+                    color,
+                    style: SpriteStyle::Glass,
+                    label,
+                });
             }
             if let Some(trail) = self.trails.get(number) {
                 trails.push((color, trail.iter().copied().collect()));
             }
         }
-        if !self.frame.lanes.is_empty() {
+        if !self.frame.contenders.is_empty() {
             let truth = position(self.frame.truth);
             sprites.push(Sprite {
                 position: truth,
                 color: colors.truth,
-                look: Look::Ghost,
+                style: SpriteStyle::Ghost,
                 label: String::new(),
             });
         }
         ui.vertical_centered(|ui| {
             let rect = arena::show(ui, side, &sprites, &trails);
             match (&self.failure, self.started) {
-                (Some(why), _) => arena::banner(ui, rect, "The race cannot go on", why),
+                (Some(why), _) => arena::banner(ui, rect, "The race stopped", why),
                 (None, false) => arena::banner(
                     ui,
                     rect,
                     "Starting",
-                    "A server, a link, and two players for each transport.",
+                    "The race needs a server, a link, and two players for each transport.",
                 ),
                 (None, true) => {}
             }
-            let about = "Dashed: where the mover is now. Arrows or WASD steer it; else it steers itself.";
+            let about = "The dashed outline is the mover's true position. Arrows or WASD steer the mover; otherwise a script does.";
             ui.label(RichText::new(about).small().color(colors.muted));
         });
     }
@@ -243,7 +248,7 @@ impl RaceView {
         self.choices(ui, settings);
         ui.separator();
         self.bars(ui);
-        link::warning(ui, &self.link_problems);
+        link_warning(ui, &self.link_problems);
         ui.add_space(6.0);
         ui.label(RichText::new("Age of the opponent's position, last 30 s").strong());
         let kinds = self.kinds();
@@ -252,7 +257,9 @@ impl RaceView {
         let shifted: Vec<Vec<[f64; 2]>> = self
             .figures
             .iter()
-            .map(|lane| lane.trace.iter().map(|[at_s, age_ms]| [at_s - lane.now_s, *age_ms]).collect())
+            .map(|contender| {
+                contender.trace.iter().map(|[at_s, age_ms]| [at_s - contender.now_s, *age_ms]).collect()
+            })
             .collect();
         let series: Vec<Series<'_>> = lines
             .iter()
@@ -265,7 +272,7 @@ impl RaceView {
         ui.separator();
         self.table(ui);
         ui.add_space(6.0);
-        let about = "A stream must deliver what was lost before what came after it, so everything behind a lost packet waits for it: head-of-line blocking. A datagram or a stream of its own does not wait.";
+        let about = "A stream delivers in order, so a lost packet delays everything behind it: head-of-line blocking. A datagram, or a stream for each move, does not wait.";
         ui.label(RichText::new(about).small().color(palette(ui.visuals()).muted));
     }
 
@@ -291,11 +298,7 @@ impl RaceView {
                 .selected_text(shown)
                 .width(130.0)
                 .show_ui(ui, |ui| {
-                    ui.selectable_value(
-                        &mut settings.race_link,
-                        String::new(),
-                        "loopback: this machine alone",
-                    );
+                    ui.selectable_value(&mut settings.race_link, String::new(), "loopback: no emulated link");
                     for profile in PROFILES.iter().filter(|_| offers) {
                         let text = format!("{}: {}", profile.spec.name, profile.about);
                         ui.selectable_value(&mut settings.race_link, profile.spec.name.clone(), text)
@@ -307,19 +310,19 @@ impl RaceView {
             start::rate(ui, &mut settings.rate_hz);
         });
         if let Some(Err(why)) = &self.links {
-            let text = format!("No links can be emulated here, so only the loopback is offered: {why}");
+            let text = format!("This system cannot emulate links, so only the loopback is available: {why}");
             ui.add(egui::Label::new(RichText::new(text).small().color(palette(ui.visuals()).fair)).wrap());
         }
     }
 
-    /// The age right now, as bars that one watches.
+    /// Draws the current age of each contender as a bar.
     fn bars(&self, ui: &mut Ui) {
         for (number, kind) in self.kinds().iter().enumerate() {
             let age_ms = self
                 .frame
-                .lanes
+                .contenders
                 .get(number)
-                .and_then(|lane| lane.age_us)
+                .and_then(|contender| contender.age_us)
                 .map_or(0.0, |age_us| age_us as f32 / 1e3);
             ui.horizontal(|ui| {
                 let color = kind_color(*kind, ui.visuals());
@@ -328,7 +331,7 @@ impl RaceView {
                     .fill(color.gamma_multiply(0.8))
                     .desired_height(14.0)
                     .desired_width((ui.available_width() - 72.0).max(40.0));
-                ui.add(bar).on_hover_text("How old the newest known position is at this moment.");
+                ui.add(bar).on_hover_text("The age of the newest known position at this moment.");
                 let text = RichText::new(format!("{age_ms:>4.0} ms")).monospace();
                 ui.label(text);
             });
@@ -340,16 +343,19 @@ impl RaceView {
         let heads = [
             (
                 "mean",
-                "The mean age since the race began, or since the rate changed: the figure that a comparison shows.",
+                "Mean age since the start of the race or the last change of the rate. A comparison reports the same figure.",
             ),
-            ("p99", "What 99 of 100 ms do not exceed, since then; it needs 1,000 updates."),
-            ("p50", "The median age of the last 5 s."),
-            ("max", "The oldest that the position became in the last 5 s."),
+            ("p99", "99th percentile of the age over the same time. It needs 1,000 updates."),
+            ("p50", "Median age of the last 5 s."),
+            ("max", "Largest age of the last 5 s."),
             (
                 "freezes",
-                "How often the opponent stood still for more than three periods, since the race began.",
+                "Number of times the opponent stood still for more than three send periods, since the start of the race.",
             ),
-            ("missing", "Updates that never came: lost, or replaced by a newer one before they left."),
+            (
+                "missing",
+                "Share of updates that never arrived: lost, or superseded by a newer one before they were sent.",
+            ),
         ];
         Grid::new("race table").num_columns(8).min_row_height(20.0).spacing([12.0, 5.0]).show(ui, |ui| {
             ui.label(RichText::new("age in ms").small().color(colors.muted));
@@ -358,23 +364,24 @@ impl RaceView {
             }
             ui.label("");
             ui.end_row();
-            for (kind, lane) in self.kinds().iter().zip(&self.figures) {
+            for (kind, contender) in self.kinds().iter().zip(&self.figures) {
                 ui.label(RichText::new(kind.name()).strong().color(kind_color(*kind, ui.visuals())));
-                let missing = lane.missing_percent.map_or("–".into(), |percent| format!("{percent:.1} %"));
+                let missing =
+                    contender.missing_percent.map_or("–".into(), |percent| format!("{percent:.1} %"));
                 let cells = [
-                    ms(lane.age_mean_us.map(|us| us as u64)),
-                    ms(lane.age_p99_us),
-                    ms(lane.age.p50_us),
-                    ms(lane.age.max_us),
-                    lane.freezes.to_string(),
+                    ms(contender.age_mean_us.map(|us| us as u64)),
+                    ms(contender.age_p99_us),
+                    ms(contender.age.p50_us),
+                    ms(contender.age.max_us),
+                    contender.freezes.to_string(),
                     missing,
                 ];
                 for cell in cells {
                     right(ui, RichText::new(cell).monospace());
                 }
-                let grade = Limits::AGE_MS.grade(lane.age.p95_us.map(|us| us as f64 / 1e3));
+                let grade = Thresholds::AGE_MS.grade(contender.age.p95_us.map(|us| us as f64 / 1e3));
                 ui.label(RichText::new(grade.word()).small().strong().color(grade.color(&colors)))
-                    .on_hover_text("Graded by the age that is exceeded 5 % of the last 5 s.");
+                    .on_hover_text("Grade of the p95 age of the last 5 s.");
                 ui.end_row();
             }
         });
@@ -387,6 +394,35 @@ fn right(ui: &mut Ui, text: RichText) -> egui::Response {
 
 fn waker(ctx: &Context) -> impl Fn() + Send + 'static {
     let ctx = ctx.clone();
-    // After a moment, not at once: `request_repaint` paints twice.
+    // A short delay, because `request_repaint` paints twice.
     move || ctx.request_repaint_after(Duration::from_millis(1))
+}
+
+/// Shows the reasons to reject the ages. Shows nothing for a valid link.
+fn link_warning(ui: &mut Ui, problems: &[String]) {
+    if problems.is_empty() {
+        return;
+    }
+    let text = format!(
+        "These ages are not valid: within the last half minute, {}. A comparison discards such a run. Reduce the load on \
+         this machine: race fewer transports, or lower the rate.",
+        problems.join("; ")
+    );
+    ui.add(egui::Label::new(RichText::new(text).strong().color(palette(ui.visuals()).poor)).wrap());
+}
+
+#[cfg(test)]
+mod tests {
+    use egui_kittest::{Harness, kittest::Queryable};
+
+    use super::*;
+
+    #[test]
+    fn link_warning_is_readable_by_screen_readers() {
+        let app = Harness::new_ui(|ui| link_warning(ui, &["packets were up to 5.00 ms late at p99".into()]));
+        assert!(app.query_by_label_contains("These ages are not valid").is_some());
+        assert!(app.query_by_label_contains("5.00 ms late").is_some());
+        let app = Harness::new_ui(|ui| link_warning(ui, &[]));
+        assert!(app.query_by_label_contains("valid").is_none());
+    }
 }

@@ -1,26 +1,27 @@
-//! The start screen: how to play, whom to meet, over what. Every control is reached by Tab, and Enter starts.
+//! The start screen: the ways to begin, and the settings of a match. Tab reaches every control, and
+//! Enter starts.
 
 use eframe::egui::{self, Align, Button, ComboBox, Layout, RichText, ScrollArea, Slider, TextEdit, Ui, vec2};
 use netduel_protocol::{MAX_CODE_BYTES, MAX_NAME_BYTES};
 use netduel_transport::TransportKind;
 
 use crate::{
-    settings::{Choice, Look, RATES_HZ, Settings},
+    settings::{Choice, ColorScheme, RATES_HZ, Settings},
     theme::{GAP, NARROW, card, fixed_label, palette},
 };
 
-/// The widest that the screen's content becomes: longer lines are hard to read.
+/// The largest width of the content, in points. Longer lines are hard to read.
 const WIDTH_MAX: f32 = 860.0;
 
-/// Labels of a form.
+/// The width of the form's labels, in points.
 const LABEL_WIDTH: f32 = 84.0;
 
-/// The start screen's own state.
+/// The start screen with its state.
 #[derive(Debug, Default)]
 pub(crate) struct StartView {
-    /// What does not parse, shown where it was typed.
+    /// The parse error of a field, shown below the form.
     pub(crate) problem: Option<String>,
-    /// Enter plays at once; set when the screen appears.
+    /// Whether the next frame focuses the last choice, so that Enter starts it.
     pub(crate) focus: bool,
 }
 
@@ -29,7 +30,7 @@ impl StartView {
         Self { problem: None, focus: true }
     }
 
-    /// Draws it; returns what was chosen.
+    /// Draws the screen. Returns the player's choice, if there is one.
     pub(crate) fn show(&mut self, ui: &mut Ui, settings: &mut Settings) -> Option<Choice> {
         let mut chosen = None;
         ScrollArea::vertical().show(ui, |ui| {
@@ -59,17 +60,17 @@ impl StartView {
                 ui,
                 (Choice::PlayNow, focused),
                 "Play now",
-                "Against a bot, on this machine. Nothing else is needed.",
+                "Play against a bot on this machine, without any setup.",
             )),
             _ => choose(begin_card(
                 ui,
                 (Choice::Race, focused),
                 "Race transports",
-                "The same moves over several transports at once, over Wi-Fi or LTE: watch one wait for what was lost.",
+                "Send the same moves over several transports at once, over an emulated Wi-Fi or LTE link, and compare their delays.",
             )),
         });
         ui.add_space(GAP);
-        card(ui.visuals()).show(ui, |ui| you(ui, settings));
+        card(ui.visuals()).show(ui, |ui| player(ui, settings));
         ui.add_space(GAP);
         side_by_side(ui, wide, |ui, side| {
             let min_height = if wide { 222.0 } else { 0.0 };
@@ -87,13 +88,13 @@ impl StartView {
 
     fn join(&self, ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
         ui.label(RichText::new("Join").size(17.0).strong());
-        ui.label(RichText::new("A server that somebody hosts.").color(palette(ui.visuals()).muted));
+        ui.label(RichText::new("Play on the server of another host.").color(palette(ui.visuals()).muted));
         let encrypted = settings.kind().capabilities().encrypted;
-        field(ui, "Server", &mut settings.server, "address, or address:port");
+        field(ui, "Server", &mut settings.server, "address or address:port");
         if encrypted {
-            field(ui, "Fingerprint", &mut settings.pin, "64 hexadecimal digits, from the host");
+            field(ui, "Fingerprint", &mut settings.pin, "64 hexadecimal digits that the host shows");
             if settings.pin.trim().is_empty() {
-                field(ui, "or CA file", &mut settings.ca, "path of its certificate (PEM)");
+                field(ui, "or CA file", &mut settings.ca, "path of the certificate file (PEM)");
             }
         }
         code(ui, "Match code to join", settings);
@@ -113,28 +114,28 @@ fn header(ui: &mut Ui, settings: &mut Settings) {
     ui.add_space(GAP * 1.5);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Netduel").size(34.0).strong());
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| look(ui, settings));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| color_scheme(ui, settings));
     });
-    let text = "Two players, one server, and whatever lies between them. Play, and watch what each transport makes of your moves.";
+    let text = "Two players, one server and the network between them. Play, and watch what each transport makes of your moves.";
     ui.label(RichText::new(text).size(15.0).color(palette(ui.visuals()).muted));
 }
 
-/// The choice of light or dark.
-pub(crate) fn look(ui: &mut Ui, settings: &mut Settings) {
-    // Right to left, so the last comes first.
-    for look in Look::ALL.into_iter().rev() {
-        ui.selectable_value(&mut settings.look, look, look.name());
+/// Draws the choice of the colour scheme.
+fn color_scheme(ui: &mut Ui, settings: &mut Settings) {
+    // The layout runs from right to left, so the last scheme comes first.
+    for scheme in ColorScheme::ALL.into_iter().rev() {
+        ui.selectable_value(&mut settings.look, scheme, scheme.name());
     }
     ui.label(RichText::new("Colours").small().color(palette(ui.visuals()).muted));
 }
 
-/// Two things beside each other, or below each other where it is narrow.
+/// Draws two parts side by side, or one below the other in a narrow window.
 fn side_by_side(ui: &mut Ui, wide: bool, mut show: impl FnMut(&mut Ui, usize)) {
     if wide {
         ui.spacing_mut().item_spacing.x = GAP;
         ui.columns(2, |columns| {
             for (side, ui) in columns.iter_mut().enumerate() {
-                // Columns justify, text included; these do not.
+                // Columns justify their text by default; this layout does not.
                 ui.with_layout(Layout::top_down(Align::Min), |ui| show(ui, side));
             }
         });
@@ -170,8 +171,8 @@ fn begin_card(
     clicked.then_some(choice)
 }
 
-/// Who plays, and over what.
-fn you(ui: &mut Ui, settings: &mut Settings) {
+/// Draws the player's name, the transport and the rate.
+fn player(ui: &mut Ui, settings: &mut Settings) {
     ui.set_min_width(ui.available_width());
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 10.0;
@@ -205,16 +206,16 @@ fn transport(ui: &mut Ui, settings: &mut Settings) {
     response.labelled_by(label.id);
 }
 
-/// The slider of the update rate; returns whether it changed.
+/// Draws the slider of the update rate. Returns whether the rate changed.
 pub(crate) fn rate(ui: &mut Ui, rate_hz: &mut u32) -> bool {
     let label = ui.label("Rate");
     let slider = Slider::new(rate_hz, RATES_HZ).logarithmic(true).suffix(" Hz");
-    ui.add(slider).labelled_by(label.id).on_hover_text("Moves sent a second.").changed()
+    ui.add(slider).labelled_by(label.id).on_hover_text("Moves sent per second.").changed()
 }
 
 fn host(ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
     ui.label(RichText::new("Host").size(17.0).strong());
-    let about = "A server in this window, for others in your network: every transport on its usual port. You wait on it for whoever comes; the next screen shows the address and the fingerprint that they need.";
+    let about = "Start a server for players in your network, with every transport on its default port, and wait there for an opponent. The next screen shows the address and the fingerprint that other players need.";
     ui.label(RichText::new(about).color(palette(ui.visuals()).muted));
     code(ui, "Match code to host", settings);
     ui.add_space(4.0);
@@ -229,7 +230,7 @@ fn code(ui: &mut Ui, name: &str, settings: &mut Settings) {
     ui.horizontal(|ui| {
         fixed_label(ui, "Match code", LABEL_WIDTH);
         let edit = TextEdit::singleline(&mut settings.code)
-            .hint_text("none: whoever comes")
+            .hint_text("none: any opponent")
             .char_limit(MAX_CODE_BYTES / 2)
             .desired_width(f32::INFINITY);
         named(ui.add(edit), name);
@@ -244,7 +245,7 @@ fn field(ui: &mut Ui, name: &str, value: &mut String, hint: &str) {
     });
 }
 
-/// Names a text field that has no label of its own.
+/// Gives a tooltip to a text field without a label.
 fn named(response: egui::Response, name: &str) {
     response.on_hover_text(name);
 }
