@@ -1,6 +1,6 @@
 //! The conformance suite of transports: each case runs over each kind, on real sockets.
 //!
-//! A crate that implements `netduel_transport::Transport` runs the suite over its kind from a test program
+//! A crate that implements [`Transport`](netduel_transport::Transport) runs the suite over its kind from a test program
 //! without a harness (`harness = false`):
 //!
 //! ```no_run
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The cases of `lanes`, `closing` and `resources` apply to every kind. Those of `hostile_input` depend on the
-//! socket below the kind, and those of `trust` on its encryption. The cases run one after another, since
+//! [`Socket`](netduel_transport::Socket) below the kind, and those of `trust` on its encryption. The cases run one after another, since
 //! some of them count what the whole process holds.
 
 mod closing;

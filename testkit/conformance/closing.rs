@@ -19,23 +19,19 @@ pub(super) async fn close_carries_its_reason(kind: TransportKind) {
     for client_closes in [true, false] {
         let (client, accepted) = server.pair(&Options::default()).await;
         let (closing, mut other) = if client_closes { (client, accepted) } else { (accepted, client) };
-        let goodbye = Close::new(Close::FIRST_APPLICATION_CODE + 3, "the server is full: try later");
-        closing.sender.close(goodbye.clone());
+        let close = Close::new(Close::FIRST_APPLICATION_CODE + 3, "the server is full: try later");
+        closing.sender.close(close.clone());
         closing.sender.close(Close::new(1, "the first close counts"));
-        let closed = CloseReason::Local(goodbye.clone());
+        let closed = CloseReason::Local(close.clone());
         assert_eq!(closing.sender.send_control(b"late"), Err(SendError::Closed(closed.clone())));
         assert_eq!(closing.sender.send_state(b"late"), Err(SendError::Closed(closed.clone())));
         let mut receiver = closing.receiver;
         assert_eq!(recv(&mut receiver).await, Err(closed.clone()));
         assert_eq!(recv(&mut receiver).await, Err(closed), "the same again");
-        let flushed = tokio::spawn(receiver.close(goodbye.clone()));
-        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Peer(goodbye.clone())));
-        assert_eq!(
-            recv(&mut other.receiver).await,
-            Err(CloseReason::Peer(goodbye.clone())),
-            "the same again"
-        );
-        assert_eq!(other.sender.send_state(b"late"), Err(SendError::Closed(CloseReason::Peer(goodbye))));
+        let flushed = tokio::spawn(receiver.close(close.clone()));
+        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Peer(close.clone())));
+        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Peer(close.clone())), "the same again");
+        assert_eq!(other.sender.send_state(b"late"), Err(SendError::Closed(CloseReason::Peer(close))));
         drop(other);
         flushed.await.expect("closed");
     }
@@ -48,7 +44,7 @@ pub(super) async fn drop_sends_a_close(kind: TransportKind) {
     drop(client.receiver);
     assert!(matches!(sender.send_state(b"?"), Err(SendError::Closed(CloseReason::Local(_)))));
     match recv(&mut server.receiver).await {
-        Err(CloseReason::Peer(goodbye)) => assert_eq!(goodbye.code, Close::GONE),
+        Err(CloseReason::Peer(close)) => assert_eq!(close.code, Close::GONE),
         other => panic!("{other:?}"),
     }
 }

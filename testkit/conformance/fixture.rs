@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use netduel_transport::{
-    CloseReason, Connection, Identity, Lane, Listener, Options, Receiver, TransportKind,
+    CloseReason, Connection, Identity, Lane, Listener, Options, Receiver, Socket, TransportKind,
 };
 use tokio::time::timeout;
 
@@ -92,15 +92,15 @@ pub(super) async fn echo_works(client: &mut Connection, server: &mut Connection)
 
 /// Whether the kind runs over the kernel's TCP.
 pub(super) fn over_tcp(kind: TransportKind) -> bool {
-    ["tcp", "tls"].contains(&kind.name())
+    kind.socket() == Socket::Tcp
 }
 
 /// Whether the kind runs over UDP, so that a test can stand between the two sides.
 pub(super) fn over_udp(kind: TransportKind) -> bool {
-    !over_tcp(kind) && !in_process(kind)
+    kind.socket() == Socket::Udp
 }
 
 /// Whether the kind stays within this process, without a socket.
 pub(super) fn in_process(kind: TransportKind) -> bool {
-    kind == TransportKind::Memory
+    kind.socket() == Socket::None
 }

@@ -1,7 +1,7 @@
-//! ENet's own library in C against ours: `enet_peer.c`, compiled here, talks to a listener on both channels.
+//! Interoperability with ENet's library in C: `enet_peer.c`, compiled here, talks to a listener on both channels.
 //!
-//! Needs a C compiler and the library (`apt-get install libenet-dev`). Without them the tests say so and pass, unless
-//! `NETDUEL_ENET_REQUIRED=1` says that they must run.
+//! The tests need a C compiler and the library (`apt-get install libenet-dev`). Without them they print the reason and
+//! pass; `NETDUEL_ENET_REQUIRED=1` makes that a failure.
 
 use std::{
     path::PathBuf,
@@ -15,10 +15,10 @@ use netduel_transport::{
 };
 use tokio::time::timeout;
 
-/// No single wait needs nearly as long.
+/// The limit on a single wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The compiled peer; `None`, and a line that says why, where it cannot be had.
+/// Returns the compiled program; `None`, after printing the reason, where it cannot be had.
 fn peer() -> Option<&'static PathBuf> {
     static PEER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let peer = PEER.get_or_init(|| {
@@ -54,7 +54,7 @@ fn listen() -> Listener {
     kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
 }
 
-/// Runs the peer against `listener`: channels, checksum, the number it leaves with.
+/// Runs the program against `listener`. The arguments are its channels, its checksum and the code that it leaves with.
 async fn run(peer: &PathBuf, listener: &Listener, arguments: [&str; 3]) -> (String, Output) {
     let mut command = Command::new(peer);
     command.arg(listener.local_addr().port().to_string()).args(arguments);
@@ -68,7 +68,7 @@ async fn recv(connection: &mut Connection) -> Result<(Lane, Vec<u8>), CloseReaso
     message.map(|(lane, bytes)| (lane, bytes.to_vec()))
 }
 
-/// Reads what the peer sends, in any order of lanes, and answers with as much.
+/// Reads the program's messages in any order of lanes, and answers with as many.
 async fn exchange(listener: &Listener) -> Connection {
     let mut connection = listener.accept().await.expect("accept").finish().await.expect("connected");
     let mut control = Vec::new();
@@ -84,7 +84,7 @@ async fn exchange(listener: &Listener) -> Connection {
     assert_eq!(state, [b"state from C"]);
     connection.sender.send_control(b"control from Rust").expect("open");
     connection.sender.send_control(&large).expect("open");
-    // As any state, more than once: on a busy machine round trips grow, and ENet's throttle then drops one of many.
+    // Sent three times, since ENet's throttle drops some updates when round trips grow on a busy machine.
     for _ in 0..3 {
         connection.sender.send_state(b"state from Rust").expect("open");
     }
@@ -97,7 +97,7 @@ fn line(channel: u8, message: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn the_c_library_exchanges_messages_on_both_channels() {
+async fn exchanges_messages_with_the_c_library() {
     let Some(peer) = peer() else { return };
     let listener = listen();
     let large: Vec<u8> = (0..MAX_CONTROL_BYTES).map(|place| (place * 7) as u8).collect();
@@ -109,15 +109,15 @@ async fn the_c_library_exchanges_messages_on_both_channels() {
         let talk = async {
             let mut connection = exchange(&listener).await;
             if leaves == 0 {
-                // Goes out once all before it has arrived.
-                connection.receiver.close(Close::new(1234, "words that ENet has no room for")).await;
+                // ENet sends the disconnect once all earlier messages have arrived.
+                connection.receiver.close(Close::new(1234, "a reason that ENet has no room for")).await;
                 return;
             }
             match recv(&mut connection).await {
-                Err(CloseReason::Peer(goodbye)) => assert_eq!(goodbye.code, leaves),
+                Err(CloseReason::Peer(close)) => assert_eq!(close.code, leaves),
                 other => panic!("{other:?}"),
             }
-            // The number it leaves with comes back to it by its own acknowledgement alone.
+            // The program gets its own code back with the acknowledgement alone.
         };
         let ((said, output), ()) = tokio::join!(run(peer, &listener, arguments), talk);
         assert!(output.status.success(), "{said}");
@@ -130,7 +130,7 @@ async fn the_c_library_exchanges_messages_on_both_channels() {
 }
 
 #[tokio::test]
-async fn who_has_no_channel_for_each_lane_is_refused() {
+async fn refuses_a_single_channel() {
     let Some(peer) = peer() else { return };
     let listener = listen();
     let refuse = async { listener.accept().await.expect("accept").finish().await };
@@ -141,11 +141,11 @@ async fn who_has_no_channel_for_each_lane_is_refused() {
 }
 
 #[tokio::test]
-async fn who_has_no_checksum_is_not_heard() {
+async fn ignores_peers_without_checksum() {
     let Some(peer) = peer() else { return };
     let listener = listen();
     tokio::select! {
         (said, _) = run(peer, &listener, ["2", "0", "0"]) => assert_eq!(said, "no answer\n"),
-        _ = listener.accept() => panic!("it must not be let in"),
+        _ = listener.accept() => panic!("the listener accepted it"),
     }
 }

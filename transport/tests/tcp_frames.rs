@@ -13,12 +13,23 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
+async fn half_close_ends_the_connection() {
+    let identity = Identity::generate(&["localhost".into()]).expect("identity");
+    let bound = TransportKind::Tcp.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default());
+    let listener = bound.expect("bind");
+    let mut raw = TcpStream::connect(listener.local_addr()).await.expect("connected");
+    let mut connection = listener.accept().await.expect("accept").finish().await.expect("connected");
+    raw.shutdown().await.expect("half closed");
+    let ended = timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time");
+    assert_eq!(ended, Err(CloseReason::Vanished));
+}
+
+#[tokio::test]
 async fn bad_frames_end_the_connection() {
     let deadline = Duration::from_millis(200);
     let options = Options { read_deadline: deadline, ..Options::default() };
     let identity = Identity::generate(&["localhost".into()]).expect("identity");
-    let tcp: TransportKind = "tcp".parse().expect("a kind");
-    let listener = tcp.bind(([127, 0, 0, 1], 0).into(), &identity, &options).expect("bind");
+    let listener = TransportKind::Tcp.bind(([127, 0, 0, 1], 0).into(), &identity, &options).expect("bind");
     for (bytes, expected) in [
         (&[0, 9, 0, 1][..], CloseReason::ReadDeadline(deadline)),
         (&[0][..], CloseReason::ReadDeadline(deadline)),
