@@ -13,6 +13,25 @@ use super::{
 };
 
 /// A connection, in its two halves.
+///
+/// ```
+/// # use netduel_transport::{Identity, Options, TransportKind};
+/// use netduel_transport::{Connection, Lane};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let identity = Identity::generate(&["localhost".into()])?;
+/// # let options = Options::default();
+/// # let listener = TransportKind::Memory.bind(([127, 0, 0, 1], 0).into(), &identity, &options)?;
+/// # let connecting = TransportKind::Memory.connect(listener.local_addr(), "localhost", None, &options);
+/// # let (client, server) = (connecting.await?, listener.accept().await?.finish().await?);
+/// let Connection { sender, mut receiver } = client;
+/// server.sender.send_control(b"welcome")?;
+/// assert_eq!(receiver.recv().await?, (Lane::Control, "welcome".into()));
+/// sender.send_control(b"thanks")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     /// Sends; can be cloned and used from any task.
@@ -35,6 +54,26 @@ impl Connection {
 }
 
 /// Sends on both lanes without ever waiting. Cheap to clone.
+///
+/// ```
+/// # use netduel_transport::{Identity, Options, TransportKind};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let identity = Identity::generate(&["localhost".into()])?;
+/// # let options = Options::default();
+/// # let listener = TransportKind::Memory.bind(([127, 0, 0, 1], 0).into(), &identity, &options)?;
+/// # let connecting = TransportKind::Memory.connect(listener.local_addr(), "localhost", None, &options);
+/// # let (client, server) = (connecting.await?, listener.accept().await?.finish().await?);
+/// let sender = client.sender.clone();
+/// // Two updates in one write where the kind gains by that.
+/// sender.queue_state(b"x=1")?;
+/// sender.queue_state(b"x=2")?;
+/// let superseded = sender.flush()?;
+/// println!("{superseded} updates were replaced before they left");
+/// # drop(server);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Sender {
     kind: TransportKind,
@@ -163,6 +202,31 @@ pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
 
 /// Receives from both lanes and drives the connection: keep polling it even where nothing is expected. Dropping it
 /// ends the connection.
+///
+/// ```
+/// # use netduel_transport::{Identity, Options, TransportKind};
+/// use netduel_transport::{Close, CloseReason};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let identity = Identity::generate(&["localhost".into()])?;
+/// # let options = Options::default();
+/// # let listener = TransportKind::Memory.bind(([127, 0, 0, 1], 0).into(), &identity, &options)?;
+/// # let connecting = TransportKind::Memory.connect(listener.local_addr(), "localhost", None, &options);
+/// # let (client, server) = (connecting.await?, listener.accept().await?.finish().await?);
+/// client.sender.send_control(b"one")?;
+/// client.sender.close(Close::new(Close::FIRST_APPLICATION_CODE, "enough"));
+/// let mut receiver = server.receiver;
+/// let reason = loop {
+///     match receiver.recv().await {
+///         Ok((lane, message)) => println!("{lane:?}: {message:?}"),
+///         Err(reason) => break reason,
+///     }
+/// };
+/// assert!(matches!(reason, CloseReason::Peer(close) if close.reason == "enough"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Receiver {
     // Before `inner`, so that it is dropped first: a goodbye needs what that holds.
     end: EndOnDrop,

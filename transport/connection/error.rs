@@ -7,6 +7,15 @@ use std::{io, net::SocketAddr, time::Duration};
 use super::kind::TransportKind;
 
 /// The last word of an endpoint that closes on purpose. It travels to the peer on every transport.
+///
+/// ```
+/// use netduel_transport::Close;
+///
+/// const FULL: u32 = Close::FIRST_APPLICATION_CODE;
+///
+/// let close = Close::new(FULL, "the server is full: try again later");
+/// assert_eq!(close.to_string(), "the server is full: try again later (code 256)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (code {code})")]
 pub struct Close {
@@ -39,6 +48,15 @@ impl Close {
 }
 
 /// Why a connection is over, and who ended it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use netduel_transport::{Close, CloseReason};
+///
+/// assert!(CloseReason::IdleTimeout(Duration::from_secs(10)).is_loss());
+/// assert!(!CloseReason::Local(Close::new(Close::FIRST_APPLICATION_CODE, "done")).is_loss());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
     /// This side said close.

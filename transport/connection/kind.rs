@@ -45,6 +45,14 @@ pub enum Socket {
 }
 
 /// The static description of a kind: everything that a program needs to know before it connects.
+///
+/// ```
+/// use netduel_transport::TransportKind;
+///
+/// for kind in TransportKind::ALL {
+///     println!("{kind}, port {}: {}", kind.info().default_port, kind.info().summary);
+/// }
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct KindInfo {
     /// The name in flags, logs and reports.
@@ -60,6 +68,16 @@ pub struct KindInfo {
 }
 
 /// One way to move messages. A small copyable value; printed, parsed and serialized by its name.
+///
+/// ```
+/// use netduel_transport::{Socket, TransportKind};
+///
+/// let kind: TransportKind = "quic-datagram".parse()?;
+/// assert_eq!(kind, TransportKind::QuicDatagram);
+/// assert_eq!(kind.socket(), Socket::Udp);
+/// assert!(kind.capabilities().encrypted);
+/// # Ok::<(), netduel_transport::UnknownTransport>(())
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransportKind {

@@ -11,6 +11,18 @@ use super::{
 };
 
 /// A bound address of one kind, which accepts connections.
+///
+/// ```
+/// use netduel_transport::{Identity, Options, TransportKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::generate(&["localhost".into()])?;
+/// let listener = TransportKind::Udp.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default())?;
+/// assert_ne!(listener.local_addr().port(), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Listener {
     kind: TransportKind,
     inner: Box<dyn Listen>,
@@ -68,6 +80,25 @@ impl fmt::Debug for Listener {
 }
 
 /// A client that has arrived at a listener and is not connected yet. Dropping it refuses the client.
+///
+/// ```
+/// use netduel_transport::{Identity, Options, TransportKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let identity = Identity::generate(&["localhost".into()])?;
+/// # let options = Options::default();
+/// # let listener = TransportKind::Tcp.bind(([127, 0, 0, 1], 0).into(), &identity, &options)?;
+/// # let (kind, addr) = (listener.kind(), listener.local_addr());
+/// # tokio::spawn(async move { kind.connect(addr, "localhost", None, &Options::default()).await });
+/// let incoming = listener.accept().await?;
+/// println!("{} arrives", incoming.remote_addr());
+/// // A server finishes handshakes in tasks of their own, so that a slow client keeps nobody waiting.
+/// let connected = tokio::spawn(incoming.finish()).await?;
+/// assert!(connected.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Incoming {
     kind: TransportKind,
     remote_addr: SocketAddr,

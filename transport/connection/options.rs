@@ -5,6 +5,19 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a connection, the same on all kinds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use netduel_transport::{Congestion, Options};
+///
+/// let options = Options {
+///     congestion: Congestion::Bbr,
+///     idle_timeout: Duration::from_secs(20),
+///     ..Options::default()
+/// };
+/// assert!(options.keep_alive * 3 < options.idle_timeout);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Congestion control asked for; what took effect stands in [`crate::PathStats::congestion`].

@@ -58,6 +58,14 @@ fn crypto_provider() -> Arc<CryptoProvider> {
 }
 
 /// A server's certificate and its private key.
+///
+/// ```
+/// use netduel_transport::Identity;
+///
+/// let identity = Identity::generate(&["localhost".into(), "192.0.2.7".into()])?;
+/// println!("certificate sha256 {}", identity.fingerprint());
+/// # Ok::<(), netduel_transport::IdentityError>(())
+/// ```
 #[derive(Debug)]
 pub struct Identity {
     certificates: Vec<CertificateDer<'static>>,
@@ -202,6 +210,14 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identi
 }
 
 /// SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
+///
+/// ```
+/// use netduel_transport::Fingerprint;
+///
+/// let fingerprint: Fingerprint = "ab".repeat(32).parse()?;
+/// assert_eq!(fingerprint.to_string(), "ab".repeat(32));
+/// # Ok::<(), netduel_transport::IdentityError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -248,6 +264,17 @@ impl FromStr for Fingerprint {
 ///
 /// Clones share their sessions; a `Trust` made anew has none. So a session is resumed only under the very trust that
 /// accepted the server's certificate, and nothing is resumed that another trust would refuse.
+///
+/// ```
+/// use netduel_transport::{Identity, Trust};
+///
+/// let identity = Identity::generate(&["localhost".into()])?;
+/// // A program that was told the fingerprint pins it. The certificate then needs no name.
+/// let printed = identity.fingerprint().to_string();
+/// let trust = Trust::pin(printed.parse()?);
+/// # drop(trust);
+/// # Ok::<(), netduel_transport::IdentityError>(())
+/// ```
 #[derive(Clone)]
 pub struct Trust {
     accepted: Accepted,
