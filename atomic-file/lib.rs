@@ -1,4 +1,5 @@
-//! Atomic and durable writes of whole files: a full disk, a kill or a power cut leaves the old content or the new.
+//! Atomic and durable writes of whole files: a full disk, a kill or a power cut leaves the old
+//! content or the new.
 //!
 //! The crate knows nothing about the content, and every other crate may depend on it.
 
@@ -10,9 +11,9 @@ use std::{
 
 /// Replaces the content of `path` with `bytes` atomically, and creates the missing parent folders.
 ///
-/// The bytes go to a temporary file in the same folder, are synced to the disk, and are renamed to `path`.
-/// A reader therefore sees the old content or the new, never a part of it. The file's mode is 0666 less the
-/// user's mask.
+/// The bytes go to a temporary file in the same folder, are synced to the disk, and are renamed to
+/// `path`. A reader therefore sees the old content or the new, never a part of it. The file's mode
+/// is 0666 less the user's mask.
 ///
 /// # Errors
 /// Returns the system's error; `path` then has its old content.
@@ -37,7 +38,8 @@ fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
 }
 
-/// Writes `bytes` to a temporary file in `folder` and syncs it. The user's mask is taken from `mode`.
+/// Writes `bytes` to a temporary file in `folder` and syncs it. The user's mask is taken from
+/// `mode`.
 fn synced_temporary(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
     fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
@@ -53,8 +55,8 @@ fn synced_temporary(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfi
 
 /// Syncs the entries of `folder`.
 ///
-/// A rename changes the folder, not the file. Without this sync a power cut could undo the rename after the
-/// caller has already removed the data that the file replaces.
+/// A rename changes the folder, not the file. Without this sync a power cut could undo the rename
+/// after the caller has already removed the data that the file replaces.
 fn sync_entries(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::File::open(folder)?.sync_all()?;

@@ -64,7 +64,8 @@ pub enum Command {
                             the environment variable NETDUEL_SERVER_IP. The server is stopped when the \
                             client ends.")]
     Run(RunArgs),
-    /// Check that links on this machine keep to their spec: delay, loss, rate and reordering, over UDP and TCP.
+    /// Check that links on this machine keep to their spec: delay, loss, rate and reordering, over
+    /// UDP and TCP.
     Selftest {
         /// Number of packets of each protocol in each check.
         #[arg(long, default_value_t = 40_000)]

@@ -9,7 +9,8 @@ use crate::spec::link_spec::SpecError;
 /// An error of making or using a link. Each message says what to do.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    /// The system is not Linux. Without a kernel driver, no other system lets packets cross an emulator.
+    /// The system is not Linux. Without a kernel driver, no other system lets packets cross an
+    /// emulator.
     #[error(
         "emulated links are not available on {system}: they need Linux. Run in a Linux container or virtual \
          machine that has NET_ADMIN and /dev/net/tun (docs/links.md), or compare on loopback only"
@@ -18,7 +19,8 @@ pub enum LinkError {
         /// Name of the operating system.
         system: &'static str,
     },
-    /// `Testbed::enter` came after a thread was started. A user namespace admits only a single thread.
+    /// `Testbed::enter` came after a thread was started. A user namespace admits only a single
+    /// thread.
     #[error(
         "{threads} threads are running: call Testbed::enter at the start of main(), before any thread or runtime"
     )]

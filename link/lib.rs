@@ -1,12 +1,12 @@
 //! An emulated network path that real kernel TCP and UDP packets cross.
 //!
 //! A link consists of two network namespaces, a TUN interface in each, and an emulator process. The
-//! emulator carries packets between the interfaces with delay, jitter, loss, reordering, duplication, a rate
-//! and a queue. The spec, a seed and the time alone decide what happens to a packet, so every transport meets the
-//! same bad periods.
+//! emulator carries packets between the interfaces with delay, jitter, loss, reordering,
+//! duplication, a rate and a queue. The spec, a seed and the time alone decide what happens to a
+//! packet, so every transport meets the same bad periods.
 //!
 //! ```no_run
-//! use netduel_link::{Testbed, Limits, Privilege, Side, profile};
+//! use netduel_link::{Limits, Privilege, Side, Testbed, profile};
 //! use std::process::Command;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,8 +25,8 @@
 //!
 //! Read the folders in this order:
 //! 1. `spec/`: the request, as plain data.
-//! 2. `emulator/`: the treatment of a packet (`schedule.rs` and `impairment.rs` are pure), the process that
-//!    applies it, and its report.
+//! 2. `emulator/`: the treatment of a packet (`schedule.rs` and `impairment.rs` are pure), the
+//!    process that applies it, and its report.
 //! 3. `kernel/` and `testbed/`: namespaces, devices, and the handle of a link that is up.
 //! 4. `measure/`: the probe and the self-test, which compare a link with its spec.
 
@@ -73,8 +73,8 @@ pub use {
 
 /// Runs the emulator if this process was started as one, and otherwise returns at once.
 ///
-/// Call it first in `main()`, before any thread and before reading arguments. A link's emulator is this same
-/// program, started again; in it `init` never returns.
+/// Call it first in `main()`, before any thread and before reading arguments. A link's emulator is
+/// this same program, started again; in it `init` never returns.
 pub fn init() {
     #[cfg(target_os = "linux")]
     emulator::process::run_if_asked();

@@ -1,4 +1,5 @@
-//! The `netduel-link` program: lists profiles, probes a link, runs two programs over one, tests itself.
+//! The `netduel-link` program: lists profiles, probes a link, runs two programs over one, tests
+//! itself.
 
 use std::process::ExitCode;
 

@@ -17,7 +17,8 @@ pub enum Side {
 }
 
 impl Side {
-    /// Returns the address of this end, which is the same on every link: namespaces keep links apart.
+    /// Returns the address of this end, which is the same on every link: namespaces keep links
+    /// apart.
     ///
     /// The addresses are from 198.18.0.0/15, which RFC 2544 reserves for benchmarks.
     pub const fn ip(self) -> Ipv4Addr {

@@ -52,7 +52,7 @@ fn probe_table(report: &ProbeReport) -> String {
         let loss = asked.loss_share.map_or("-".to_owned(), percent);
         let deviation = ms(asked.jitter_sd_ms);
         let asked = [ms(asked.delay_ms), "".into(), deviation, loss, "".into(), mbit(asked.mbit_per_s)];
-        table += &row("  asked", asked);
+        table += &row("  spec", asked);
     }
     table
 }

@@ -1,4 +1,4 @@
-//! `netduel-link run`: a server on one side of a link, a client on the other.
+//! `netduel-link run`: a server and a client with a link between them.
 
 use std::{
     fs, io,
@@ -14,17 +14,17 @@ use netduel_link::{
     cli::{EXIT_INVALID, RunArgs},
 };
 
-/// Longest wait for the server to listen. A server that takes longer is started by hand in the client's
+/// The longest wait for the server to listen. A slower server can be started by the client's
 /// command.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
-/// How often is looked whether it does.
+/// The interval at which the server's sockets are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What stands for the server's address in the client's arguments.
+/// The placeholder for the server's address in the client's arguments.
 const SERVER_PLACE: &str = "{server}";
-/// Environment variable with the server's address, for both.
+/// The environment variable with the server's address, for both programs.
 const SERVER_VARIABLE: &str = "NETDUEL_SERVER_IP";
 
-/// Who ended.
+/// The end of one of the two programs.
 enum Ended {
     Server(io::Result<ExitStatus>),
     Client(io::Result<ExitStatus>),
@@ -41,11 +41,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     watch(client, ended, Ended::Client);
 
     let status = loop {
-        match end.recv().context("nobody watches the programs")? {
+        match end.recv().context("the programs are no longer watched")? {
             Ended::Client(status) => break status.context("cannot wait for the client")?,
-            // It served one client, and the client is not done with what it got.
+            // The server served one client and ended; the client still works on its data.
             Ended::Server(Ok(status)) if status.success() => {}
-            // The link's end, at our return, kills the client.
+            // The end of the link, at the return, kills the client.
             Ended::Server(status) => bail!("the server ended before the client, with {}", describe(status)),
         }
     };
@@ -77,18 +77,18 @@ fn client_command(args: &RunArgs) -> Command {
     command
 }
 
-/// Waits for a program on a thread of its own, and says when it ends.
+/// Waits for a program on a new thread, and sends its end to `ended`.
 fn watch(mut child: Child, ended: SyncSender<Ended>, who: fn(io::Result<ExitStatus>) -> Ended) {
-    // There is room for both, and nobody listens any more once one has ended.
+    // The channel has room for both ends, and its receiver may be gone after the first.
     thread::spawn(move || drop(ended.send(who(child.wait()))));
 }
 
-/// Waits until a socket is open on the server's side, where no other program runs.
+/// Waits until a socket is open at the server's end, where no other program runs.
 fn wait_until_listening(link: &Link, end: &Receiver<Ended>) -> Result<()> {
     let deadline = Instant::now() + LISTENS_WITHIN;
     let mut before = 0;
     loop {
-        // Twice the same number, because a server may open several.
+        // A server may open several sockets, so the number must be the same twice.
         let open = link.inside(Side::Server, open_sockets)?;
         if open > 0 && open == before {
             return Ok(());
@@ -98,14 +98,18 @@ fn wait_until_listening(link: &Link, end: &Receiver<Ended>) -> Result<()> {
             bail!("the server ended before it listened on any port, with {}", describe(status));
         }
         if Instant::now() > deadline {
-            bail!("the server does not listen on any port after {} s", LISTENS_WITHIN.as_secs());
+            bail!(
+                "the server does not listen on any port after {} s: check its command line",
+                LISTENS_WITHIN.as_secs()
+            );
         }
     }
 }
 
-/// Bound UDP and listening TCP sockets of this thread's network namespace.
+/// Returns the number of bound UDP and listening TCP sockets in this thread's network namespace.
 fn open_sockets() -> usize {
-    // Column 3 is the other end (all zero while listening), column 4 the state (0A: TCP listens; 07: UDP).
+    // Column 3 is the remote address (zero while listening), column 4 the state (0A: TCP listens;
+    // 07: UDP).
     let is_open = |line: &&str| {
         let mut columns = line.split_whitespace().skip(2);
         let free = columns.next().is_some_and(|other| other.ends_with(":0000"));
@@ -132,7 +136,7 @@ fn describe(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
-/// What the link did, in a few lines.
+/// Summarizes the report of the link in a few lines.
 fn summary(report: &LinkReport) -> String {
     let line = |name: &str, counters: Counters| {
         let Counters { offered, offered_bytes, lost, queue_dropped, .. } = counters;

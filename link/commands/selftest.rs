@@ -11,8 +11,8 @@ pub(crate) fn self_test(privilege: &PrivilegeArg, packets: u32, only: &str) -> R
     let mut ok = true;
     for test in SELF_TESTS.iter().filter(|test| test.name.contains(only)) {
         for finding in (test.run)(&testbed, packets)? {
-            let verdict = if finding.ok { "ok" } else { "NOT" };
-            println!("{verdict:<4}{:<34}{:<60}asked: {}", finding.what, finding.measured, finding.asked);
+            let verdict = if finding.ok { "ok" } else { "FAIL" };
+            println!("{verdict:<5}{:<34}{:<60}spec: {}", finding.what, finding.measured, finding.asked);
             ok &= finding.ok;
         }
     }

@@ -43,7 +43,8 @@ impl Histogram {
         self.0.len()
     }
 
-    /// Returns the time, ms, that a share `quantile` (0 to 1) of the times does not exceed; 0 if empty.
+    /// Returns the time, ms, that a share `quantile` (0 to 1) of the times does not exceed; 0 if
+    /// empty.
     pub fn quantile_ms(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1e3
     }

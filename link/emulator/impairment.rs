@@ -1,7 +1,9 @@
-//! The impairment of one direction as a pure state machine: [`Impairment::offer`] decides about each packet.
+//! The impairment of one direction as a pure state machine: [`Impairment::offer`] decides about
+//! each packet.
 //!
-//! It has no clock, no sockets and no buffers: the emulator passes in the time and the length of each packet,
-//! and keeps the bytes. The order is queue and rate, then loss, then delay, jitter, reordering, duplication.
+//! It has no clock, no sockets and no buffers: the emulator passes in the time and the length of
+//! each packet, and keeps the bytes. The order is queue and rate, then loss, then delay, jitter,
+//! reordering, duplication.
 
 use std::collections::VecDeque;
 
@@ -29,7 +31,8 @@ pub(crate) enum Outcome {
         twice: bool,
     },
     Drop {
-        /// Time of the drop, ns. A packet that waited in the queue is lost when it leaves the queue.
+        /// Time of the drop, ns. A packet that waited in the queue is lost when it leaves the
+        /// queue.
         at: Nanos,
         cause: DropCause,
     },
@@ -91,8 +94,8 @@ impl Impairment {
         Outcome::Deliver { at: arrives, held, twice }
     }
 
-    /// Advances the schedule while no packet is sent, so that the first packet after a long silence does not
-    /// have to catch up.
+    /// Advances the schedule while no packet is sent, so that the first packet after a long silence
+    /// does not have to catch up.
     pub(crate) fn idle_until(&mut self, now: Nanos) {
         if let Some(jitter) = &mut self.jitter {
             // A packet offered later also leaves the queue later, so the schedule never runs ahead.
@@ -206,7 +209,8 @@ mod tests {
         Impairment::new(spec, 42, Direction::Up).expect("a good spec")
     }
 
-    /// Returns the arrival of each packet, `None` if dropped. A packet of `bytes` is sent every `every`.
+    /// Returns the arrival of each packet, `None` if dropped. A packet of `bytes` is sent every
+    /// `every`.
     fn arrivals(spec: &DirectionSpec, count: u64, every: Nanos, bytes: usize) -> Vec<Option<Nanos>> {
         let mut impairment = impairment(spec);
         (0..count)

@@ -1,8 +1,9 @@
-//! What a [`Link`](crate::Link) and its emulator say to each other over a Unix socket.
+//! The messages between a [`Link`](crate::Link) and its emulator, over a Unix socket.
 //!
-//! Each message is a length (4 bytes, little-endian) and JSON. The first one carries the two TUN devices,
-//! and every request is answered by a report or by what went wrong. The end of the stream is the end of the
-//! host: the emulator then kills whoever is left behind the link, and goes.
+//! Each message is a length (4 bytes, little-endian) and JSON. The first message carries the two
+//! TUN devices. The emulator answers every request with a report or an error. When the stream ends,
+//! the host has ended: the emulator then kills every process that is left behind the link, and
+//! exits.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -21,30 +22,31 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{emulator::report::LinkReport, kernel::namespace::NamespaceId, spec::link_spec::LinkSpec};
 
-/// Longest message, bytes: [`DROPS_MAX`](crate::emulator::report::DROPS_MAX) drops of about 100 bytes each, twice.
+/// The longest message, bytes: [`DROPS_MAX`](crate::emulator::report::DROPS_MAX) drops of about 100
+/// bytes each, twice.
 const MESSAGE_BYTES_MAX: u32 = 20_000_000;
-/// What accompanies the devices: descriptors cannot be sent without a byte.
+/// The byte that accompanies the devices: a message with descriptors needs at least one byte.
 const DEVICES_FOLLOW: u8 = b'D';
 
-/// From the host to the emulator.
+/// A request from the host to the emulator.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Begin.
+    /// Begins the schedule.
     Start {
         spec: Box<LinkSpec>,
         seed: u64,
-        /// Whoever is in these when the host goes is killed.
+        /// Namespaces whose processes the emulator kills when the host ends.
         namespaces: [NamespaceId; 2],
     },
-    /// Report, without the single drops.
+    /// Asks for a report without the list of drops.
     Snapshot,
-    /// Start the schedule and all counts again from zero.
+    /// Restarts the schedule and all counts from zero.
     Rewind,
-    /// Report with the single drops.
+    /// Asks for a report with the list of drops.
     Finish,
 }
 
-/// From the emulator to the host.
+/// An answer from the emulator to the host.
 pub(crate) type Reply = Result<LinkReport, String>;
 
 pub(crate) fn send<T: Serialize>(mut stream: &UnixStream, message: &T) -> io::Result<()> {
@@ -55,30 +57,38 @@ pub(crate) fn send<T: Serialize>(mut stream: &UnixStream, message: &T) -> io::Re
     stream.write_all(&bytes)
 }
 
-/// Receives a message; `UnexpectedEof` when the other end is gone.
+/// Receives a message.
+///
+/// # Errors
+/// Returns `UnexpectedEof` if the other end has closed the stream.
 pub(crate) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
     if length > MESSAGE_BYTES_MAX {
-        return Err(io::Error::other(format!("a message of {length} bytes is over the bound")));
+        return Err(io::Error::other(format!(
+            "a message of {length} bytes exceeds the bound of {MESSAGE_BYTES_MAX} bytes"
+        )));
     }
     let mut bytes = vec![0; length as usize];
     stream.read_exact(&mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-/// Hands over the two devices, the server's first.
+/// Sends the two devices, the server's first.
 pub(crate) fn send_devices(stream: &UnixStream, devices: &[OwnedFd; 2]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let descriptors = [devices[0].as_fd(), devices[1].as_fd()];
-    assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)), "the space is made for two");
+    assert!(
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)),
+        "the space is for two descriptors"
+    );
     sendmsg(stream, &[IoSlice::new(&[DEVICES_FOLLOW])], &mut ancillary, SendFlags::empty())?;
     Ok(())
 }
 
-/// Takes over the two devices, the server's first.
+/// Receives the two devices, the server's first.
 pub(crate) fn receive_devices(stream: &UnixStream) -> io::Result<[OwnedFd; 2]> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

@@ -1,7 +1,7 @@
-//! The emulator: a process of its own that moves packets between two TUN devices as two [`Impairment`]s say.
+//! The emulator process: it moves packets between two TUN devices as two [`Impairment`]s decide.
 //!
-//! Thin on purpose: it waits, reads, asks the impairments, keeps packets until their time, writes, and counts.
-//! What becomes of a packet is decided in `impairment.rs`.
+//! The process waits, reads, asks the impairments, keeps packets until their time, writes, and
+//! counts. `impairment.rs` decides about each packet.
 
 use std::{
     cmp::Reverse,
@@ -35,21 +35,22 @@ use crate::{
     types::{Direction, DropCause, Protocol},
 };
 
-/// Environment variable that turns a process into an emulator.
+/// The environment variable that turns a process into an emulator.
 pub(crate) const MARKER: &str = "NETDUEL_LINK_EMULATOR";
-/// SCHED_FIFO priority: above every ordinary process, below the kernel's own threads (50).
+/// The SCHED_FIFO priority: above every ordinary process, below the kernel's own threads (50).
 const REAL_TIME_PRIORITY: i32 = 10;
-/// Nice value when real-time is refused.
+/// The nice value if the system refuses SCHED_FIFO.
 const RAISED_NICE: i32 = -10;
-/// Packets read from one device before due ones are delivered again: about 0.1 ms of work.
+/// The packets read from one device before the next delivery of due packets: about 0.1 ms of work.
 const BATCH_PACKETS: usize = 32;
-/// Bytes in flight, both directions together: a second of 2 Gbit/s. It bounds memory.
+/// The largest number of bytes in flight in both directions: a second of 2 Gbit/s. It bounds
+/// memory.
 const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
-/// The emulator means to wake at least this often, ns, to see whether it is let: 200 times a second costs
-/// well under 1 % of a CPU.
+/// The interval of the scheduled wake-ups, ns, which show whether the system runs the emulator in
+/// time. 200 wake-ups a second cost well under 1 % of a CPU.
 const HEARTBEAT: Nanos = 5_000_000;
 
-/// Becomes the emulator, and does not return, if this process was started as one.
+/// Runs the emulator and exits if this process was started as one; otherwise returns.
 pub(crate) fn run_if_asked() {
     if env::var_os(MARKER).is_none() {
         return;
@@ -71,13 +72,14 @@ fn serve() -> io::Result<()> {
         return Err(io::Error::other("the first request was not Start"));
     };
     let priority = take_priority();
-    // One nanosecond: wake at the time asked for, not up to 50 µs after it.
+    // With one nanosecond the kernel wakes the process at the requested time, not up to 50 µs
+    // later.
     set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     match Emulator::new(devices, *spec, seed, priority) {
         Ok(mut emulator) => {
             ipc::send(&control, &Reply::Ok(emulator.report(false)))?;
             let ended = emulator.run(&control);
-            // Whoever is left has no network any more, and, if the host died, nobody to end it.
+            // The remaining processes have lost their network and, if the host died, their parent.
             reaper::kill(&namespaces);
             ended
         }
@@ -96,7 +98,7 @@ fn take_priority() -> Priority {
 }
 
 struct Emulator {
-    /// The server's and the client's.
+    /// TUN devices of the server's end and of the client's end.
     devices: [OwnedFd; 2],
     spec: LinkSpec,
     seed: u64,
@@ -104,12 +106,12 @@ struct Emulator {
     schedule: Schedule,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     in_flight_bytes: usize,
-    /// Breaks ties between packets due at the same time.
+    /// Number of packets put in flight. It orders packets that are due at the same time.
     packets_begun: u64,
     heartbeat_at: Nanos,
 }
 
-/// What a rewind starts again: the impairments and all counts.
+/// The state that a rewind restarts: the impairments and all counts.
 struct Schedule {
     impairments: [Impairment; 2],
     started: Nanos,
@@ -122,7 +124,7 @@ struct Schedule {
     drops_unlisted: u64,
 }
 
-/// A packet on its way. Ordered by time of arrival.
+/// A packet in flight, ordered by time of arrival.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct InFlight {
     at: Nanos,
@@ -148,7 +150,7 @@ impl Emulator {
         })
     }
 
-    /// Moves packets and answers until the host is gone.
+    /// Moves packets and answers requests until the host ends.
     fn run(&mut self, control: &UnixStream) -> io::Result<()> {
         let mut buffer = vec![0; usize::from(MTU_BYTES_MAX)];
         loop {
@@ -175,7 +177,8 @@ impl Emulator {
         }
     }
 
-    /// Waits until a packet comes, one is due, or a heartbeat is. Says whether the host asks something.
+    /// Waits for a packet, the next delivery, the next heartbeat or a request. Returns whether a
+    /// request has arrived.
     fn wait(&self, control: &UnixStream) -> io::Result<bool> {
         let wake_at =
             self.in_flight.peek().map_or(self.heartbeat_at, |Reverse(f)| f.at.min(self.heartbeat_at));
@@ -222,7 +225,7 @@ impl Emulator {
 
     fn take_in(&mut self, direction: Direction, packet: &[u8]) {
         let Some(protocol) = protocol_of(packet) else {
-            return; // Not IPv4: the kernel's own IPv6 chatter, where that could not be switched off.
+            return; // Not IPv4: the kernel's own IPv6 packets, if IPv6 could not be switched off.
         };
         let schedule = &mut self.schedule;
         let counters = schedule.directions[direction as usize].protocol_mut(protocol);
@@ -283,7 +286,7 @@ impl Emulator {
         let schedule = &mut self.schedule;
         let now = monotonic();
         let drops = if with_drops {
-            // A drop behind a queue is known before its time.
+            // A drop after a queue is listed before its time.
             schedule.drops.sort_by_key(|drop| drop.at_ns);
             schedule.drops.clone()
         } else {
@@ -334,7 +337,8 @@ impl Schedule {
     }
 }
 
-/// The protocol of an IPv4 packet (RFC 791: version in the first four bits, protocol in byte 9).
+/// Returns the protocol of an IPv4 packet (RFC 791: version in the first four bits, protocol in
+/// byte 9).
 fn protocol_of(packet: &[u8]) -> Option<Protocol> {
     if packet.first()? >> 4 != 4 {
         return None;
@@ -346,7 +350,7 @@ fn protocol_of(packet: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// CPU time of the whole machine, in ticks, from /proc/stat.
+/// The CPU time of the whole machine, in ticks, from /proc/stat.
 #[derive(Default)]
 struct Steal {
     stolen: u64,
@@ -354,10 +358,11 @@ struct Steal {
 }
 
 impl Steal {
-    /// Where /proc/stat cannot be read, nothing is known to be stolen.
+    /// Reads /proc/stat; without it, no time counts as stolen.
     fn now() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        // "cpu  user nice system idle iowait irq softirq steal guest guest_nice"; guests are in user already.
+        // "cpu  user nice system idle iowait irq softirq steal guest guest_nice"; user includes the
+        // guests.
         let ticks: Vec<u64> = stat
             .lines()
             .next()

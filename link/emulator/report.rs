@@ -1,4 +1,4 @@
-//! What the emulator did: [`LinkReport`], and whether a run on it may be believed ([`LinkReport::valid`]).
+//! The report of the emulator: [`LinkReport`], and the validity of a run ([`LinkReport::valid`]).
 
 use std::fmt;
 
@@ -11,158 +11,162 @@ use crate::{
     types::{Direction, DropCause, Protocol},
 };
 
-/// Most drops remembered one by one: an hour of 1 % of 2,700 packets a second. It bounds memory; the
-/// counters go on.
+/// The largest number of drops in the list: an hour of 1 % of 2,700 packets a second. It bounds
+/// memory; the counters have no bound.
 pub const DROPS_MAX: usize = 100_000;
 
-/// All that the emulator knows of a link, from its start (or its last rewind) to the time of asking.
+/// The report of a link, from its start or its last rewind to the time of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkReport {
-    /// The link as it was in effect.
+    /// Spec in effect.
     pub spec: LinkSpec,
-    /// The seed of its schedule.
+    /// Seed of the schedule.
     pub seed: u64,
-    /// When the schedule started, ns on CLOCK_MONOTONIC: what every time in here counts from.
+    /// Start of the schedule, ns on CLOCK_MONOTONIC. Every time in the report counts from it.
     pub started_monotonic_ns: u64,
-    /// How long it has run, ms.
+    /// Time since the start, ms.
     pub elapsed_ms: f64,
-    /// From the client to the server.
+    /// The direction from the client to the server.
     pub up: DirectionReport,
-    /// From the server to the client.
+    /// The direction from the server to the client.
     pub down: DirectionReport,
-    /// How long after its time each packet was delivered. Time between a packet's sending and the
-    /// emulator's reading it cannot be seen; [`heartbeat`](Self::heartbeat) shows it.
+    /// Lateness of each delivered packet against its schedule. The time between the sending of a
+    /// packet and the emulator's read is not part of it; [`heartbeat`](Self::heartbeat) bounds that
+    /// time.
     pub lateness: Histogram,
-    /// How late the emulator woke each time it meant to, traffic or not.
+    /// Lateness of each scheduled wake-up of the emulator, with or without traffic.
     pub heartbeat: Histogram,
-    /// CPU time stolen by the hypervisor, as a share of all CPUs' time, 0 to 1.
+    /// Share of all CPUs' time that the hypervisor stole, 0 to 1.
     pub steal_share: f64,
-    /// CPU time the emulator used, ms.
+    /// CPU time of the emulator, ms.
     pub emulator_cpu_ms: f64,
-    /// The priority it ran at.
+    /// Priority of the emulator.
     pub priority: Priority,
-    /// Each drop, in order of time; filled only by the final report.
+    /// Dropped packets, in order of time; only the final report lists them.
     pub drops: Vec<DroppedPacket>,
-    /// Drops beyond [`DROPS_MAX`], which are counted and not listed.
+    /// Number of drops beyond [`DROPS_MAX`], which are not listed.
     pub drops_unlisted: u64,
 }
 
-/// One direction of a [`LinkReport`].
+/// The counters of one direction in a [`LinkReport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DirectionReport {
-    /// TCP packets.
+    /// Counters of TCP packets.
     pub tcp: Counters,
-    /// UDP packets.
+    /// Counters of UDP packets.
     pub udp: Counters,
-    /// Other IPv4 packets.
+    /// Counters of other IPv4 packets.
     pub other: Counters,
-    /// Packets dropped by the kernel before the emulator could read them. Nobody asked for these.
+    /// Packets that the kernel dropped before the emulator could read them. The spec did not ask
+    /// for them.
     pub device_dropped: u64,
-    /// Packets dropped because the emulator held too many, or the kernel refused them. Nobody asked for
-    /// these either.
+    /// Packets dropped because the emulator held too many, or because the kernel refused them. The
+    /// spec did not ask for them.
     pub overflowed: u64,
 }
 
-/// Counts of packets and bytes. Bytes are whole IP packets, headers included.
+/// The counts of packets and bytes. Bytes are those of whole IP packets, headers included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Packets that came to the link.
+    /// Packets that entered the link.
     pub offered: u64,
-    /// Bytes that came to the link.
+    /// Bytes that entered the link.
     pub offered_bytes: u64,
-    /// Packets that left it, second copies included.
+    /// Packets that left the link, duplicates included.
     pub delivered: u64,
-    /// Bytes that left it, second copies included.
+    /// Bytes that left the link, duplicates included.
     pub delivered_bytes: u64,
-    /// Packets lost as the spec asks.
+    /// Packets lost by the spec's `loss`.
     pub lost: u64,
-    /// Packets that found the queue full.
+    /// Packets dropped by a full queue.
     pub queue_dropped: u64,
-    /// Packets sent on twice.
+    /// Packets delivered twice.
     pub duplicated: u64,
-    /// Packets held back so that others overtake them.
+    /// Packets held back so that later packets overtake them.
     pub held: u64,
 }
 
-/// One dropped packet.
+/// A dropped packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedPacket {
-    /// When, ns after the schedule's start.
+    /// Time of the drop, ns after the schedule's start.
     pub at_ns: u64,
-    /// Which way it was going.
+    /// Direction of the packet.
     pub direction: Direction,
-    /// What it carried.
+    /// Protocol of the packet.
     pub protocol: Protocol,
-    /// Its length, bytes of IP packet.
+    /// Length of the IP packet, bytes.
     pub bytes: u16,
-    /// Why.
+    /// Reason of the drop.
     pub cause: DropCause,
 }
 
-/// What the system let the emulator have.
+/// The scheduling priority that the system granted to the emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// SCHED_FIFO: goes before everything that is not real-time.
+    /// SCHED_FIFO, ahead of every process that is not real-time.
     RealTime,
     /// A negative nice value.
     Raised,
-    /// Like any process: expect late packets whenever the machine is busy.
+    /// The default. Expect late packets whenever the machine is busy.
     Normal,
 }
 
-/// Of fewer times the p99 is the single worst one, which no bound on the one in a hundred can judge.
+/// The smallest number of times whose p99 is judged. Below it, the p99 is the single worst time.
 const P99_COUNT_MIN: u64 = 100;
 
-/// The bounds within which a run is believed.
+/// The bounds of a valid run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Lateness of packets at p99, ms.
+    /// Largest lateness of packets at p99, ms.
     pub late_p99_ms_max: f64,
-    /// Lateness of heartbeats at p99, ms.
+    /// Largest lateness of heartbeats at p99, ms.
     pub heartbeat_p99_ms_max: f64,
-    /// Stolen CPU time, share of all.
+    /// Largest share of stolen CPU time, 0 to 1.
     pub steal_share_max: f64,
 }
 
 impl Default for Limits {
-    /// 2 ms is a tenth of the time between two moves at 50 a second, and an eighth of a round trip over good
-    /// Wi-Fi; an emulator at real-time priority stays well below it.
+    /// Returns bounds of 2 ms and 5 % of CPU time.
+    ///
+    /// 2 ms is a tenth of the time between two moves at 50 a second, and an eighth of a round trip
+    /// over good Wi-Fi. An emulator at real-time priority stays well below it.
     fn default() -> Self {
         Self { late_p99_ms_max: 2.0, heartbeat_p99_ms_max: 2.0, steal_share_max: 0.05 }
     }
 }
 
-/// Why a run on a link must not be believed.
+/// A reason to reject a run on a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// Packets were delivered too late.
     Late {
-        /// Measured at p99, ms.
+        /// Measured lateness at p99, ms.
         p99_ms: f64,
-        /// The bound, ms.
+        /// Bound, ms.
         max_ms: f64,
     },
-    /// The emulator was not run when it meant to.
+    /// The system did not run the emulator at its scheduled times.
     Stalled {
-        /// Measured at p99, ms.
+        /// Measured lateness at p99, ms.
         p99_ms: f64,
-        /// The bound, ms.
+        /// Bound, ms.
         max_ms: f64,
     },
     /// The hypervisor took too much CPU time.
     Steal {
         /// Measured share, 0 to 1.
         share: f64,
-        /// The bound.
+        /// Bound, 0 to 1.
         max_share: f64,
     },
-    /// Packets were lost that the spec did not ask to lose.
+    /// Packets were lost outside the spec.
     UnaskedLoss {
-        /// Dropped by the kernel before the emulator read them.
+        /// Packets that the kernel dropped before the emulator read them.
         device_dropped: u64,
-        /// Dropped because the emulator was full, or the kernel refused them.
+        /// Packets dropped because the emulator held too many, or because the kernel refused them.
         overflowed: u64,
     },
 }
@@ -171,35 +175,32 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late { p99_ms, max_ms } => {
-                write!(f, "packets were up to {p99_ms:.2} ms late at p99 (bound {max_ms} ms)")
+                write!(f, "packets were {p99_ms:.2} ms late at p99 (bound {max_ms} ms)")
             }
             Self::Stalled { p99_ms, max_ms } => {
-                write!(f, "the emulator woke up to {p99_ms:.2} ms late at p99 (bound {max_ms} ms)")
+                write!(f, "the emulator woke {p99_ms:.2} ms late at p99 (bound {max_ms} ms)")
             }
             Self::Steal { share, max_share } => write!(
                 f,
-                "{:.1} % of CPU time was stolen by the hypervisor (bound {:.1} %)",
+                "the hypervisor stole {:.1} % of the CPU time (bound {:.1} %)",
                 share * 100.0,
                 max_share * 100.0
             ),
             Self::UnaskedLoss { device_dropped, overflowed } => write!(
                 f,
-                "{} packets were lost that nobody asked to lose ({device_dropped} before the emulator, \
-                 {overflowed} in it)",
+                "{} packets were lost outside the spec ({device_dropped} before the emulator, \
+                 {overflowed} in the emulator)",
                 device_dropped + overflowed
             ),
         }
     }
 }
 
-/// A run that must be rejected, with every reason.
+/// The error of an invalid run, with every reason.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[error(
-    "the link was not what it was asked to be: {}; run again with less load on the machine",
-    join(problems)
-)]
+#[error("the link did not keep to its spec: {}; run again with less load on the machine", join(problems))]
 pub struct Invalid {
-    /// All of them.
+    /// Reasons to reject the run.
     pub problems: Vec<Problem>,
 }
 
@@ -208,13 +209,16 @@ fn join(problems: &[Problem]) -> String {
 }
 
 impl LinkReport {
-    /// Accepts the run, or says why not.
+    /// Checks that the run is valid.
+    ///
+    /// # Errors
+    /// Returns every reason to reject the run.
     pub fn valid(&self, limits: &Limits) -> Result<(), Invalid> {
         let problems = self.problems(limits);
         if problems.is_empty() { Ok(()) } else { Err(Invalid { problems }) }
     }
 
-    /// Every reason not to believe the run.
+    /// Returns every reason to reject the run.
     pub fn problems(&self, limits: &Limits) -> Vec<Problem> {
         let mut problems = Vec::new();
         let p99_over = |times: &Histogram, max_ms: f64| {
@@ -238,8 +242,10 @@ impl LinkReport {
         problems
     }
 
-    /// What happened after `earlier`, a former report on the same link without a rewind between: the
-    /// measured window of a run. Drops are those within it; times still count from the schedule's start.
+    /// Returns the report of the window between `earlier` and this report.
+    ///
+    /// `earlier` is a former report on the same link without a rewind between. Drops are those
+    /// within the window; times still count from the schedule's start.
     pub fn since(&self, earlier: &Self) -> Self {
         let window_ms = self.elapsed_ms - earlier.elapsed_ms;
         let stolen_ms = self.steal_share * self.elapsed_ms - earlier.steal_share * earlier.elapsed_ms;
@@ -257,7 +263,7 @@ impl LinkReport {
         }
     }
 
-    /// One direction.
+    /// Returns the counters of one direction.
     pub fn direction(&self, direction: Direction) -> &DirectionReport {
         match direction {
             Direction::Up => &self.up,
@@ -267,7 +273,7 @@ impl LinkReport {
 }
 
 impl DirectionReport {
-    /// The counters of one protocol.
+    /// Returns the counters of one protocol.
     pub fn protocol(&self, protocol: Protocol) -> &Counters {
         match protocol {
             Protocol::Tcp => &self.tcp,
@@ -284,7 +290,7 @@ impl DirectionReport {
         }
     }
 
-    /// The sum over all protocols.
+    /// Returns the sum over all protocols.
     pub fn total(&self) -> Counters {
         self.tcp.zip(&self.udp, |a, b| a + b).zip(&self.other, |a, b| a + b)
     }

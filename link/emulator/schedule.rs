@@ -1,7 +1,7 @@
 //! The schedule of a direction over time: [`bad_periods`], [`LossProcess`] and [`JitterProcess`].
 //!
-//! The code is pure: a seed and the time since the schedule's start decide everything, and it reads no clock.
-//! The schedule does not depend on the packets: more packets only sample it more often.
+//! The code is pure: a seed and the time since the schedule's start decide everything, and it reads
+//! no clock. The schedule does not depend on the packets: more packets only sample it more often.
 
 use std::iter::Peekable;
 
@@ -17,8 +17,8 @@ use crate::{
 /// The time since the schedule's start, ns.
 pub(crate) type Nanos = u64;
 
-/// The steps of the jitter process per correlation time. The process is linear between steps, which lowers
-/// its variance by about 2 %.
+/// The steps of the jitter process per correlation time. The process is linear between steps, which
+/// lowers its variance by about 2 %.
 const JITTER_STEPS_PER_CORRELATION: f64 = 16.0;
 /// The cut of the jitter process, standard deviations. It keeps the delay positive.
 const JITTER_CUT_SD: f64 = 3.0;
@@ -47,8 +47,8 @@ pub(crate) fn nanos(ms: f64) -> Nanos {
 
 /// Returns the start and end of each bad period of a direction, ns after the schedule's start.
 ///
-/// Tests compare drops with these periods, and charts shade them. The iterator is endless for Gilbert–Elliott
-/// in time and for repeated outages. It is empty for losses that depend on packets.
+/// Tests compare drops with these periods, and charts shade them. The iterator is endless for
+/// Gilbert–Elliott in time and for repeated outages. It is empty for losses that depend on packets.
 pub fn bad_periods(loss: &Loss, seed: u64, direction: Direction) -> BadPeriods {
     let source = match loss {
         Loss::GilbertElliottTime { good_ms, bad_ms, .. } => Source::Chance {
@@ -174,8 +174,8 @@ impl Chain {
 
 /// The slow variation of the delay: an Ornstein–Uhlenbeck process.
 ///
-/// The process is sampled at even steps and linear between them. At the steps it is exactly the AR(1) process
-/// `x' = φ·x + sd·√(1−φ²)·N(0,1)` with `φ = exp(−step/correlation)`.
+/// The process is sampled at even steps and linear between them. At the steps it is exactly the
+/// AR(1) process `x' = φ·x + sd·√(1−φ²)·N(0,1)` with `φ = exp(−step/correlation)`.
 pub(crate) struct JitterProcess {
     rng: ChaCha8Rng,
     step_ns: f64,

@@ -1,7 +1,7 @@
-//! One side of a link: a network namespace with a TUN interface in it, held by file descriptor only.
+//! One end of a link: a network namespace with a TUN interface in it, held by file descriptor only.
 //!
-//! Nothing is named, so nothing stays: when the last descriptor and the last process in it are gone, the
-//! kernel takes the namespace and its interface down.
+//! The namespace has no name. When its last descriptor is closed and its last process has ended,
+//! the kernel removes the namespace and its interface.
 
 use std::{
     fs::{self, File},
@@ -33,14 +33,17 @@ use crate::{
     types::{INTERFACE, Side},
 };
 
-/// Interface index of `lo`, which the kernel makes first in every namespace.
+/// The interface index of `lo`, the first interface of every namespace.
 const LOOPBACK_INDEX: u32 = 1;
-/// Both sides are in 198.18.0.0/15, which is for benchmarks (RFC 2544).
+/// The prefix length of both addresses, which are in 198.18.0.0/15 (reserved for benchmarks, RFC
+/// 2544).
 const PREFIX_BITS: u8 = 24;
-/// Packets the kernel may hold for the emulator on each side. At 20,000 packets a second it is half a
-/// second, far above any wake-up; the default of 500 would be 25 ms.
+/// The packets that the kernel may hold for the emulator at each end. At 20,000 packets a second
+/// the queue lasts half a second, far longer than any wake-up; the default of 500 packets would
+/// last 25 ms.
 const DEVICE_QUEUE_PACKETS: u32 = 10_000;
-/// Room for one netlink answer, bytes: a link with its statistics is about 1,500.
+/// The size of the buffer for one netlink answer, bytes: a link with its statistics takes about
+/// 1,500.
 const NETLINK_BUFFER_BYTES: usize = 16 * 1024;
 
 /// A network namespace.
@@ -49,12 +52,13 @@ pub(crate) struct Namespace {
     route: Route,
 }
 
-/// What tells one network namespace from another: its inode on nsfs.
+/// The identity of a network namespace: its inode on nsfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NamespaceId(u64);
 
 impl NamespaceId {
-    /// The namespace a process is in; `None` if the process is gone or not ours to ask.
+    /// Returns the namespace of a process; `None` if the process has ended or belongs to another
+    /// user.
     pub(crate) fn of_process(pid: i32) -> Option<Self> {
         let stat = rustix::fs::stat(format!("/proc/{pid}/ns/net")).ok()?;
         Some(Self(stat.st_ino))
@@ -62,10 +66,10 @@ impl NamespaceId {
 }
 
 impl Namespace {
-    /// Makes a namespace, and in it the interface of `side`. Returns it with the device that packets are
-    /// read from and written to.
+    /// Makes a namespace with the interface of `side`, and returns it with the device of its
+    /// packets.
     pub(crate) fn create(side: Side, mtu_bytes: u16) -> Result<(Self, OwnedFd), LinkError> {
-        // Only the thread that asks is moved, so a thread is all it takes.
+        // The kernel moves only the calling thread, so a temporary thread is enough.
         thread::spawn(move || {
             syscalls::unshare(UnshareFlags::NEWNET).map_err(LinkError::system("make a network namespace"))?;
             let handle = File::open("/proc/thread-self/ns/net")
@@ -89,7 +93,7 @@ impl Namespace {
         self.handle.try_clone()
     }
 
-    /// Runs `work` on a thread inside: sockets it makes stay inside.
+    /// Runs `work` on a thread in the namespace. Sockets that `work` makes stay in the namespace.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -100,13 +104,14 @@ impl Namespace {
         })
     }
 
-    /// Packets that the kernel dropped because the emulator did not read them in time.
+    /// Returns the number of packets that the kernel dropped because the emulator read them too
+    /// late.
     pub(crate) fn device_dropped(&self) -> io::Result<u64> {
         Ok(self.route.interface(INTERFACE)?.dropped)
     }
 }
 
-/// Opens /dev/net/tun and makes it the link's interface.
+/// Opens /dev/net/tun and makes the link's interface of it.
 pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|cause| {
@@ -126,11 +131,11 @@ pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
     Ok(device)
 }
 
-/// Settings that make one run like the next. The link works without them too, so a read-only /proc/sys is
-/// no reason to stop.
+/// Sets kernel options that make runs repeatable. The link works without them, so errors (as from a
+/// read-only /proc/sys) are ignored.
 fn calm_kernel() {
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-    // Otherwise the second connection starts with what the first learnt of the path.
+    // Otherwise the second connection starts with the path metrics of the first.
     let _ = fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
 }
 
@@ -144,7 +149,7 @@ fn configure(route: &Route, side: Side, mtu_bytes: u16) -> io::Result<()> {
     )
 }
 
-/// A netlink socket, which stays in the namespace it was opened in.
+/// A netlink socket, which stays in the namespace where it was opened.
 struct Route(Socket);
 
 struct Interface {
@@ -186,7 +191,7 @@ impl Route {
         message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
         let Some(RouteNetlinkMessage::NewLink(link)) = self.ask(RouteNetlinkMessage::GetLink(message), 0)?
         else {
-            return Err(io::Error::other("netlink did not answer with a link"));
+            return Err(io::Error::other("the netlink answer is not a link"));
         };
         let dropped = link.attributes.iter().find_map(|attribute| match attribute {
             LinkAttribute::Stats64(stats) => Some(stats.tx_dropped),
@@ -195,7 +200,7 @@ impl Route {
         Ok(Interface { index: link.header.index, dropped: dropped.unwrap_or(0) })
     }
 
-    /// Sends one request; returns the answer, or `None` when it is an acknowledgement.
+    /// Sends one request and returns the answer, or `None` for an acknowledgement.
     fn ask(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Option<RouteNetlinkMessage>> {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;

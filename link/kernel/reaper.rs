@@ -1,4 +1,4 @@
-//! Ends every process that is still behind a link.
+//! Kills every process that is left behind a link.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::kernel::namespace::NamespaceId;
 
-/// A process can start another between the look and the kill; so often is looked again.
+/// The largest number of rounds: a process can start another between the search and the kill.
 const ROUNDS_MAX: usize = 20;
 
-/// Kills all processes in these network namespaces, their children included.
+/// Kills all processes in `namespaces`, their children included.
 pub(crate) fn kill(namespaces: &[NamespaceId]) {
     for _ in 0..ROUNDS_MAX {
         let killed = processes().filter(|pid| kill_if_inside(*pid, namespaces)).count();
@@ -20,7 +20,7 @@ pub(crate) fn kill(namespaces: &[NamespaceId]) {
 }
 
 fn kill_if_inside(pid: i32, namespaces: &[NamespaceId]) -> bool {
-    // The handle comes first: once it is open the number cannot come to mean another process unnoticed.
+    // The handle comes first: while it is open, a reuse of the process number cannot go unnoticed.
     let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
         return false;
     };

@@ -1,4 +1,4 @@
-//! The few system calls that have no safe wrapper. All of the crate's unsafe code is here.
+//! The system calls without a safe wrapper. This file holds all unsafe code of the crate.
 #![allow(unsafe_code)]
 
 use std::{
@@ -16,28 +16,33 @@ use rustix::{
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
-/// Moves the calling thread (for a user namespace: the whole process, which must have one thread) into new
-/// namespaces.
+/// Moves the calling thread into new namespaces. A user namespace takes the whole process, which
+/// must have one thread.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    assert!((UnshareFlags::NEWNET | UnshareFlags::NEWUSER).contains(flags), "only namespaces are left");
-    // SAFETY: unsafe because of CLONE_FILES alone, after which threads' descriptors differ; the line above
-    // keeps it out.
+    assert!(
+        (UnshareFlags::NEWNET | UnshareFlags::NEWUSER).contains(flags),
+        "only network and user namespaces are allowed"
+    );
+    // SAFETY: the call is unsafe because of CLONE_FILES alone, after which the descriptors of
+    // threads differ; the assertion above excludes that flag.
     Ok(unsafe { unshare_unsafe(flags) }?)
 }
 
-/// Makes `command` start in the network namespace that `namespace` refers to.
+/// Makes `command` start in the network namespace of the descriptor `namespace`.
 pub(crate) fn start_inside(command: &mut Command, namespace: OwnedFd) {
     let enter = move || Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?);
-    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed; it
-    // makes one system call and allocates nothing.
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are
+    // allowed; it makes one system call and allocates nothing.
     unsafe { command.pre_exec(enter) };
 }
 
-/// Turns an open /dev/net/tun into the TUN interface `name` of the calling thread's network namespace: IP
-/// packets without a header before them. IFF_VNET_HDR stays off, so the kernel cuts large segments into
-/// packets of the MTU and fills in their checksums before it hands them over.
+/// Turns an open /dev/net/tun into the TUN interface `name` of the calling thread's network
+/// namespace.
+///
+/// The device carries IP packets without a header before them. IFF_VNET_HDR stays off, so the
+/// kernel cuts large segments into packets of the MTU and fills in their checksums.
 pub(crate) fn make_tun(device: &OwnedFd, name: &str) -> io::Result<()> {
-    /// `struct ifreq` as TUNSETIFF reads it: name, flags, padding.
+    /// A `struct ifreq` in the layout that TUNSETIFF reads: name, flags, padding.
     #[repr(C)]
     struct Request {
         name: [u8; libc::IFNAMSIZ],
@@ -51,8 +56,8 @@ pub(crate) fn make_tun(device: &OwnedFd, name: &str) -> io::Result<()> {
         padding: [0; 22],
     };
     request.name[..name.len()].copy_from_slice(name.as_bytes());
-    // SAFETY: TUNSETIFF takes a pointer to a struct ifreq, 40 bytes on 64-bit Linux, which `Request` is; the
-    // kernel writes back into it, and it lives until the call returns.
+    // SAFETY: TUNSETIFF takes a pointer to a struct ifreq, 40 bytes on 64-bit Linux, which
+    // `Request` is; the kernel writes back into it, and it lives until the call returns.
     unsafe {
         let setter = ioctl::Updater::<{ libc::TUNSETIFF as ioctl::Opcode }, Request>::new(&mut request);
         Ok(ioctl::ioctl(device, setter)?)
@@ -71,12 +76,17 @@ pub(crate) fn go_real_time(priority: i32) -> io::Result<()> {
     }
 }
 
-/// Segments a TCP socket has sent again since it connected (`tcpi_total_retrans` of TCP_INFO).
+/// Returns the number of segments that a TCP socket has retransmitted (`tcpi_total_retrans` of
+/// TCP_INFO).
+///
+/// # Errors
+/// Returns the system's error.
 pub fn tcp_retransmits(socket: impl AsFd) -> io::Result<u32> {
     // SAFETY: tcp_info is plain integers, for which zero is valid.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
     let mut bytes = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the pointers are to a live tcp_info and its size, of which the kernel fills at most so much.
+    // SAFETY: the pointers are to a live tcp_info and its size, of which the kernel fills at most
+    // so much.
     let result = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),

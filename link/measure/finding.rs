@@ -1,25 +1,25 @@
-//! One check of the self-test and its findings, on every system.
+//! A check of the self-test and its findings, on every system.
 
 use crate::{error::LinkError, testbed::Testbed};
 
-/// One comparison of what was asked with what was measured.
+/// A comparison of a measured value with the spec.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What was compared.
+    /// Name of the value.
     pub what: String,
-    /// What it should be, and its bound.
+    /// Expected value and its bound.
     pub asked: String,
-    /// What it was.
+    /// Measured value.
     pub measured: String,
-    /// Within the bound.
+    /// Whether the value is within the bound.
     pub ok: bool,
 }
 
-/// One check: some findings on links of its own.
+/// A check of the self-test, on links of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct SelfTest {
-    /// Its name.
+    /// Name of the check.
     pub name: &'static str,
-    /// Runs it with about so many packets per protocol.
+    /// Function that runs the check with about this many packets of each protocol.
     pub run: fn(&Testbed, u32) -> Result<Vec<Finding>, LinkError>,
 }

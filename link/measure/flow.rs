@@ -1,6 +1,8 @@
-//! A UDP flow across a link at an even pace, measured at its far end: what probe and self-test stand on.
+//! A UDP flow at an even pace across a link, measured at its far end. The probe and the self-test
+//! use it.
 //!
-//! Both ends are threads of this process, on the two sides of the link, and share its monotonic clock.
+//! Sender and receiver are threads of this process at the two ends of the link, and share a
+//! monotonic clock.
 
 use std::{
     io,
@@ -20,48 +22,49 @@ use crate::{
     emulator::histogram::Histogram, error::LinkError, kernel::syscalls, testbed::Link, types::Direction,
 };
 
-/// SCHED_FIFO priority of both ends, where allowed: below the emulator's, so that they never delay it.
+/// The SCHED_FIFO priority of both threads, if allowed: below the emulator's, so that they never
+/// delay it.
 const REAL_TIME_PRIORITY: i32 = 5;
-/// Room for packets that wait for the receiving thread, bytes: 5,000 small ones.
+/// The receive buffer, bytes: room for 5,000 small packets.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
-/// How often the receiver looks whether the sender is done.
+/// The interval at which the receiver checks whether the sender has finished.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// IPv4 and UDP headers, bytes.
+/// The IPv4 and UDP headers, bytes.
 pub(crate) const HEADER_BYTES: usize = 28;
-/// Least payload, bytes: a number and a time.
+/// The smallest payload, bytes: a number and a time.
 pub(crate) const PAYLOAD_BYTES_MIN: usize = 12;
 
-/// What to send.
+/// The packets of a flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flow {
     pub(crate) packets: u32,
     pub(crate) packets_per_s: f64,
     pub(crate) payload_bytes: usize,
-    /// How long after the last sending, or the last arrival, another may come: over the path's delay and
-    /// the time its queue needs to drain.
+    /// Time after the last sending or the last arrival in which another packet may arrive. It must
+    /// exceed the delay and the time in which the queue drains.
     pub(crate) drain: Duration,
 }
 
-/// What arrived.
+/// The arrivals of a flow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrivals {
-    /// One-way delays of all that arrived.
+    /// One-way delays of the packets that arrived, without duplicates.
     pub(crate) delay: Histogram,
-    /// Packets that arrived, second copies not counted.
+    /// Packets that arrived, without duplicates.
     pub(crate) received: u32,
-    /// Packets that did not.
+    /// Packets that did not arrive.
     pub(crate) lost: u32,
-    /// Runs of lost packets, by order of sending.
+    /// Runs of lost packets, in order of sending.
     pub(crate) bursts: u32,
-    /// Packets that came after one sent later (RFC 4737).
+    /// Packets that arrived after a packet sent later (RFC 4737).
     pub(crate) reordered: u32,
-    /// Second copies.
+    /// Duplicates.
     pub(crate) duplicated: u32,
     /// Rate between the first and the last arrival, Mbit/s of IP packets.
     pub(crate) mbit_per_s: f64,
 }
 
-/// Runs a flow one way and waits for its end.
+/// Runs a flow in one direction and waits for its end.
 pub(crate) fn run(link: &Link, direction: Direction, flow: Flow) -> Result<Arrivals, LinkError> {
     let (from, to) = direction.sides();
     let failed = || LinkError::system("run a flow of packets across the link");
@@ -86,7 +89,7 @@ pub(crate) fn run(link: &Link, direction: Direction, flow: Flow) -> Result<Arriv
 }
 
 fn send(socket: &UdpSocket, flow: Flow, epoch: Instant) -> io::Result<()> {
-    be_punctual();
+    raise_priority();
     let mut payload = vec![0; flow.payload_bytes.max(PAYLOAD_BYTES_MIN)];
     let start = Instant::now();
     for number in 0..flow.packets {
@@ -100,7 +103,7 @@ fn send(socket: &UdpSocket, flow: Flow, epoch: Instant) -> io::Result<()> {
 }
 
 fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool) -> io::Result<Arrivals> {
-    be_punctual();
+    raise_priority();
     if set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER_BYTES).is_err() {
         set_socket_recv_buffer_size(socket, RECEIVE_BUFFER_BYTES)?;
     }
@@ -128,9 +131,10 @@ fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool
     Ok(counter.finish())
 }
 
-/// So that what is measured is the link and not this thread.
-pub(crate) fn be_punctual() {
-    // Refused to ordinary users; their figures are then as true as the machine is idle.
+/// Raises the priority of the calling thread, so that its own delays do not count as delays of the
+/// link.
+pub(crate) fn raise_priority() {
+    // The system refuses an ordinary user. The figures are then as accurate as the machine is idle.
     let _ = syscalls::go_real_time(REAL_TIME_PRIORITY);
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
@@ -139,7 +143,7 @@ fn nanos_since(epoch: Instant) -> u64 {
     epoch.elapsed().as_nanos() as u64
 }
 
-/// Counts arrivals; pure.
+/// A counter of arrivals, without input or output.
 struct ArrivalCounter {
     seen: Vec<bool>,
     newest: u32,
@@ -168,7 +172,7 @@ impl ArrivalCounter {
         sent_ns.copy_from_slice(&payload[4..12]);
         let sent_ns = u64::from_le_bytes(sent_ns);
         match self.seen.get_mut(number as usize) {
-            None => return, // Not one of ours.
+            None => return, // Not a packet of this flow.
             Some(seen) if *seen => self.arrivals.duplicated += 1,
             Some(seen) => {
                 *seen = true;
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_tells_lost_reordered_and_duplicated_apart() {
+    fn counts_lost_reordered_and_duplicated() {
         let mut counter = ArrivalCounter::new(8);
         // 0 is lost, 3 and 4 are lost together, 2 comes after 5, 6 comes twice.
         for (now_ns, number) in (1..).zip([1_u32, 5, 2, 6, 6, 7]) {

@@ -13,6 +13,6 @@ mod stream;
 #[cfg(target_os = "linux")]
 pub use selftest::SELF_TESTS;
 
-/// The self-tests of this system: none, since it has no link.
+/// The checks of the self-test: none, because this system has no link.
 #[cfg(not(target_os = "linux"))]
 pub const SELF_TESTS: &[finding::SelfTest] = &[];

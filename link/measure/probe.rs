@@ -1,4 +1,4 @@
-//! Calibration: what a link really does, measured by plain UDP, beside what was asked.
+//! Calibration of a link: plain UDP measures it, and the result is compared with its spec.
 
 use std::fmt;
 
@@ -20,56 +20,58 @@ use crate::{
     spec::link_spec::{LinkSpec, Loss, Rate, SpecError},
 };
 
-/// How far the delay at p50 may be from what was asked, ms, before jitter's own uncertainty.
+/// The largest deviation of the delay at p50 from the spec, ms, beside the uncertainty of the
+/// jitter.
 const DELAY_TOLERANCE_MS: f64 = 0.5;
-/// How far the rate may be off, as a share.
+/// The largest deviation of the rate from the spec, as a share.
 const RATE_TOLERANCE: f64 = 0.05;
-/// Standard deviations within which a measured loss is accepted: chance goes beyond once in 1,000 probes.
+/// The largest deviation of a measured loss, standard deviations. Chance exceeds it once in 1,000
+/// probes.
 const LOSS_TOLERANCE_SD: f64 = 3.29;
-/// Payload that fills a rate, bytes.
+/// The payload of the packets that fill a rate, bytes.
 const FILL_PAYLOAD_BYTES: usize = 1_200;
-/// How much faster than its rate a path is filled.
+/// The ratio of the offered rate to the rate of the direction.
 const FILL_FACTOR: f64 = 1.3;
-/// Highest rate that is filled, Mbit/s: more would measure this machine, not the link.
+/// The highest rate that is filled, Mbit/s. A higher rate would measure this machine, not the link.
 const FILL_MBIT_PER_S_MAX: f64 = 200.0;
 
-/// How to probe a link. Both directions are probed at the same time.
+/// The plan of a probe. It probes both directions at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbePlan {
-    /// Packets in each direction.
+    /// Number of packets in each direction.
     pub packets: u32,
-    /// How many a second.
+    /// Packets per second.
     pub packets_per_s: f64,
-    /// Their UDP payload, bytes; at least 12.
+    /// UDP payload of a packet, bytes; at least 12.
     pub payload_bytes: u16,
-    /// How long to fill a path that has a rate, ms; 0 leaves the rate unmeasured.
+    /// Time for which a direction with a rate is filled, ms; 0 leaves the rate unmeasured.
     pub fill_ms: f64,
 }
 
 impl Default for ProbePlan {
-    /// Two seconds of small packets, then one second of as many as go through.
+    /// Returns a plan of two seconds of small packets and one second at the full rate.
     fn default() -> Self {
         Self { packets: 1_000, packets_per_s: 500.0, payload_bytes: 64, fill_ms: 1_000.0 }
     }
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReport {
-    /// How it was probed.
+    /// Plan of the probe.
     pub plan: ProbePlan,
-    /// From the client to the server.
+    /// The direction from the client to the server.
     pub up: DirectionProbe,
-    /// From the server to the client.
+    /// The direction from the server to the client.
     pub down: DirectionProbe,
-    /// What the emulator did meanwhile: a probe of a late one says nothing.
+    /// Report of the emulator over the probe. A probe of a late emulator is not valid.
     pub link: LinkReport,
 }
 
-/// One direction of a [`ProbeReport`].
+/// The result of one direction of a [`ProbeReport`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DirectionProbe {
-    /// What a perfect emulator would show.
+    /// Values that a perfect emulator would show.
     pub asked: Asked,
     /// One-way delays.
     pub delay: Histogram,
@@ -77,61 +79,61 @@ pub struct DirectionProbe {
     pub sent: u32,
     /// Packets lost.
     pub lost: u32,
-    /// Packets that came after one sent later (RFC 4737).
+    /// Packets that arrived after a packet sent later (RFC 4737).
     pub reordered: u32,
-    /// Second copies.
+    /// Duplicates.
     pub duplicated: u32,
-    /// Rate when filled, Mbit/s of IP packets, corrected for the mean loss asked for.
+    /// Rate when filled, Mbit/s of IP packets, corrected for the mean loss of the spec.
     pub mbit_per_s: Option<f64>,
 }
 
-/// What a probe of a perfect link would show.
+/// The values that a probe of a perfect link would show.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Median delay, ms: the path's delay and the time a probe packet takes at its rate.
+    /// Median delay, ms: the delay of the spec and the time that a probe packet takes at the rate.
     pub delay_ms: f64,
     /// Standard deviation of the delay, ms.
     pub jitter_sd_ms: f64,
-    /// Uncertainty of a median over the probe's time that jitter's correlation leaves, ms (one standard
+    /// Uncertainty of the median that the correlation of the jitter leaves, ms (one standard
     /// deviation; about two correlation times make one independent sample).
     pub delay_uncertainty_ms: f64,
-    /// Mean loss, 0 to 1; `None` where it depends on the time.
+    /// Mean loss, 0 to 1; `None` if the loss depends on the time.
     pub loss_share: Option<f64>,
-    /// Losses are independent, so that a short probe can judge their share.
+    /// Whether losses are independent, so that a short probe can judge their share.
     pub loss_independent: bool,
     /// Mean rate, Mbit/s.
     pub mbit_per_s: Option<f64>,
 }
 
-/// Where a link is not what was asked.
+/// A deviation of a link from its spec.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mismatch {
-    /// The median delay, ms.
+    /// A deviation of the median delay.
     Delay {
-        /// Which way.
+        /// Direction of the packets.
         direction: Direction,
-        /// Asked for, ms.
+        /// Delay of the spec, ms.
         asked_ms: f64,
-        /// Measured, ms.
+        /// Measured delay, ms.
         measured_ms: f64,
     },
-    /// The share of packets lost, 0 to 1.
+    /// A deviation of the share of lost packets.
     Loss {
-        /// Which way.
+        /// Direction of the packets.
         direction: Direction,
-        /// Asked for.
+        /// Share of the spec, 0 to 1.
         asked: f64,
-        /// Measured.
+        /// Measured share, 0 to 1.
         measured: f64,
     },
-    /// The rate, Mbit/s.
+    /// A deviation of the rate.
     Rate {
-        /// Which way.
+        /// Direction of the packets.
         direction: Direction,
-        /// Asked for, Mbit/s.
+        /// Rate of the spec, Mbit/s.
         asked_mbit_per_s: f64,
-        /// Measured, Mbit/s.
+        /// Measured rate, Mbit/s.
         measured_mbit_per_s: f64,
     },
 }
@@ -140,22 +142,29 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delay { direction, asked_ms, measured_ms } => {
-                write!(f, "{direction}: delay {measured_ms:.2} ms at p50, asked for {asked_ms:.2} ms")
+                write!(
+                    f,
+                    "{direction}: the delay is {measured_ms:.2} ms at p50; the spec says {asked_ms:.2} ms"
+                )
             }
             Self::Loss { direction, asked, measured } => {
                 let (measured, asked) = (measured * 100.0, asked * 100.0);
-                write!(f, "{direction}: loss {measured:.2} %, asked for {asked:.2} %")
+                write!(f, "{direction}: the loss is {measured:.2} %; the spec says {asked:.2} %")
             }
             Self::Rate { direction, asked_mbit_per_s, measured_mbit_per_s } => {
-                write!(f, "{direction}: {measured_mbit_per_s:.2} Mbit/s, asked for {asked_mbit_per_s:.2}")
+                write!(
+                    f,
+                    "{direction}: the rate is {measured_mbit_per_s:.2} Mbit/s; the spec says {asked_mbit_per_s:.2}"
+                )
             }
         }
     }
 }
 
 impl ProbeReport {
-    /// Where the link is not what was asked; empty for a true one. Losses in bursts are not judged: a probe
-    /// sees too few.
+    /// Returns the deviations of the link from its spec.
+    ///
+    /// Losses in bursts are not judged, because a probe sees too few bursts.
     pub fn mismatches(&self) -> Vec<Mismatch> {
         [(Direction::Up, &self.up), (Direction::Down, &self.down)]
             .into_iter()
@@ -165,7 +174,7 @@ impl ProbeReport {
 }
 
 impl DirectionProbe {
-    /// Measured loss, 0 to 1.
+    /// Returns the measured loss, 0 to 1.
     pub fn loss_share(&self) -> f64 {
         f64::from(self.lost) / f64::from(self.sent.max(1))
     }
@@ -201,7 +210,11 @@ impl DirectionProbe {
 
 #[cfg(target_os = "linux")]
 impl Link {
-    /// Measures the link with plain UDP, then rewinds it, so that a run starts at the schedule's beginning.
+    /// Measures the link with plain UDP, then rewinds it, so that a run starts at the schedule's
+    /// beginning.
+    ///
+    /// # Errors
+    /// Returns an error if the system refuses a step or the emulator does not answer.
     pub fn probe(&mut self, plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
         let (up, down) = thread::scope(|scope| {
             let up = scope.spawn(|| probe_path(self, Direction::Up, plan));
@@ -216,7 +229,7 @@ impl Link {
 
 #[cfg(not(target_os = "linux"))]
 impl Link {
-    /// Cannot be reached: this system has no link.
+    /// Cannot be called on this system.
     pub fn probe(&mut self, _plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
         match self.0 {}
     }
@@ -226,7 +239,8 @@ impl Link {
 fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<DirectionProbe, LinkError> {
     let asked = Asked::of(link.spec(), direction, plan)?;
     let spec = link.spec().direction(direction);
-    // A full queue drains within its length at its rate; a trace may pause, so twice that.
+    // A full queue drains within its length divided by its rate. A trace may pause, so the wait is
+    // twice that.
     let queue_ms = asked.mbit_per_s.map_or(0.0, |rate| spec.queue_bytes as f64 * 8e-3 / rate);
     let hold_ms = spec.reorder.map_or(0.0, |reorder| reorder.hold_ms);
     let drain = Duration::from_secs_f64((200.0 + 2.0 * (spec.delay_ms + hold_ms + queue_ms)) / 1e3);

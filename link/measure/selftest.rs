@@ -1,5 +1,7 @@
-//! How true the links are on this machine: each check makes a link, sends real packets over it, and
-//! compares what arrived with what was asked. The bounds are those of the project's acceptance.
+//! The self-test of links on this machine.
+//!
+//! Each check makes a link, sends real packets over it, and compares the arrivals with the spec.
+//! The bounds are those of the project's acceptance.
 
 use std::{thread, time::Duration};
 
@@ -21,19 +23,22 @@ use crate::{
     types::Direction,
 };
 
-/// The seed of every check: what chance decides is then the same each time, and only the machine differs.
+/// The seed of every check. Random decisions are thus the same each time, and only the machine
+/// differs.
 const SEED: u64 = 2_026;
-/// Packets a second of a flow: above any game, and well within what two cores carry.
+/// The packets per second of a flow: more than any game sends, and well within the capacity of two
+/// cores.
 const PACKETS_PER_S: f64 = 8_000.0;
 /// Half the width of a 99 % interval of a normal distribution, standard deviations.
 const SD_99: f64 = 2.576;
-/// Bytes of data in a full TCP segment at an MTU of 1500, timestamps on.
+/// The data of a full TCP segment with timestamps at an MTU of 1500, bytes.
 const SEGMENT_BYTES: usize = 1_448;
-/// TCP connections at a time over a lossy path: alone, one would lose the same segment over and over in a
-/// bad period that goes by packets, because nothing else moves it on.
+/// The concurrent TCP connections over a lossy link. A single connection would lose the same
+/// segment again and again in a bad period by packets, because no other packet would advance the
+/// chain.
 const STREAMS: usize = 16;
 
-/// All checks.
+/// The checks of the self-test.
 pub const SELF_TESTS: &[SelfTest] = &[
     SelfTest { name: "delay", run: delay },
     SelfTest { name: "iid loss", run: iid_loss },
@@ -42,8 +47,8 @@ pub const SELF_TESTS: &[SelfTest] = &[
     SelfTest { name: "rate", run: rate },
     SelfTest { name: "reordering", run: reordering },
     SelfTest { name: "jitter", run: jitter },
-    SelfTest { name: "TCP suffers", run: tcp_suffers },
-    SelfTest { name: "no unasked loss", run: no_unasked_loss },
+    SelfTest { name: "TCP retransmissions", run: tcp_retransmissions },
+    SelfTest { name: "no loss outside the spec", run: no_loss_outside_the_spec },
 ];
 
 fn delay(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
@@ -109,13 +114,13 @@ fn bursts_by_packet(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, Lin
     ])
 }
 
-/// The same seed on two links, UDP on one and TCP on the other: do both lose in the same bad periods?
+/// Checks that UDP and TCP, on two links with one seed, lose packets in the same bad periods.
 fn bursts_in_time(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let loss = Loss::GilbertElliottTime { good_ms: 150.0, bad_ms: 20.0, loss_good: 0.0, loss_bad: 1.0 };
     let up = DirectionSpec { delay_ms: 5.0, loss: loss.clone(), ..DirectionSpec::default() };
     let down = DirectionSpec { delay_ms: 5.0, ..DirectionSpec::default() };
     let spec = LinkSpec { up, down, ..LinkSpec::symmetric("bursts in time", DirectionSpec::default()) };
-    // Slower than the others, to meet more bad periods with as many packets.
+    // The pace is slower than in other checks, so that as many packets meet more bad periods.
     let per_s = PACKETS_PER_S / 2.0;
     let (udp_link, tcp_link) = (testbed.link(&spec, SEED)?, testbed.link(&spec, SEED)?);
     let arrivals = thread::scope(|scope| {
@@ -134,20 +139,22 @@ fn bursts_in_time(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkE
     let bad_ns: u64 = periods.iter().map(|(start, end)| end - start).sum();
     let bad_share = bad_ns as f64 / flow_ns as f64;
     let burst_ms = bad_ns as f64 / periods.len() as f64 / 1e6;
-    // At this pace a burst of n packets is n packet times long.
+    // At an even pace, a burst of n packets lasts n packet intervals.
     let measured_ms = f64::from(arrivals.lost) / f64::from(arrivals.bursts.max(1)) / per_s * 1e3;
     Ok(vec![
         near("bursts in time, mean loss, UDP", share(arrivals.lost, packets), bad_share, 0.1, percent),
         near("bursts in time, mean burst, UDP", measured_ms, burst_ms, 0.1, |ms| format!("{ms:.1} ms")),
         same_periods("bursts in time, drops of UDP", &udp.drops, &periods, 0.9),
-        // After a bad period TCP is silent for its timeout of 200 ms or more, and misses some.
+        // After a bad period TCP is silent for its timeout of 200 ms or more, and misses some bad
+        // periods.
         same_periods("bursts in time, drops of TCP", &tcp.drops, &periods, 0.3),
     ])
 }
 
 fn same_periods(what: &str, drops: &[DroppedPacket], periods: &[(u64, u64)], hit_min: f64) -> Finding {
     let inside = |drop: &&DroppedPacket, period: &(u64, u64)| (period.0..period.1).contains(&drop.at_ns);
-    // The flow starts a little after the schedule, and so may end in one more period than is looked at.
+    // The flow starts a little after the schedule, so it may end in a period after the last of
+    // `periods`.
     let until_ns = periods.last().map_or(0, |(_, end)| *end);
     let drops: Vec<&DroppedPacket> = drops.iter().filter(|drop| drop.at_ns < until_ns).collect();
     let strays = drops.iter().filter(|drop| !periods.iter().any(|period| inside(drop, period))).count();
@@ -205,7 +212,7 @@ fn jitter(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let link = testbed.link(&LinkSpec::symmetric("jitter", both.clone()), SEED)?;
     let arrivals = flow::run(&link, Direction::Up, game_flow(packets))?;
     link.finish()?;
-    // What the schedule of this seed holds for so short a time is not quite its long-run mean.
+    // Over so short a time, the schedule of this seed differs from its long-run mean.
     let mut impairment = Impairment::new(&both, SEED, Direction::Up)?;
     let mut scheduled = Histogram::default();
     for number in 0..packets {
@@ -227,8 +234,8 @@ fn jitter(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     ])
 }
 
-/// Does TCP send again what the link lost, and not what something else lost?
-fn tcp_suffers(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
+/// Checks that TCP retransmits as many segments as the link lost.
+fn tcp_retransmissions(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let lossy =
         DirectionSpec { delay_ms: 2.0, loss: Loss::Iid { probability: 0.02 }, ..DirectionSpec::default() };
     let spec = LinkSpec {
@@ -236,7 +243,7 @@ fn tcp_suffers(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkErro
         ..LinkSpec::symmetric("2 % loss", DirectionSpec { delay_ms: 2.0, ..DirectionSpec::default() })
     };
     let link = testbed.link(&spec, SEED)?;
-    // A quarter is enough, for a lone stream is slow at this loss.
+    // A quarter of the packets is enough, because a single stream is slow at this loss.
     let bytes = packets as usize / 4 * SEGMENT_BYTES;
     let retransmits = stream::bulk(&link, Direction::Up, bytes)?.retransmits;
     let lost = link.finish()?.up.tcp.lost;
@@ -244,7 +251,7 @@ fn tcp_suffers(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkErro
     Ok(vec![near("retransmissions, TCP_INFO", retransmits.into(), lost as f64, 0.1, whole)])
 }
 
-fn no_unasked_loss(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
+fn no_loss_outside_the_spec(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let spec =
         LinkSpec::symmetric("20,000 a second", DirectionSpec { delay_ms: 10.0, ..DirectionSpec::default() });
     let link = testbed.link(&spec, SEED)?;
@@ -254,7 +261,7 @@ fn no_unasked_loss(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, Link
     let unasked = report.up.device_dropped + report.up.overflowed;
     Ok(vec![Finding {
         what: "20,000 small packets a second".to_owned(),
-        asked: "none lost".to_owned(),
+        asked: "no loss".to_owned(),
         measured: format!(
             "{} of {} lost, {unasked} in the link; emulator {:.0} % of a CPU",
             arrivals.lost,
@@ -265,7 +272,7 @@ fn no_unasked_loss(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, Link
     }])
 }
 
-/// UDP, then bulk TCP, over a path with this loss on the way up.
+/// Sends UDP, then bulk TCP, over a link with this loss from the client to the server.
 fn both_protocols(testbed: &Testbed, loss: Loss, packets: u32) -> Result<(Arrivals, LinkReport), LinkError> {
     over(testbed, DirectionSpec { delay_ms: 1.0, loss, ..DirectionSpec::default() }, packets)
 }
@@ -278,7 +285,7 @@ fn over(testbed: &Testbed, up: DirectionSpec, packets: u32) -> Result<(Arrivals,
     let each = packets as usize * SEGMENT_BYTES / STREAMS;
     thread::scope(|scope| {
         for _ in 0..STREAMS {
-            // The last of them is alone again, and may give up. What counts is what the link counted.
+            // The last connection is alone and may fail; only the counts of the link matter.
             scope.spawn(|| stream::bulk(&link, Direction::Up, each).ok());
         }
     });

@@ -11,28 +11,28 @@ use rustix::net::sockopt::set_tcp_congestion;
 
 use crate::{
     emulator::histogram::Histogram, error::LinkError, kernel::syscalls::tcp_retransmits,
-    measure::flow::be_punctual, testbed::Link, types::Direction,
+    measure::flow::raise_priority, testbed::Link, types::Direction,
 };
 
-/// The same everywhere, whatever the system's default is.
+/// The congestion control of every transfer, whatever the system's default is.
 const CONGESTION_CONTROL: &str = "cubic";
-/// Longest silence of a transfer: what TCP waits when the same segment is lost four times (0.2 + 0.4 + 0.8
-/// + 1.6 s).
+/// The longest silence of a transfer. TCP waits 3 s if the same segment is lost four times (0.2 +
+/// 0.4 + 0.8 and 1.6 s).
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// One write of a bulk transfer, bytes.
+/// The size of one write of a bulk transfer, bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// One small message, bytes; it begins with the time it was sent.
+/// The size of a small message, bytes; the message begins with its time of sending.
 const MESSAGE_BYTES: usize = 64;
 
-/// What became of a bulk transfer.
+/// The result of a bulk transfer.
 pub(crate) struct Bulk {
-    /// Segments that were sent again.
+    /// Retransmitted segments.
     pub(crate) retransmits: u32,
-    /// Rate of the data over the last three quarters of it, Mbit/s.
+    /// Rate of the last three quarters of the data, Mbit/s.
     pub(crate) mbit_per_s: f64,
 }
 
-/// Sends so many bytes and waits until all have arrived.
+/// Sends `bytes` bytes and waits until all have arrived.
 pub(crate) fn bulk(link: &Link, direction: Direction, bytes: usize) -> Result<Bulk, LinkError> {
     let send = |stream: &mut TcpStream| {
         let chunk = [0; CHUNK_BYTES];
@@ -52,7 +52,7 @@ pub(crate) fn bulk(link: &Link, direction: Direction, bytes: usize) -> Result<Bu
     Ok(Bulk { retransmits, mbit_per_s })
 }
 
-/// Sends small messages at an even pace. Returns their one-way delays.
+/// Sends small messages at an even pace and returns their one-way delays.
 pub(crate) fn messages(
     link: &Link,
     direction: Direction,
@@ -86,7 +86,7 @@ pub(crate) fn messages(
     transfer(link, direction, send, receive).map(|(_, delays)| delays)
 }
 
-/// Connects, runs both ends on threads of their own, and waits for both.
+/// Connects, runs sender and receiver on a thread each, and waits for both.
 fn transfer<T: Send>(
     link: &Link,
     direction: Direction,
@@ -102,19 +102,21 @@ fn transfer<T: Send>(
 
     thread::scope(|scope| {
         let receiving = scope.spawn(move || {
-            be_punctual();
+            raise_priority();
             receiver.set_read_timeout(Some(SILENCE_MAX))?;
             receive(&mut receiver)
         });
         let sending = scope.spawn(move || {
-            be_punctual();
-            // Not in every kernel; without it the system's default is used.
+            raise_priority();
+            // Some kernels lack this congestion control; the transfer then uses the system's
+            // default.
             let _ = set_tcp_congestion(&sender, CONGESTION_CONTROL);
             sender.set_nodelay(true)?;
             sender.set_read_timeout(Some(SILENCE_MAX))?;
             send(&mut sender)?;
             sender.shutdown(Shutdown::Write)?;
-            // The far end closes when it has all, so its end of stream means that all was acknowledged.
+            // The receiver closes when it has all data, so the end of its stream means that all
+            // data arrived.
             io::copy(&mut sender, &mut io::sink())?;
             tcp_retransmits(&sender)
         });

@@ -1,7 +1,7 @@
 //! The spec of a link: [`LinkSpec`], its two [`DirectionSpec`]s, and the rules of a valid one.
 //!
-//! The types are plain data whose fields name their units. All of them are serde types, so that a run can
-//! store the spec in effect beside its result.
+//! The types are plain data whose fields name their units. All of them are serde types, so that a
+//! run can store the spec in effect beside its result.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,11 @@ use crate::{
 pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
 /// The smallest MTU of a link, bytes: every IPv4 host must accept packets of this size (RFC 791).
 pub(crate) const MTU_BYTES_MIN: u16 = 576;
-/// The longest delay of a direction, ms. It bounds the number of packets in flight, and no player would stay
-/// on a path of ten seconds.
+/// The longest delay of a direction, ms. It bounds the number of packets in flight, and no player
+/// would stay on a path of ten seconds.
 pub(crate) const DELAY_MS_MAX: f64 = 10_000.0;
-/// The shortest correlation time of jitter, ms: each step of the process costs work even without packets.
+/// The shortest correlation time of jitter, ms: each step of the process costs work even without
+/// packets.
 pub(crate) const CORRELATION_MS_MIN: f64 = 1.0;
 /// The queue of a direction that sets a rate and no queue, bytes: 100 full packets.
 pub(crate) const QUEUE_BYTES_DEFAULT: u64 = 150_000;
@@ -49,7 +50,8 @@ fn default_mtu() -> u16 {
 /// The spec of one direction of a link. The default adds no delay and loses nothing.
 ///
 /// A packet meets the parts in this order: queue and rate, loss, then delay, jitter, reordering and
-/// duplication. A real path has the same order: its bottleneck's queue is before the air or the long haul.
+/// duplication. A real path has the same order: its bottleneck's queue is before the air or the
+/// long haul.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DirectionSpec {
@@ -65,8 +67,8 @@ pub struct DirectionSpec {
     pub duplicate_share: f64,
     /// Capacity of the bottleneck; `None` is unlimited.
     pub rate: Option<Rate>,
-    /// Size of the queue before the bottleneck, bytes of IP packets. A packet that does not fit is dropped.
-    /// Without a rate the queue has no effect.
+    /// Size of the queue before the bottleneck, bytes of IP packets. A packet that does not fit is
+    /// dropped. Without a rate the queue has no effect.
     pub queue_bytes: u64,
 }
 
@@ -86,8 +88,8 @@ impl Default for DirectionSpec {
 
 /// Time-correlated jitter: the delay follows an Ornstein–Uhlenbeck process.
 ///
-/// Jitter is a function of time, not of packets, so a protocol that sends more packets does not meet more
-/// jitter. Jitter never reorders packets.
+/// Jitter is a function of time, not of packets, so a protocol that sends more packets does not
+/// meet more jitter. Jitter never reorders packets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jitter {
@@ -111,14 +113,14 @@ pub enum Loss {
     },
     /// Gilbert–Elliott with one step of the chain per packet (Gilbert 1960, Elliott 1963).
     ///
-    /// Mean loss is `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r = `bad_to_good`. A
-    /// protocol that sends more packets passes its bad periods sooner, so a comparison of protocols should
-    /// use [`GilbertElliottTime`](Self::GilbertElliottTime).
+    /// Mean loss is `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r =
+    /// `bad_to_good`. A protocol that sends more packets passes its bad periods sooner, so a
+    /// comparison of protocols should use [`GilbertElliottTime`](Self::GilbertElliottTime).
     GilbertElliott {
         /// Probability of changing to the bad state at a packet, 0 to 1.
         good_to_bad: f64,
-        /// Probability of changing to the good state at a packet, 0 to 1. The mean burst is `1 / bad_to_good`
-        /// packets.
+        /// Probability of changing to the good state at a packet, 0 to 1. The mean burst is `1 /
+        /// bad_to_good` packets.
         bad_to_good: f64,
         /// Loss in the good state, 0 to 1.
         #[serde(default)]

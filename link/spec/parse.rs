@@ -1,7 +1,7 @@
 //! The command-line syntax of a link: `delay=20ms,loss=1%,up.rate=5mbit`.
 //!
-//! Each item is `field=value`. The prefix `up.` or `down.` sets one direction; without a prefix the item sets
-//! both.
+//! Each item is `field=value`. The prefix `up.` or `down.` sets one direction; without a prefix the
+//! item sets both.
 
 use thiserror::Error;
 

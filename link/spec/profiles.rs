@@ -1,4 +1,5 @@
-//! Named links: [`PROFILES`], [`profile`], and [`LinkSpec::from_str`], which reads every form of a link.
+//! Named links: [`PROFILES`], [`profile`], and [`LinkSpec::from_str`], which reads every form of a
+//! link.
 
 use std::{fs, path::Path, str::FromStr, sync::LazyLock};
 

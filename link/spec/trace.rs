@@ -1,9 +1,9 @@
 //! Recorded rates in mahimahi's format, which can drive the bottleneck of a direction.
 //!
-//! A trace is a text file with one whole number a line, in ascending order. Each number is the time in ms of
-//! one opportunity to pass 1500 bytes; n lines with the same number are n opportunities. After the last line
-//! the trace starts again, with the last time as its period (mahimahi's `mm-link`, Netravali et al., USENIX
-//! ATC 2015).
+//! A trace is a text file with one whole number a line, in ascending order. Each number is the time
+//! in ms of one opportunity to pass 1500 bytes; n lines with the same number are n opportunities.
+//! After the last line the trace starts again, with the last time as its period (mahimahi's
+//! `mm-link`, Netravali et al., USENIX ATC 2015).
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,8 @@ use thiserror::Error;
 
 /// The bytes that pass at one opportunity.
 pub(crate) const OPPORTUNITY_BYTES: u64 = 1_500;
-/// The largest number of opportunities in a trace: an hour at 40 Mbit/s. It bounds the emulator's memory.
+/// The largest number of opportunities in a trace: an hour at 40 Mbit/s. It bounds the emulator's
+/// memory.
 pub(crate) const OPPORTUNITIES_MAX: usize = 12_000_000;
 
 /// A recorded rate: the times of opportunities to pass 1500 bytes.
@@ -96,7 +97,8 @@ impl Trace {
         bits / (self.period_ms() as f64 * 1e3)
     }
 
-    /// Returns the time of the `index`-th opportunity since the start, ms. The trace repeats without end.
+    /// Returns the time of the `index`-th opportunity since the start, ms. The trace repeats
+    /// without end.
     pub(crate) fn opportunity_ms(&self, index: u64) -> u64 {
         let count = self.opportunities_ms.len() as u64;
         let (round, within) = (index / count, (index % count) as usize);
@@ -107,7 +109,8 @@ impl Trace {
     pub(crate) fn first_from(&self, time_ms: u64) -> u64 {
         let count = self.opportunities_ms.len() as u64;
         let (round, within_ms) = (time_ms / self.period_ms(), time_ms % self.period_ms());
-        // A time of exactly one period is the last line of a round and, as 0, also the start of the next round.
+        // A time of exactly one period is the last line of a round and, as 0, also the start of the
+        // next round.
         if within_ms == 0 && round > 0 {
             let last = self.opportunities_ms.partition_point(|at| u64::from(*at) < self.period_ms());
             return (round - 1) * count + last as u64;

@@ -1,4 +1,4 @@
-//! The place where links can be made: [`Testbed::enter`], by whatever right this process has.
+//! [`Testbed`]: entered once by a process, with the privilege that it has, to make links.
 
 use std::{fs, io, thread};
 
@@ -15,17 +15,22 @@ use crate::{
     types::Privilege,
 };
 
-/// Proof that this process may make links.
+/// A testbed: proof that this process may make links.
 #[derive(Debug)]
 pub struct Testbed {
     privilege: Privilege,
 }
 
 impl Testbed {
-    /// Enters, once, at the start of `main()`, after [`init`](crate::init) and before any thread.
+    /// Enters the testbed. Call it once at the start of `main()`, after [`init`](crate::init) and
+    /// before any thread.
     ///
-    /// As root (by capabilities) nothing changes for this process. As an ordinary user it moves into a user namespace of its
-    /// own, in which it is root over its own network namespaces and over nothing else.
+    /// The process of root (by capabilities) does not change. The process of an ordinary user moves
+    /// into a user namespace, in which it is root over its own network namespaces and over nothing
+    /// else.
+    ///
+    /// # Errors
+    /// Returns an error with advice if the system refuses a namespace or a TUN device.
     pub fn enter(privilege: Privilege) -> Result<Self, LinkError> {
         let privilege = match privilege {
             Privilege::Root => Privilege::Root,
@@ -37,12 +42,16 @@ impl Testbed {
         Ok(Self { privilege })
     }
 
-    /// By which right; never `Auto`.
+    /// Returns the privilege of the testbed, which is never `Auto`.
     pub fn privilege(&self) -> Privilege {
         self.privilege
     }
 
-    /// Makes a link. The same seed gives the same schedule of bad periods and jitter to whatever crosses it.
+    /// Makes a link. The same seed gives the same schedule of bad periods and jitter, whatever the
+    /// traffic.
+    ///
+    /// # Errors
+    /// Returns an error if the spec is invalid or the system refuses a step.
     pub fn link(&self, spec: &LinkSpec, seed: u64) -> Result<Link, LinkError> {
         Link::create(spec, seed)
     }
@@ -53,7 +62,7 @@ fn may_make_namespaces() -> bool {
     capabilities(None).is_ok_and(|own| own.effective.contains(needed))
 }
 
-/// Makes and drops a namespace with a TUN interface, to find out by trying whether it can be done.
+/// Makes and drops a namespace with a TUN interface, which tells whether the system allows them.
 fn try_namespace() -> Result<(), LinkError> {
     let attempt = thread::spawn(|| {
         syscalls::unshare(UnshareFlags::NEWNET)
@@ -68,7 +77,7 @@ fn enter_user_namespace() -> Result<Privilege, LinkError> {
     if threads > 1 {
         return Err(LinkError::ThreadsRunning { threads });
     }
-    // Asked before: inside, until the maps are written, every id reads as "nobody".
+    // The ids are read before: in the namespace every id is "nobody" until the maps are written.
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let enter = || -> io::Result<()> {
         syscalls::unshare(UnshareFlags::NEWUSER)?;
@@ -81,14 +90,14 @@ fn enter_user_namespace() -> Result<Privilege, LinkError> {
     Ok(Privilege::UserNamespace)
 }
 
-/// What to do on this system when namespaces are refused.
+/// Returns the advice for this system when it refuses namespaces.
 fn advice() -> &'static str {
     let reads = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
     if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        "This system (Ubuntu 23.10 or later) keeps user namespaces from ordinary users: run with sudo, or \
+        "This system (Ubuntu 23.10 or later) does not give user namespaces to ordinary users: run with sudo, or \
          allow them with `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
     } else if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        "This system keeps user namespaces from ordinary users: run with sudo, or allow them with \
+        "This system does not give user namespaces to ordinary users: run with sudo, or allow them with \
          `sudo sysctl -w kernel.unprivileged_userns_clone=1`"
     } else if reads("/proc/sys/user/max_user_namespaces", "0") {
         "This system allows no user namespaces: run with sudo, or allow them with \

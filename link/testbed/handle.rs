@@ -1,4 +1,4 @@
-//! A link that is up: [`Link`] starts programs on either side of it and asks its emulator what it did.
+//! [`Link`]: the handle of a link, which starts programs at its ends and queries its emulator.
 
 use std::{
     fmt,
@@ -25,21 +25,22 @@ use crate::{
     types::Side,
 };
 
-/// Longest wait for the emulator's answer. It answers between two packets, so this is a dead one, or one
-/// that has to load the longest trace.
+/// The longest wait for an answer of the emulator. The emulator answers between two packets; only
+/// the longest trace takes time to load.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// An emulated link between two network namespaces.
 ///
-/// When it is finished or dropped, or this process dies in any way, whatever still runs on either side is
-/// killed, and the namespaces are gone.
+/// Its end, by [`finish`](Self::finish), by a drop or by any death of this process, kills every
+/// process in the two namespaces, and the kernel removes the namespaces.
 pub struct Link {
     emulator: Child,
     control: UnixStream,
     sides: [Namespace; 2],
     ids: [NamespaceId; 2],
     spec: LinkSpec,
-    /// What the devices had dropped when the schedule started; the server's, the client's.
+    /// Packets that the devices had dropped when the schedule started, at the server's and the
+    /// client's end.
     dropped_before: [u64; 2],
 }
 
@@ -70,16 +71,19 @@ impl Link {
             spec: spec.clone(),
             dropped_before: [0; 2],
         };
-        // The emulator alone holds the devices after this, so that they go when it goes.
+        // From here the emulator alone holds the devices, so that they close when it ends.
         ipc::send_devices(&link.control, &[server_device, client_device])
             .map_err(|cause| LinkError::EmulatorGone { cause })?;
         link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, namespaces: ids })?;
         Ok(link)
     }
 
-    /// Starts a program on one side. Its address there is [`Side::ip`].
+    /// Starts a program at one end, where its address is [`Side::ip`].
     ///
-    /// The caller waits for it; what is still running at the link's end is killed.
+    /// The caller waits for the program. A program that still runs when the link ends is killed.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::Spawn`] if the program does not start.
     pub fn spawn(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
         let namespace = self.side(side).handle().map_err(LinkError::system("hold a namespace"))?;
         syscalls::start_inside(&mut command, namespace);
@@ -89,30 +93,46 @@ impl Link {
         })
     }
 
-    /// Runs `work` on a thread of this process that is on one side: a socket made in it stays on that side.
+    /// Runs `work` on a thread at one end. A socket that `work` makes stays at that end.
+    ///
+    /// # Errors
+    /// Returns the error of entering the namespace.
     pub fn inside<T: Send>(&self, side: Side, work: impl FnOnce() -> T + Send) -> Result<T, LinkError> {
         self.side(side).run(work).map_err(LinkError::system("enter a side of the link"))
     }
 
-    /// What the link did so far, without the list of single drops. Two of these and
-    /// [`LinkReport::since`] count a measured window.
+    /// Returns the report so far, without the list of drops.
+    ///
+    /// Two snapshots and [`LinkReport::since`] give the counts of a measured window.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::EmulatorGone`] if the emulator does not answer.
     pub fn snapshot(&mut self) -> Result<LinkReport, LinkError> {
         self.ask(&Request::Snapshot)
     }
 
-    /// Starts the schedule again from its beginning, and all counts from zero: the measured window of every
-    /// run then meets the same bad periods. Packets in flight still arrive. Returns the new, empty report.
+    /// Restarts the schedule from its beginning and all counts from zero, and returns the new,
+    /// empty report.
+    ///
+    /// The measured window of every run thus meets the same bad periods. Packets in flight still
+    /// arrive.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::EmulatorGone`] if the emulator does not answer.
     pub fn rewind(&mut self) -> Result<LinkReport, LinkError> {
         self.dropped_before = self.dropped()?;
         self.ask(&Request::Rewind)
     }
 
-    /// What the link was asked to do.
+    /// Returns the spec of the link.
     pub fn spec(&self) -> &LinkSpec {
         &self.spec
     }
 
-    /// Ends the link, kills what still runs behind it, and returns all that happened on it.
+    /// Ends the link, kills every process behind it, and returns the report with the list of drops.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::EmulatorGone`] if the emulator does not answer.
     pub fn finish(mut self) -> Result<LinkReport, LinkError> {
         self.ask(&Request::Finish)
     }
@@ -142,20 +162,21 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         reaper::kill(&self.ids);
-        // It ends by itself when the control socket does, but that is after this.
+        // The emulator also ends when its socket closes, but the socket closes after this.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
     }
 }
 
 fn start_emulator(control: OwnedFd) -> Result<Child, LinkError> {
-    // Through /proc, because the file may have been replaced by a new build since we started.
+    // The path is in /proc, because a new build may have replaced the file since this process
+    // started.
     Command::new("/proc/self/exe")
         .arg0("netduel-link-emulator")
         .env(MARKER, "1")
         .stdin(Stdio::from(control))
         .stdout(Stdio::null())
-        // A Ctrl-C at the terminal must not take the network away before the programs on it.
+        // A Ctrl-C at the terminal must not end the network before the programs that use it.
         .process_group(0)
         .spawn()
         .map_err(LinkError::system("start the emulator"))

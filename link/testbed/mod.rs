@@ -1,4 +1,4 @@
-//! The place where links live: [`Testbed`] makes them, [`Link`] is one that is up.
+//! The testbed: [`Testbed`] makes links, [`Link`] is the handle of one.
 
 #[cfg(target_os = "linux")]
 mod entry;

@@ -1,7 +1,7 @@
-//! The Linux-only part of the interface on other systems: it says that there is none.
+//! Stand-ins for the Linux-only types on other systems: [`Testbed::enter`] returns an error.
 //!
-//! Everything here compiles everywhere, so that a program needs no `cfg` of its own; [`Testbed::enter`] fails,
-//! and so nothing else can be reached.
+//! The stand-ins let a program compile on every system without a `cfg`. No value of these types
+//! exists, so no other method can be called.
 
 use std::{
     convert::Infallible,
@@ -16,58 +16,58 @@ use crate::{
     types::{Privilege, Side},
 };
 
-/// Proof that this process may make links; there is none on this system.
+/// A testbed, of which none exists on this system.
 #[derive(Debug)]
 pub struct Testbed(Infallible);
 
-/// An emulated link; there is none on this system.
+/// An emulated link, of which none exists on this system.
 #[derive(Debug)]
 pub struct Link(pub(crate) Infallible);
 
 impl Testbed {
-    /// Always [`LinkError::Unavailable`].
+    /// Returns [`LinkError::Unavailable`].
     pub fn enter(_privilege: Privilege) -> Result<Self, LinkError> {
         Err(LinkError::Unavailable { system: env::consts::OS })
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn privilege(&self) -> Privilege {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn link(&self, _spec: &LinkSpec, _seed: u64) -> Result<Link, LinkError> {
         match self.0 {}
     }
 }
 
 impl Link {
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn spawn(&self, _side: Side, _command: Command) -> Result<Child, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn inside<T: Send>(&self, _side: Side, _work: impl FnOnce() -> T + Send) -> Result<T, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn snapshot(&mut self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn rewind(&mut self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn spec(&self) -> &LinkSpec {
         match self.0 {}
     }
 
-    /// Cannot be reached.
+    /// Cannot be called on this system.
     pub fn finish(self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }

@@ -1,8 +1,8 @@
-//! The emulator with real packets: the self-test's checks, what happens when something is killed, and what
-//! an ordinary user can do.
+//! Tests of the emulator with real packets: the self-test's checks, kills, refusals, and an
+//! ordinary user.
 //!
-//! Where the system lets no link be made the tests are skipped with the reason;
-//! `NETDUEL_LINK_REQUIRED=1` makes that a failure, so that CI cannot skip them unseen.
+//! If the system allows no link, the tests are skipped with the reason. `NETDUEL_LINK_REQUIRED=1`
+//! makes that a failure, so that CI cannot skip them unnoticed.
 
 use std::{
     env, fs,
@@ -24,22 +24,22 @@ use netduel_link::{
     Testbed, init,
 };
 
-/// Packets of each protocol in each check; `netduel-link selftest` takes twice as many.
+/// The packets of each protocol in each check; `netduel-link selftest` sends twice as many.
 const PACKETS: u32 = 20_000;
-/// So often is a check tried: a busy machine can spoil one measurement, but an untrue link fails them all,
-/// because the seed and so the chance in it are always the same.
+/// The attempts of a check. A busy machine can spoil one measurement, but a wrong link fails every
+/// attempt, because the seed and thus every random decision are the same.
 const ATTEMPTS: usize = 3;
-/// How `netduel-link` ends when the link was late.
+/// The exit code of `netduel-link` if the link was late.
 const EXIT_INVALID: i32 = 3;
-/// Longest wait for what should happen at once.
+/// The longest wait for an event that should happen at once.
 const SOON: Duration = Duration::from_secs(20);
-/// An ordinary user: "nobody" on most systems.
+/// The id of an ordinary user: "nobody" on most systems.
 const NOBODY: u32 = 65_534;
 /// The command under test.
 const COMMAND: &str = env!("CARGO_BIN_EXE_netduel-link");
-/// Environment variable that makes this binary one of a pair of programs to run over a link.
+/// The environment variable that makes this binary one of two programs on a link.
 const ROLE: &str = "NETDUEL_LINK_TEST_ROLE";
-/// Where the pair meets; namespaces of their own, so that it is always free.
+/// The port of the test server. It is always free, because the link has namespaces of its own.
 const PORT: u16 = 7_000;
 const TUN: &str = "/dev/net/tun";
 
@@ -51,11 +51,11 @@ fn main() -> ExitCode {
         return play(&role).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let mut arguments = Arguments::from_args();
-    // Links measured at the same time would disturb each other.
+    // Links that are measured at the same time would disturb each other.
     arguments.test_threads = Some(1);
     let testbed = Testbed::enter(Privilege::Auto);
     if let Err(reason) = &testbed {
-        eprintln!("skipped, because no link can be made here: {reason}");
+        eprintln!("skipped, because this system allows no link: {reason}");
         if env::var_os("NETDUEL_LINK_REQUIRED").is_some() {
             return ExitCode::FAILURE;
         }
@@ -75,21 +75,21 @@ fn main() -> ExitCode {
     });
     let others: [(&str, Check); 10] = [
         ("links_are_independent", links_are_independent),
-        ("a_rewind_repeats_the_schedule", a_rewind_repeats_the_schedule),
-        ("a_trace_drives_the_rate", a_trace_drives_the_rate),
-        ("a_killed_emulator_is_an_error", a_killed_emulator_is_an_error),
-        ("a_killed_host_leaves_nothing", a_killed_host_leaves_nothing),
-        ("what_is_left_at_the_end_is_killed", what_is_left_at_the_end_is_killed),
-        ("a_pair_of_programs_meets_over_the_link", a_pair_of_programs_meets_over_the_link),
+        ("rewind_repeats_the_schedule", rewind_repeats_the_schedule),
+        ("trace_drives_the_rate", trace_drives_the_rate),
+        ("killed_emulator_is_an_error", killed_emulator_is_an_error),
+        ("killed_host_leaves_no_process", killed_host_leaves_no_process),
+        ("finish_kills_remaining_processes", finish_kills_remaining_processes),
+        ("run_connects_two_programs", run_connects_two_programs),
         ("mistakes_end_with_a_reason", mistakes_end_with_a_reason),
-        ("what_the_system_refuses_is_explained", what_the_system_refuses_is_explained),
-        ("an_ordinary_user_can_make_links", an_ordinary_user_can_make_links),
+        ("refusals_come_with_advice", refusals_come_with_advice),
+        ("ordinary_user_can_make_links", ordinary_user_can_make_links),
     ];
     let trials = others.into_iter().map(|(name, check)| trial(testbed, name, check)).chain(self_tests);
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// A test, to be skipped where there is no testbed.
+/// Makes a test, which is skipped without a testbed.
 fn trial(
     testbed: Option<&'static Testbed>,
     name: &str,
@@ -123,18 +123,21 @@ fn links_are_independent(testbed: &Testbed) -> Result<(), Failed> {
         assert!((40.0..45.0).contains(&up_ms) && (40.0..45.0).contains(&down_ms), "{up_ms} {down_ms}");
     }
     near.finish()?;
-    // The end of one link is not the end of the other.
+    // The end of one link does not affect the other.
     assert_eq!(far.probe(&quick_probe())?.up.lost, 0);
     Ok(())
 }
 
-fn a_rewind_repeats_the_schedule(testbed: &Testbed) -> Result<(), Failed> {
+fn rewind_repeats_the_schedule(testbed: &Testbed) -> Result<(), Failed> {
     let up = DirectionSpec { loss: Loss::Iid { probability: 0.1 }, ..DirectionSpec::default() };
     let mut link = testbed.link(&LinkSpec { up, ..symmetric(DirectionSpec::default()) }, 7)?;
     let mut lost = Vec::new();
     for _ in 0..2 {
         let probe = link.probe(&quick_probe())?;
-        assert_eq!(probe.up.lost as u64, probe.link.up.udp.lost, "the link counts what the far end misses");
+        assert_eq!(
+            probe.up.lost as u64, probe.link.up.udp.lost,
+            "the link counts the packets that the far end misses"
+        );
         assert_eq!(probe.link.up.udp.offered, 200);
         lost.push(probe.up.lost);
     }
@@ -142,7 +145,7 @@ fn a_rewind_repeats_the_schedule(testbed: &Testbed) -> Result<(), Failed> {
     let before = link.snapshot()?;
     assert_eq!(before.up.udp.offered, 0, "a probe ends with a rewind");
     let socket = link.inside(Side::Client, || UdpSocket::bind((Side::Client.ip(), 0)))??;
-    // As many as the emulator takes in at once before it answers.
+    // The emulator reads this many packets before it answers.
     for _ in 0..20 {
         socket.send_to(&[0; 100], (Side::Server.ip(), 9))?;
     }
@@ -154,7 +157,7 @@ fn a_rewind_repeats_the_schedule(testbed: &Testbed) -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_trace_drives_the_rate(testbed: &Testbed) -> Result<(), Failed> {
+fn trace_drives_the_rate(testbed: &Testbed) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("12-mbit.mahimahi");
     let lines: String = (1..=1_000).map(|ms| format!("{ms}\n")).collect();
@@ -167,7 +170,7 @@ fn a_trace_drives_the_rate(testbed: &Testbed) -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_killed_emulator_is_an_error(testbed: &Testbed) -> Result<(), Failed> {
+fn killed_emulator_is_an_error(testbed: &Testbed) -> Result<(), Failed> {
     let mut link = testbed.link(&symmetric(DirectionSpec::default()), 1)?;
     let emulator = children_named("netduel-link-emulator")?.pop().ok_or("the emulator was not found")?;
     Command::new("kill").args(["-9", &emulator.to_string()]).status()?;
@@ -175,7 +178,7 @@ fn a_killed_emulator_is_an_error(testbed: &Testbed) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Children of this process with this as their first argument.
+/// Returns the children of this process whose first argument is `name`.
 fn children_named(name: &str) -> Result<Vec<u32>, Failed> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
@@ -195,8 +198,8 @@ fn children_named(name: &str) -> Result<Vec<u32>, Failed> {
     Ok(found)
 }
 
-/// Everything that a link started holds the error stream open; it ends when all of them are gone.
-fn a_killed_host_leaves_nothing(_: &Testbed) -> Result<(), Failed> {
+/// Checks that the error stream ends, which every process that the link started holds open.
+fn killed_host_leaves_no_process(_: &Testbed) -> Result<(), Failed> {
     let mut host = Command::new(COMMAND)
         .args([
             "run",
@@ -211,7 +214,7 @@ fn a_killed_host_leaves_nothing(_: &Testbed) -> Result<(), Failed> {
         .stderr(Stdio::piped())
         .spawn()?;
     let (Some(stdout), Some(mut stderr)) = (host.stdout.take(), host.stderr.take()) else {
-        return Err("the streams were asked for".into());
+        return Err("the streams are pipes".into());
     };
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -221,11 +224,11 @@ fn a_killed_host_leaves_nothing(_: &Testbed) -> Result<(), Failed> {
 
     let (ended, end) = sync_channel(1);
     thread::spawn(move || ended.send(stderr.read_to_string(&mut String::new())));
-    end.recv_timeout(SOON).map_err(|_| "something lives on after its host was killed")??;
+    end.recv_timeout(SOON).map_err(|_| "a process survives its killed host")??;
     Ok(())
 }
 
-fn what_is_left_at_the_end_is_killed(testbed: &Testbed) -> Result<(), Failed> {
+fn finish_kills_remaining_processes(testbed: &Testbed) -> Result<(), Failed> {
     let link = testbed.link(&symmetric(DirectionSpec::default()), 1)?;
     let mut command = Command::new("sleep");
     command.arg("1000");
@@ -240,7 +243,7 @@ fn run_command(arguments: &[&str]) -> Result<Output, Failed> {
     Ok(Command::new(COMMAND).args(arguments).output()?)
 }
 
-fn a_pair_of_programs_meets_over_the_link(_: &Testbed) -> Result<(), Failed> {
+fn run_connects_two_programs(_: &Testbed) -> Result<(), Failed> {
     let own = env::current_exe()?;
     let server = format!("{ROLE}=server '{}'", own.display());
     let client = format!("{ROLE}=client");
@@ -254,14 +257,14 @@ fn a_pair_of_programs_meets_over_the_link(_: &Testbed) -> Result<(), Failed> {
         assert!(text.contains("met at 198.18.0.2"), "{output:?}");
         match output.status.code() {
             Some(0) => return Ok(()),
-            Some(EXIT_INVALID) => refused.push(output), // The pair met, on a machine too busy for the link.
+            Some(EXIT_INVALID) => refused.push(output), // The pair met, but the machine was too busy for the link.
             _ => return Err(format!("{output:?}").into()),
         }
     }
     Err(format!("{refused:?}").into())
 }
 
-/// This test binary as one of the pair.
+/// Plays one of the two programs.
 fn play(role: &str) -> std::io::Result<()> {
     if role == "server" {
         let (mut connection, peer) = TcpListener::bind((Side::Server.ip(), PORT))?.accept()?;
@@ -293,8 +296,8 @@ fn mistakes_end_with_a_reason(_: &Testbed) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Each in a namespace of its own, where the system's refusal can be had without changing the system.
-fn what_the_system_refuses_is_explained(testbed: &Testbed) -> Result<(), Failed> {
+/// Checks each refusal in a namespace of its own, which leaves the system unchanged.
+fn refusals_come_with_advice(testbed: &Testbed) -> Result<(), Failed> {
     if testbed.privilege() != Privilege::Root || Command::new("unshare").arg("-V").output().is_err() {
         eprintln!("skipped: refusals can be set up only by root with util-linux");
         return Ok(());
@@ -317,11 +320,11 @@ fn what_the_system_refuses_is_explained(testbed: &Testbed) -> Result<(), Failed>
     Ok(())
 }
 
-fn an_ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
+fn ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
     if testbed.privilege() == Privilege::UserNamespace {
-        return Ok(()); // Then all other tests have shown it.
+        return Ok(()); // All other tests have shown it.
     }
-    // The build's folder may be closed to others.
+    // Other users may have no access to the build's folder.
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     let command = folder.path().join("netduel-link");
@@ -340,7 +343,7 @@ fn an_ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
         let error = String::from_utf8_lossy(&refused.stderr);
         assert!(refused.status.code() == Some(1) && error.contains("chmod 0666 /dev/net/tun"), "{error}");
     }
-    // As udev sets it on any desktop or server.
+    // udev sets this mode on any desktop or server.
     fs::set_permissions(TUN, fs::Permissions::from_mode(0o666))?;
     let output = probe();
     fs::set_permissions(TUN, mode)?;
