@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use netduel_peers::Peer;
+use netduel_baselines::Baseline;
 use netduel_transport::{TransportKind, UnknownTransport};
 
 /// A relay to be measured.
@@ -11,29 +11,29 @@ pub enum Contender {
     /// Our server, listening for one kind.
     Ours(TransportKind),
     /// A relay without a game, over the same sockets.
-    Bare(Peer),
+    Bare(Baseline),
 }
 
 impl Contender {
     /// What our relay over `kind` is held against; `None` where nothing bare speaks the same.
     pub fn floor_of(kind: TransportKind) -> Option<Self> {
-        let peer = match kind {
-            TransportKind::Tcp => Peer::BareTcp,
-            TransportKind::Tls => Peer::BareTls,
-            TransportKind::QuicStream => Peer::QuinnStream,
-            TransportKind::QuicDatagram => Peer::QuinnDatagram,
-            TransportKind::Enet => Peer::BareEnet,
-            TransportKind::Udp => Peer::BareUdp,
+        let baseline = match kind {
+            TransportKind::Tcp => Baseline::BareTcp,
+            TransportKind::Tls => Baseline::BareTls,
+            TransportKind::QuicStream => Baseline::QuinnStream,
+            TransportKind::QuicDatagram => Baseline::QuinnDatagram,
+            TransportKind::Enet => Baseline::BareEnet,
+            TransportKind::Udp => Baseline::BareUdp,
             _ => return None,
         };
-        Some(Self::Bare(peer))
+        Some(Self::Bare(baseline))
     }
 
     /// The kind that a bare relay carries as it is, since it is a pipe: the same players then play over both.
-    pub(crate) fn piped(peer: Peer) -> Option<TransportKind> {
-        match peer {
-            Peer::BareTcp => Some(TransportKind::Tcp),
-            Peer::BareTls => Some(TransportKind::Tls),
+    pub(crate) fn piped(baseline: Baseline) -> Option<TransportKind> {
+        match baseline {
+            Baseline::BareTcp => Some(TransportKind::Tcp),
+            Baseline::BareTls => Some(TransportKind::Tls),
             _ => None,
         }
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours(kind) => kind.fmt(f),
-            Self::Bare(peer) => peer.fmt(f),
+            Self::Bare(baseline) => baseline.fmt(f),
         }
     }
 }

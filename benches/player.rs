@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use netduel_peers::MOVE_BYTES;
+use netduel_baselines::MOVE_BYTES;
 use netduel_protocol::{
     ClientMessage, MAX_MESSAGE_BYTES, Move, ServerMessage, VERSION, decode, encode, game,
 };
@@ -34,7 +34,7 @@ enum Link {
     /// Our transport to our server, or through a pipe to the other player.
     Ours { connection: Box<Connection>, piped: bool },
     /// The floor's own.
-    Bare(netduel_peers::Player),
+    Bare(netduel_baselines::Player),
 }
 
 impl Player {
@@ -45,11 +45,11 @@ impl Player {
     pub async fn connect(server: &Server) -> anyhow::Result<Self> {
         let kind = match server.contender {
             Contender::Ours(kind) => Ok(kind),
-            Contender::Bare(peer) => Contender::piped(peer).ok_or(peer),
+            Contender::Bare(baseline) => Contender::piped(baseline).ok_or(baseline),
         };
         let link = match kind {
-            Err(peer) => {
-                Link::Bare(netduel_peers::Player::connect(peer, server.addr, Some(&server.trust)).await?)
+            Err(baseline) => {
+                Link::Bare(netduel_baselines::Player::connect(baseline, server.addr, Some(&server.trust)).await?)
             }
             Ok(kind) => {
                 let connection =

@@ -3,7 +3,7 @@
 use std::{io::Write, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, bail};
-use netduel_peers::Relay;
+use netduel_baselines::Relay;
 use netduel_reports::{Process, ourselves};
 use netduel_server::Config;
 use netduel_transport::{Identity, Options, Trust};
@@ -161,8 +161,8 @@ async fn serve(contender: Contender) -> anyhow::Result<()> {
             netduel_server::run(vec![listener], roomy(), CancellationToken::new()).await;
             bail!("the server ended")
         }
-        Contender::Bare(peer) => {
-            let relay = Relay::bind(peer, any, &identity)?;
+        Contender::Bare(baseline) => {
+            let relay = Relay::bind(baseline, any, &identity)?;
             tell(relay.local_addr()?, &identity)?;
             Ok(relay.run().await?)
         }

@@ -20,7 +20,7 @@ use netduel_benches::{
     statistics::Rounds,
     table::{HEADER, Judged, Row, Target},
 };
-use netduel_peers::Peer;
+use netduel_baselines::Baseline;
 use netduel_transport::TransportKind;
 
 /// Odd, so that there is a middle one.
@@ -247,7 +247,7 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
 /// The same number of updates in all, from more and more matches. The floors are there to show how much of a rise is the
 /// kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
-    let floors = [Peer::BareTcp, Peer::BareTls, Peer::QuinnStream, Peer::QuinnDatagram].map(Contender::Bare);
+    let floors = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram].map(Contender::Bare);
     let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
     for contender in ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain(floors) {
         eprintln!("{contender}: 1 to 1,000 matches");

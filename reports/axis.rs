@@ -228,7 +228,7 @@ fn crossover(
     let mut stretches: Vec<Stretch> = Vec::new();
     for (value, group) in &sweep.groups {
         let judged = verdict.groups.iter().find(|it| it.group == *group)?;
-        let outcome = match judged.against_baseline(metric, contender)?.outcome {
+        let outcome = match judged.against_reference(metric, contender)?.outcome {
             Outcome::Better(_) => "better",
             Outcome::Worse(_) => "worse",
             Outcome::NoDetectableDifference => "no detectable difference",
@@ -240,10 +240,10 @@ fn crossover(
         }
     }
     let told: Vec<String> = stretches.iter().map(ToString::to_string).collect();
-    let baseline = results.scenario.baseline(contender)?;
+    let reference = results.scenario.reference_of(contender)?;
     (told.len() > 1).then(|| {
         format!(
-            "{contender} against {baseline} in {}, along the {} ({}; {}): {}.",
+            "{contender} against {reference} in {}, along the {} ({}; {}): {}.",
             metric.name(),
             sweep.axis.title(),
             sweep.axis.unit(),

@@ -1,6 +1,6 @@
-//! What carries the moves of a run: one of our transports, or a peer, which is another relay than ours.
+//! What carries the moves of a run: one of our transports, or a baseline, which is another relay than ours.
 //!
-//! Of the peers this knows their names and what they are compared as. Their code is in `peers/`, a program of its own.
+//! Of the baselines this knows their names and what they are compared as. Their code is in `baselines/`, a program of its own.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A relay that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
+pub enum Baseline {
     /// TCP by tokio.
     BareTcp,
     /// TLS 1.3 by rustls on tokio's TCP, with our certificates and our suite.
@@ -28,7 +28,7 @@ pub enum Peer {
     PodSixNet,
 }
 
-impl Peer {
+impl Baseline {
     /// Every one of them.
     pub const ALL: [Self; 8] = [
         Self::BareTcp,
@@ -90,18 +90,18 @@ impl Peer {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Peer {
+impl FromStr for Baseline {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         let all = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|peer| peer.name() == name).ok_or_else(|| format!("there are {}", all()))
+        Self::ALL.into_iter().find(|baseline| baseline.name() == name).ok_or_else(|| format!("there are {}", all()))
     }
 }
 
@@ -112,7 +112,7 @@ pub enum Carrier {
     /// Netduel, over this transport.
     Netduel(TransportKind),
     /// Another relay.
-    Peer(Peer),
+    Baseline(Baseline),
 }
 
 impl Carrier {
@@ -120,15 +120,15 @@ impl Carrier {
     pub fn kind(self) -> Option<TransportKind> {
         match self {
             Self::Netduel(kind) => Some(kind),
-            Self::Peer(_) => None,
+            Self::Baseline(_) => None,
         }
     }
 
-    /// The peer, where it is one.
-    pub fn peer(self) -> Option<Peer> {
+    /// The baseline, where it is one.
+    pub fn baseline(self) -> Option<Baseline> {
         match self {
             Self::Netduel(_) => None,
-            Self::Peer(peer) => Some(peer),
+            Self::Baseline(baseline) => Some(baseline),
         }
     }
 
@@ -136,7 +136,7 @@ impl Carrier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Netduel(kind) => kind.name(),
-            Self::Peer(peer) => peer.name(),
+            Self::Baseline(baseline) => baseline.name(),
         }
     }
 
@@ -144,7 +144,7 @@ impl Carrier {
     pub fn summary(self) -> &'static str {
         match self {
             Self::Netduel(kind) => kind.summary(),
-            Self::Peer(peer) => peer.summary(),
+            Self::Baseline(baseline) => baseline.summary(),
         }
     }
 
@@ -152,7 +152,7 @@ impl Carrier {
     pub fn encrypted(self) -> bool {
         match self {
             Self::Netduel(kind) => kind.capabilities().encrypted,
-            Self::Peer(peer) => peer.encrypted(),
+            Self::Baseline(baseline) => baseline.encrypted(),
         }
     }
 
@@ -160,22 +160,22 @@ impl Carrier {
     pub fn may_drop(self) -> bool {
         match self {
             Self::Netduel(kind) => kind.capabilities().state_may_drop,
-            Self::Peer(peer) => peer.may_drop(),
+            Self::Baseline(baseline) => baseline.may_drop(),
         }
     }
 
     /// The bare relay of the same wire: what it would cost without a game, checks or messages. `None` for such a relay, and
     /// for a wire that has none.
-    pub fn floor(self) -> Option<Peer> {
+    pub fn floor(self) -> Option<Baseline> {
         match self {
-            Self::Peer(peer) => peer.floor(),
+            Self::Baseline(baseline) => baseline.floor(),
             Self::Netduel(kind) => match kind {
-                TransportKind::Tcp => Some(Peer::BareTcp),
-                TransportKind::Tls => Some(Peer::BareTls),
-                TransportKind::Udp => Some(Peer::BareUdp),
-                TransportKind::Enet => Some(Peer::BareEnet),
-                TransportKind::QuicDatagram => Some(Peer::QuinnDatagram),
-                TransportKind::QuicStream | TransportKind::QuicUni => Some(Peer::QuinnStream),
+                TransportKind::Tcp => Some(Baseline::BareTcp),
+                TransportKind::Tls => Some(Baseline::BareTls),
+                TransportKind::Udp => Some(Baseline::BareUdp),
+                TransportKind::Enet => Some(Baseline::BareEnet),
+                TransportKind::QuicDatagram => Some(Baseline::QuinnDatagram),
+                TransportKind::QuicStream | TransportKind::QuicUni => Some(Baseline::QuinnStream),
                 _ => None,
             },
         }
@@ -188,9 +188,9 @@ impl From<TransportKind> for Carrier {
     }
 }
 
-impl From<Peer> for Carrier {
-    fn from(peer: Peer) -> Self {
-        Self::Peer(peer)
+impl From<Baseline> for Carrier {
+    fn from(baseline: Baseline) -> Self {
+        Self::Baseline(baseline)
     }
 }
 
@@ -206,7 +206,7 @@ impl FromStr for Carrier {
     fn from_str(name: &str) -> Result<Self, String> {
         match name.parse() {
             Ok(kind) => Ok(Self::Netduel(kind)),
-            Err(_) => name.parse().map(Self::Peer),
+            Err(_) => name.parse().map(Self::Baseline),
         }
     }
 }
@@ -225,13 +225,13 @@ impl From<Carrier> for String {
     }
 }
 
-impl Serialize for Peer {
+impl Serialize for Baseline {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-impl<'de> Deserialize<'de> for Peer {
+impl<'de> Deserialize<'de> for Baseline {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn every_carrier_has_a_name_of_its_own_and_every_wire_a_floor() {
         let kinds = TransportKind::ALL.map(Carrier::Netduel);
-        let all: Vec<Carrier> = kinds.into_iter().chain(Peer::ALL.map(Carrier::Peer)).collect();
+        let all: Vec<Carrier> = kinds.into_iter().chain(Baseline::ALL.map(Carrier::Baseline)).collect();
         for carrier in &all {
             assert_eq!(carrier.name().parse(), Ok(*carrier), "no other is called so");
         }

@@ -24,15 +24,15 @@ const RATIO_LOG: f64 = 20.0;
 const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
 /// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings and for
-/// peers.
+/// baselines.
 pub(crate) fn class_of(contender: Contender) -> String {
-    // A peer has the colour of the first transport that goes over the same wire.
+    // A baseline has the colour of the first transport that goes over the same wire.
     let carrier = contender.transport;
-    let wire = |it: Carrier| it.floor().or(it.peer());
+    let wire = |it: Carrier| it.floor().or(it.baseline());
     let place = TransportKind::ALL.iter().position(|&kind| {
         carrier.kind().map_or(wire(kind.into()) == wire(carrier), |of_contender| of_contender == kind)
     });
-    let plus = if contender.is_plain() && carrier.peer().is_none() { "" } else { " plus" };
+    let plus = if contender.is_plain() && carrier.baseline().is_none() { "" } else { " plus" };
     format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 

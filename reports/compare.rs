@@ -16,7 +16,7 @@ use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
     benches,
-    carrier::Peer,
+    carrier::Baseline,
     csv::csv,
     full, harness,
     html::html,
@@ -43,8 +43,8 @@ pub struct CompareArgs {
     transport: Vec<TransportKind>,
 
     /// Other relays to measure against, by name: ratios to the bare ones instead of a verdict
-    #[arg(long, value_delimiter = ',', value_name = "PEER,…")]
-    peer: Vec<Peer>,
+    #[arg(long, value_delimiter = ',', value_name = "BASELINE,…")]
+    baseline: Vec<Baseline>,
 
     /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list), as a .toml
     /// file, or as a spec such as delay=20ms,loss=1%; NAME+bulk puts a download beside the game; repeat it
@@ -153,7 +153,7 @@ impl CompareArgs {
     fn scenario(&self, preset: &Preset) -> anyhow::Result<Scenario> {
         let mut scenario = preset.scenario();
         replace(&mut scenario.transports, &self.transport);
-        replace(&mut scenario.peers, &self.peer);
+        replace(&mut scenario.baselines, &self.baseline);
         replace(&mut scenario.links, &self.link);
         replace(&mut scenario.rates_hz, &self.rate);
         replace(&mut scenario.in_flight, &self.in_flight);
@@ -164,7 +164,7 @@ impl CompareArgs {
         replace(&mut scenario.nagle, &self.nagle);
         replace(&mut scenario.resumption, &self.resumption);
         if let Some(server) = &self.server {
-            ensure!(scenario.peers.is_empty(), "peers run here and not on a --server elsewhere");
+            ensure!(scenario.baselines.is_empty(), "baselines run here and not on a --server elsewhere");
             let (pin, ca) = (self.pin.clone(), self.ca.clone());
             let remote = Remote { server: server.clone(), pin, ca };
             // Now, and not in each run.
@@ -215,14 +215,14 @@ fn pin_or_ca_missing(scenario: &Scenario) -> bool {
 
 /// Flags that make no sense together.
 fn check(scenario: &Scenario) -> anyhow::Result<()> {
-    let moves_alone = scenario.peers.is_empty() && scenario.in_flight.is_empty();
+    let moves_alone = scenario.baselines.is_empty() && scenario.in_flight.is_empty();
     ensure!(
         moves_alone || (scenario.workload == Workload::Moves && scenario.search.is_none()),
-        "--peer and --in-flight are for presets in which players play, without a search"
+        "--baseline and --in-flight are for presets in which players play, without a search"
     );
     ensure!(
-        scenario.peers.is_empty() || scenario.payloads_bytes == [0],
-        "peers carry moves without a --payload"
+        scenario.baselines.is_empty() || scenario.payloads_bytes == [0],
+        "baselines carry moves without a --payload"
     );
     ensure!(scenario.duration_ms > 0, "--duration must be a millisecond at least");
     ensure!(

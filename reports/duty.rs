@@ -21,10 +21,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// a second of every run.
 const GOODBYE: Duration = Duration::from_millis(50);
 /// A closed loop in which nothing came for this long has lost its moves, and is begun again: longer than any tick or pump
-/// of a peer, and than a retransmission.
+/// of a baseline, and than a retransmission.
 const STALL: Duration = Duration::from_millis(500);
 
-/// Who can be driven by a load: a player of ours, or of a peer.
+/// Who can be driven by a load: a player of ours, or of a baseline.
 pub trait LoadPlayer: Send + 'static {
     /// Sends the next move, which was meant for `due_us` of this host's clock.
     fn send(&mut self, heading: Heading, due_us: u64) -> impl Future<Output = anyhow::Result<()>> + Send;

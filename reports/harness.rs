@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bulk::Bulk,
-    carrier::{Carrier, Peer},
+    carrier::{Carrier, Baseline},
     cpus,
     load::{LoadEvent, LoadPlan, LoadResult, Trusted},
-    peers,
+    baselines,
     process::{Process, Usage, ourselves},
     scenario::{Contender, Remote, RunKey, Scenario},
     sockets::Sockets,
@@ -130,7 +130,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         (_, Carrier::Netduel(kind)) => {
             Some(Server::start(&place, &[kind], &contender, scenario.server_burn_us_per_s, cpu)?)
         }
-        (_, Carrier::Peer(peer)) => Some(Server::start_peer(&place, peer, cpu)?),
+        (_, Carrier::Baseline(baseline)) => Some(Server::start_baseline(&place, baseline, cpu)?),
     };
     let (addresses, trusted) = match (&server, &place) {
         (Some(server), _) => (server.addresses.clone(), server.trusted()),
@@ -273,10 +273,10 @@ impl Server {
         Ok(Self { sockets: None, ..Self::when_ready(place, command, true)? })
     }
 
-    /// Starts a peer's relay, and waits until it listens.
-    pub(crate) fn start_peer(place: &Place, peer: Peer, cpu: Option<usize>) -> anyhow::Result<Self> {
-        let mut command = peers::program("serve")?;
-        command.args([peer.name(), "--listen", &SocketAddr::new(place.server_ip(), 0).to_string()]);
+    /// Starts a baseline's relay, and waits until it listens.
+    pub(crate) fn start_baseline(place: &Place, baseline: Baseline, cpu: Option<usize>) -> anyhow::Result<Self> {
+        let mut command = baselines::program("serve")?;
+        command.args([baseline.name(), "--listen", &SocketAddr::new(place.server_ip(), 0).to_string()]);
         if let Some(cpu) = cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
@@ -327,7 +327,7 @@ impl Server {
         self.process.descriptors()
     }
 
-    /// Ends it and returns what it counted; nothing of a peer, which does not count.
+    /// Ends it and returns what it counted; nothing of a baseline, which does not count.
     pub(crate) fn stop(mut self) -> anyhow::Result<Snapshot> {
         self.process.close_stdin();
         if !self.counts {
@@ -363,8 +363,8 @@ pub(crate) fn play(
     server: Option<&Server>,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<Outcome> {
-    let of_peer = plan.pairs.iter().flatten().any(|carrier| carrier.peer().is_some());
-    let command = if of_peer { peers::program("players")? } else { ourselves("players")? };
+    let of_baseline = plan.pairs.iter().flatten().any(|carrier| carrier.baseline().is_some());
+    let command = if of_baseline { baselines::program("players")? } else { ourselves("players")? };
     let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);

@@ -113,7 +113,7 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
 /// What is compared, without its settings.
 fn carriers(scenario: &Scenario) -> impl Iterator<Item = Carrier> {
     let ours = scenario.transports.iter().map(|kind| Carrier::Netduel(*kind));
-    ours.chain(scenario.peers.iter().map(|peer| Carrier::Peer(*peer)))
+    ours.chain(scenario.baselines.iter().map(|baseline| Carrier::Baseline(*baseline)))
 }
 
 fn facts(results: &Results) -> Vec<String> {
@@ -143,7 +143,7 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
     let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
-            @if results.scenario.peers.is_empty() { a href="#verdict" { "Verdict" } }
+            @if results.scenario.baselines.is_empty() { a href="#verdict" { "Verdict" } }
             @else { a href="#ratios" { "Beside the bare relays" } }
             @if !sweeps.is_empty() { a href="#sweeps" { "Where it turns" } }
             @if results.scenario.search.is_none() {
@@ -167,7 +167,7 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     // The first says how to read the others.
     let how_sure = paragraphs.next();
     html! {
-        @if results.scenario.peers.is_empty() { section id="verdict" {
+        @if results.scenario.baselines.is_empty() { section id="verdict" {
             h2 { "Verdict" }
             @for paragraph in paragraphs { p { (paragraph) } }
             @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
@@ -183,7 +183,7 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     }
 }
 
-/// Everything beside the bare relay of its wire, where peers ran.
+/// Everything beside the bare relay of its wire, where baselines ran.
 fn ratios_section(results: &Results) -> Markup {
     let ratios = Ratios::of(results);
     html! {

@@ -11,7 +11,7 @@ use crate::{
     bearing::{at, bearings},
     harness::{self, Place, RunResult},
     journal::Journal,
-    peers,
+    baselines,
     results::{Calibration, Entry, Failure, Results},
     scenario::{Network, RunKey, Scenario},
 };
@@ -57,7 +57,7 @@ pub(crate) fn measure(
         results.add(entry);
         Ok(())
     };
-    results.left_out = peers::ready(&mut results.scenario.peers)?;
+    results.left_out = baselines::ready(&mut results.scenario.baselines)?;
     let progress = progress(results);
     for link in results.scenario.links.clone() {
         let (Some(spec), Some(lab)) = (link.spec(), lab) else { continue };

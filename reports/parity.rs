@@ -54,7 +54,7 @@ pub(crate) fn sides(summary: &Summary) -> Table {
     let sides: [(&str, Side); 2] =
         [("players", |row| Some(&row.players)), ("server", |row| row.server.as_ref())];
     for contender in contenders_of(summary) {
-        // A peer says nothing of itself; what it has is its library's default.
+        // A baseline says nothing of itself; what it has is its library's default.
         let Some(kind) = contender.transport.kind() else { continue };
         for (side, of) in sides {
             let read = |value: fn(&PathStats) -> String| {

@@ -5,7 +5,7 @@ use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, Socket, TransportKind};
 
 use crate::{
-    carrier::Peer,
+    carrier::Baseline,
     scenario::{Network, Scenario, Workload},
     search::Search,
 };
@@ -163,10 +163,10 @@ impl Preset {
             scenario: || Scenario { links: links(&["blackhole", "lte+bulk"]), duration_ms: 6_000, ..base() },
         },
         Self {
-            name: "peers",
+            name: "baselines",
             question: "what each transport costs beside a bare relay of its wire, and beside other libraries",
             scenario: || Scenario {
-                peers: Peer::ALL.to_vec(),
+                baselines: Baseline::ALL.to_vec(),
                 pairs: vec![50],
                 in_flight: vec![1, 8],
                 repeats: 5,

@@ -1,10 +1,10 @@
-//! What everything costs beside the bare relay of its wire, where peers were measured: ratios within each repeat. Pure.
+//! What everything costs beside the bare relay of its wire, where baselines were measured: ratios within each repeat. Pure.
 //!
 //! The ratio of a repeat is of two runs a few seconds apart, so that what drifts on the machine falls out of it; the median
 //! of the repeats' leaves out the one in which something else happened.
 
 use crate::{
-    carrier::Peer,
+    carrier::Baseline,
     harness::RunResult,
     results::Results,
     scenario::{Contender, Group, RunKey},
@@ -77,7 +77,7 @@ fn per_update(run: &RunResult, amount: u64) -> Option<f64> {
 pub struct Ratios {
     /// Which group.
     pub group: Group,
-    /// By wire: the bare relay first, then ours, then other peers.
+    /// By wire: the bare relay first, then ours, then other baselines.
     pub rows: Vec<RatioRow>,
 }
 
@@ -89,7 +89,7 @@ pub struct RatioRow {
     /// From 1 on, an A/A control.
     pub arm: u8,
     /// What it is compared with; `None` for a bare relay itself.
-    pub floor: Option<Peer>,
+    pub floor: Option<Baseline>,
     /// One for each measure of the group, in the order of their columns.
     pub ratios: Vec<Ratio>,
 }
@@ -119,10 +119,10 @@ fn measures(group: &Group) -> impl Iterator<Item = &'static Measure> {
 }
 
 impl Ratios {
-    /// Of these results, group by group; nothing where there are no peers.
+    /// Of these results, group by group; nothing where there are no baselines.
     pub fn of(results: &Results) -> Vec<Self> {
         let scenario = &results.scenario;
-        if scenario.peers.is_empty() {
+        if scenario.baselines.is_empty() {
             return Vec::new();
         }
         let ran = |group: &Group| results.runs.iter().any(|run| run.key.group == *group);
@@ -149,12 +149,12 @@ impl Ratios {
     }
 }
 
-/// By wire; in it the bare relay, ours with the control beside it, and other peers.
+/// By wire; in it the bare relay, ours with the control beside it, and other baselines.
 fn place(contender: Contender, arm: u8) -> impl Ord {
     let carrier = contender.transport;
-    let wire = carrier.floor().or(carrier.peer());
-    let wire = Peer::ALL.iter().position(|peer| Some(*peer) == wire);
-    let kind = match (carrier.floor(), carrier.peer()) {
+    let wire = carrier.floor().or(carrier.baseline());
+    let wire = Baseline::ALL.iter().position(|baseline| Some(*baseline) == wire);
+    let kind = match (carrier.floor(), carrier.baseline()) {
         (None, _) => 0,
         (Some(_), None) => 1,
         (Some(_), Some(_)) => 2,
@@ -164,7 +164,7 @@ fn place(contender: Contender, arm: u8) -> impl Ord {
 
 impl RatioRow {
     fn of(results: &Results, group: &Group, contender: Contender, arm: u8) -> Self {
-        let floor = contender.transport.floor().filter(|floor| results.scenario.peers.contains(floor));
+        let floor = contender.transport.floor().filter(|floor| results.scenario.baselines.contains(floor));
         let seconds = results.scenario.duration_ms as f64 / 1e3;
         let run =
             |contender, arm, repeat| results.run(&RunKey { contender, group: group.clone(), repeat, arm });

@@ -76,7 +76,7 @@ pub(crate) fn map_cell(comparison: Option<&Comparison>) -> String {
 
 /// Every comparison of a group with the reference, with its interval; then the others that differ from each other.
 pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verdict, workload: Workload) {
-    if group.to_baseline.is_empty() {
+    if group.to_reference.is_empty() {
         return;
     }
     let reference = verdict.reference;
@@ -91,7 +91,7 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verd
         "| transport | metric | mean | against | its mean | difference | 95 % interval | floor | p | |"
     );
     let _ = writeln!(out, "|---|---|---:|---|---:|---:|---:|---:|---:|---|");
-    for comparison in &group.to_baseline {
+    for comparison in &group.to_reference {
         let (metric, subject, against) = (comparison.metric, comparison.subject, comparison.against);
         let Some(effect) = comparison.effect else {
             let _ = writeln!(

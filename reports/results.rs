@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bearing::{Fate, bearings},
     benches::Bench,
-    carrier::Peer,
+    carrier::Baseline,
     cpus,
     harness::RunResult,
     scenario::{RunKey, Scenario},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Raised with every change of the file's form.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
 /// would fail, too.
@@ -47,7 +47,7 @@ pub struct Results {
     pub calibrations: Vec<Calibration>,
     /// Why there are no emulated links, where they were wanted by default and could not be had.
     pub no_links: Option<String>,
-    /// Peers that were to run and cannot run here.
+    /// Baselines that were to run and cannot run here.
     pub left_out: Vec<LeftOut>,
     /// What `cargo bench` had left beside this checkout; see `benches.rs`.
     pub benches: Vec<Bench>,
@@ -85,18 +85,18 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// A peer that cannot run here.
+/// A baseline that cannot run here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Which one.
-    pub peer: Peer,
+    pub baseline: Baseline,
     /// Why, and what to do about it.
     pub reason: String,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.peer, self.reason)
+        write!(f, "{}: {}", self.baseline, self.reason)
     }
 }
 

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    carrier::{Carrier, Peer},
+    carrier::{Carrier, Baseline},
     search::Search,
 };
 
@@ -88,7 +88,7 @@ pub enum Workload {
     Connects,
 }
 
-/// A transport with its settings; or a peer, which has none to set.
+/// A transport with its settings; or a baseline, which has none to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contender {
     /// Of all players.
@@ -210,7 +210,7 @@ pub struct Scenario {
     /// Transports to compare.
     pub transports: Vec<TransportKind>,
     /// Other relays to measure them against. With any, no verdict is given, but ratios to the bare relays.
-    pub peers: Vec<Peer>,
+    pub baselines: Vec<Baseline>,
     /// Who is told of a move.
     pub relays: Vec<RelayPolicy>,
     /// Congestion control asked for, on TCP and QUIC alike.
@@ -254,7 +254,7 @@ impl Default for Scenario {
             preset: "custom".into(),
             workload: Workload::Moves,
             transports: TransportKind::ALL.to_vec(),
-            peers: Vec::new(),
+            baselines: Vec::new(),
             relays: vec![RelayPolicy::Other],
             congestions: vec![Congestion::Cubic],
             nagle: vec![false],
@@ -289,7 +289,7 @@ impl Scenario {
         runs
     }
 
-    /// What is compared: every transport with every setting, and the peers.
+    /// What is compared: every transport with every setting, and the baselines.
     pub fn contenders(&self) -> Vec<Contender> {
         let mut contenders = Vec::new();
         for &transport in &self.transports {
@@ -308,7 +308,7 @@ impl Scenario {
         let possible =
             |it: &Contender| !it.resumption || it.transport.encrypted() || !self.resumption.contains(&false);
         contenders.retain(possible);
-        contenders.extend(self.peers.iter().map(|peer| Contender::plain(*peer)));
+        contenders.extend(self.baselines.iter().map(|baseline| Contender::plain(*baseline)));
         contenders
     }
 
@@ -322,11 +322,11 @@ impl Scenario {
 
     /// What a contender is compared with: a transport with other settings with itself in the first ones, and a transport
     /// with the reference. `None` for the reference itself.
-    pub fn baseline(&self, contender: Contender) -> Option<Contender> {
+    pub fn reference_of(&self, contender: Contender) -> Option<Contender> {
         let reference = self.reference()?;
         let same_transport = self.contenders().into_iter().find(|it| it.transport == contender.transport)?;
-        let baseline = if same_transport == contender { reference } else { same_transport };
-        (baseline != contender).then_some(baseline)
+        let of = if same_transport == contender { reference } else { same_transport };
+        (of != contender).then_some(of)
     }
 
     /// The groups, in the order of the scenario.
@@ -418,7 +418,7 @@ mod tests {
             ..Scenario::default()
         };
         let names: Vec<(String, Option<String>)> = (scenario.contenders().into_iter())
-            .map(|it| (it.to_string(), scenario.baseline(it).map(|it| it.to_string())))
+            .map(|it| (it.to_string(), scenario.reference_of(it).map(|it| it.to_string())))
             .collect();
         let expected =
             [("tcp", None), ("tcp +bbr", Some("tcp")), ("tls", Some("tcp")), ("tls +bbr", Some("tls"))];

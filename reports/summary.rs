@@ -288,7 +288,7 @@ pub enum Warning {
     /// No links where they were wanted.
     #[error("no emulated links: {0}")]
     NoLinks(String),
-    /// A peer that cannot run here.
+    /// A baseline that cannot run here.
     #[error("left out: {0}")]
     LeftOut(LeftOut),
     /// A link was measured to be other than it was asked to be.
@@ -444,7 +444,7 @@ impl Summary {
             });
         }
         let asked = row.key.contender.congestion.name();
-        // A peer is not asked.
+        // A baseline is not asked.
         let told = row.congestion.as_ref().filter(|_| row.key.contender.transport.kind().is_some());
         if let Some(got) = told.filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());

@@ -249,9 +249,9 @@ pub struct GroupVerdict {
     pub group: Group,
     /// A/A noise by metric, in its unit; none where the group has no control, or of a single repeat.
     pub noise: Vec<(Metric, f64)>,
-    /// Each contender against its baseline ([`crate::Scenario::baseline`]), in each metric. A family of comparisons is what
+    /// Each contender against its reference ([`crate::Scenario::reference_of`]), in each metric. A family of comparisons is what
     /// stands here of one metric.
-    pub to_baseline: Vec<Comparison>,
+    pub to_reference: Vec<Comparison>,
     /// Every other two, once: the later in the scenario against the earlier. A family likewise.
     pub to_each_other: Vec<Comparison>,
     /// Of those that encrypt: the ones that none other of them is detectably fresher than, and of these the ones that
@@ -261,9 +261,9 @@ pub struct GroupVerdict {
 
 impl Verdict {
     /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
-    /// each contender ([`crate::bearings`] are its verdict), or beside peers (what [`crate::Ratios`] are for).
+    /// each contender ([`crate::bearings`] are its verdict), or beside baselines (what [`crate::Ratios`] are for).
     pub fn of(results: &Results) -> Option<Self> {
-        if results.scenario.search.is_some() || !results.scenario.peers.is_empty() {
+        if results.scenario.search.is_some() || !results.scenario.baselines.is_empty() {
             return None;
         }
         let reference = results.scenario.reference()?;
@@ -278,10 +278,10 @@ impl Verdict {
         })
     }
 
-    /// The win/lose/tie map: for each contender with a baseline, what it came to against that in each group.
+    /// The win/lose/tie map: for each contender with a reference, what it came to against that in each group.
     pub fn map(&self, metric: Metric) -> Vec<(Contender, Vec<Option<&Comparison>>)> {
         let row = |contender: Contender| {
-            self.groups.iter().map(|group| group.against_baseline(metric, contender)).collect()
+            self.groups.iter().map(|group| group.against_reference(metric, contender)).collect()
         };
         let others = self.contenders.iter().filter(|it| **it != self.reference);
         others.map(|&contender| (contender, row(contender))).collect()
@@ -292,12 +292,12 @@ impl GroupVerdict {
     fn of(results: &Results, table: &Table, reference: Contender, group: Group) -> Self {
         let scenario = &results.scenario;
         let contenders = scenario.contenders();
-        let to_baseline: Vec<(Contender, Contender)> = (contenders.iter())
-            .filter_map(|&contender| Some((contender, scenario.baseline(contender)?)))
+        let to_reference: Vec<(Contender, Contender)> = (contenders.iter())
+            .filter_map(|&contender| Some((contender, scenario.reference_of(contender)?)))
             .collect();
         // Transports in their first settings are compared with each other, too.
         let alike: Vec<Contender> =
-            to_baseline.iter().filter(|(_, of)| *of == reference).map(|(contender, _)| *contender).collect();
+            to_reference.iter().filter(|(_, of)| *of == reference).map(|(contender, _)| *contender).collect();
         let mut to_each_other = Vec::new();
         for (position, &later) in alike.iter().enumerate() {
             to_each_other.extend(alike[..position].iter().map(|&earlier| (later, earlier)));
@@ -310,7 +310,7 @@ impl GroupVerdict {
         };
         let mut verdict = Self {
             noise: metrics().filter_map(|metric| Some((metric, noise(metric)?))).collect(),
-            to_baseline: compared(&to_baseline),
+            to_reference: compared(&to_reference),
             to_each_other: compared(&to_each_other),
             choices: Vec::new(),
             group: group.clone(),
@@ -323,9 +323,9 @@ impl GroupVerdict {
         verdict
     }
 
-    /// The comparison of a contender with its baseline.
-    pub fn against_baseline(&self, metric: Metric, contender: Contender) -> Option<&Comparison> {
-        self.to_baseline.iter().find(|it| it.metric == metric && it.subject == contender)
+    /// The comparison of a contender with its reference.
+    pub fn against_reference(&self, metric: Metric, contender: Contender) -> Option<&Comparison> {
+        self.to_reference.iter().find(|it| it.metric == metric && it.subject == contender)
     }
 
     /// What `subject` came to against `against`; turned round where it was compared the other way.
@@ -342,7 +342,7 @@ impl GroupVerdict {
 
     /// The comparison of `subject` with `against`, if it was made that way round.
     pub fn comparison(&self, metric: Metric, subject: Contender, against: Contender) -> Option<&Comparison> {
-        let mut all = self.to_baseline.iter().chain(&self.to_each_other);
+        let mut all = self.to_reference.iter().chain(&self.to_each_other);
         all.find(|it| it.metric == metric && it.subject == subject && it.against == against)
     }
 
@@ -354,7 +354,7 @@ impl GroupVerdict {
         };
         let kinds: Vec<Contender> = kinds.into_iter().filter(known).collect();
         // Against the reference there are controls, and so more can be told than between two others.
-        let rank = |kind: Contender| match self.against_baseline(metric, kind).map(|it| it.outcome) {
+        let rank = |kind: Contender| match self.against_reference(metric, kind).map(|it| it.outcome) {
             Some(Outcome::Better(_)) => 0,
             Some(Outcome::Worse(_)) => 2,
             _ => 1,

@@ -58,11 +58,11 @@ fn how_sure(results: &Results, verdict: &Verdict) -> String {
 
 fn of_group(group: &GroupVerdict, reference: Contender, [felt, paid]: [Metric; 2]) -> String {
     let mut text = format!("{}, ", scope(&group.group, felt));
-    if group.to_baseline.is_empty() {
+    if group.to_reference.is_empty() {
         return text + &format!("only {reference} ran: there is nothing to compare.");
     }
     if group
-        .to_baseline
+        .to_reference
         .iter()
         .any(|it| it.against == reference && it.subject.transport != reference.transport)
     {
@@ -92,14 +92,14 @@ fn scope(group: &Group, felt: Metric) -> String {
 }
 
 /// Transports in their first settings against the reference.
-fn to_baseline(
+fn to_reference(
     group: &GroupVerdict,
     reference: Contender,
     metric: Metric,
 ) -> impl Iterator<Item = &Comparison> {
     let of_transports =
         move |it: &&Comparison| it.against == reference && it.subject.transport != reference.transport;
-    group.to_baseline.iter().filter(move |it| it.metric == metric).filter(of_transports)
+    group.to_reference.iter().filter(move |it| it.metric == metric).filter(of_transports)
 }
 
 /// What other settings do to each transport.
@@ -109,7 +109,7 @@ fn settings(group: &GroupVerdict, metrics: &[Metric]) -> String {
     for &metric in metrics {
         let of_settings =
             |it: &&Comparison| it.metric == metric && it.subject.transport == it.against.transport;
-        for it in group.to_baseline.iter().filter(of_settings) {
+        for it in group.to_reference.iter().filter(of_settings) {
             judged += 1;
             match (it.outcome, &it.effect) {
                 (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => told.push(format!(
@@ -140,7 +140,7 @@ fn with_effect(comparison: &Comparison) -> Option<(&Comparison, &Effect)> {
 /// Who keeps the opponent's position freshest.
 fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
     let all: Vec<(&Comparison, &Effect)> =
-        to_baseline(group, reference, metric).filter_map(with_effect).collect();
+        to_reference(group, reference, metric).filter_map(with_effect).collect();
     let Some((_, first)) = all.first() else {
         return format!("there is not enough data to compare in {}. ", metric.name());
     };
@@ -182,7 +182,7 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
     for (it, effect) in worse {
         text += &format!("{} is {trails} ({}). ", it.subject, in_brackets(metric, effect, it.outcome));
     }
-    let unknown: Vec<Contender> = to_baseline(group, reference, metric)
+    let unknown: Vec<Contender> = to_reference(group, reference, metric)
         .filter(|it| it.outcome == Outcome::NotEnoughData)
         .map(|it| it.subject)
         .collect();
@@ -195,7 +195,7 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
 /// What each costs the server, as a multiple of the reference.
 fn cost(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
     let all: Vec<(&Comparison, &Effect)> =
-        to_baseline(group, reference, metric).filter_map(with_effect).collect();
+        to_reference(group, reference, metric).filter_map(with_effect).collect();
     let what = format!("Server {}", metric.name());
     if all.is_empty() {
         return String::new();

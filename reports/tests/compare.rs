@@ -315,7 +315,7 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
     let (other, newer) = (file("other.json", "{}"), file("newer.json", "{\"schema\": 999}"));
     let a_file = file("file", "");
     let cases: [(&[&str], i32, &str); 17] = [
-        (&["run", "--peer", "bare-tcp", "--payload", "16"], 1, "without a --payload"),
+        (&["run", "--baseline", "bare-tcp", "--payload", "16"], 1, "without a --payload"),
         (&["run", "--preset", "rate", "--in-flight", "8"], 1, "without a search"),
         (&["run", "--preset", "slow"], 2, "there are quick, rate, loss"),
         (&["run", "--resume", "no-such-folder"], 1, "nothing to resume in no-such-folder"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use netduel_client::recording;
-use netduel_reports::{Bench, Connects, Failure, LeftOut, Network, Peer, Remote, Results, SCHEMA, Search};
+use netduel_reports::{Bench, Connects, Failure, LeftOut, Network, Baseline, Remote, Results, SCHEMA, Search};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../docs/results.md");
@@ -88,9 +88,9 @@ fn every_field_of_a_results_file_is_documented_with_its_type() {
     results.scenario.search = Some(Search::RATE);
     let remote = Remote { server: "play.example".into(), pin: Some("5f0c".into()), ca: None };
     results.scenario.links.push(Network::Remote(remote));
-    results.scenario.peers.push(Peer::PodSixNet);
+    results.scenario.baselines.push(Baseline::PodSixNet);
     results.scenario.in_flight.push(8);
-    results.left_out.push(LeftOut { peer: Peer::PodSixNet, reason: "there is no Python".into() });
+    results.left_out.push(LeftOut { baseline: Baseline::PodSixNet, reason: "there is no Python".into() });
     let (group, name) = ("relay".into(), "tcp".into());
     results.benches.push(Bench { group, name, mean_ns: 1.0, low_ns: 0.5, high_ns: 1.5 });
     assert!(results.runs.iter().any(|run| run.link.as_ref().is_some_and(|link| !link.drops.is_empty())));

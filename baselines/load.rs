@@ -1,4 +1,4 @@
-//! The players of a peer, driven by the same load as ours and counted by the same statistics. A move is its number and
+//! The players of a baseline, driven by the same load as ours and counted by the same statistics. A move is its number and
 //! its intended send time, in 24 hexadecimal digits.
 
 use std::{io::Write, net::SocketAddr, str};
@@ -10,7 +10,7 @@ use netduel_reports::{Carrier, Count, Happening, LoadPlan, LoadPlayer, run_playe
 use netduel_transport::{PathStats, Trust};
 use tokio::task::JoinSet;
 
-use crate::{Peer, Player, Update};
+use crate::{Baseline, Player, Update};
 
 /// Players that connect at once: fewer than PodSixNet's backlog of five, of which it takes one each pump.
 const CONNECTING_MAX: usize = 4;
@@ -25,7 +25,7 @@ pub fn play() -> anyhow::Result<()> {
     run_players_with(connect_all)
 }
 
-/// A few at once, or the ticks and pumps of some peers would take longer than they keep a silent player.
+/// A few at once, or the ticks and pumps of some baselines would take longer than they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
     let carriers: Vec<Carrier> = plan.pairs.iter().flatten().copied().collect();
@@ -33,11 +33,11 @@ async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     for few in carriers.chunks(CONNECTING_MAX) {
         let mut connecting = JoinSet::new();
         for carrier in few {
-            let peer = carrier.peer().with_context(|| format!("{carrier} is no peer"))?;
+            let baseline = carrier.baseline().with_context(|| format!("{carrier} is no baseline"))?;
             let (addr, trust) = (plan.address(*carrier)?, trust.clone());
             connecting.spawn(async move {
-                let connected = LoadedPlayer::connect(peer, addr, trust.as_ref(), rate_hz).await;
-                connected.with_context(|| format!("cannot connect to {peer}"))
+                let connected = LoadedPlayer::connect(baseline, addr, trust.as_ref(), rate_hz).await;
+                connected.with_context(|| format!("cannot connect to {baseline}"))
             });
         }
         while let Some(connected) = connecting.join_next().await {
@@ -57,12 +57,12 @@ struct LoadedPlayer {
 
 impl LoadedPlayer {
     async fn connect(
-        peer: Peer,
+        baseline: Baseline,
         addr: SocketAddr,
         trust: Option<&Trust>,
         rate_hz: u32,
     ) -> anyhow::Result<Self> {
-        let player = Player::connect(peer, addr, trust).await?;
+        let player = Player::connect(baseline, addr, trust).await?;
         let period_us = 1_000_000 / u64::from(rate_hz.max(1));
         Ok(Self { player, stats: MoveStats::new(period_us), seq: 0, sent: 0 })
     }
@@ -84,7 +84,7 @@ impl LoadPlayer for LoadedPlayer {
     }
 
     fn ping(&mut self) -> anyhow::Result<()> {
-        bail!("a peer answers no pings")
+        bail!("a baseline answers no pings")
     }
 
     fn restart(&mut self) {

@@ -1,9 +1,9 @@
-//! `netduel-peers`: a peer's relay in a process of its own, and its players for `netduel-report run --preset peers`.
+//! `netduel-baselines`: a baseline's relay in a process of its own, and its players for `netduel-report run --preset baselines`.
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use netduel_peers::{Peer, Relay};
+use netduel_baselines::{Baseline, Relay};
 use netduel_transport::Identity;
 
 /// Bare relays and other libraries' relays, to measure Netduel against.
@@ -16,17 +16,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say which peers there are
+    /// Say which baselines there are
     List,
     /// Say whether one can run here, or what it lacks
     Check {
         /// Which one; `list` names them
-        peer: Peer,
+        baseline: Baseline,
     },
     /// Relay until standard input closes; players are paired in the order in which they come
     Serve {
         /// Which one; `list` names them
-        peer: Peer,
+        baseline: Baseline,
         /// Where players connect
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
@@ -42,9 +42,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list(),
-        Command::Check { peer } => netduel_peers::check(peer),
-        Command::Serve { peer, listen, cpu } => serve(peer, listen, cpu),
-        Command::Players => netduel_peers::play(),
+        Command::Check { baseline } => netduel_baselines::check(baseline),
+        Command::Serve { baseline, listen, cpu } => serve(baseline, listen, cpu),
+        Command::Players => netduel_baselines::play(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,19 +57,19 @@ fn main() -> ExitCode {
 
 fn list() -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    for peer in Peer::ALL {
-        writeln!(stdout, "{peer:<15} {}", peer.summary())?;
+    for baseline in Baseline::ALL {
+        writeln!(stdout, "{baseline:<15} {}", baseline.summary())?;
     }
     Ok(())
 }
 
-fn serve(peer: Peer, listen: SocketAddr, cpu: Option<usize>) -> anyhow::Result<()> {
+fn serve(baseline: Baseline, listen: SocketAddr, cpu: Option<usize>) -> anyhow::Result<()> {
     if let Some(cpu) = cpu {
         netduel_reports::bind_to_cpu(cpu)?;
     }
-    match netduel_peers::other_program(peer, listen) {
+    match netduel_baselines::other_program(baseline, listen) {
         Some(program) => become_program(program),
-        None => serve_here(peer, listen),
+        None => serve_here(baseline, listen),
     }
 }
 
@@ -88,11 +88,11 @@ fn become_program(mut program: std::process::Command) -> anyhow::Result<()> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn serve_here(peer: Peer, listen: SocketAddr) -> anyhow::Result<()> {
+async fn serve_here(baseline: Baseline, listen: SocketAddr) -> anyhow::Result<()> {
     let identity = Identity::generate(&["localhost".into()])?;
-    let relay = Relay::bind(peer, listen, &identity)?;
+    let relay = Relay::bind(baseline, listen, &identity)?;
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening {peer} {}", relay.local_addr()?)?;
+    writeln!(stdout, "listening {baseline} {}", relay.local_addr()?)?;
     writeln!(stdout, "certificate sha256 {}", identity.fingerprint())?;
     writeln!(stdout, "ready: players may connect; ends when standard input closes")?;
     stdout.flush()?;

@@ -1,4 +1,4 @@
-//! The bare relay over UDP. A player is known from its hello on. And the socket of all peers over UDP.
+//! The bare relay over UDP. A player is known from its hello on. And the socket of all baselines over UDP.
 
 use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 

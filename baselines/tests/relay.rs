@@ -1,4 +1,4 @@
-//! Every peer relays moves between two players, over real sockets.
+//! Every baseline relays moves between two players, over real sockets.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use netduel_peers::{Peer, Player, Relay, Update, check};
+use netduel_baselines::{Baseline, Player, Relay, Update, check};
 use netduel_transport::{Identity, Trust};
 
 const MOVES: u32 = 200;
@@ -20,30 +20,30 @@ fn update(number: u32) -> Update {
 }
 
 /// Two pairs after each other, of players who tell each other everything, one move in flight each way.
-fn play(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) {
+fn play(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) {
     runtime().block_on(async {
-        let connect = || Player::connect(peer, addr, trust);
+        let connect = || Player::connect(baseline, addr, trust);
         // The second shows that the first is forgotten.
         for moves in [MOVES, 10] {
             let mut first = connect().await.expect("connected");
             let mut second = connect().await.expect("connected");
             let mut attempts = 0..FIRST_ATTEMPTS_MAX;
             loop {
-                attempts.next().unwrap_or_else(|| panic!("{peer} relays nothing"));
+                attempts.next().unwrap_or_else(|| panic!("{baseline} relays nothing"));
                 first.send(&update(0)).await.expect("open");
                 if let Ok(came) = tokio::time::timeout(FIRST_TIMEOUT, second.next()).await {
-                    assert_eq!(came.expect("open"), update(0), "{peer}");
+                    assert_eq!(came.expect("open"), update(0), "{baseline}");
                     break;
                 }
             }
             for number in 1..=moves {
                 first.send(&update(number)).await.expect("open");
-                assert_eq!(second.next().await.expect("open"), update(number), "{peer}");
+                assert_eq!(second.next().await.expect("open"), update(number), "{baseline}");
                 second.send(&update(!number)).await.expect("open");
-                assert_eq!(first.next().await.expect("open"), update(!number), "{peer}");
+                assert_eq!(first.next().await.expect("open"), update(!number), "{baseline}");
             }
             let path = first.path_stats();
-            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52), "{peer}: {path:?}");
+            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52), "{baseline}: {path:?}");
             tokio::join!(first.close(), second.close());
         }
     });
@@ -51,46 +51,46 @@ fn play(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) {
 
 /// In a thread of its own, as a bench has it.
 #[test]
-fn every_peer_relays_moves_in_order_both_ways() {
-    for peer in Peer::ALL.into_iter().filter(|peer| *peer != Peer::PodSixNet) {
+fn every_baseline_relays_moves_in_order_both_ways() {
+    for baseline in Baseline::ALL.into_iter().filter(|baseline| *baseline != Baseline::PodSixNet) {
         let identity = Identity::generate(&["localhost".into()]).expect("an identity");
         let trust = identity.trust();
         let (tell, addr) = std::sync::mpsc::sync_channel(1);
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             runtime().block_on(async {
-                let relay = Relay::bind(peer, ([127, 0, 0, 1], 0).into(), &identity).expect("bound");
+                let relay = Relay::bind(baseline, ([127, 0, 0, 1], 0).into(), &identity).expect("bound");
                 tell.send(relay.local_addr().expect("bound")).expect("somebody waits");
                 tokio::select! {
-                    failed = relay.run() => panic!("{peer} ended by itself: {failed:?}"),
+                    failed = relay.run() => panic!("{baseline} ended by itself: {failed:?}"),
                     _ = ended => {}
                 }
             });
         });
-        play(peer, addr.recv().expect("an address"), Some(&trust));
+        play(baseline, addr.recv().expect("an address"), Some(&trust));
         end.send(()).expect("it runs");
         thread.join().expect("no panic");
     }
 }
 
-/// In a process of its own, as Python has to be; `netduel-peers serve` becomes it.
+/// In a process of its own, as Python has to be; `netduel-baselines serve` becomes it.
 #[test]
 fn podsixnet_relays_moves_in_order_both_ways() {
-    let peer = Peer::PodSixNet;
-    if let Err(why) = check(peer) {
+    let baseline = Baseline::PodSixNet;
+    if let Err(why) = check(baseline) {
         assert!(std::env::var_os("NETDUEL_PODSIXNET_REQUIRED").is_none(), "{why:#}");
         println!("skipped: {why:#}");
         return;
     }
-    let (mut server, addr) = serve(peer);
-    play(peer, addr, None);
+    let (mut server, addr) = serve(baseline);
+    play(baseline, addr, None);
     drop(server.stdin.take());
     assert!(server.wait().expect("ours").success(), "it ends with its standard input");
 }
 
-fn serve(peer: Peer) -> (Child, SocketAddr) {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_netduel-peers"))
-        .args(["serve", peer.name()])
+fn serve(baseline: Baseline) -> (Child, SocketAddr) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_netduel-baselines"))
+        .args(["serve", baseline.name()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -106,7 +106,7 @@ fn serve(peer: Peer) -> (Child, SocketAddr) {
     }
     let words: Vec<&str> = lines[0].split_whitespace().collect();
     let ["listening", name, addr] = words[..] else { panic!("it said {lines:?}") };
-    assert_eq!(name, peer.name());
+    assert_eq!(name, baseline.name());
     (server, addr.parse().expect("an address"))
 }
 

@@ -1,8 +1,8 @@
 //! Other relays than ours, to measure Netduel against: each carries a 24-byte move between two players, and knows nothing
 //! else. No game, no checks, no messages.
 //!
-//! [`Peer`] names them. [`Relay`] is one that serves, [`Player`] is who plays over it. In one process, a relay has a thread
-//! and a runtime of its own and [`Relay::run`] is dropped to end it; `netduel-peers serve NAME` is one in a process.
+//! [`Baseline`] names them. [`Relay`] is one that serves, [`Player`] is who plays over it. In one process, a relay has a thread
+//! and a runtime of its own and [`Relay::run`] is dropped to end it; `netduel-baselines serve NAME` is one in a process.
 //!
 //! A floor is what the sockets and the library below cost alone: what a relay of ours takes beyond it is ours.
 
@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use load::play;
-pub use netduel_reports::Peer;
+pub use netduel_reports::Baseline;
 use netduel_transport::{Identity, PathStats, Trust};
 
 /// Bytes of a move: about what one of ours takes.
@@ -30,24 +30,24 @@ pub const MOVE_BYTES: usize = 24;
 const DATAGRAM_MAX_BYTES: usize = 2048;
 const UDP_HEADER_BYTES: u64 = 8;
 /// The protocol's name in TLS handshakes.
-const ALPN: &str = "netduel-peers/1";
+const ALPN: &str = "netduel-baselines/1";
 /// In the relay's certificate.
 const SERVER_NAME: &str = "localhost";
 
-/// A move, as the peers know it: text, since PodSixNet carries no other bytes.
+/// A move, as the baselines know it: text, since PodSixNet carries no other bytes.
 pub type Update = [u8; MOVE_BYTES];
 
-/// Whether a peer can run here; all but PodSixNet, which needs Python, can.
+/// Whether a baseline can run here; all but PodSixNet, which needs Python, can.
 ///
 /// # Errors
 /// What it lacks, and how to install it.
-pub fn check(peer: Peer) -> anyhow::Result<()> {
-    if peer == Peer::PodSixNet { podsixnet::check() } else { Ok(()) }
+pub fn check(baseline: Baseline) -> anyhow::Result<()> {
+    if baseline == Baseline::PodSixNet { podsixnet::check() } else { Ok(()) }
 }
 
-/// The program that serves a peer, where that is none of ours.
-pub fn other_program(peer: Peer, listen: SocketAddr) -> Option<Command> {
-    (peer == Peer::PodSixNet).then(|| podsixnet::serve(listen))
+/// The program that serves a baseline, where that is none of ours.
+pub fn other_program(baseline: Baseline, listen: SocketAddr) -> Option<Command> {
+    (baseline == Baseline::PodSixNet).then(|| podsixnet::serve(listen))
 }
 
 /// Any address, of the same family as the relay's.
@@ -73,16 +73,16 @@ impl Relay {
     ///
     /// # Errors
     /// The system's; and for PodSixNet, which is a program of its own ([`other_program`]).
-    pub fn bind(peer: Peer, addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
-        Ok(Self(match peer {
-            Peer::BareTcp => Serving::Tcp(stream::Listener::tcp(addr)?),
-            Peer::BareTls => Serving::Tcp(stream::Listener::tls(addr, identity)?),
-            Peer::BareUdp => Serving::Udp(Box::new(udp::Relay::bind(addr)?)),
-            Peer::BareEnet => Serving::Enet(Box::new(enet::Relay::bind(addr)?)),
-            Peer::Renet => Serving::Renet(Box::new(renet::Relay::bind(addr)?)),
-            Peer::PodSixNet => return Err(io::ErrorKind::Unsupported.into()),
-            Peer::QuinnDatagram => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Datagram)?),
-            Peer::QuinnStream => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Stream)?),
+    pub fn bind(baseline: Baseline, addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
+        Ok(Self(match baseline {
+            Baseline::BareTcp => Serving::Tcp(stream::Listener::tcp(addr)?),
+            Baseline::BareTls => Serving::Tcp(stream::Listener::tls(addr, identity)?),
+            Baseline::BareUdp => Serving::Udp(Box::new(udp::Relay::bind(addr)?)),
+            Baseline::BareEnet => Serving::Enet(Box::new(enet::Relay::bind(addr)?)),
+            Baseline::Renet => Serving::Renet(Box::new(renet::Relay::bind(addr)?)),
+            Baseline::PodSixNet => return Err(io::ErrorKind::Unsupported.into()),
+            Baseline::QuinnDatagram => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Datagram)?),
+            Baseline::QuinnStream => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Stream)?),
         }))
     }
 
@@ -115,7 +115,7 @@ impl Relay {
     }
 }
 
-/// Who plays over a peer: sends moves, and receives the other player's.
+/// Who plays over a baseline: sends moves, and receives the other player's.
 pub struct Player(Playing);
 
 enum Playing {
@@ -131,19 +131,19 @@ impl Player {
     /// Connects. Who connects first is paired with who connects next, and so on; once both are connected, moves arrive.
     ///
     /// # Errors
-    /// No connection was made, and why. `trust` is needed where the peer encrypts.
-    pub async fn connect(peer: Peer, addr: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<Self> {
-        Ok(Self(match peer {
-            Peer::BareTcp => Playing::Tcp(stream::Player::tcp(addr).await?),
-            Peer::BareTls => Playing::Tls(Box::new(stream::Player::tls(addr, trust).await?)),
-            Peer::PodSixNet => Playing::Tcp(podsixnet::connect(addr).await?),
-            Peer::BareUdp => Playing::Udp(Box::new(udp::Player::connect(addr).await?)),
-            Peer::BareEnet => Playing::Enet(Box::new(enet::Player::connect(addr).await?)),
-            Peer::Renet => Playing::Renet(Box::new(renet::Player::connect(addr).await?)),
-            Peer::QuinnDatagram => {
+    /// No connection was made, and why. `trust` is needed where the baseline encrypts.
+    pub async fn connect(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<Self> {
+        Ok(Self(match baseline {
+            Baseline::BareTcp => Playing::Tcp(stream::Player::tcp(addr).await?),
+            Baseline::BareTls => Playing::Tls(Box::new(stream::Player::tls(addr, trust).await?)),
+            Baseline::PodSixNet => Playing::Tcp(podsixnet::connect(addr).await?),
+            Baseline::BareUdp => Playing::Udp(Box::new(udp::Player::connect(addr).await?)),
+            Baseline::BareEnet => Playing::Enet(Box::new(enet::Player::connect(addr).await?)),
+            Baseline::Renet => Playing::Renet(Box::new(renet::Player::connect(addr).await?)),
+            Baseline::QuinnDatagram => {
                 Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Datagram).await?)
             }
-            Peer::QuinnStream => Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Stream).await?),
+            Baseline::QuinnStream => Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Stream).await?),
         }))
     }
 

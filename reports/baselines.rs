@@ -1,4 +1,4 @@
-//! The program of the peers, `netduel-peers`: where it is, and which of them can run here.
+//! The program of the baselines, `netduel-baselines`: where it is, and which of them can run here.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::{carrier::Peer, results::LeftOut};
+use crate::{carrier::Baseline, results::LeftOut};
 
-const PROGRAM: &str = "netduel-peers";
+const PROGRAM: &str = "netduel-baselines";
 
 /// Beside this program.
 fn path() -> anyhow::Result<PathBuf> {
@@ -17,7 +17,7 @@ fn path() -> anyhow::Result<PathBuf> {
     Ok(own.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// The peers' program, as `subcommand`.
+/// The baselines' program, as `subcommand`.
 pub(crate) fn program(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(path()?);
     command.arg(subcommand);
@@ -28,15 +28,15 @@ pub(crate) fn program(subcommand: &str) -> anyhow::Result<Command> {
 ///
 /// # Errors
 /// Their program cannot be had.
-pub(crate) fn ready(peers: &mut Vec<Peer>) -> anyhow::Result<Vec<LeftOut>> {
-    if peers.is_empty() {
+pub(crate) fn ready(baselines: &mut Vec<Baseline>) -> anyhow::Result<Vec<LeftOut>> {
+    if baselines.is_empty() {
         return Ok(Vec::new());
     }
     prepare()?;
-    leave_out(peers)
+    leave_out(baselines)
 }
 
-/// Makes sure that the peers' program is there: cargo builds it where this one was built.
+/// Makes sure that the baselines' program is there: cargo builds it where this one was built.
 ///
 /// # Errors
 /// It is not there and cannot be built, and what to do about it.
@@ -46,11 +46,11 @@ fn prepare() -> anyhow::Result<()> {
         return Ok(());
     }
     const TO_DO: &str =
-        "build it with `cargo build --release -p netduel-peers`, and put it beside netduel-report";
+        "build it with `cargo build --release -p netduel-baselines`, and put it beside netduel-report";
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package has a folder")?;
     // Cargo's folders: the target's, and in it the profile's.
     let target = path.parent().and_then(Path::parent).filter(|target| target.join("CACHEDIR.TAG").exists());
-    let target = target.filter(|_| checkout.join("peers/Cargo.toml").exists());
+    let target = target.filter(|_| checkout.join("baselines/Cargo.toml").exists());
     let target = target.with_context(|| format!("{} is not there: {TO_DO}", path.display()))?;
     eprintln!("building {PROGRAM}, the relays to measure against");
     let mut cargo = Command::new("cargo");
@@ -66,18 +66,18 @@ fn prepare() -> anyhow::Result<()> {
 /// Takes out those that cannot run here, and says why.
 ///
 /// # Errors
-/// The peers' program does not answer.
-fn leave_out(peers: &mut Vec<Peer>) -> anyhow::Result<Vec<LeftOut>> {
+/// The baselines' program does not answer.
+fn leave_out(baselines: &mut Vec<Baseline>) -> anyhow::Result<Vec<LeftOut>> {
     let mut left_out = Vec::new();
-    for &peer in peers.iter() {
+    for &baseline in baselines.iter() {
         let output =
-            program("check")?.arg(peer.name()).output().with_context(|| format!("cannot run {PROGRAM}"))?;
+            program("check")?.arg(baseline.name()).output().with_context(|| format!("cannot run {PROGRAM}"))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let reason = said.trim().trim_start_matches("error: ").to_owned();
-            left_out.push(LeftOut { peer, reason });
+            left_out.push(LeftOut { baseline, reason });
         }
     }
-    peers.retain(|peer| left_out.iter().all(|it| it.peer != *peer));
+    baselines.retain(|baseline| left_out.iter().all(|it| it.baseline != *baseline));
     Ok(left_out)
 }

@@ -1,17 +1,17 @@
-//! `--preset peers` from end to end: every peer and one transport, in the same run.
+//! `--preset baselines` from end to end: every baseline and one transport, in the same run.
 
 use std::process::Command;
 
-use netduel_reports::{Carrier, Peer, Ratios, Results, html, markdown};
+use netduel_reports::{Carrier, Baseline, Ratios, Results, html, markdown};
 
 #[test]
-fn every_peer_runs_beside_a_transport_and_is_put_in_ratio() {
+fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
     let scope =
         ["--transport", "tcp", "--pairs", "2", "--in-flight", "2", "--controls", "0", "--repeat", "1"];
     let output = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
-        .args(["run", "--preset", "peers", "--duration", "200ms", "--warmup", "50ms", "--out", out])
+        .args(["run", "--preset", "baselines", "--duration", "200ms", "--warmup", "50ms", "--out", out])
         .args(scope)
         .output()
         .expect("started");
@@ -22,14 +22,14 @@ fn every_peer_runs_beside_a_transport_and_is_put_in_ratio() {
 
     // PodSixNet needs Python; all others are there, and whoever is not is named with the way to get it.
     for left_out in &results.left_out {
-        assert_eq!(left_out.peer, Peer::PodSixNet);
+        assert_eq!(left_out.baseline, Baseline::PodSixNet);
         assert!(left_out.reason.contains("pip install"), "{}", left_out.reason);
         assert!(stdout.contains(&left_out.reason));
         assert!(std::env::var_os("NETDUEL_PODSIXNET_REQUIRED").is_none(), "{}", left_out.reason);
         println!("skipped: {left_out}");
     }
-    let peers = Peer::ALL.len() - results.left_out.len();
-    assert_eq!(results.runs.len(), (1 + peers) * 2, "on a beat, and in a closed loop");
+    let baselines = Baseline::ALL.len() - results.left_out.len();
+    assert_eq!(results.runs.len(), (1 + baselines) * 2, "on a beat, and in a closed loop");
     for run in &results.runs {
         let (key, load) = (&run.key, &run.load);
         // Two moves under way and 20 ms by a pump: a few dozen in this window. A busy machine may be slower.
@@ -53,7 +53,7 @@ fn every_peer_runs_beside_a_transport_and_is_put_in_ratio() {
         }
     }
     let (page, text) = (html(&results), markdown(&results));
-    for carrier in [Carrier::Peer(Peer::BareTcp), Carrier::Peer(Peer::Renet)] {
+    for carrier in [Carrier::Baseline(Baseline::BareTcp), Carrier::Baseline(Baseline::Renet)] {
         assert!(text.contains(&format!("| {carrier} | ")), "{carrier} has a row");
         assert!(page.contains(&format!("{carrier}</th>")), "{carrier} has a row");
     }
