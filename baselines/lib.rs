@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use load::play;
-pub use netduel_reports::Baseline;
+pub use netduel_loadgen::Baseline;
 use netduel_transport::{Identity, PathStats, Trust};
 
 /// Bytes of a move: about what one of ours takes.
@@ -81,7 +81,9 @@ impl Relay {
             Baseline::BareEnet => Serving::Enet(Box::new(enet::Relay::bind(addr)?)),
             Baseline::Renet => Serving::Renet(Box::new(renet::Relay::bind(addr)?)),
             Baseline::PodSixNet => return Err(io::ErrorKind::Unsupported.into()),
-            Baseline::QuinnDatagram => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Datagram)?),
+            Baseline::QuinnDatagram => {
+                Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Datagram)?)
+            }
             Baseline::QuinnStream => Serving::Quic(quic::Relay::bind(addr, identity, quic::Lane::Stream)?),
         }))
     }
@@ -132,7 +134,11 @@ impl Player {
     ///
     /// # Errors
     /// No connection was made, and why. `trust` is needed where the baseline encrypts.
-    pub async fn connect(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<Self> {
+    pub async fn connect(
+        baseline: Baseline,
+        addr: SocketAddr,
+        trust: Option<&Trust>,
+    ) -> anyhow::Result<Self> {
         Ok(Self(match baseline {
             Baseline::BareTcp => Playing::Tcp(stream::Player::tcp(addr).await?),
             Baseline::BareTls => Playing::Tls(Box::new(stream::Player::tls(addr, trust).await?)),
@@ -143,7 +149,9 @@ impl Player {
             Baseline::QuinnDatagram => {
                 Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Datagram).await?)
             }
-            Baseline::QuinnStream => Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Stream).await?),
+            Baseline::QuinnStream => {
+                Playing::Quic(quic::Player::connect(addr, trust, quic::Lane::Stream).await?)
+            }
         }))
     }
 

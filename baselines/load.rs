@@ -5,8 +5,8 @@ use std::{io::Write, net::SocketAddr, str};
 
 use anyhow::{Context, bail};
 use netduel_client::stats::MoveStats;
+use netduel_loadgen::{LoadPlan, LoadPlayer, MoveCounts, PlayerEvent, Subject, run_with};
 use netduel_protocol::{Move, clock, game::Heading};
-use netduel_reports::{Carrier, Count, Happening, LoadPlan, LoadPlayer, run_players_with};
 use netduel_transport::{PathStats, Trust};
 use tokio::task::JoinSet;
 
@@ -22,19 +22,19 @@ const SEQ_DIGITS: usize = 8;
 /// # Errors
 /// Who could not connect or play, and why.
 pub fn play() -> anyhow::Result<()> {
-    run_players_with(connect_all)
+    run_with(connect_all)
 }
 
 /// A few at once, or the ticks and pumps of some baselines would take longer than they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
-    let carriers: Vec<Carrier> = plan.pairs.iter().flatten().copied().collect();
+    let carriers: Vec<Subject> = plan.pairs.iter().flatten().copied().collect();
     let mut players = Vec::new();
     for few in carriers.chunks(CONNECTING_MAX) {
         let mut connecting = JoinSet::new();
-        for carrier in few {
-            let baseline = carrier.baseline().with_context(|| format!("{carrier} is no baseline"))?;
-            let (addr, trust) = (plan.address(*carrier)?, trust.clone());
+        for subject in few {
+            let baseline = subject.baseline().with_context(|| format!("{subject} is no baseline"))?;
+            let (addr, trust) = (plan.address(*subject)?, trust.clone());
             connecting.spawn(async move {
                 let connected = LoadedPlayer::connect(baseline, addr, trust.as_ref(), rate_hz).await;
                 connected.with_context(|| format!("cannot connect to {baseline}"))
@@ -75,12 +75,12 @@ impl LoadPlayer for LoadedPlayer {
         Ok(self.player.send(&encode(self.seq, due_us)?).await?)
     }
 
-    async fn next(&mut self) -> anyhow::Result<Happening> {
+    async fn next(&mut self) -> anyhow::Result<PlayerEvent> {
         let update = self.player.next().await?;
         let (seq, at_us) = decode(&update).context("a move that nobody sent")?;
         // One host, so one clock, and it has no error.
         self.stats.on_move(clock::now_us(), &Move { seq, at_us, ..Move::default() }, 0);
-        Ok(Happening::Moved(seq))
+        Ok(PlayerEvent::Moved(seq))
     }
 
     fn ping(&mut self) -> anyhow::Result<()> {
@@ -92,9 +92,9 @@ impl LoadPlayer for LoadedPlayer {
         self.sent = 0;
     }
 
-    fn finish(&mut self) -> anyhow::Result<Count> {
+    fn finish(&mut self) -> anyhow::Result<MoveCounts> {
         self.stats.finish(clock::now_us());
-        Ok(Count { stats: self.stats.clone(), sent: self.sent, superseded: 0 })
+        Ok(MoveCounts { stats: self.stats.clone(), sent: self.sent, superseded: 0 })
     }
 
     fn path_stats(&self) -> PathStats {

@@ -65,7 +65,7 @@ fn list() -> anyhow::Result<()> {
 
 fn serve(baseline: Baseline, listen: SocketAddr, cpu: Option<usize>) -> anyhow::Result<()> {
     if let Some(cpu) = cpu {
-        netduel_reports::bind_to_cpu(cpu)?;
+        netduel_loadgen::affinity::bind(cpu)?;
     }
     match netduel_baselines::other_program(baseline, listen) {
         Some(program) => become_program(program),

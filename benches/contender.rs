@@ -17,16 +17,7 @@ pub enum Contender {
 impl Contender {
     /// What our relay over `kind` is held against; `None` where nothing bare speaks the same.
     pub fn floor_of(kind: TransportKind) -> Option<Self> {
-        let baseline = match kind {
-            TransportKind::Tcp => Baseline::BareTcp,
-            TransportKind::Tls => Baseline::BareTls,
-            TransportKind::QuicStream => Baseline::QuinnStream,
-            TransportKind::QuicDatagram => Baseline::QuinnDatagram,
-            TransportKind::Enet => Baseline::BareEnet,
-            TransportKind::Udp => Baseline::BareUdp,
-            _ => return None,
-        };
-        Some(Self::Bare(baseline))
+        Baseline::for_kind(kind).map(Self::Bare)
     }
 
     /// The kind that a bare relay carries as it is, since it is a pipe: the same players then play over both.

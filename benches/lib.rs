@@ -26,13 +26,13 @@ pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Binds this process, and the servers that it starts, to one processor, for the reasons of `reports/cpus.rs`: whether
+/// Binds this process, and the servers that it starts, to one processor, for the reasons of `loadgen/affinity.rs`: whether
 /// server and player share one decides between 20 and 100 µs, alike for every transport.
 ///
 /// # Panics
 /// If the system refuses one that it just named.
 pub fn share_one_cpu() {
-    if let Some(cpu) = netduel_reports::cpu_of_run() {
-        netduel_reports::bind_to_cpu(cpu).expect("a processor of ours");
+    if let Some(cpu) = netduel_loadgen::affinity::of_run() {
+        netduel_loadgen::affinity::bind(cpu).expect("a processor of ours");
     }
 }

@@ -48,9 +48,9 @@ impl Player {
             Contender::Bare(baseline) => Contender::piped(baseline).ok_or(baseline),
         };
         let link = match kind {
-            Err(baseline) => {
-                Link::Bare(netduel_baselines::Player::connect(baseline, server.addr, Some(&server.trust)).await?)
-            }
+            Err(baseline) => Link::Bare(
+                netduel_baselines::Player::connect(baseline, server.addr, Some(&server.trust)).await?,
+            ),
             Ok(kind) => {
                 let connection =
                     kind.connect(server.addr, "localhost", Some(&server.trust), &options()).await?;

@@ -4,7 +4,7 @@ use std::{io::Write, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, bail};
 use netduel_baselines::Relay;
-use netduel_reports::{Process, ourselves};
+use netduel_loadgen::{Process, ourselves};
 use netduel_server::Config;
 use netduel_transport::{Identity, Options, Trust};
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,7 @@ pub fn served() -> bool {
         Heap::count();
     }
     std::thread::spawn(answer);
-    netduel_server::cli::prepare_descriptors(EVERYBODY);
+    netduel_loadgen::descriptors::prepare(EVERYBODY);
     crate::runtime().block_on(serve(contender)).expect("it serves");
     true
 }

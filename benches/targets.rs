@@ -10,6 +10,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
+use netduel_baselines::Baseline;
 use netduel_benches::{
     contender::Contender,
     instructions, load, player,
@@ -20,7 +21,6 @@ use netduel_benches::{
     statistics::Rounds,
     table::{HEADER, Judged, Row, Target},
 };
-use netduel_baselines::Baseline;
 use netduel_transport::TransportKind;
 
 /// Odd, so that there is a middle one.
@@ -72,7 +72,7 @@ fn run() -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = asked.into_iter().filter(|arg| kind_named(arg).is_none()).collect();
     let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|it| it == part);
     share_one_cpu();
-    netduel_server::cli::prepare_descriptors(2 * MATCHES[2]);
+    netduel_loadgen::descriptors::prepare(2 * MATCHES[2]);
     let mut rows = Vec::new();
     let parts = [("relay", relay as Part), ("profile", profiles), ("memory", memory), ("matches", matches)];
     // What was measured before something failed is shown all the same.
@@ -247,7 +247,8 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
 /// The same number of updates in all, from more and more matches. The floors are there to show how much of a rise is the
 /// kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
-    let floors = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram].map(Contender::Bare);
+    let floors = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram]
+        .map(Contender::Bare);
     let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
     for contender in ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain(floors) {
         eprintln!("{contender}: 1 to 1,000 matches");

@@ -43,7 +43,10 @@ fn play(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) {
                 assert_eq!(first.next().await.expect("open"), update(!number), "{baseline}");
             }
             let path = first.path_stats();
-            assert!(path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52), "{baseline}: {path:?}");
+            assert!(
+                path.sent_bytes.is_none_or(|bytes| bytes > u64::from(moves) * 52),
+                "{baseline}: {path:?}"
+            );
             tokio::join!(first.close(), second.close());
         }
     });

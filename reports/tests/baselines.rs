@@ -2,7 +2,12 @@
 
 use std::process::Command;
 
-use netduel_reports::{Carrier, Baseline, Ratios, Results, html, markdown};
+use netduel_loadgen::{Baseline, Subject};
+use netduel_reports::{
+    analysis::ratios::Ratios,
+    data::results::Results,
+    render::{html::html, text::markdown},
+};
 
 #[test]
 fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
@@ -53,9 +58,9 @@ fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
         }
     }
     let (page, text) = (html(&results), markdown(&results));
-    for carrier in [Carrier::Baseline(Baseline::BareTcp), Carrier::Baseline(Baseline::Renet)] {
-        assert!(text.contains(&format!("| {carrier} | ")), "{carrier} has a row");
-        assert!(page.contains(&format!("{carrier}</th>")), "{carrier} has a row");
+    for subject in [Subject::Baseline(Baseline::BareTcp), Subject::Baseline(Baseline::Renet)] {
+        assert!(text.contains(&format!("| {subject} | ")), "{subject} has a row");
+        assert!(page.contains(&format!("{subject}</th>")), "{subject} has a row");
     }
     assert!(text.contains("## Beside the bare relays") && page.contains("id=\"ratios\""));
     assert!(stdout.contains("loopback, 2 in flight, 1 match"), "{stdout}");

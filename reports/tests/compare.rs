@@ -6,7 +6,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use netduel_reports::{Entry, Results, Summary, csv, html, markdown, terminal};
+use netduel_reports::{
+    analysis::summary::Summary,
+    data::results::{Entry, Results},
+    render::{
+        csv::csv,
+        html::html,
+        text::{markdown, terminal},
+    },
+};
 use netduel_transport::TransportKind;
 
 /// Whatever measures has the machine to itself: a run beside another measures that.
@@ -237,7 +245,7 @@ fn telling_both_players_of_both_costs_twice_the_bytes_and_a_payload_its_own() {
     let flags = ["--transport", "tcp", "--payload", "0,400", "--repeat", "1", "--duration", "600ms"];
     let (_folder, results) = preset("relay", &flags);
     let out_per_move = |both: bool, payload: u32| {
-        let of = |run: &&netduel_reports::RunResult| {
+        let of = |run: &&netduel_reports::data::run_result::RunResult| {
             (run.key.contender.relay.to_string() == "both") == both && run.key.group.payload_bytes == payload
         };
         let load = &results.runs.iter().find(of).expect("it ran").load;
@@ -330,7 +338,7 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
         (&["run", "--server", "no.such.host.invalid", "--transport", "tcp"], 1, "cannot find the host"),
         (&["run", "--link", "wfi"], 2, "did you mean \"wifi\"?"),
         (
-            &["run", "--transport", "carrier-pigeon"],
+            &["run", "--transport", "subject-pigeon"],
             2,
             "there are tcp, tls, quic-stream, quic-uni, quic-datagram, enet, udp",
         ),

@@ -4,7 +4,11 @@
 
 use std::path::PathBuf;
 
-use netduel_reports::{Results, Verdict, csv, html, markdown, paragraphs};
+use netduel_reports::{
+    analysis::verdict::Verdict,
+    data::results::Results,
+    render::{csv::csv, html::html, narrative::paragraphs, text::markdown},
+};
 use scraper::{Html, Selector};
 
 fn sample(name: &str) -> PathBuf {

@@ -4,10 +4,26 @@ use std::process::Command;
 
 use netduel_client::stats::{MoveStats, Samples};
 use netduel_link::LinkSpec;
+use netduel_loadgen::{LoadResult, Subject, Usage, Workload};
 use netduel_reports::{
-    Carrier, Contender, Diff, Evidence, Fate, LoadResult, Metric, Network, Outcome, Provenance, Results,
-    RunResult, Scenario, Search, Usage, Verdict, Workload, bearings, markdown, mismatches, paragraphs,
-    terminal,
+    analysis::{
+        capacity::{Fate, bearings},
+        metrics::Metric,
+        verdict::{Evidence, Outcome, Verdict},
+    },
+    commands::compare::{Changes, mismatches},
+    data::{
+        results::{Provenance, Results},
+        run_result::RunResult,
+    },
+    plan::{
+        scenario::{Contender, Network, RunKey, Scenario},
+        search::Search,
+    },
+    render::{
+        narrative::paragraphs,
+        text::{markdown, terminal},
+    },
 };
 use netduel_server::Snapshot;
 use netduel_transport::{PathStats, TransportKind};
@@ -42,10 +58,10 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
         ..Scenario::default()
     };
     let places = scenario.transports.clone();
-    let run = |key: netduel_reports::RunKey| {
+    let run = |key: RunKey| {
         let place = places
             .iter()
-            .position(|kind| Carrier::from(*kind) == key.contender.transport)
+            .position(|kind| Subject::from(*kind) == key.contender.transport)
             .expect("in the list");
         let (age_ms, cpu_us) = truth(place, &key.group.link, key.repeat, key.arm);
         let mut samples = Samples::default();
@@ -156,7 +172,7 @@ fn there_is_no_winner_within_the_noise() {
 #[test]
 fn two_results_are_compared_by_the_same_rules() {
     let old = results(physics, 3, 1);
-    let same = Diff::of(&old, &old);
+    let same = Changes::of(&old, &old);
     assert!(!same.got_worse());
     assert_eq!(same.changes.len(), 2 * 5 * Metric::of_workload(Workload::Moves).len());
     assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
@@ -167,18 +183,18 @@ fn two_results_are_compared_by_the_same_rules() {
         (age, if kind == 4 && link == "wifi" { cpu * 2.0 } else { cpu })
     };
     let new = results(slower, 3, 1);
-    let diff = Diff::of(&old, &new);
+    let diff = Changes::of(&old, &new);
     assert!(diff.got_worse());
     let worse: Vec<_> = diff.changes.iter().filter(|it| matches!(it.outcome, Outcome::Worse(_))).collect();
     assert_eq!(worse.len(), 1);
     assert_eq!((worse[0].metric, worse[0].key.group.link.as_str()), (Metric::ServerCpu, "wifi"));
     assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
-    assert!(!Diff::of(&new, &old).got_worse(), "the other way it got better");
+    assert!(!Changes::of(&new, &old).got_worse(), "the other way it got better");
 
     // What only one of them ran is said.
     let mut fewer = old.clone();
     fewer.runs.retain(|run| run.key.contender.transport.name() != "tls");
-    assert_eq!(Diff::of(&old, &fewer).only_one.len(), 2);
+    assert_eq!(Changes::of(&old, &fewer).only_one.len(), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use netduel_client::recording::Recording;
-use netduel_reports::{recording_page, recording_terminal};
+use netduel_reports::recording::{page, text::terminal};
 use scraper::{Html, Selector};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/recording.json");
@@ -20,8 +20,8 @@ fn texts(page: &Html, selector: &str) -> Vec<String> {
 #[test]
 fn the_page_shows_both_links_and_is_whole_by_itself() {
     let recording = recording();
-    let text = recording_page(&recording);
-    assert_eq!(text, recording_page(&recording), "the same bytes each time");
+    let text = page::page(&recording);
+    assert_eq!(text, page::page(&recording), "the same bytes each time");
     let page = Html::parse_document(&text);
     assert!(page.errors.is_empty(), "{:?}", page.errors);
     assert!(!text.contains("http") && !text.contains("url(") && !text.contains("@import"));
@@ -46,12 +46,12 @@ fn an_opponent_elsewhere_is_said_to_be_unknown_and_names_are_escaped() {
     (recording.peer.totals, recording.peer.figures) = Default::default();
     recording.peer.name = "<script>alert(1)</script>".into();
     recording.server = Some("<b>play.example</b>".into());
-    let text = recording_page(&recording);
+    let text = page::page(&recording);
     assert!(!text.contains("<script>alert") && !text.contains("<b>play"));
     let page = Html::parse_document(&text);
     assert_eq!(texts(&page, "tbody th").len(), 4, "one player in each table");
     assert!(texts(&page, "#summary p").iter().any(|text| text.contains("does not tell its figures")));
-    assert!(recording_terminal(&recording).contains("does not tell its figures"));
+    assert!(terminal(&recording).contains("does not tell its figures"));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_match_without_a_single_move_still_has_a_page() {
         side.figures.truncate(1);
         side.figures.iter_mut().for_each(|it| *it = Default::default());
     }
-    let page = Html::parse_document(&recording_page(&recording));
+    let page = Html::parse_document(&page::page(&recording));
     assert_eq!(texts(&page, "figure.chart").len(), 5);
     assert!(texts(&page, "figure.chart svg.plot").is_empty());
     // Whatever stands in a file, it ends in a page.
@@ -72,7 +72,7 @@ fn a_match_without_a_single_move_still_has_a_page() {
         figures.round_trip.current_us = Some(u64::MAX);
         (figures.received, figures.late, figures.missing) = (u64::MAX, u64::MAX, u64::MAX);
     }
-    assert!(recording_page(&recording).len() > 1_000);
+    assert!(page::page(&recording).len() > 1_000);
 }
 
 fn program(file: &Path) -> (Option<i32>, String, String) {
@@ -94,7 +94,7 @@ fn the_program_writes_the_page_beside_the_file_and_says_where() {
     assert_eq!(code, Some(0), "{errors}");
     let page = folder.path().join("play-1.html");
     assert!(said.contains(&page.display().to_string()) && said.contains("age p95 ms"), "{said}");
-    assert_eq!(std::fs::read_to_string(&page).expect("written"), recording_page(&recording()));
+    assert_eq!(std::fs::read_to_string(&page).expect("written"), page::page(&recording()));
 }
 
 #[test]

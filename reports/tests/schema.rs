@@ -3,7 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use netduel_client::recording;
-use netduel_reports::{Bench, Connects, Failure, LeftOut, Network, Baseline, Remote, Results, SCHEMA, Search};
+use netduel_loadgen::{Baseline, Connects};
+use netduel_reports::{
+    data::{
+        criterion::Bench,
+        results::{Failure, LeftOut, Results, SCHEMA},
+    },
+    plan::{
+        scenario::{Network, Remote},
+        search::Search,
+    },
+};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../docs/results.md");

@@ -1,0 +1,254 @@
+//! Child processes of a run: lines out of them with a deadline, and what the kernel says of their CPU and memory.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+/// Lines that may wait to be read. A child says a few dozen in all.
+const LINES_MAX: usize = 256;
+/// How long a child may take to end once its standard input is closed: the server's drain and a little.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// This program again, as `subcommand`.
+pub fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command.arg(subcommand);
+    Ok(command)
+}
+
+/// A child whose standard output is read line by line. Killed when dropped.
+pub struct Process {
+    child: Child,
+    lines: Receiver<std::io::Result<String>>,
+    what: &'static str,
+}
+
+impl Process {
+    /// Starts `command` by `spawn`, with pipes to its standard input and output.
+    pub fn start(
+        what: &'static str,
+        mut command: Command,
+        spawn: impl FnOnce(Command) -> anyhow::Result<Child>,
+    ) -> anyhow::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn(command).with_context(|| format!("cannot start the {what}"))?;
+        let stdout = child.stdout.take().context("the child has no standard output")?;
+        let (sender, lines) = sync_channel(LINES_MAX);
+        std::thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line)));
+        Ok(Self { child, lines, what })
+    }
+
+    /// The next line of its standard output; `None` at the end of it.
+    pub fn line(&self, timeout: Duration) -> anyhow::Result<Option<String>> {
+        match self.lines.recv_timeout(timeout) {
+            Ok(line) => Ok(Some(line?)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("the {} said nothing for {timeout:?}", self.what),
+        }
+    }
+
+    /// Writes a line to its standard input, which stays open.
+    pub fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.child.stdin.as_mut().context("the child has no standard input")?;
+        writeln!(stdin, "{line}").with_context(|| format!("the {} does not listen", self.what))
+    }
+
+    /// What the kernel has accounted to it so far.
+    pub fn usage(&self) -> Usage {
+        usage(self.child.id())
+    }
+
+    /// Files and sockets that it has open; `None` where the system does not say.
+    pub fn descriptors(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?.count())
+    }
+
+    /// By which the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Closes its standard input, which asks our children to end.
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Closes its standard input and waits for the end of it.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        self.close_stdin();
+        let deadline = Instant::now() + END_TIMEOUT;
+        let status: ExitStatus = loop {
+            match self.child.try_wait()? {
+                Some(status) => break status,
+                None if Instant::now() > deadline => bail!("the {} does not end", self.what),
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        if status.success() { Ok(()) } else { bail!("the {} failed ({status})", self.what) }
+    }
+}
+
+/// What the kernel has accounted to children of this process that are over and waited for, in µs: `cutime` and `cstime`
+/// of proc_pid_stat(5), fields 16 and 17, which sum up what `wait4` returned. In ticks.
+#[cfg(target_os = "linux")]
+fn ended_children_cpu_us() -> Option<u64> {
+    let after_name = stat_after_name(std::process::id())?;
+    Some(ticks(&after_name, 13)? + ticks(&after_name, 14)?)
+}
+
+#[cfg(target_os = "linux")]
+impl Process {
+    /// Stops it, so that what we read of its CPU time is the last there is; kills it; and returns what we read and what the
+    /// kernel accounts for in the end, in µs.
+    pub fn kill_accounted(mut self) -> anyhow::Result<(u64, u64)> {
+        use rustix::process::{Pid, Signal, kill_process};
+        const UNSAID: &str = "this system does not say how much CPU a process used";
+        let pid = Pid::from_raw(self.id().cast_signed()).context("a process has a number")?;
+        kill_process(pid, Signal::STOP)?;
+        let deadline = Instant::now() + END_TIMEOUT;
+        while stat_after_name(self.id()).context(UNSAID)?.first().is_none_or(|state| state != "T") {
+            if Instant::now() > deadline {
+                bail!("the {} does not stop", self.what);
+            }
+            std::thread::yield_now();
+        }
+        let ours_us = self.usage().cpu_us.context(UNSAID)?;
+        let before_us = ended_children_cpu_us().context(UNSAID)?;
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok((ours_us, ended_children_cpu_us().context(UNSAID)? - before_us))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Process {
+    /// Not known here.
+    pub fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
+        bail!("how much CPU a process used is known on Linux only")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process has used. `None` where the system does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time of all its threads that live, in µs.
+    pub cpu_us: Option<u64>,
+    /// Part of it outside the kernel, in µs, counted in ticks of 10 ms: good for a share of many, not for a few.
+    pub user_us: Option<u64>,
+    /// Part of it in the kernel, counted likewise.
+    pub system_us: Option<u64>,
+    /// Resident memory in bytes.
+    pub resident_bytes: Option<u64>,
+    /// What the kernel holds for its internet sockets, in bytes: what is queued in them and reserved for them (sock_diag), and
+    /// the objects that they are made of, by the sizes of the kernel's allocator; the mean of looks at the window's
+    /// beginning, every second of it, and its end. Asked of the server alone.
+    pub kernel_bytes: Option<u64>,
+    /// Times it was put off the CPU, by its own wish or not.
+    pub context_switches: Option<u64>,
+}
+
+impl Usage {
+    /// What came on top since `earlier`; memory is as it is now.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let grown = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
+        Self {
+            cpu_us: grown(self.cpu_us, earlier.cpu_us),
+            user_us: grown(self.user_us, earlier.user_us),
+            system_us: grown(self.system_us, earlier.system_us),
+            resident_bytes: self.resident_bytes,
+            kernel_bytes: self.kernel_bytes,
+            context_switches: grown(self.context_switches, earlier.context_switches),
+        }
+    }
+}
+
+/// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
+#[cfg(target_os = "linux")]
+const TICK_US: u64 = 10_000;
+
+/// The fields of `/proc/PID/stat` behind the name, which may hold anything: the first is field 3, the state.
+#[cfg(target_os = "linux")]
+fn stat_after_name(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// A field of these that counts ticks, in µs.
+#[cfg(target_os = "linux")]
+fn ticks(after_name: &[String], field: usize) -> Option<u64> {
+    Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US)
+}
+
+/// From `/proc`: scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a run.
+#[cfg(target_os = "linux")]
+fn usage(pid: u32) -> Usage {
+    let threads = || Some(std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten());
+    let cpu_ns = threads().map(|threads| {
+        threads
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
+            .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+            .sum::<u64>()
+    });
+    let field = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+    };
+    let switches = threads().map(|threads| {
+        threads
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok())
+            .filter_map(|text| {
+                Some(field(&text, "voluntary_ctxt_switches:")? + field(&text, "nonvoluntary_ctxt_switches:")?)
+            })
+            .sum()
+    });
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // Fields 14 (utime) and 15 (stime) of proc_pid_stat(5).
+    let after_name = stat_after_name(pid).unwrap_or_default();
+    Usage {
+        cpu_us: cpu_ns.map(|ns| ns / 1_000),
+        user_us: ticks(&after_name, 11),
+        system_us: ticks(&after_name, 12),
+        resident_bytes: field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
+        kernel_bytes: None,
+        context_switches: switches,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn usage(_pid: u32) -> Usage {
+    Usage::default()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_accounts_for_the_cpu_we_burn() {
+        let me = std::process::id();
+        let before = usage(me);
+        let start = Instant::now();
+        let mut work = 0u64;
+        while start.elapsed() < Duration::from_millis(50) {
+            work = std::hint::black_box(work.wrapping_add(1));
+        }
+        let used = usage(me).since(&before);
+        // At least a good part of it, on a machine that others use, too.
+        assert!(used.cpu_us.is_some_and(|cpu_us| cpu_us > 5_000), "{used:?}");
+        assert!(used.resident_bytes.is_some_and(|bytes| bytes > 100_000), "{used:?}");
+        assert!(used.context_switches.is_some() && used.user_us.is_some() && used.system_us.is_some());
+    }
+}

@@ -1,0 +1,57 @@
+//! The means that the self-tests share.
+
+use netduel_transport::TransportKind;
+
+use crate::{
+    analysis::{
+        metrics::Metric,
+        verdict::{Effect, Outcome},
+    },
+    data::results::Results,
+    plan::scenario::Scenario,
+    render::verdict_text::in_a_word,
+    run::{
+        provenance,
+        runner::{enter_lab, measure},
+    },
+};
+
+/// Short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440 moves.
+pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u8) -> Scenario {
+    Scenario {
+        preset: "selftest".into(),
+        transports,
+        rates_hz: vec![120],
+        repeats,
+        controls,
+        warmup_ms: 150,
+        duration_ms: 600,
+        ..Scenario::default()
+    }
+}
+
+/// Runs it all, and keeps nothing on disk.
+pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
+    let lab = enter_lab(&scenario.links)?;
+    let mut results = Results::empty(scenario, provenance::collect());
+    measure(&mut results, lab.as_ref(), None)?;
+    for failure in &results.failures {
+        eprintln!("warning: {} failed: {}", failure.key, failure.reason);
+    }
+    Ok(results)
+}
+
+/// The numbers of a comparison in a line.
+pub(crate) fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
+    format!(
+        "{} against {} {} ({} to {}, floor {}, p = {:.3}): {}",
+        metric.number(effect.subject),
+        metric.number(effect.against),
+        metric.unit(),
+        metric.signed(effect.interval.low),
+        metric.signed(effect.interval.high),
+        metric.number(effect.floor),
+        effect.p,
+        in_a_word(outcome),
+    )
+}

@@ -1,0 +1,261 @@
+//! The questions that a comparison can be asked, as a table: each is a scenario, and flags change what they name.
+
+use netduel_link::LinkSpec;
+use netduel_loadgen::{Baseline, Workload};
+use netduel_server::RelayPolicy;
+use netduel_transport::{Congestion, Socket, TransportKind};
+
+use crate::plan::{
+    scenario::{Network, Scenario},
+    search::Search,
+};
+
+/// The first with which the three windows of 0.7 s of a quick look hold what a long one meets on the busy Wi-Fi: bad time in
+/// each, and as much of it as on average. A test holds it to that; with other seeds such short windows may hold none.
+pub(crate) const SEED: u64 = 18;
+
+/// A question.
+pub struct Preset {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it asks, in a line.
+    pub question: &'static str,
+    scenario: fn() -> Scenario,
+}
+
+impl Preset {
+    /// Every preset; the first is the default.
+    pub const ALL: &[Self] = &[
+        Self {
+            name: "quick",
+            question: "a first look: every transport on loopback, busy Wi-Fi and LTE, at 60 Hz",
+            // 28 players × 60 Hz × 0.7 s hold a p99 in each repeat, and the whole ends within 90 s.
+            scenario: || Scenario {
+                links: links(&["loopback", "wifi-busy", "lte"]),
+                pairs: vec![14],
+                warmup_ms: 100,
+                duration_ms: 700,
+                ..base()
+            },
+        },
+        Self {
+            name: "rate",
+            question: "the highest rate that each transport bears, by search, with 10 matches at once",
+            scenario: || Scenario {
+                links: links(&["loopback", "wifi", "lte"]),
+                rates_hz: vec![Search::RATE.from],
+                search: Some(Search::RATE),
+                repeats: 2,
+                duration_ms: 3_000,
+                ..base()
+            },
+        },
+        Self {
+            name: "loss",
+            question: "what loss does: none to 5 %, independent and in bursts, at 40 ms round trip",
+            scenario: || Scenario {
+                links: named(&[
+                    ("no loss", "delay=20ms"),
+                    ("0.5 % loss", "delay=20ms,loss=0.5%"),
+                    ("1 % loss", "delay=20ms,loss=1%"),
+                    ("2 % loss", "delay=20ms,loss=2%"),
+                    ("5 % loss", "delay=20ms,loss=5%"),
+                    // So much of the time nothing passes for 30 ms.
+                    ("1 % in bursts", "delay=20ms,loss=2970ms/30ms"),
+                    ("2 % in bursts", "delay=20ms,loss=1470ms/30ms"),
+                    ("5 % in bursts", "delay=20ms,loss=570ms/30ms"),
+                ]),
+                duration_ms: 3_000,
+                ..base()
+            },
+        },
+        Self {
+            name: "rtt",
+            question: "what distance does: round trips of 1 to 200 ms, with 1 % of loss",
+            scenario: || Scenario {
+                links: named(&[
+                    ("1 ms away", "delay=0.5ms,loss=1%"),
+                    ("10 ms away", "delay=5ms,loss=1%"),
+                    ("20 ms away", "delay=10ms,loss=1%"),
+                    ("50 ms away", "delay=25ms,loss=1%"),
+                    ("100 ms away", "delay=50ms,loss=1%"),
+                    ("200 ms away", "delay=100ms,loss=1%"),
+                ]),
+                duration_ms: 3_000,
+                ..base()
+            },
+        },
+        Self {
+            name: "pairs",
+            question: "the most matches at once that this machine bears, by search, at 60 Hz; and what each adds",
+            scenario: || Scenario {
+                pairs: vec![Search::PAIRS.from],
+                search: Some(Search::PAIRS),
+                repeats: 2,
+                ..base()
+            },
+        },
+        Self {
+            name: "memory",
+            question: "what a connection adds to the server's memory, its own and the kernel's: 20 to 400 quiet players",
+            // Quiet, so that queues are short; not more quiet, since 20 players × 10 Hz × 6 s just carry a p99.
+            scenario: || Scenario {
+                pairs: vec![10, 50, 100, 200],
+                rates_hz: vec![10],
+                duration_ms: 2_000,
+                ..base()
+            },
+        },
+        Self {
+            name: "payload",
+            question: "what size does: 0 to 1,024 bytes with each move",
+            scenario: || Scenario {
+                links: links(&["loopback", "lte"]),
+                payloads_bytes: vec![0, 16, 64, 256, 1_024],
+                ..base()
+            },
+        },
+        Self {
+            name: "relay",
+            question: "what it saves to tell only the player that did not move",
+            scenario: || Scenario {
+                relays: vec![RelayPolicy::Other, RelayPolicy::Both],
+                links: links(&["loopback", "lte"]),
+                ..base()
+            },
+        },
+        Self {
+            name: "connect",
+            question: "how long from connect to paired and to the first move, cold and with a TLS session resumed",
+            scenario: || Scenario {
+                workload: Workload::Connects,
+                resumption: vec![false, true],
+                links: links(&["loopback", "wifi", "lte"]),
+                rates_hz: vec![2],
+                // The first connection of each player is cold in any case.
+                warmup_ms: 1_500,
+                duration_ms: 3_000,
+                ..base()
+            },
+        },
+        Self {
+            name: "nagle",
+            question: "what Nagle's algorithm does to small updates, over TCP and TLS",
+            scenario: || Scenario {
+                transports: streams_of_tcp(),
+                nagle: vec![false, true],
+                links: links(&["loopback", "lte"]),
+                ..base()
+            },
+        },
+        Self {
+            name: "congestion",
+            question: "what the congestion control does: cubic and bbr",
+            scenario: || Scenario {
+                congestions: vec![Congestion::Cubic, Congestion::Bbr],
+                links: links(&["wifi", "lte", "cable"]),
+                ..base()
+            },
+        },
+        Self {
+            name: "events",
+            question: "what happens to a player: two seconds without network, and a download beside the game",
+            scenario: || Scenario { links: links(&["blackhole", "lte+bulk"]), duration_ms: 6_000, ..base() },
+        },
+        Self {
+            name: "baselines",
+            question: "what each transport costs beside a bare relay of its wire, and beside other libraries",
+            scenario: || Scenario {
+                baselines: Baseline::ALL.to_vec(),
+                pairs: vec![50],
+                in_flight: vec![1, 8],
+                repeats: 5,
+                ..base()
+            },
+        },
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|preset| preset.name == name)
+    }
+
+    /// What it runs.
+    pub fn scenario(&self) -> Scenario {
+        Scenario { preset: self.name.into(), ..(self.scenario)() }
+    }
+}
+
+fn base() -> Scenario {
+    Scenario { repeats: 3, controls: 1, seed: SEED, ..Scenario::default() }
+}
+
+/// Links by their names; all of them are there, which a test sees to.
+fn links(names: &[&str]) -> Vec<Network> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// Links by what they are, under a name that reads well.
+fn named(links: &[(&str, &str)]) -> Vec<Network> {
+    let link = |(name, what): &(&str, &str)| match what.parse().ok()? {
+        Network::Emulated(spec) => {
+            Some(Network::Emulated(Box::new(LinkSpec { name: (*name).into(), ..*spec })))
+        }
+        other => Some(other),
+    };
+    links.iter().filter_map(link).collect()
+}
+
+/// Those that can be told to leave Nagle's algorithm on.
+fn streams_of_tcp() -> Vec<TransportKind> {
+    TransportKind::ALL.into_iter().filter(|kind| kind.socket() == Socket::Tcp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use netduel_link::{Direction, bad_periods};
+
+    use super::*;
+
+    #[test]
+    fn every_preset_has_links_of_different_names_and_something_to_compare() {
+        for preset in Preset::ALL {
+            let scenario = preset.scenario();
+            let names: std::collections::HashSet<String> = scenario.links.iter().map(Network::name).collect();
+            assert_eq!(names.len(), scenario.links.len(), "{}", preset.name);
+            assert!(!names.is_empty() && scenario.contenders().len() > 1, "{}", preset.name);
+            assert!(scenario.controls > 0, "{}: every preset has its noise floor", preset.name);
+        }
+        assert_eq!(Preset::named("loss").expect("there").scenario().links.len(), 8);
+        assert_eq!(Preset::named("rtt").expect("there").scenario().links.len(), 6);
+        assert_eq!(Preset::named("events").expect("there").scenario().links.len(), 2);
+        assert_eq!(Preset::named("nagle").expect("there").scenario().transports.len(), 2);
+    }
+
+    /// How much of the window the link is bad, from 0 to 1.
+    fn bad_share(spec: &LinkSpec, seed: u64, direction: Direction, window_ns: u64) -> f64 {
+        let bad_ns: u64 = bad_periods(&spec.direction(direction).loss, seed, direction)
+            .take_while(|(start_ns, _)| *start_ns < window_ns)
+            .map(|(start_ns, end_ns)| end_ns.min(window_ns) - start_ns)
+            .sum();
+        bad_ns as f64 / window_ns as f64
+    }
+
+    /// The shares of the busy Wi-Fi's windows, one for each repeat and direction.
+    fn wifi_windows(seed: u64, repeats: u32, window_ns: u64) -> Vec<f64> {
+        let spec: LinkSpec = "wifi-busy".parse().expect("a profile");
+        (0..repeats)
+            .flat_map(|repeat| [Direction::Up, Direction::Down].map(|way| (repeat, way)))
+            .map(|(repeat, way)| bad_share(&spec, seed + u64::from(repeat), way, window_ns))
+            .collect()
+    }
+
+    #[test]
+    fn the_default_seed_gives_a_quick_look_what_a_long_one_would_meet_on_average() {
+        let quick = Preset::ALL[0].scenario();
+        let windows = wifi_windows(SEED, quick.repeats, quick.duration_ms * 1_000_000);
+        assert!(windows.chunks(2).all(|both_ways| both_ways.iter().sum::<f64>() > 0.0), "{windows:?}");
+        let (mean, of_the_profile) = (windows.iter().sum::<f64>() / windows.len() as f64, 60.0 / 960.0);
+        assert!((mean / of_the_profile - 1.0).abs() < 0.1, "{mean} instead of {of_the_profile}");
+    }
+}

@@ -1,0 +1,286 @@
+//! What a recording says, as tables and sentences: for the page and the terminal alike. Pure.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use netduel_client::{
+    recording::{FIGURES_MAX, Recording, Side},
+    stats::{MoveStats, Samples, live::Figures},
+};
+use netduel_transport::{PathStats, TransportKind};
+
+use crate::{
+    analysis::units::milliseconds,
+    render::table::{Cell, Heading, Table, UNKNOWN},
+};
+
+/// One player's link: what it saw of the other, and what its transport said.
+pub(crate) struct Link<'a> {
+    /// The style sheet's.
+    pub(crate) class: &'static str,
+    /// Whose it is.
+    pub(crate) name: String,
+    pub(crate) side: &'a Side,
+    /// Of the pings, one at each look.
+    pub(crate) round_trip: Samples,
+    /// At each look.
+    pub(crate) jitter: Samples,
+    /// Of a player whose figures are known.
+    pub(crate) known: Option<Known<'a>>,
+}
+
+/// What there is of a link that tells.
+pub(crate) struct Known<'a> {
+    pub(crate) first: &'a Figures,
+    pub(crate) last: &'a Figures,
+    pub(crate) totals: &'a MoveStats,
+}
+
+impl Link<'_> {
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Its transport with what that does, where it is one of ours.
+    pub(crate) fn transport_words(&self) -> String {
+        let name = &self.side.transport;
+        let known = name.parse::<TransportKind>().ok();
+        known.map_or_else(|| name.clone(), |kind| format!("{name}: {}", kind.summary()))
+    }
+
+    /// Who over what.
+    pub(crate) fn title(&self) -> String {
+        format!("{} over {}", self.name, self.side.transport)
+    }
+}
+
+/// Both links: of who saved it, and of the opponent.
+pub(crate) fn links(recording: &Recording) -> [Link<'_>; 2] {
+    let Recording { me, peer, .. } = recording;
+    let named = |side: &Side, or: &str| if side.name.is_empty() { or.into() } else { side.name.clone() };
+    let mine = named(me, "you");
+    let mut theirs = named(peer, "the opponent");
+    if mine == theirs {
+        theirs += " (the opponent)";
+    }
+    [link("me", mine, me), link("peer", theirs, peer)]
+}
+
+fn link<'a>(class: &'static str, name: String, side: &'a Side) -> Link<'a> {
+    let (mut round_trip, mut jitter) = (Samples::default(), Samples::default());
+    for figures in &side.figures {
+        figures.round_trip.current_us.into_iter().for_each(|us| round_trip.record(us));
+        jitter.record(figures.jitter_us.round() as u64);
+    }
+    let known = match (side.figures.front(), side.figures.back(), &side.totals) {
+        (Some(first), Some(last), Some(totals)) => Some(Known { first, last, totals }),
+        _ => None,
+    };
+    Link { class, name, side, round_trip, jitter, known }
+}
+
+/// What was played, as names and values.
+pub(crate) fn about(recording: &Recording, [me, peer]: &[Link<'_>; 2]) -> Vec<(&'static str, String)> {
+    let when = |unix_s: u64| {
+        // A year of ten thousand has no name in RFC 3339; a broken clock must not end the program.
+        let time = UNIX_EPOCH + Duration::from_secs(unix_s.min(253_402_300_799));
+        humantime::format_rfc3339_seconds(time).to_string()
+    };
+    let server = recording.server.as_deref();
+    let length_s = me.known.as_ref().map_or(0.0, |known| known.last.at_us as f64 / 1e6);
+    let mut about = vec![
+        ("played", format!("{} against {}", me.title(), peer.title())),
+        ("server", server.map_or_else(|| format!("{}'s own, in the same program", me.name), str::to_owned)),
+        ("began", when(recording.started_unix_s)),
+        ("length", format!("{length_s:.1} s, {} moves per second by {}", recording.rate_hz, me.name)),
+        ("saved", format!("{} by netduel {}", when(recording.saved_unix_s), recording.version)),
+    ];
+    if recording.me.figures.len() >= FIGURES_MAX {
+        about.push(("note", "of delays over time, only the last ten minutes are kept".into()));
+    }
+    about
+}
+
+/// What it was like, in a sentence for each player, and what is not known.
+pub(crate) fn words([me, peer]: &[Link<'_>; 2]) -> Vec<String> {
+    let mut words: Vec<String> = [(me, peer), (peer, me)].into_iter().filter_map(felt).collect();
+    if !peer.is_known() {
+        words.push(format!(
+            "What {} saw is not known: a player elsewhere does not tell its figures. The one-way delay and the age here \
+             are of the whole way from {0}, so they contain its line.",
+            peer.name
+        ));
+    }
+    words
+}
+
+fn felt((link, other): (&Link<'_>, &Link<'_>)) -> Option<String> {
+    let Known { last, totals, .. } = link.known.as_ref()?;
+    let ms = |us: u64| milliseconds(us as f64);
+    let half = totals.age.quantile_us(0.5).map(ms)?;
+    let mut text =
+        format!("Half of the time, what {} saw of {} was younger than {half} ms", link.name, other.name);
+    if let Some(tail) = totals.age.quantile_us(0.99).map(ms) {
+        text += &format!("; 1 % of the time it was older than {tail} ms");
+    }
+    text += &match last.freezes {
+        0 => format!(". {} never stood still.", other.name),
+        freezes => format!(
+            ". {} stood still {freezes} time{}, for {} ms at most.",
+            other.name,
+            if freezes == 1 { "" } else { "s" },
+            ms(last.longest_gap_us)
+        ),
+    };
+    Some(text)
+}
+
+/// A table with what it is about.
+pub(crate) struct Part {
+    pub(crate) title: &'static str,
+    pub(crate) table: Table,
+}
+
+/// A column: its heading, what it means, and its cell.
+type Column = (&'static str, &'static str, fn(&Link<'_>, &Known<'_>) -> Option<String>);
+
+/// Everything, in tables that fit a screen each.
+pub(crate) fn tables(links: &[&Link<'_>]) -> Vec<Part> {
+    let part = |title, head, columns: &[Column]| Part { title, table: table(links, head, columns) };
+    vec![
+        part("What was seen of the other", "player", AGE),
+        part("How long it takes", "player", DELAYS),
+        part("What became of the moves", "player", MOVES),
+        part("What the transport itself says", "player", TRANSPORT),
+    ]
+}
+
+fn table(links: &[&Link<'_>], head: &'static str, columns: &[Column]) -> Table {
+    let heading = |text, meaning, number| Heading { text, meaning, number };
+    let mut table = Table::new([]);
+    table.headings.push(heading(head, "", false));
+    let words = |text: &str| WORDS.contains(&text);
+    table.headings.extend(columns.iter().map(|(text, meaning, _)| heading(text, meaning, !words(text))));
+    for link in links {
+        let cell = |(_, _, read): &Column| {
+            let text = link.known.as_ref().and_then(|known| read(link, known));
+            Cell::from(text.unwrap_or_else(|| UNKNOWN.into()))
+        };
+        let head = Cell { head: Some(link.class), ..Cell::from(link.name.clone()) };
+        table.rows.push(std::iter::once(head).chain(columns.iter().map(cell)).collect());
+    }
+    table
+}
+
+fn ms_at(samples: &Samples, quantile: f64) -> Option<String> {
+    samples.quantile_us(quantile).map(|us| milliseconds(us as f64))
+}
+
+fn ms_max(samples: &Samples) -> Option<String> {
+    samples.max_us().map(|us| milliseconds(us as f64))
+}
+
+fn ms(us: Option<u64>) -> Option<String> {
+    us.map(|us| milliseconds(us as f64))
+}
+
+fn count(value: Option<u64>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+/// Columns that hold words, and stand to the left.
+const WORDS: [&str; 2] = ["congestion", "TLS"];
+
+const AGE: &[Column] = &[
+    (
+        "age ms",
+        "how old the newest known position of the opponent was, averaged over time; half a send period of it is the rate's, not the transport's",
+        |_, it| it.totals.age.mean_us().map(milliseconds),
+    ),
+    ("age p50 ms", "half of the time it was younger", |_, it| ms_at(&it.totals.age, 0.5)),
+    ("age p95 ms", "95 % of the time it was younger", |_, it| ms_at(&it.totals.age, 0.95)),
+    ("age p99 ms", "99 % of the time it was younger", |_, it| ms_at(&it.totals.age, 0.99)),
+    ("age max ms", "the oldest it became", |_, it| ms_max(&it.totals.age)),
+    ("freezes", "gaps of more than three of the opponent's send periods", |_, it| {
+        Some(it.last.freezes.to_string())
+    }),
+    ("longest gap ms", "the longest time between two fresh moves", |_, it| ms(Some(it.last.longest_gap_us))),
+];
+
+const DELAYS: &[Column] = &[
+    (
+        "round trip p50 ms",
+        "pings to the server and back, ten a second, without the time within the server",
+        |it, _| ms_at(&it.round_trip, 0.5),
+    ),
+    ("p95 ms", "95 of 100 pings took less", |it, _| ms_at(&it.round_trip, 0.95)),
+    ("max ms", "the slowest ping", |it, _| ms_max(&it.round_trip)),
+    (
+        "one way p50 ms",
+        "from the opponent's intended sending through the server to the arrival here",
+        |_, it| ms_at(&it.totals.one_way, 0.5),
+    ),
+    ("p95 ms", "95 of 100 moves took less", |_, it| ms_at(&it.totals.one_way, 0.95)),
+    ("p99 ms", "99 of 100 moves took less", |_, it| ms_at(&it.totals.one_way, 0.99)),
+    (
+        "± ms",
+        "how far the clocks behind the one-way delay, and with it the age, may have been off; 0 where all share one clock",
+        |_, it| Some(milliseconds(f64::from(it.totals.clock_error_us))),
+    ),
+    ("jitter p50 ms", "interarrival jitter (RFC 3550), the median of ten looks a second", |it, _| {
+        ms_at(&it.jitter, 0.5)
+    }),
+    ("max ms", "the largest jitter", |it, _| ms_max(&it.jitter)),
+];
+
+const MOVES: &[Column] = &[
+    ("sent", "own moves sent", |_, it| Some(it.last.sent.to_string())),
+    ("superseded", "of those, replaced by a newer one before they left", |_, it| {
+        Some(it.last.superseded.to_string())
+    }),
+    ("received", "moves of the opponent that were newer than all before", |_, it| {
+        Some(it.last.received.to_string())
+    }),
+    ("late", "moves of the opponent that came when a newer one had come already", |_, it| {
+        Some(it.last.late.to_string())
+    }),
+    (
+        "lost",
+        "moves of the opponent that never came: lost, or replaced by a newer one on their way",
+        |_, it| Some(it.last.missing.to_string()),
+    ),
+    ("lost %", "of all that the opponent sent until the last one that came", |_, it| {
+        let all = it.last.received.saturating_add(it.last.late).saturating_add(it.last.missing);
+        (all > 0).then(|| format!("{:.1}", it.last.missing as f64 * 100.0 / all as f64))
+    }),
+    ("B/s out", "bytes sent a second, IP headers included, over the time that is plotted", |_, it| {
+        per_s(it, |path| path.sent_bytes)
+    }),
+    ("B/s in", "bytes received a second", |_, it| per_s(it, |path| path.received_bytes)),
+    ("packets/s out", "packets sent a second", |_, it| per_s(it, |path| path.sent_packets)),
+    ("packets/s in", "packets received a second", |_, it| per_s(it, |path| path.received_packets)),
+];
+
+/// What grew between the first figures and the last.
+fn per_s(known: &Known<'_>, read: fn(&PathStats) -> Option<u64>) -> Option<String> {
+    let grown = read(&known.last.path)?.saturating_sub(read(&known.first.path)?);
+    let seconds = known.last.at_us.saturating_sub(known.first.at_us) as f64 / 1e6;
+    (seconds > 0.0).then(|| format!("{:.0}", grown as f64 / seconds))
+}
+
+const TRANSPORT: &[Column] = &[
+    ("RTT ms", "smoothed round-trip time of its own loss recovery, at the end", |_, it| {
+        ms(it.last.path.rtt_us)
+    }),
+    ("min RTT ms", "the lowest it saw", |_, it| ms(it.last.path.min_rtt_us)),
+    ("window B", "congestion window, at the end", |_, it| count(it.last.path.congestion_window_bytes)),
+    ("congestion", "congestion control in effect", |_, it| it.last.path.congestion.clone()),
+    ("lost", "packets that it declared lost", |_, it| count(it.last.path.lost_packets)),
+    ("sent again", "segments that it sent again; QUIC counts none", |_, it| {
+        count(it.last.path.retransmitted_packets)
+    }),
+    ("throttled", "moves that it threw away to spare the path (ENet)", |_, it| {
+        count(it.last.path.throttled_messages)
+    }),
+    ("packet B", "largest packet payload", |_, it| count(it.last.path.max_packet_bytes)),
+    ("TLS", "version and suite", |_, it| it.last.path.tls.clone()),
+];

@@ -1,0 +1,284 @@
+//! What is plotted: tails, age over time, curves along a sweep. From results to the shapes of `plot.rs`. Pure.
+
+use maud::{Markup, html};
+use netduel_client::stats::{AgeSlot, Samples};
+use netduel_link::{Direction, LinkReport, bad_periods};
+use netduel_loadgen::Subject;
+use netduel_transport::TransportKind;
+
+use crate::{
+    analysis::{
+        summary::{self, Figure, Row},
+        sweep::Sweep,
+        units::milliseconds,
+    },
+    data::{results::Results, run_result::RunResult},
+    plan::scenario::{Contender, Group},
+    render::{
+        columns::Column,
+        plot::{self, Axis, Line, Pick, Strip},
+    },
+};
+
+/// A tail is drawn from where this share of the weight is still beyond: before it, all curves are one.
+const TAIL_FROM: f64 = 0.9;
+/// Values along a sweep that differ by more than this ratio are drawn on a logarithmic axis.
+const RATIO_LOG: f64 = 20.0;
+/// Quantiles that get a dot on a tail.
+const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings and for
+/// baselines.
+pub(crate) fn class_of(contender: Contender) -> String {
+    // A baseline has the colour of the first transport that goes over the same wire.
+    let subject = contender.transport;
+    let wire = |it: Subject| it.floor().or(it.baseline());
+    let place = TransportKind::ALL.iter().position(|&kind| {
+        subject.kind().map_or(wire(kind.into()) == wire(subject), |of_contender| of_contender == kind)
+    });
+    let plus = if contender.is_plain() && subject.baseline().is_none() { "" } else { " plus" };
+    format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
+}
+
+/// A line in the key of a chart.
+pub(crate) struct Key {
+    /// The style sheet's.
+    pub(crate) class: String,
+    pub(crate) name: String,
+    /// Said behind it.
+    pub(crate) value: String,
+}
+
+/// A chart with its title, what to see in it, and what its lines are.
+pub(crate) fn chart(title: &str, note: &str, key: &[Key], plot: &Markup) -> Markup {
+    html! {
+        figure class="chart" {
+            figcaption { strong { (title) } " " (note) }
+            @if !key.is_empty() {
+                ul class="key" {
+                    @for Key { class, name, value } in key {
+                        li class=(class) { (swatch()) (name) " " b { (value) } }
+                    }
+                }
+            }
+            (plot)
+        }
+    }
+}
+
+/// A piece of a transport's line.
+pub(crate) fn swatch() -> Markup {
+    html! {
+        svg class="swatch" viewBox="0 0 26 10" aria-hidden="true" { path class="line" d="M1 5H25" {} }
+    }
+}
+
+/// How likely a distribution is to exceed each value, for each row of a group.
+pub(crate) fn tails(
+    results: &Results,
+    rows: &[&Row],
+    title: &str,
+    note: &str,
+    pick: fn(&RunResult) -> &Samples,
+) -> Markup {
+    let named = |row: &&Row| Named {
+        class: class_of(row.key.contender),
+        name: row.key.contender.to_string(),
+        samples: summary::together(&summary::repeats_of(results, &row.key), pick),
+    };
+    tails_of(&rows.iter().map(named).collect::<Vec<_>>(), title, note)
+}
+
+/// A distribution with the class and the name of its line.
+pub(crate) struct Named {
+    pub(crate) class: String,
+    pub(crate) name: String,
+    pub(crate) samples: Samples,
+}
+
+/// How likely each distribution is to exceed each value.
+pub(crate) fn tails_of(all: &[Named], title: &str, note: &str) -> Markup {
+    let lines: Vec<Line> = all.iter().map(tail).collect();
+    let points = || lines.iter().flat_map(|line| line.points.iter());
+    let (Some(from), Some(to), Some(least)) = (
+        points().map(|(ms, _)| *ms).reduce(f64::min),
+        points().map(|(ms, _)| *ms).reduce(f64::max),
+        points().map(|(_, share)| *share).reduce(f64::min),
+    ) else {
+        return chart(title, "Too few samples.", &[], &Markup::default());
+    };
+    let x = Axis { log: true, from, to: to * 1.05, name: "ms", format: plain, unit: "ms" };
+    let y = Axis {
+        log: true,
+        from: least * 0.8,
+        to: 1.0,
+        name: "share beyond",
+        format: share_text,
+        unit: "beyond",
+    };
+    let mut key: Vec<(&Named, Option<u64>)> =
+        all.iter().map(|named| (named, named.samples.quantile_us(0.99))).collect();
+    key.sort_by_key(|(_, p99_us)| p99_us.unwrap_or(u64::MAX));
+    let key: Vec<Key> = key
+        .into_iter()
+        .map(|(Named { class, name, .. }, p99_us)| {
+            let value = p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64)));
+            Key { class: class.clone(), name: name.clone(), value }
+        })
+        .collect();
+    chart(title, note, &key, &plot::lines(title, x, y, Pick::Y, &lines))
+}
+
+fn tail(Named { class, name: kind, samples }: &Named) -> Line {
+    let points: Vec<(f64, f64)> = samples
+        .tail()
+        .filter(|(_, share)| *share <= TAIL_FROM)
+        .map(|(us, share)| (us as f64 / 1e3, share))
+        .collect();
+    let dot = |(quantile, name): (f64, &str)| {
+        let us = samples.quantile_us(quantile)? as f64;
+        Some((us / 1e3, 1.0 - quantile, format!("{kind}: {name} {} ms", milliseconds(us))))
+    };
+    let dots = DOTS.into_iter().filter_map(dot).collect();
+    Line { class: class.clone(), name: kind.clone(), points, dots, ranges: Vec::new() }
+}
+
+/// Age over the time of one repeat, a strip for each row of a group: all of them met the same bad periods.
+pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
+    let title = "Age over time.";
+    let lost = |repeat: u32| -> u64 {
+        let runs = rows.iter().flat_map(|row| summary::repeats_of(results, &row.key));
+        runs.filter(|run| run.key.repeat == repeat)
+            .filter_map(|run| run.link.as_ref())
+            .map(summary::dropped)
+            .sum()
+    };
+    // The repeat with the most to see; the first of equals.
+    let repeat = (0..results.scenario.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
+    let runs: Vec<&RunResult> = rows
+        .iter()
+        .flat_map(|row| summary::repeats_of(results, &row.key))
+        .filter(|run| run.key.repeat == repeat)
+        .collect();
+    let window_s = results.scenario.duration_ms as f64 / 1e3;
+    let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
+    let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
+    if highest <= 0.0 {
+        return chart(title, "None was recorded.", &[], &Markup::default());
+    }
+    let x = Axis {
+        log: false,
+        from: 0.0,
+        to: window_s,
+        name: "seconds since the window opened",
+        format: plain,
+        unit: "s",
+    };
+    let y =
+        Axis { log: false, from: 0.0, to: plot::end_of(highest), name: "age, ms", format: plain, unit: "ms" };
+    let shades =
+        runs.iter().find_map(|run| run.link.as_ref()).map(|link| bad(link, window_s)).unwrap_or_default();
+    let mut note = format!("Repeat {}: mean of all players, and above it the oldest of them.", repeat + 1);
+    if lost(repeat) > 0 {
+        note += " Ticks below: packets that the link lost.";
+    }
+    if !shades.is_empty() {
+        note += " Shaded: when the link was bad, for all alike.";
+    }
+    chart(title, &note, &[], &plot::strips(title, x, y, &shades, &strips))
+}
+
+fn strip(run: &RunResult, window_s: f64) -> Strip {
+    let series = &run.load.stats.age_over_time;
+    let middle_s = |index: usize| (index as f64 + 0.5) * series.slot_us as f64 / 1e6;
+    let point = |(index, slot): (usize, &AgeSlot)| {
+        Some((middle_s(index), slot.mean_us()? / 1e3, slot.max_us as f64 / 1e3))
+    };
+    let drops = run.link.iter().flat_map(|link| &link.drops);
+    Strip {
+        class: class_of(run.key.contender),
+        name: run.key.contender.to_string(),
+        // The window's end may reach a hair into a slot of its own.
+        points: series.slots.iter().enumerate().filter_map(point).filter(|at| at.0 < window_s).collect(),
+        events: drops.map(|drop| drop.at_ns as f64 / 1e9).collect(),
+    }
+}
+
+/// When the link was bad either way, in seconds since the window opened.
+fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    [Direction::Up, Direction::Down]
+        .into_iter()
+        .flat_map(|direction| {
+            bad_periods(&link.spec.direction(direction).loss, link.seed, direction)
+                .map(|(from_ns, to_ns)| (seconds(from_ns), seconds(to_ns)))
+                .take_while(|(from_s, _)| *from_s < window_s)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A figure along a sweep, a line for each contender. Bars are the smallest and largest of the repeats.
+pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) -> Markup {
+    let mut contenders: Vec<Contender> = Vec::new();
+    let in_sweep = |row: &&&Row| sweep.groups.iter().any(|(_, group)| *group == row.key.group);
+    for row in rows.iter().filter(in_sweep) {
+        if !contenders.contains(&row.key.contender) {
+            contenders.push(row.key.contender);
+        }
+    }
+    let lines: Vec<Line> = contenders.iter().map(|&it| line_along(sweep, rows, it, column, unit)).collect();
+    let ranges = || lines.iter().flat_map(|line| &line.ranges);
+    let highest = ranges().map(|range| range.2).fold(0.0, f64::max);
+    let lowest = ranges().map(|range| range.1).fold(highest, f64::min);
+    // What breaks along the sweep would flatten everything before it.
+    let log = lowest > 0.0 && highest / lowest > RATIO_LOG;
+    let (Some((first, _)), Some((last, _))) = (sweep.groups.first(), sweep.groups.last()) else {
+        return Markup::default();
+    };
+    let (from, to) = if sweep.axis.is_log() { (first * 0.9, last * 1.1) } else { (*first, last * 1.05) };
+    let x = Axis {
+        log: sweep.axis.is_log(),
+        from,
+        to,
+        name: sweep.axis.name(),
+        format: plain,
+        unit: sweep.axis.unit(),
+    };
+    let (from, to) = if log { (lowest * 0.9, highest * 1.1) } else { (0.0, plot::end_of(highest)) };
+    let y = Axis { log, from, to, name: column.heading, format: plain, unit: "" };
+    let in_key = |it: Contender| Key { class: class_of(it), name: it.to_string(), value: String::new() };
+    let key: Vec<Key> = contenders.into_iter().map(in_key).collect();
+    let title = format!("{} over the {}.", column.heading, sweep.axis.title());
+    let plot = plot::lines(&title, x, y, Pick::X, &lines);
+    chart(&title, &format!("On {}. Bars: smallest and largest of the repeats.", sweep.scope), &key, &plot)
+}
+
+fn line_along(sweep: &Sweep, rows: &[&Row], contender: Contender, column: &Column, unit: f64) -> Line {
+    let point = |(value, group): &(f64, Group)| {
+        let row = rows.iter().find(|row| row.key.contender == contender && row.key.group == *group)?;
+        Some((*value, (column.figure)(row)?))
+    };
+    let points: Vec<(f64, Figure)> = sweep.groups.iter().filter_map(point).collect();
+    let said = |value: f64, figure: Figure| {
+        let (text, unit) = ((column.format)(figure.value), sweep.axis.unit());
+        format!("{contender} at {} {unit}: {text}", plain(value))
+    };
+    Line {
+        class: class_of(contender),
+        name: contender.to_string(),
+        points: points.iter().map(|(value, figure)| (*value, figure.value / unit)).collect(),
+        dots: points.iter().map(|(at, figure)| (*at, figure.value / unit, said(*at, *figure))).collect(),
+        ranges: points.iter().map(|(at, figure)| (*at, figure.min / unit, figure.max / unit)).collect(),
+    }
+}
+
+/// A number without digits that say nothing.
+pub(crate) fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn share_text(share: f64) -> String {
+    format!("{} %", plain(share * 100.0))
+}

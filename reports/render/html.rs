@@ -1,0 +1,404 @@
+//! Results as one HTML page that needs nothing else: style, script and plots are in it. Pure: the same results give the
+//! same bytes.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use netduel_loadgen::{Subject, Workload};
+
+use crate::{
+    analysis::{
+        capacity::bearings,
+        metrics::Metric,
+        ratios::Ratios,
+        summary::{Row, Summary},
+        sweep::{self, Sweep},
+        validity,
+        verdict::{Outcome, Verdict},
+    },
+    data::results::Results,
+    plan::{
+        scenario::{Contender, Scenario},
+        search::Searched,
+    },
+    render::{
+        chart,
+        columns::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH},
+        html_table::{head_cell, meanings, table},
+        memory_table, narrative, ratios_table, settings_table,
+        tables::{self, Group},
+        verdict_text::{map_cell, map_note},
+    },
+};
+
+pub(crate) const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/script.js");
+
+/// Groups shown at once; where there are more, only the first of each link is open.
+const GROUPS_OPEN_MAX: usize = 4;
+
+/// The whole page.
+pub fn html(results: &Results) -> String {
+    let verdict = Verdict::of(results);
+    let summary = Summary::of(results);
+    let groups = tables::groups(&summary);
+    let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
+    let sweeps = sweep::of_results(results, &keys);
+    let body = html! {
+        (intro(results, &groups, &sweeps))
+        main {
+            (verdict_section(results, verdict.as_ref()))
+            (ratios_section(results))
+            (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
+            @if results.scenario.search.is_none() {
+                (links_section(results, &groups))
+                (cost_section(results, &groups))
+            }
+            (memory_section(results))
+            section id="settings" {
+                h2 { "Settings in effect" }
+                p { (settings_table::note(results)) }
+                (table(&settings_table::contenders(&summary)))
+                (table(&settings_table::sides(&summary)))
+            }
+            (calibration_section(results))
+            (benches_section(results))
+            (trust_section(results, &summary))
+            (provenance_section(results))
+        }
+    };
+    document("Netduel: transports compared", &body)
+}
+
+/// A page with all that it needs.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (body)
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
+    let scenario = &results.scenario;
+    let preset = crate::plan::presets::Preset::named(&scenario.preset);
+    html! {
+        header {
+            p class="brand" { "Netduel" }
+            h1 { "Transports compared" }
+            p class="lead" {
+                "Two players send each other small moves through a relay, and only the newest move counts: which transport "
+                "keeps what each sees of the other youngest, and what does that cost the server?"
+            }
+            @if let Some(preset) = preset { p { b { (preset.name) } ": " (preset.question) "." } }
+            p {
+                "Read the age first: it is what a player sees, and it counts what was lost as well as what was late. Every "
+                "figure is of all repeats together; a difference within their spread is none."
+            }
+            ul class="facts" { @for fact in facts(results) { li { (fact) } } }
+            ul class="kinds" {
+                @for subject in carriers(scenario) {
+                    li class=(chart::class_of(Contender::plain(subject))) { (chart::swatch()) b { (subject) } span { (subject.summary()) } }
+                }
+            }
+            (contents(results, groups, sweeps))
+        }
+    }
+}
+
+/// What is compared, without its settings.
+fn carriers(scenario: &Scenario) -> impl Iterator<Item = Subject> {
+    let ours = scenario.transports.iter().map(|kind| Subject::Netduel(*kind));
+    ours.chain(scenario.baselines.iter().map(|baseline| Subject::Baseline(*baseline)))
+}
+
+fn facts(results: &Results) -> Vec<String> {
+    let scenario = &results.scenario;
+    let list = |items: Vec<String>| items.join(", ");
+    let numbers = |items: &[u32]| list(items.iter().map(u32::to_string).collect());
+    let payload = numbers(&scenario.payloads_bytes);
+    let searched = |of: Searched, listed: &[u32]| match scenario.search.filter(|it| it.of == of) {
+        Some(search) => format!("{} to {}", search.from, search.to),
+        None => numbers(listed),
+    };
+    let repeats = if scenario.repeats == 1 { "repeat" } else { "repeats" };
+    vec![
+        format!("{} Hz", searched(Searched::RateHz, &scenario.rates_hz)),
+        format!("{} matches at once", searched(Searched::Pairs, &scenario.pairs)),
+        format!("{payload} B of payload"),
+        format!("{} {repeats} of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
+        list(scenario.links.iter().map(|link| link.name()).collect()),
+        format!(
+            "{} congestion control",
+            list(scenario.congestions.iter().map(|it| it.to_string()).collect())
+        ),
+    ]
+}
+
+fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
+    let of_links = groups.chunk_by(same_link).enumerate();
+    html! {
+        nav {
+            @if results.scenario.baselines.is_empty() { a href="#verdict" { "Verdict" } }
+            @else { a href="#ratios" { "Beside the bare relays" } }
+            @if !sweeps.is_empty() { a href="#sweeps" { "Where it turns" } }
+            @if results.scenario.search.is_none() {
+                @for (number, of_link) in of_links {
+                    a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.group.link) }
+                }
+                a href="#cost" { "Cost" }
+            }
+            a href="#settings" { "Settings" }
+            a href="#trust" { "May this be believed?" }
+            a href="#provenance" { "Run it again" }
+        }
+    }
+}
+
+fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
+    let found = bearings(results);
+    let mut paragraphs = narrative::of_search(results, &found);
+    paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
+    let mut paragraphs = paragraphs.into_iter();
+    // The first says how to read the others.
+    let how_sure = paragraphs.next();
+    html! {
+        @if results.scenario.baselines.is_empty() { section id="verdict" {
+            h2 { "Verdict" }
+            @for paragraph in paragraphs { p { (paragraph) } }
+            @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
+            @if !found.is_empty() { (table(&tables::searches(results, &found))) }
+            @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
+                @for metric in Metric::deciding(results.scenario.workload) {
+                    h3 { "Who wins where, against " (verdict.reference) ": " (metric.name()) }
+                    (win_map(verdict, metric))
+                }
+                p class="note" { (map_note(verdict)) }
+            }
+        } }
+    }
+}
+
+/// Everything beside the bare relay of its wire, where baselines ran.
+fn ratios_section(results: &Results) -> Markup {
+    let ratios = Ratios::of(results);
+    html! {
+        @if !ratios.is_empty() {
+            section id="ratios" {
+                h2 { "Beside the bare relays" }
+                p { (ratios_table::NOTE) }
+                @for group in &ratios {
+                    h3 { (group.group) }
+                    (table(&ratios_table::table(group)))
+                }
+            }
+        }
+    }
+}
+
+/// Curves along everything that was varied, and where the answer turns.
+fn sweeps_section(
+    results: &Results,
+    verdict: Option<&Verdict>,
+    sweeps: &[Sweep],
+    summary: &Summary,
+) -> Markup {
+    let crossovers = sweep::crossovers(results, verdict);
+    let rows: Vec<&Row> = summary.rows.iter().collect();
+    let columns: Vec<(&Column, f64)> = match results.scenario.workload {
+        Workload::Moves => vec![(&AGE_P99, 1e3), (&FRESH, 0.01), (&CPU, 1.0)],
+        Workload::Connects => Vec::new(),
+    };
+    html! {
+        @if !sweeps.is_empty() {
+            section id="sweeps" {
+                h2 { "Where it turns" }
+                @if !crossovers.is_empty() { ul { @for text in &crossovers { li { (text) } } } }
+                @for sweep in sweeps {
+                    div class="charts" {
+                        @for (column, unit) in &columns { (chart::along(sweep, &rows, column, *unit)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transports by groups.
+fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
+    html! {
+        div class="scroll" {
+            table class="map" {
+                thead { tr {
+                    th scope="col" { "transport" }
+                    @for group in &verdict.groups { th scope="col" { (group.group) } }
+                } }
+                tbody {
+                    @for (kind, cells) in verdict.map(metric) {
+                        tr {
+                            (head_cell(kind))
+                            @for cell in cells {
+                                @let outcome = cell.map_or(Outcome::NotEnoughData, |it| it.outcome);
+                                td class=(outcome_class(outcome)) { (map_cell(cell)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Its class in the style sheet.
+fn outcome_class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Better(_) => "win",
+        Outcome::Worse(_) => "lose",
+        Outcome::NoDetectableDifference => "tie",
+        Outcome::NotEnoughData => "unknown",
+    }
+}
+
+/// Everything of each link: a part for each rate, number of pairs and policy, and then the curves over the rate.
+fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
+    html! {
+        (meanings(columns::columns(results).0))
+        @for (number, of_link) in groups.chunk_by(same_link).enumerate() {
+            section id=(format!("link-{number}")) {
+                h2 { "On " (of_link[0].rows[0].key.group.link) }
+                @if of_link.len() == 1 {
+                    p class="scope" { (of_link[0].title) }
+                    (group_part(results, &of_link[0]))
+                } @else {
+                    @for (place, group) in of_link.iter().enumerate() {
+                        details open[place == 0 || groups.len() <= GROUPS_OPEN_MAX] {
+                            summary { h3 { (group.title) } }
+                            (group_part(results, group))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn same_link(a: &Group<'_>, b: &Group<'_>) -> bool {
+    a.rows[0].key.group.link == b.rows[0].key.group.link
+}
+
+fn group_part(results: &Results, group: &Group<'_>) -> Markup {
+    html! {
+        (table(&tables::figures(&group.rows, columns::columns(results).0)))
+        details class="meanings" {
+            summary { "How far the repeats lay apart" }
+            (table(&tables::spread(&group.rows)))
+        }
+        @if results.scenario.workload == Workload::Moves { div class="charts" {
+            (chart::tails(results, &group.rows, "Age tail.",
+                "How much of the time a position is older than this; further left is better. With the age at p99:",
+                |run| &run.load.stats.age))
+            (chart::tails(results, &group.rows, "Delay tail.",
+                "How many of the moves took longer than this, of those that arrived as news. With the delay at p99:",
+                |run| &run.load.stats.one_way))
+            (chart::age_over_time(results, &group.rows))
+        } }
+    }
+}
+
+fn cost_section(results: &Results, groups: &[Group<'_>]) -> Markup {
+    let (_, cost) = columns::columns(results);
+    let detail = if results.scenario.workload == Workload::Moves { COST_DETAIL } else { &[] };
+    let columns = || cost.iter().chain(detail);
+    html! {
+        section id="cost" {
+            h2 { "What it costs the server" }
+            @if results.scenario.workload == Workload::Moves {
+                p { "For each move that arrived as news, so that what is sent in vain counts, too." }
+            }
+            @for group in groups {
+                h3 { (group.title) }
+                (table(&tables::figures(&group.rows, columns())))
+            }
+            (meanings(columns()))
+        }
+    }
+}
+
+fn memory_section(results: &Results) -> Markup {
+    html! {
+        @if let Some(slopes) = memory_table::table(results) {
+            section id="memory" {
+                h2 { "Memory per connection" }
+                p { (memory_table::NOTE) }
+                (table(&slopes))
+            }
+        }
+    }
+}
+
+fn benches_section(results: &Results) -> Markup {
+    html! {
+        @if !results.benches.is_empty() {
+            section id="benches" {
+                h2 { "cargo bench" }
+                p { (tables::BENCHES_NOTE) }
+                (table(&tables::benches(results)))
+            }
+        }
+    }
+}
+
+fn calibration_section(results: &Results) -> Markup {
+    html! {
+        @if !results.calibrations.is_empty() {
+            section id="links" {
+                h2 { "The links, asked for and measured" }
+                p { (tables::LINKS_NOTE) }
+                (table(&tables::links(results)))
+            }
+        }
+    }
+}
+
+fn trust_section(results: &Results, summary: &Summary) -> Markup {
+    let checks = validity::checks(results, summary);
+    let failed = checks.iter().filter(|check| !check.passed).count();
+    html! {
+        section id="trust" {
+            h2 { "May this be believed?" }
+            p {
+                @if failed == 0 { "All " (checks.len()) " self-checks passed." }
+                @else { (failed) " of " (checks.len()) " self-checks did not pass: see those marked ✗." }
+            }
+            (table(&tables::checks(&checks)))
+            @if !summary.warnings.is_empty() {
+                h3 { "Warnings" }
+                ul class="warnings" { @for warning in &summary.warnings { li { (warning) } } }
+            }
+            h3 { "Threats to validity" }
+            ul { @for threat in validity::threats(results) { li { (threat) } } }
+        }
+    }
+}
+
+fn provenance_section(results: &Results) -> Markup {
+    let (facts, command) = tables::provenance(results);
+    html! {
+        section id="provenance" {
+            h2 { "Where it ran, and how to run it again" }
+            pre { code { (command) } }
+            dl class="provenance" { @for (name, value) in &facts { dt { (name) } dd { (value) } } }
+            p { "This page is drawn from " code { "results.json" } " alone; " code { "netduel-report render" } " draws it again." }
+        }
+    }
+}

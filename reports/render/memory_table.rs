@@ -1,0 +1,52 @@
+//! The table of what one more connection takes of the server's memory. Pure.
+
+use crate::{
+    analysis::memory_slope::{Slope, slopes},
+    data::results::Results,
+    render::table::{Table, UNKNOWN},
+};
+
+/// Said beside [`table`].
+pub(crate) const NOTE: &str = "What one more connection adds to the server, by least squares over the numbers of matches \
+                               that ran; ± is two standard errors. Kernel: what is queued in its sockets, and the objects \
+                               they are made of. Pages come by four KiB and are seldom given back, so a small slope of \
+                               resident memory is a rough one.";
+
+/// The slopes as a table; `None` where there are none.
+pub(crate) fn table(results: &Results) -> Option<Table> {
+    let slopes = slopes(results);
+    let mut table = Table::new([
+        ("transport", false),
+        ("under", false),
+        ("connections", true),
+        ("resident kB", true),
+        ("±", true),
+        ("kernel kB", true),
+        ("±", true),
+        ("together kB", true),
+        ("server alone MB", true),
+    ]);
+    // Rounded first: next to nothing may be a little less than it, and "-0.0" is no number to show.
+    let rounded = |it: f64| (it * 10.0).round() / 10.0 + 0.0;
+    let text = |bytes: Option<f64>, unit: f64| {
+        bytes.map_or(UNKNOWN.into(), |it| format!("{:.1}", rounded(it / unit)))
+    };
+    for Slope { contender, group, connections: (from, to), resident, kernel } in &slopes {
+        let payload = match group.payload_bytes {
+            0 => String::new(),
+            bytes => format!(", {bytes} B payload"),
+        };
+        let cells = [
+            format!("{}, {} Hz{payload}", group.link, group.rate_hz),
+            format!("{from}–{to}"),
+            text(resident.map(|it| it.per_connection), 1e3),
+            text(resident.map(|it| it.spread), 1e3),
+            text(kernel.map(|it| it.per_connection), 1e3),
+            text(kernel.map(|it| it.spread), 1e3),
+            text(resident.zip(*kernel).map(|(one, other)| one.per_connection + other.per_connection), 1e3),
+            text(resident.map(|it| it.base), 1e6),
+        ];
+        table.push_of(*contender, cells);
+    }
+    (!slopes.is_empty()).then_some(table)
+}

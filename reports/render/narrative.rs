@@ -1,0 +1,335 @@
+//! A verdict in plain words: what was found, of what it is true, and how sure it is. Pure.
+
+use netduel_loadgen::Workload;
+
+use crate::{
+    analysis::{
+        capacity::Bearing,
+        metrics::Metric,
+        statistics::repeats_for_a_test,
+        verdict::{
+            Comparison, Effect, Evidence, GroupVerdict, INDICATION_FLOORS, Outcome, REPEATS_MIN, Verdict,
+        },
+    },
+    data::results::Results,
+    plan::{
+        scenario::{Contender, Group},
+        search::{Criterion, Searched},
+    },
+};
+
+/// One paragraph for each group, and before them how to read all of them.
+pub fn paragraphs(results: &Results, verdict: &Verdict) -> Vec<String> {
+    let metrics = Metric::deciding(results.scenario.workload);
+    let groups = verdict.groups.iter().map(|group| of_group(group, verdict.reference, metrics));
+    std::iter::once(how_sure(results, verdict)).chain(groups).collect()
+}
+
+/// What the number of repeats and controls allows to say.
+fn how_sure(results: &Results, verdict: &Verdict) -> String {
+    let repeats = results.scenario.repeats;
+    let others = verdict.contenders.len().saturating_sub(1);
+    let needed = repeats_for_a_test(others);
+    let mut text = if (repeats as usize) < REPEATS_MIN {
+        format!(
+            "With {repeats} of at least {REPEATS_MIN} repeats nothing can be told apart: raise --repeat. "
+        )
+    } else if repeats < needed {
+        format!(
+            "{repeats} repeats cannot carry a test, so a difference is an indication here: every repeat lies clear of the \
+             reference's run and its control's, or it is more than {INDICATION_FLOORS} times the floor. --repeat \
+             {needed} tests it. "
+        )
+    } else {
+        format!(
+            "A difference is tested (sign flips over {repeats} repeats, corrected for the comparisons of each link and \
+             metric), or marked as an indication. "
+        )
+    };
+    text += match results.scenario.controls {
+        0 => {
+            "No transport ran against itself, so the noise of this machine is unknown: floors are only what matters. "
+        }
+        _ => {
+            "The floor is what matters to anybody, or what the reference differs from itself (A/A), whichever is larger. "
+        }
+    };
+    text += "Verdicts hold for these links, rates and matches, on this machine";
+    if !verdict.reference.transport.encrypted() {
+        text += &format!(
+            "; {} is the reference and not encrypted: no choice where others may read or change the traffic",
+            verdict.reference
+        );
+    }
+    text + "."
+}
+
+fn of_group(group: &GroupVerdict, reference: Contender, [felt, paid]: [Metric; 2]) -> String {
+    let mut text = format!("{}, ", scope(&group.group, felt));
+    if group.to_reference.is_empty() {
+        return text + &format!("only {reference} ran: there is nothing to compare.");
+    }
+    if group
+        .to_reference
+        .iter()
+        .any(|it| it.against == reference && it.subject.transport != reference.transport)
+    {
+        text += &freshness(group, reference, felt);
+        text += &cost(group, reference, paid);
+        text += &choice(group, felt);
+    }
+    text + &settings(group, &[felt, paid, Metric::Bytes])
+}
+
+fn scope(group: &Group, felt: Metric) -> String {
+    let Group { link, rate_hz, in_flight, payload_bytes, pairs } = group;
+    let payload =
+        if *payload_bytes > 0 { format!(" and {payload_bytes} B of payload") } else { String::new() };
+    if Metric::of_workload(Workload::Connects).contains(&felt) {
+        let each = if *pairs == 1 {
+            "one pair that connects".into()
+        } else {
+            format!("{pairs} pairs that each connect")
+        };
+        return format!("On {link} with {each} {rate_hz} times a second");
+    }
+    let matches = if *pairs == 1 { "match" } else { "matches" };
+    let pace =
+        if *in_flight > 0 { format!("with {in_flight} in flight") } else { format!("at {rate_hz} Hz") };
+    format!("On {link} {pace} with {pairs} {matches}{payload}")
+}
+
+/// Transports in their first settings against the reference.
+fn to_reference(
+    group: &GroupVerdict,
+    reference: Contender,
+    metric: Metric,
+) -> impl Iterator<Item = &Comparison> {
+    let of_transports =
+        move |it: &&Comparison| it.against == reference && it.subject.transport != reference.transport;
+    group.to_reference.iter().filter(move |it| it.metric == metric).filter(of_transports)
+}
+
+/// What other settings do to each transport.
+fn settings(group: &GroupVerdict, metrics: &[Metric]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    let (mut alike, mut judged) = (0, 0);
+    for &metric in metrics {
+        let of_settings =
+            |it: &&Comparison| it.metric == metric && it.subject.transport == it.against.transport;
+        for it in group.to_reference.iter().filter(of_settings) {
+            judged += 1;
+            match (it.outcome, &it.effect) {
+                (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => told.push(format!(
+                    "{} {} {} against {}'s {} ({})",
+                    it.subject,
+                    metric.name(),
+                    metric.number(effect.subject) + " " + metric.unit(),
+                    it.against,
+                    metric.number(effect.against) + " " + metric.unit(),
+                    in_brackets(metric, effect, it.outcome),
+                )),
+                _ => alike += 1,
+            }
+        }
+    }
+    match (judged, told.is_empty()) {
+        (0, _) => String::new(),
+        (_, true) => "The settings make no detectable difference to any transport.".into(),
+        (_, false) if alike == 0 => format!("Settings: {}.", told.join("; ")),
+        (_, false) => format!("Settings: {}; otherwise no detectable difference.", told.join("; ")),
+    }
+}
+
+fn with_effect(comparison: &Comparison) -> Option<(&Comparison, &Effect)> {
+    Some((comparison, comparison.effect.as_ref()?))
+}
+
+/// Who keeps the opponent's position freshest.
+fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
+    let all: Vec<(&Comparison, &Effect)> =
+        to_reference(group, reference, metric).filter_map(with_effect).collect();
+    let Some((_, first)) = all.first() else {
+        return format!("there is not enough data to compare in {}. ", metric.name());
+    };
+    let (leads, nothing_leads, trails) = match metric {
+        Metric::AgeP99 => ("keeps the opponent's position freshest", "fresher", "staler"),
+        _ => ("is quickest", "quicker", "slower"),
+    };
+    let age = format!("{} {}", metric.number(first.against), metric.unit());
+    let better = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Better(_)));
+    let mut text = match better.min_by(|a, b| a.1.subject.total_cmp(&b.1.subject)) {
+        Some((leader, effect)) => {
+            let mut text = format!(
+                "{}{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
+                leader.subject,
+                if leader.subject.transport.encrypted() { "" } else { " (not encrypted)" },
+                metric.name(),
+                metric.number(effect.subject),
+                metric.number(effect.against),
+                in_brackets(metric, effect, leader.outcome),
+            );
+            let like = |it: &&(&Comparison, &Effect)| {
+                let outcome = group.outcome(metric, it.0.subject, leader.subject);
+                it.0.subject != leader.subject && outcome == Outcome::NoDetectableDifference
+            };
+            let alike: Vec<Contender> = all.iter().filter(like).map(|(it, _)| it.subject).collect();
+            if !alike.is_empty() {
+                text += &format!("No detectable difference from it: {}. ", list(&alike, "and"));
+            }
+            text
+        }
+        None if all.iter().all(|(it, _)| it.outcome == Outcome::NoDetectableDifference) => {
+            format!("there is no detectable difference in {} from {reference} ({age}). ", metric.name())
+        }
+        None => {
+            format!("nothing is detectably {nothing_leads} than {reference} ({} {age}). ", metric.name())
+        }
+    };
+    let worse = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Worse(_)));
+    for (it, effect) in worse {
+        text += &format!("{} is {trails} ({}). ", it.subject, in_brackets(metric, effect, it.outcome));
+    }
+    let unknown: Vec<Contender> = to_reference(group, reference, metric)
+        .filter(|it| it.outcome == Outcome::NotEnoughData)
+        .map(|it| it.subject)
+        .collect();
+    if !unknown.is_empty() {
+        text += &format!("Not enough data of {}. ", list(&unknown, "and"));
+    }
+    text
+}
+
+/// What each costs the server, as a multiple of the reference.
+fn cost(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
+    let all: Vec<(&Comparison, &Effect)> =
+        to_reference(group, reference, metric).filter_map(with_effect).collect();
+    let what = format!("Server {}", metric.name());
+    if all.is_empty() {
+        return String::new();
+    }
+    let is = |outcome: Outcome| matches!(outcome, Outcome::Better(_) | Outcome::Worse(_));
+    let told: Vec<String> = all
+        .iter()
+        .filter(|(it, _)| is(it.outcome))
+        .map(|(it, effect)| {
+            let doubt = match it.outcome {
+                Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) => " (indication)",
+                _ => "",
+            };
+            format!("{} {:.1} ×{doubt}", it.subject, effect.subject / effect.against)
+        })
+        .collect();
+    let alike: Vec<Contender> =
+        all.iter().filter(|(it, _)| !is(it.outcome)).map(|(it, _)| it.subject).collect();
+    match (told.is_empty(), alike.is_empty()) {
+        (true, _) => format!("{what}: no detectable difference from {reference}. "),
+        (false, true) => format!("{what}, against {reference}: {}. ", told.join(", ")),
+        (false, false) => format!(
+            "{what}, against {reference}: {}; no detectable difference: {}. ",
+            told.join(", "),
+            list(&alike, "and")
+        ),
+    }
+}
+
+fn choice(group: &GroupVerdict, felt: Metric) -> String {
+    if group.choices.is_empty() {
+        return "None of those that encrypt has enough data to recommend it. ".into();
+    }
+    let good = if felt == Metric::AgeP99 { ["fresher", "fresh"] } else { ["quicker", "quick"] };
+    format!(
+        "Where encryption matters: {}; nothing encrypted is detectably {}, and none as {} detectably cheaper. ",
+        list(&group.choices, "or"),
+        good[0],
+        good[1]
+    )
+}
+
+/// "−22.7 ms, 95 % interval −34.0 to −0.1; indication: 2 of 3 repeats, 3.2 × the floor".
+fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
+    format!(
+        "{} {}, {} {} to {}; {}",
+        metric.signed(effect.difference),
+        metric.unit(),
+        if effect.repeats > REPEATS_MIN { "95 % interval" } else { "range of the repeats" },
+        metric.signed(effect.interval.low),
+        metric.signed(effect.interval.high),
+        why(effect, outcome)
+    )
+}
+
+/// On what an outcome rests.
+pub(crate) fn why(effect: &Effect, outcome: Outcome) -> String {
+    let Effect { agreeing, repeats, p, .. } = effect;
+    match outcome {
+        Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) if effect.apart => {
+            format!("indication: clear of its run and its control's in each of {repeats} repeats")
+        }
+        Outcome::Better(Evidence::Tested) | Outcome::Worse(Evidence::Tested) => format!("tested, p = {p:.3}"),
+        Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) => format!(
+            "indication: {agreeing} of {repeats} repeats agree, none opposes, {:.1} × the floor",
+            effect.difference.abs() / effect.floor
+        ),
+        Outcome::NoDetectableDifference => "no detectable difference".into(),
+        Outcome::NotEnoughData => "not enough data".into(),
+    }
+}
+
+/// "a, b and c".
+fn list(contenders: &[Contender], last: &str) -> String {
+    let names: Vec<String> = contenders.iter().map(ToString::to_string).collect();
+    match names.split_last() {
+        Some((end, [])) => end.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// What a search found, link by link: who bears most, and what stops the others.
+pub(crate) fn of_search(results: &Results, bearings: &[Bearing]) -> Vec<String> {
+    let Some(search) = results.scenario.search else { return Vec::new() };
+    let Criterion { age_p99_max_ms, accounted_share_min } = search.criterion;
+    let (what, unit) = match search.of {
+        Searched::RateHz => ("rate", "Hz"),
+        Searched::Pairs => ("number of matches", "matches"),
+    };
+    let mut texts = vec![format!(
+        "The highest {what} that holds: the opponent's position is younger than {age_p99_max_ms} ms for 99 % of the time, \
+         and at least {:.0} % of the moves arrive as news, are superseded by newer news, or are lost by the link itself. \
+         Found by doubling and then halving the gap, to within 15 %; each value ran {}.",
+        accounted_share_min * 100.0,
+        match results.scenario.repeats {
+            1 => "once".into(),
+            repeats => format!("{repeats} times, taken together"),
+        }
+    )];
+    let mut links: Vec<&str> = bearings.iter().map(|it| it.group.link.as_str()).collect();
+    links.dedup();
+    for link in links {
+        let mut of_link: Vec<&Bearing> =
+            bearings.iter().filter(|it| it.group.link == link && it.arm == 0).collect();
+        of_link.sort_by_key(|it| std::cmp::Reverse(it.highest()));
+        let each: Vec<String> =
+            of_link.iter().map(|it| format!("{} {}", it.contender, bears(it, unit))).collect();
+        let noise: Vec<String> = bearings
+            .iter()
+            .filter(|it| it.group.link == link && it.arm > 0)
+            .map(|it| format!("{} once more: {}", it.contender, bears(it, unit)))
+            .collect();
+        let noise = if noise.is_empty() { String::new() } else { format!(" ({})", noise.join("; ")) };
+        texts.push(format!("On {link}: {}{noise}.", each.join("; ")));
+    }
+    texts
+}
+
+/// "640 Hz", "at least 5120 Hz: beyond it the players are busy", "nothing: age p99 402 ms".
+fn bears(bearing: &Bearing, unit: &str) -> String {
+    let more = if bearing.harness_broke() { "at least " } else { "" };
+    match (bearing.highest(), bearing.broke()) {
+        (Some(highest), Some(_)) => format!("{more}{highest} {unit}"),
+        (Some(highest), None) => format!("at least {highest} {unit}"),
+        (None, Some(broke)) => format!("none ({broke})"),
+        (None, None) => "unknown".into(),
+    }
+}

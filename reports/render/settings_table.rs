@@ -1,0 +1,130 @@
+//! The settings that each side of a contender really had: what its players' stacks and the server's said of themselves.
+//! Pure.
+
+use netduel_transport::{CongestionControl, PathStats};
+
+use crate::{
+    analysis::summary::{Row, Summary},
+    data::results::Results,
+    plan::scenario::Contender,
+    render::table::Table,
+};
+
+/// Where a side does not say.
+const UNSAID: &str = "unknown";
+
+/// What each contender is.
+pub(crate) fn contenders(summary: &Summary) -> Table {
+    let mut table = Table::new([
+        ("transport", false),
+        ("lanes", false),
+        ("told of a move", false),
+        ("Nagle", false),
+        ("may the wire drop a move", false),
+    ]);
+    for contender in contenders_of(summary) {
+        let subject = contender.transport;
+        let ours = subject.kind().is_some();
+        table.push_of(
+            contender,
+            [
+                subject.summary().into(),
+                if ours { contender.relay.to_string() } else { "other".into() },
+                if contender.nagle { "on" } else { "off" }.into(),
+                if subject.may_drop() { "yes" } else { "no: loss shows as delay" }.into(),
+            ],
+        );
+    }
+    table
+}
+
+/// What either side of it had set.
+pub(crate) fn sides(summary: &Summary) -> Table {
+    let mut table = Table::new([
+        ("transport", false),
+        ("side", false),
+        ("congestion control", false),
+        ("TLS", false),
+        ("largest packet B", false),
+        ("set", false),
+    ]);
+    type Side = fn(&Row) -> Option<&PathStats>;
+    let sides: [(&str, Side); 2] =
+        [("players", |row| Some(&row.players)), ("server", |row| row.server.as_ref())];
+    for contender in contenders_of(summary) {
+        // A baseline says nothing of itself; what it has is its library's default.
+        let Some(kind) = contender.transport.kind() else { continue };
+        for (side, of) in sides {
+            let read = |value: fn(&PathStats) -> String| {
+                let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
+                by_link(rows.map(|row| (row.key.group.link.as_str(), of(row).map_or(UNSAID.into(), value))))
+            };
+            table.push_of(
+                contender,
+                [
+                    side.into(),
+                    match kind.capabilities().congestion {
+                        CongestionControl::AsAsked => {
+                            read(|path| path.congestion.clone().unwrap_or_else(|| UNSAID.into()))
+                        }
+                        CongestionControl::Own => "its own".into(),
+                        CongestionControl::None => "none".into(),
+                    },
+                    read(|path| path.tls.clone().unwrap_or_else(|| "not encrypted".into())),
+                    read(|path| path.max_packet_bytes.map_or(UNSAID.into(), |bytes| bytes.to_string())),
+                    read(|path| match &path.settings[..] {
+                        [] => UNSAID.into(),
+                        all => all
+                            .iter()
+                            .map(|(name, value)| format!("{name}: {value}"))
+                            .collect::<Vec<_>>()
+                            .join("; "),
+                    }),
+                ],
+            );
+        }
+    }
+    table
+}
+
+/// Beside the tables: what they rest on, and what holds for all.
+pub(crate) fn note(results: &Results) -> String {
+    format!(
+        "Each side says for itself what was in effect, the players at the end of a run and the server when the first of them \
+         joined: congestion control and what is set on sockets are read back from the stack, the rest of QUIC is what its \
+         library was told. Nagle's algorithm is TCP's alone. Warm-up before each window: {} ms.",
+        results.scenario.warmup_ms
+    )
+}
+
+fn contenders_of(summary: &Summary) -> Vec<Contender> {
+    let mut contenders: Vec<Contender> = Vec::new();
+    for row in &summary.rows {
+        if !contenders.contains(&row.key.contender) {
+            contenders.push(row.key.contender);
+        }
+    }
+    contenders
+}
+
+/// A value, if it is the same on all links; else each with its links.
+fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
+    let mut known: Vec<(String, Vec<&str>)> = Vec::new();
+    for (link, value) in values {
+        let at = known.iter().position(|it| it.0 == value).unwrap_or_else(|| {
+            known.push((value, Vec::new()));
+            known.len() - 1
+        });
+        if !known[at].1.contains(&link) {
+            known[at].1.push(link);
+        }
+    }
+    match &known[..] {
+        [(value, _)] => value.clone(),
+        many => many
+            .iter()
+            .map(|(value, links)| format!("{value} on {}", links.join(", ")))
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}

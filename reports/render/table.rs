@@ -1,0 +1,60 @@
+//! A table as plain text in cells: terminal, Markdown and HTML differ only in how they draw it.
+
+use crate::plan::scenario::Contender;
+
+/// Where nothing is known.
+pub(crate) const UNKNOWN: &str = "–";
+
+/// A table: headings and as many cells in each row.
+pub(crate) struct Table {
+    pub(crate) headings: Vec<Heading>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// The heading of a column.
+pub(crate) struct Heading {
+    pub(crate) text: &'static str,
+    /// What the column says; empty where the heading does.
+    pub(crate) meaning: &'static str,
+    /// Numbers stand to the right.
+    pub(crate) number: bool,
+}
+
+/// One cell.
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    /// What it names, at the head of a row.
+    pub(crate) contender: Option<Contender>,
+    /// The style sheet's class of what it names, where that is no contender.
+    pub(crate) head: Option<&'static str>,
+    /// What a pointer on it shows.
+    pub(crate) note: Option<String>,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, contender: None, head: None, note: None }
+    }
+}
+
+impl Table {
+    pub(crate) fn new<const N: usize>(headings: [(&'static str, bool); N]) -> Self {
+        let heading = |(text, number)| Heading { text, meaning: "", number };
+        Self { headings: headings.into_iter().map(heading).collect(), rows: Vec::new() }
+    }
+
+    pub(crate) fn push<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into_iter().map(Cell::from).collect());
+    }
+
+    pub(crate) fn push_of<const N: usize>(&mut self, contender: Contender, cells: [String; N]) {
+        let cells = cells.into_iter().map(Cell::from);
+        self.rows.push(std::iter::once(Cell::from(contender)).chain(cells).collect());
+    }
+}
+
+impl From<Contender> for Cell {
+    fn from(contender: Contender) -> Self {
+        Self { text: contender.to_string(), contender: Some(contender), head: None, note: None }
+    }
+}

@@ -1,0 +1,73 @@
+//! A bulk transfer beside the game: one TCP connection that takes whatever the link has left, as a download in the same
+//! household does. Each end is a process of its own, on its side of the link.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context;
+use netduel_link::{Link, Side};
+
+use netduel_loadgen::{Process, ourselves};
+
+/// Until the far end listens.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes written at a time: many packets.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A transfer that runs until it is dropped.
+pub(crate) struct CrossTraffic {
+    _source: Process,
+    _sink: Process,
+}
+
+impl CrossTraffic {
+    /// Begins a transfer from the server's side to the players'.
+    pub(crate) fn start(link: &Link) -> anyhow::Result<Self> {
+        let spawn = |what, side, mut command: Command| {
+            command.env("RUST_LOG", "off");
+            Process::start(what, command, |command| Ok(link.spawn(side, command)?))
+        };
+        let mut source = ourselves("cross-traffic")?;
+        source.args(["--listen", &Side::Server.ip().to_string()]);
+        let source = spawn("source of the bulk transfer", Side::Server, source)?;
+        let address = source.line(READY_TIMEOUT)?.context("the source of the bulk transfer ended")?;
+        let mut sink = ourselves("cross-traffic")?;
+        sink.args(["--fetch", &address]);
+        Ok(Self { _source: source, _sink: spawn("sink of the bulk transfer", Side::Client, sink)? })
+    }
+}
+
+/// One end of a transfer.
+#[derive(clap::Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct CrossTrafficArgs {
+    /// Send to whoever connects to this address
+    #[arg(long)]
+    listen: Option<IpAddr>,
+    /// Receive from there
+    #[arg(long)]
+    fetch: Option<SocketAddr>,
+}
+
+/// Sends or receives until the other end is gone.
+///
+/// # Errors
+/// No connection.
+pub fn cross_traffic(args: &CrossTrafficArgs) -> anyhow::Result<()> {
+    if let Some(ip) = args.listen {
+        let listener = TcpListener::bind((ip, 0))?;
+        println!("{}", listener.local_addr()?);
+        let (mut connection, _) = listener.accept()?;
+        let chunk = vec![0; CHUNK_BYTES];
+        while connection.write_all(&chunk).is_ok() {}
+    } else if let Some(address) = args.fetch {
+        let mut connection = TcpStream::connect(address)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while connection.read(&mut chunk).is_ok_and(|bytes| bytes > 0) {}
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Carries out one run: a server in one process, its players in another, and a look at the server while the window is
+//! open.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use netduel_link::{Limits, LinkReport, Side};
+use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Subject, Usage, affinity, ourselves};
+use netduel_transport::TransportKind;
+
+use crate::{
+    data::run_result::RunResult,
+    plan::scenario::{Remote, RunKey, Scenario},
+    run::{baselines, place::Place, server::Server},
+};
+
+/// Pings per second and player to a server elsewhere: its clock is known from them.
+const CLOCK_PINGS_HZ: u32 = 10;
+/// On top of the time that a load has planned for: pairing, settling, closing.
+const LOAD_SLACK: Duration = Duration::from_secs(40);
+
+/// One run of a scenario.
+pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
+    let (contender, group) = (key.contender, &key.group);
+    let cpu = affinity::of_run().filter(|_| scenario.search.is_none());
+    let server = match (&place, contender.transport) {
+        (Place::Elsewhere(_), _) => None,
+        (_, Subject::Netduel(kind)) => {
+            Some(Server::start(&place, &[kind], &contender, scenario.server_burn_us_per_s, cpu)?)
+        }
+        (_, Subject::Baseline(baseline)) => Some(Server::start_baseline(&place, baseline, cpu)?),
+    };
+    let (addresses, trusted) = match (&server, &place) {
+        (Some(server), _) => (server.addresses().clone(), server.trusted()),
+        (None, Place::Elsewhere(remote)) => {
+            let subject = contender.transport;
+            let kind = subject.kind().with_context(|| format!("there is no {subject} elsewhere"))?;
+            (HashMap::from([(subject, address_of(remote, kind)?)]), remote.trusted())
+        }
+        (None, _) => bail!("there is no server"),
+    };
+    let plan = LoadPlan {
+        workload: scenario.workload,
+        cpu,
+        addresses,
+        trusted,
+        pairs: vec![[contender.transport; 2]; group.pairs as usize],
+        rate_hz: group.rate_hz,
+        in_flight: group.in_flight,
+        payload_bytes: group.payload_bytes,
+        warmup_ms: scenario.warmup_ms,
+        duration_ms: scenario.duration_ms,
+        pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
+        // The same paths for every transport; others in every repeat.
+        seed: scenario.seed_of(key.repeat),
+        options: contender.options(),
+    };
+    let shared = matches!(place, Place::Link(_, Some(_)));
+    let LoadOutcome { load, server: server_usage, players, link } =
+        play(&mut place, &plan, server.as_ref(), |_| {})?;
+    let counters = server.map(Server::stop).transpose()?.unwrap_or_default();
+    let link = place.end(link)?;
+    if let Some(report) = &link {
+        report.valid(&Limits::default())?;
+    }
+    Ok(RunResult { key: key.clone(), load, server: server_usage, players, counters, link, shared })
+}
+
+/// Where a server elsewhere listens for a transport.
+pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
+    let found = match remote.server.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => remote.server.to_socket_addrs(),
+        _ => (remote.server.as_str(), kind.default_port()).to_socket_addrs(),
+    };
+    let mut found = found.with_context(|| format!("cannot find the host of --server {}", remote.server))?;
+    found.next().with_context(|| format!("--server {} has no address", remote.server))
+}
+
+/// What came out of a load, with what both sides used for it.
+pub(crate) struct LoadOutcome {
+    pub(crate) load: LoadResult,
+    pub(crate) server: Usage,
+    pub(crate) players: Usage,
+    pub(crate) link: Option<LinkReport>,
+}
+
+/// Lets players play against `server`. `watch` sees the server's usage about once a second while the window is open.
+pub(crate) fn play(
+    place: &mut Place,
+    plan: &LoadPlan,
+    server: Option<&Server>,
+    mut watch: impl FnMut(Usage),
+) -> anyhow::Result<LoadOutcome> {
+    let of_baseline = plan.pairs.iter().flatten().any(|subject| subject.baseline().is_some());
+    let command = if of_baseline { baselines::program("players")? } else { ourselves("players")? };
+    let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
+    players.tell(&serde_json::to_string(plan)?)?;
+    let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
+    let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
+        let line = players.line(timeout)?.context("the players gave up; their reason stands above")?;
+        Ok(serde_json::from_str(&line)?)
+    };
+
+    let usage = || server.map_or_else(Usage::default, Server::usage);
+    let (mut before, mut used, mut link) = (None, None, None);
+    let mut kernel_bytes = Vec::new();
+    loop {
+        match next(&players, timeout)? {
+            LoadEvent::Paired => {}
+            LoadEvent::Tick => {
+                let now = usage();
+                kernel_bytes.extend(now.kernel_bytes);
+                watch(now);
+            }
+            LoadEvent::WindowOpen => {
+                place.open_window()?;
+                let now = [usage(), players.usage()];
+                kernel_bytes.extend(now[0].kernel_bytes);
+                watch(now[0]);
+                before = Some(now);
+            }
+            LoadEvent::WindowClosed => {
+                let before = before.context("the window closed before it opened")?;
+                let mut now = [usage(), players.usage()];
+                kernel_bytes.extend(now[0].kernel_bytes);
+                now[0].kernel_bytes = mean(&kernel_bytes);
+                used = Some([now[0].since(&before[0]), now[1].since(&before[1])]);
+                link = place.close_window()?;
+            }
+            LoadEvent::Done(load) => {
+                players.end()?;
+                let [server, players] = used.context("the players ended before the window did")?;
+                return Ok(LoadOutcome { load: *load, server, players, link });
+            }
+        }
+    }
+}
+
+/// `None` of nothing.
+fn mean(values: &[u64]) -> Option<u64> {
+    (!values.is_empty()).then(|| values.iter().sum::<u64>() / values.len() as u64)
+}

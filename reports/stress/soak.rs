@@ -1,0 +1,150 @@
+//! `netduel-report soak`: many matches on mixed transports for a while; no control message may be lost, and the server's
+//! memory may not grow.
+
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use clap::Args;
+use netduel_link::Counters;
+use netduel_loadgen::{LoadPlan, Subject, Trusted, Workload};
+use netduel_transport::TransportKind;
+
+use crate::{
+    plan::scenario::{Contender, Network},
+    run::{place::Place, run_once::play, runner::enter_lab, server::Server},
+};
+
+/// Memory is compared from here on: buffers and pools have grown to their size by then.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Growth that is none: what an allocator returns late.
+const GROWTH_MAX_BYTES: u64 = 1 << 20;
+/// The same where connections are many: buffers of those that met the worst of their link. A leak of one byte for each move
+/// would be 3 kB of a connection in 50 s at 60 Hz, and 9 kB in half an hour at 5 Hz.
+const GROWTH_MAX_BYTES_PER_CONNECTION: u64 = 2 << 10;
+
+/// Flags of a soak.
+#[derive(Args, Clone, Debug)]
+pub struct SoakArgs {
+    /// Matches at once, on every combination of two transports in turn
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    matches: u32,
+
+    /// Moves per second and player
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+
+    /// How long
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Duration,
+
+    /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list) or as a .toml
+    /// file. A link carries some 20,000 packets a second here: 500 matches at 5 Hz
+    #[arg(long, default_value = "loopback", value_name = "LINK")]
+    link: Network,
+}
+
+/// The same bad periods each time.
+const SEED: u64 = 1;
+
+impl SoakArgs {
+    /// Comes before anything that starts a thread.
+    fn place(&self) -> anyhow::Result<Place> {
+        let lab = enter_lab([&self.link])?;
+        match (&self.link, lab) {
+            (Network::Loopback, _) => Ok(Place::Loopback),
+            (Network::Emulated(spec) | Network::Shared(spec), Some(lab)) => {
+                Place::on_link(lab.link(spec, SEED)?, matches!(self.link, Network::Shared(_)))
+            }
+            _ => bail!(
+                "a soak needs a server of its own, to see its memory: no link named {}",
+                self.link.name()
+            ),
+        }
+    }
+}
+
+/// Plays, watches, and says what came of it.
+///
+/// # Errors
+/// A promise that was broken.
+pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
+    let mut place = args.place()?;
+    // What the settings are of; the transports are those of the pairs.
+    let settings = Contender::plain(TransportKind::ALL[0]);
+    let server = Server::start(&place, &TransportKind::ALL, &settings, 0, None)?;
+    let plan = LoadPlan {
+        workload: Workload::Moves,
+        cpu: None,
+        addresses: server.addresses().clone(),
+        trusted: Trusted::Pin(server.pin().to_owned()),
+        pairs: mixed_pairs(args.matches as usize),
+        rate_hz: args.rate,
+        in_flight: 0,
+        payload_bytes: 0,
+        warmup_ms: 500,
+        duration_ms: args.duration.as_millis() as u64,
+        pings_hz: 1,
+        seed: SEED,
+        options: settings.options(),
+    };
+    let (matches, rate, duration) = (args.matches, args.rate, args.duration);
+    eprintln!(
+        "{matches} matches on mixed transports at {rate} Hz for {duration:?} over {}",
+        args.link.name()
+    );
+    let mut memory = Vec::new();
+    let outcome = play(&mut place, &plan, Some(&server), |usage| memory.extend(usage.resident_bytes))?;
+    let counters = server.stop()?;
+    let load = &outcome.load;
+    let report = place.end(outcome.link)?;
+
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    println!("moves       {} sent, {} fresh, {} late", load.sent, load.stats.fresh, load.stats.late);
+    println!("missing     {}: overtaken under way, or dropped where the wire may drop", load.stats.missing);
+    println!("superseded  {} at the players, {} at the relay", load.superseded, counters.updates_superseded);
+    if let Some(report) = &report {
+        let [up, down] = [&report.up, &report.down].map(|path| {
+            let dropped = |counted: &Counters| counted.lost + counted.queue_dropped;
+            dropped(&path.tcp) + dropped(&path.udp)
+        });
+        println!("link        {up} packets dropped on the way up, {down} on the way down");
+    }
+    println!("control     {} pings, {} answered; {} corrections", load.pings, load.pongs, load.corrected);
+    println!(
+        "matches     {} started, {} ended, {} players expelled",
+        counters.matches_started, counters.matches_ended, counters.expelled
+    );
+    let settled = memory.get(SETTLED.as_secs() as usize).or(memory.first()).copied();
+    let (halfway, last) = (memory.get(memory.len() / 2).copied(), memory.last().copied());
+    if let (Some(settled), Some(halfway), Some(last)) = (settled, halfway, last) {
+        println!(
+            "memory      {:.2} MB once settled, {:.2} MB halfway, {:.2} MB at the end",
+            megabytes(settled),
+            megabytes(halfway),
+            megabytes(last)
+        );
+        let (growth, connections) = (last.saturating_sub(settled), u64::from(2 * args.matches));
+        ensure!(
+            growth <= GROWTH_MAX_BYTES.max(connections * GROWTH_MAX_BYTES_PER_CONNECTION),
+            "the server's memory grew by {:.2} MB",
+            megabytes(growth)
+        );
+    }
+    if let Some(cpu_us) = outcome.server.cpu_us {
+        println!("server CPU  {:.1} µs for each fresh move", cpu_us as f64 / load.stats.fresh.max(1) as f64);
+    }
+
+    ensure!(load.pongs == load.pings, "{} control messages were lost", load.pings - load.pongs);
+    ensure!(load.corrected == 0, "legal moves were corrected");
+    ensure!(counters.expelled == 0, "players were expelled who did nothing wrong");
+    ensure!(counters.matches_started == u64::from(args.matches), "not every match started");
+    ensure!(load.stats.fresh > 0, "no move arrived");
+    Ok(())
+}
+
+fn mixed_pairs(matches: usize) -> Vec<[Subject; 2]> {
+    let kinds = TransportKind::ALL.map(Subject::from);
+    (0..matches)
+        .map(|number| [kinds[number % kinds.len()], kinds[number / kinds.len() % kinds.len()]])
+        .collect()
+}
