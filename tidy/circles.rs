@@ -1,7 +1,7 @@
 //! Circles of files within a package: files that need each other's items.
 //!
 //! A path is followed through imports and re-exports to the file that defines its item. A file that only declares or
-//! re-exports a module does not need that module.
+//! re-exports a module does not need that module. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ enum Target {
 /// Returns the findings of each circle in `package`, one list for each circle.
 pub(crate) fn of_package(tree: &Tree, package: &Package) -> Result<Vec<Vec<Finding>>> {
     let mut circles = BTreeMap::new();
-    for target in &package.targets {
+    for target in package.targets.iter().filter(|target| !target.is_test()) {
         let root = target.src_path.to_string_lossy().replace('\\', "/");
         let modules = ModuleTree::parse(tree, &root)?;
         let needs = needs(&modules);

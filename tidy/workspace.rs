@@ -41,6 +41,14 @@ struct Dependency {
 pub(crate) struct Target {
     /// The first source file. Below the root once [`packages`] has returned.
     pub(crate) src_path: PathBuf,
+    kind: Vec<String>,
+}
+
+impl Target {
+    /// Whether this target is an integration test.
+    pub(crate) fn is_test(&self) -> bool {
+        self.kind.iter().any(|kind| kind == "test")
+    }
 }
 
 impl Package {
