@@ -62,7 +62,8 @@ fn read(tree: &Tree) -> Result<BTreeMap<String, usize>> {
     toml::from_str(&tree.read(ALLOWANCE_FILE)?).with_context(|| format!("cannot parse {ALLOWANCE_FILE}"))
 }
 
-/// Writes each of `counted` that has fallen into `tidy/allowance.toml` and returns the number of lowered rules.
+/// Writes each of `counted` that has fallen into `tidy/allowance.toml` and returns the number of
+/// lowered rules.
 pub(crate) fn lower(tree: &Tree, counted: Vec<Counted>) -> Result<usize> {
     let mut allowed = read(tree)?;
     let mut lowered = 0;

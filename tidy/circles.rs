@@ -1,7 +1,7 @@
 //! Circles of files within a package: files that need each other's items.
 //!
-//! A path is followed through imports and re-exports to the file that defines its item. A file that only declares or
-//! re-exports a module does not need that module. Test code is left out.
+//! A path is followed through imports and re-exports to the file that defines its item. A file that
+//! only declares or re-exports a module does not need that module. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +96,8 @@ fn below(modules: &ModuleTree, id: usize, path: &[String]) -> bool {
     root || definitions.is_some_and(|it| it.iter().any(|it| matches!(it, Definition::Module(_))))
 }
 
-/// Follows `path` from module `from`. Returns `None` where it begins with an unknown name, as of another crate.
+/// Follows `path` from module `from`. Returns `None` where it begins with an unknown name, as of
+/// another crate.
 fn resolve(modules: &ModuleTree, from: usize, path: &[String], imports: usize) -> Option<Vec<Target>> {
     let (first, mut rest) = path.split_first()?;
     if imports > IMPORTS_MAX {
@@ -118,7 +119,8 @@ fn resolve(modules: &ModuleTree, from: usize, path: &[String], imports: usize) -
     Some(starts.into_iter().flat_map(|start| walk(modules, start, rest, imports)).collect())
 }
 
-/// Follows `path` down from `start`. The rest of a path behind an item names its variants and functions.
+/// Follows `path` down from `start`. The rest of a path behind an item names its variants and
+/// functions.
 fn walk(modules: &ModuleTree, start: Target, path: &[String], imports: usize) -> Vec<Target> {
     let (Target::Module(module), Some((name, rest))) = (start, path.split_first()) else {
         return vec![start];

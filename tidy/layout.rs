@@ -1,4 +1,5 @@
-//! Sizes of folders and files, circles of files, the first line of each file, and `#[path]` attributes.
+//! Sizes of folders and files, circles of files, the first line of each file, and `#[path]`
+//! attributes.
 
 use std::collections::BTreeMap;
 

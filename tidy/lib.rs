@@ -1,7 +1,7 @@
 //! Checks of prose, layout, names, links and commits, which neither the compiler nor clippy makes.
 //!
-//! Each check takes a [`Tree`] and returns [`Finding`]s: a place, and a sentence that says what to do.
-//! Counts that a check tolerates stand in `tidy/allowance.toml` and may only fall.
+//! Each check takes a [`Tree`] and returns [`Finding`]s: a place, and a sentence that says what to
+//! do. Counts that a check tolerates stand in `tidy/allowance.toml` and may only fall.
 
 mod allowance;
 mod circles;
@@ -64,7 +64,8 @@ impl Check {
     }
 }
 
-/// Writes each count that has fallen into `tidy/allowance.toml` and returns the number of lowered rules.
+/// Writes each count that has fallen into `tidy/allowance.toml` and returns the number of lowered
+/// rules.
 ///
 /// # Errors
 /// A file cannot be read, parsed or written.

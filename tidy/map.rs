@@ -54,7 +54,8 @@ pub fn diagram(tree: &Tree) -> Result<String> {
     Ok(format!("```mermaid\n{HEAD}\n{body}```\n"))
 }
 
-/// Returns the folders of the workspace's packages and the transitive reduction of their dependencies.
+/// Returns the folders of the workspace's packages and the transitive reduction of their
+/// dependencies.
 fn graph(tree: &Tree) -> Result<Graph> {
     let packages = workspace::packages(tree)?;
     let folders: BTreeMap<_, _> = packages.iter().map(|it| (it.name.as_str(), it.folder.as_str())).collect();

@@ -1,4 +1,5 @@
-//! The modules of one cargo target: their files, names, imports and mentions of other modules' items.
+//! The modules of one cargo target: their files, names, imports and mentions of other modules'
+//! items.
 
 use std::collections::HashMap;
 

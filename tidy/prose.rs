@@ -9,7 +9,8 @@ use crate::{Finding, Tree};
 
 /// Columns after which prose wraps.
 const PROSE_COLUMNS: usize = 100;
-/// Columns that no line of code exceeds. rustfmt breaks at 110 and leaves strings and comments alone.
+/// Columns that no line of code exceeds. rustfmt breaks at 110 and leaves strings and comments
+/// alone.
 const CODE_COLUMNS: usize = 120;
 /// Doc blocks for each headless one: at most 1 %.
 const DOCS_PER_HEADLESS: usize = 100;

@@ -52,7 +52,8 @@ impl Target {
 }
 
 impl Package {
-    /// Iterates over the names of the packages in the workspace that this one needs outside of its tests.
+    /// Iterates over the names of the packages in the workspace that this one needs outside of its
+    /// tests.
     pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
         let normal = self.dependencies.iter().filter(|it| it.kind.is_none() && it.path.is_some());
         normal.map(|it| it.name.as_str())
