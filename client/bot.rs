@@ -1,4 +1,5 @@
-//! `netduel-bot`: a player without a window, which walks a scripted path and says what it sees of its opponent.
+//! `netduel-bot`: a player without a window, which walks a scripted path and prints its opponent's
+//! statistics.
 
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
@@ -8,11 +9,11 @@ use netduel_client::{Event, Player, bot_path::BotPath, cli::ConnectArgs, ticker:
 use netduel_protocol::{clock, game::Position};
 use tokio::time::{Instant, sleep_until};
 
-/// Pings per second: enough to know the clock, too few to matter to what is measured.
+/// The period of pings: short enough to track the clock, too long to disturb the measurement.
 const PING_PERIOD: Duration = Duration::from_millis(100);
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
-/// Joins a match and walks a scripted path. Start two of them, and they meet.
+/// Joins a match and walks a scripted path. Start two bots to play a match.
 #[derive(Parser)]
 #[command(
     version,
@@ -20,19 +21,19 @@ const STATUS_PERIOD: Duration = Duration::from_secs(1);
   netduel-bot                                            over plain TCP, to this machine
   netduel-bot --transport quic-datagram --ca cert.pem    over QUIC datagrams
   netduel-bot --server play.example --transport tls --pin 5f0c…
-  netduel-bot --rate 120 --duration 30 --code friends    120 moves a second for 30 s, against that code only
+  netduel-bot --rate 120 --duration 30 --code friends    120 moves a second for 30 s, against an opponent with this code
 
-Exit code 0 after the match, 1 if there was none or it broke, 2 for a bad flag."
+Exit code 0 after the match, 1 if no match was played to its end, 2 for a bad flag."
 )]
 struct Cli {
     #[command(flatten)]
     connect: ConnectArgs,
 
-    /// What the opponent sees
+    /// Name that the opponent sees
     #[arg(long, default_value = "bot")]
     name: String,
 
-    /// Meet only whoever gives the same code
+    /// Play only an opponent that gives the same code
     #[arg(long)]
     code: Option<String>,
 
@@ -40,11 +41,11 @@ struct Cli {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
 
-    /// Seconds to play; without it until the opponent leaves
+    /// Seconds to play; without this flag the bot plays until the opponent leaves
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
 
-    /// Which path to walk
+    /// Seed of the path to walk
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -96,11 +97,11 @@ async fn play(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Walks until the time is over or the match is; says which.
+/// Walks until the time or the match is over. Returns which of them ended.
 async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
     let course = BotPath::new(cli.seed);
     let start_us = clock::now_us();
-    let mut beat = Ticker::new(start_us + period_us, period_us).context("no timer")?;
+    let mut beat = Ticker::new(start_us + period_us, period_us).context("the system has no timer")?;
     let mut pings = tokio::time::interval(PING_PERIOD);
     let mut statuses = tokio::time::interval(STATUS_PERIOD);
     let end = Instant::now() + Duration::from_secs(cli.duration.unwrap_or(u32::MAX.into()));
@@ -110,14 +111,14 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
                 Event::OpponentLeft { reason, positions } => {
                     return Ok(format!("the opponent left ({reason:?}); final positions: {}", pair(positions)));
                 }
-                Event::Draining { seconds } => println!("the server goes down in {seconds} s"),
+                Event::Draining { seconds } => println!("the server shuts down in {seconds} s"),
                 Event::Corrected(correction) => println!("corrected to {}", at(correction.position)),
                 Event::Reconnecting { reason, within } => {
-                    println!("{reason}: tries to come back for {} s", within.as_secs());
+                    println!("{reason}: reconnecting for up to {} s", within.as_secs());
                 }
                 Event::Resumed => println!("back in the match, over {}", player.kind()),
                 Event::OpponentReconnecting { within } => {
-                    println!("the opponent's connection is lost: it has {} s to come back", within.as_secs());
+                    println!("the opponent's connection is lost: it has {} s to reconnect", within.as_secs());
                 }
                 Event::OpponentBack { transport } => println!("the opponent is back (over {transport})"),
                 Event::Waiting | Event::Started(_) | Event::OpponentMoved { .. } | Event::Pong { .. } => {}
@@ -125,12 +126,12 @@ async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<
             due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
             _ = pings.tick() => player.ping()?,
             _ = statuses.tick() => status(player),
-            () = sleep_until(end) => return Ok("time is over".into()),
+            () = sleep_until(end) => return Ok("the time is over".into()),
         }
     }
 }
 
-/// One line that stays in place in a terminal; nothing in a log file.
+/// Prints one line that stays in place in a terminal, and nothing to a log file.
 fn status(player: &Player) {
     let Some(current) = player.current().filter(|_| std::io::stdout().is_terminal()) else { return };
     let median = current.stats.one_way.quantile_us(0.5).map_or("–".into(), milliseconds);
@@ -166,9 +167,9 @@ fn summary(player: &Player) {
     );
     println!("jitter    {}, {} freezes", milliseconds(stats.jitter_us as u64), stats.freezes);
     println!(
-        "round trip p50 {} (the transport itself says {})",
+        "round trip p50 {} (by the transport's own measurement: {})",
         quantile(&player.clock().rtt, 0.5),
-        player.path_stats().rtt_us.map_or("nothing".into(), milliseconds)
+        player.path_stats().rtt_us.map_or("unknown".into(), milliseconds)
     );
 }
 

@@ -1,4 +1,5 @@
-//! The flags with which every program of ours says whom to connect to, how, and what to trust.
+//! The flags that every client program shares: the server, the transport, and the certificates to
+//! trust.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -6,16 +7,16 @@ use anyhow::Context;
 use clap::Args;
 use netduel_transport::{Congestion, Fingerprint, Options, TransportKind, Trust};
 
-use crate::PlayerConfig;
+use crate::config::PlayerConfig;
 
-/// Whom to connect to.
+/// Flags of the connection.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectArgs {
-    /// The server, as HOST or HOST:PORT; each transport has its own default port
+    /// Server, as HOST or HOST:PORT; each transport has its own default port
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub server: String,
 
-    /// What carries the messages
+    /// The transport of the messages.
     #[arg(long, default_value = "tcp", help = format!("Transport: {}", TransportKind::ALL.map(TransportKind::name).join(", ")))]
     pub transport: TransportKind,
 
@@ -23,15 +24,15 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     pub ca: Option<PathBuf>,
 
-    /// Trust exactly the certificate with this SHA-256 fingerprint (the server prints its own)
+    /// Trust only the certificate with this SHA-256 fingerprint (the server prints its own)
     #[arg(long, value_name = "SHA256", value_parser = parse_pin)]
     pub pin: Option<Fingerprint>,
 
-    /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
+    /// Congestion control of TCP and QUIC: cubic, bbr or reno
     #[arg(long, default_value_t)]
     pub congestion: Congestion,
 
-    /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
+    /// Leave Nagle's algorithm on (TCP only), to see its effect on small updates
     #[arg(long)]
     pub nagle: bool,
 }
@@ -41,10 +42,10 @@ fn parse_pin(text: &str) -> Result<Fingerprint, String> {
 }
 
 impl ConnectArgs {
-    /// What the flags mean; looks the host up.
+    /// Resolves the host and returns the configuration that the flags describe.
     ///
     /// # Errors
-    /// An unknown host, a file without certificates, an encrypted transport without trust.
+    /// The host is unknown, the file has no certificates, or an encrypted transport has no trust.
     pub async fn config(&self, name: &str, period_us: u64) -> anyhow::Result<PlayerConfig> {
         let (host, addr) = self.resolve().await?;
         let trust = match (&self.ca, self.pin) {

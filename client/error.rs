@@ -1,44 +1,44 @@
-//! Why the game does not go on, as a type.
+//! The errors that end a game.
 
 use std::time::Duration;
 
 use netduel_protocol::{CloseCode, CodecError};
 use netduel_transport::{Close, CloseReason, ConnectError, SendError};
 
-/// Why the game does not go on.
+/// An error that ends a game.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
-    /// No connection was made.
+    /// The connection failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The server ended the connection, for this reason of the protocol.
-    #[error("the server ended the connection: {reason}")]
+    /// The server closed the connection for a reason of the protocol.
+    #[error("the server closed the connection: {reason}")]
     Refused {
-        /// Which one.
+        /// The code of the reason.
         code: CloseCode,
-        /// In the server's words.
+        /// The server's description of the reason.
         reason: String,
     },
-    /// The connection ended otherwise.
-    #[error("the connection to the server is over: {0}")]
+    /// The connection ended for another reason.
+    #[error("the connection to the server ended: {0}")]
     Ended(CloseReason),
     /// The server did not answer the hello in time.
     #[error(
-        "the server accepted the connection but did not say hello within {0:?}: is it a netduel server, and this its port for this transport?"
+        "the server accepted the connection but did not answer within {0:?}: check that it is a netduel server, and that this is its port for this transport"
     )]
     NoWelcome(Duration),
-    /// The server said something that does not decode or may not come now.
+    /// The server sent a message that does not decode or is not allowed in this state.
     #[error("the server does not speak our protocol: {0}")]
     BadServer(String),
-    /// A move without a match, or a name too long.
+    /// The message cannot be sent: a move without a match, or a name that is too long.
     #[error("cannot send that: {0}")]
     CannotSend(String),
-    /// A payload longer than the server relays; nothing was changed.
-    #[error("a payload of {size} bytes: this server relays {max} at most, as its relay policy allows")]
+    /// The payload is longer than the server relays; the old payload stays.
+    #[error("payload of {size} bytes exceeds the limit of {max} bytes that the server's relay policy sets")]
     PayloadTooLong {
-        /// Its length in bytes.
+        /// The payload's length in bytes.
         size: usize,
-        /// The bound in bytes.
+        /// The limit in bytes.
         max: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! What happens to a player.
+//! The events of a player.
 
 use std::time::Duration;
 
@@ -8,65 +8,68 @@ use netduel_transport::CloseReason;
 
 use crate::stats::Freshness;
 
-/// What happens to a player.
+/// An event of a player.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// In the queue.
+    /// The player is in the queue.
     Waiting,
     /// A match begins.
     Started(Started),
     /// The opponent moved.
     OpponentMoved {
-        /// Where to, and when it was meant to be sent.
+        /// The move, with its intended send time.
         update: Move,
-        /// Whether it is newer than all before.
+        /// Whether the move is newer than all before it.
         freshness: Freshness,
-        /// What came with it: the bytes it arrived in, not a copy. Empty where the opponent sends none. Drop it
-        /// before the next event, or copy it, lest it keeps a read buffer alive.
+        /// The move's payload, empty where the opponent sends none. It is a part of the read
+        /// buffer, not a copy: drop or copy it before the next event, so that it does not keep the
+        /// buffer alive.
         payload: Bytes,
     },
-    /// The server put this player back.
+    /// The server reset this player's position.
     Corrected(Correction),
-    /// The match is over. [`crate::Player::join`] asks for the next one.
+    /// The match has ended. [`crate::Player::join`] queues for the next one.
     OpponentLeft {
-        /// How the opponent left.
+        /// The reason that the opponent left.
         reason: LeaveReason,
-        /// Where the server holds both to be.
+        /// The server's final positions of both players.
         positions: [Position; 2],
     },
-    /// A ping came back.
+    /// A ping was answered.
     Pong {
-        /// Round trip in µs, without the time within the server.
+        /// The round trip in µs, without the time within the server.
         rtt_us: u64,
-        /// Of that, the way there in µs. Half of it where the clocks' offset is estimated from pings.
+        /// The part of the round trip from here to the server, in µs; half of it where the clocks'
+        /// offset is estimated from pings.
         up_us: u64,
-        /// How long it was in the server, in µs.
+        /// The time within the server, in µs.
         in_server_us: u64,
     },
-    /// The server is going down within this time.
+    /// The server shuts down within this time.
     Draining {
-        /// Seconds left.
+        /// The time left in seconds.
         seconds: u32,
     },
-    /// The connection is lost in the middle of a match, and the player tries to come back. Until it has, it stands still
-    /// and is heard by nobody: what it sends is not kept. Follows: [`Event::Resumed`], or an error that says why not.
+    /// The connection was lost in a match, and the player reconnects. Until it has, it stands
+    /// still, and its moves are dropped. [`Event::Resumed`] follows, or an error with the reason.
     Reconnecting {
-        /// How the connection ended.
+        /// The reason that the connection ended.
         reason: CloseReason,
-        /// For how long it tries at most.
+        /// The longest time that the player tries to reconnect.
         within: Duration,
     },
-    /// Back in the same match, perhaps over another transport: [`crate::Player::kind`]. [`crate::Match::position`] is the server's where
-    /// the own prediction had gone too far.
+    /// The player resumed its seat in the match, perhaps over another transport
+    /// ([`crate::Player::kind`]). Where the prediction had gone too far, [`crate::Match::position`]
+    /// is the server's.
     Resumed,
-    /// The opponent's connection is lost, and the server waits for it.
+    /// The opponent's connection is lost, and the server keeps its seat.
     OpponentReconnecting {
-        /// For how long at most.
+        /// The longest time that the seat is kept.
         within: Duration,
     },
-    /// The opponent is back.
+    /// The opponent resumed its seat.
     OpponentBack {
-        /// The name of its transport now.
+        /// The name of the opponent's new transport.
         transport: String,
     },
 }

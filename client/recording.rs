@@ -1,5 +1,5 @@
-//! A match as it was seen, in a file: the window saves it, `netduel-report recording` reads it. The fields are documented in
-//! `docs/recording.md`, which a test compares with a real file.
+//! A recorded match in a file: the window saves it, `netduel-report recording` reads it.
+//! `docs/recording.md` documents the fields, and a test compares that page with a real file.
 
 use std::{collections::VecDeque, fs, path::Path};
 
@@ -9,51 +9,53 @@ use thiserror::Error;
 
 use crate::stats::{MoveStats, live::Figures};
 
-/// What a file of ours says it is.
+/// The format's name in every file.
 pub const FORMAT: &str = "netduel recording";
-/// Raised with every change of the file's form. The first one had no number.
+/// The version of the file's form, raised with every change. The first version had no number.
 pub const SCHEMA: u32 = 2;
-/// Figures kept of each player: ten minutes at ten a second, about 6 MB in a file. The oldest go first.
+/// The most figures kept of each player: ten minutes at ten a second, about 6 MB in a file. The
+/// oldest are dropped first.
 pub const FIGURES_MAX: usize = 6_000;
 
-/// A match, whole or its last ten minutes.
+/// A whole match, or its last ten minutes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Recording {
     /// [`FORMAT`].
     pub format: String,
     /// The [`SCHEMA`] of the file.
     pub schema: u32,
-    /// Version of the program that saved it.
+    /// The version of the program that saved the file.
     pub version: String,
-    /// When the match began, in seconds since 1970 (UTC), by the clock of who saved it.
+    /// The start of the match in seconds since 1970 (UTC), by the saving host's clock.
     pub started_unix_s: u64,
-    /// When it was saved.
+    /// The time of saving in seconds since 1970 (UTC).
     pub saved_unix_s: u64,
-    /// The server as its address was typed; `None` if it was the window's own.
+    /// The server's address as typed; `None` for the window's own server.
     pub server: Option<String>,
-    /// Own moves per second, when it was saved.
+    /// The saving player's moves per second at the time of saving.
     pub rate_hz: u32,
-    /// Who saved it.
+    /// The player that saved the file.
     pub me: Side,
     /// The opponent.
     pub peer: Side,
 }
 
-/// A player, and what it knew of its link.
+/// A player, and its measurements of its link.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Side {
-    /// Its name.
+    /// The player's name.
     pub name: String,
-    /// Its transport, by name.
+    /// The name of the player's transport.
     pub transport: String,
-    /// Distributions over the whole match; `None` of an opponent elsewhere, who does not tell.
+    /// Distributions over the whole match; `None` of a remote opponent, which does not share them.
     pub totals: Option<MoveStats>,
-    /// The figures of the last five seconds, ten times a second, the oldest first; empty where there are no totals.
+    /// The figures of the last five seconds, ten times a second, oldest first; empty where there
+    /// are no totals.
     pub figures: VecDeque<Figures>,
 }
 
 impl Side {
-    /// Takes in figures that are newer than the last, and the totals of the same moment.
+    /// Adds figures that are newer than the last, and the totals of the same moment.
     pub fn push(&mut self, figures: &Figures, totals: &MoveStats) {
         if self.figures.back().is_some_and(|last| last.at_us >= figures.at_us) {
             return;
@@ -66,56 +68,56 @@ impl Side {
     }
 }
 
-/// Why a file cannot be read as a recording, and what to do.
+/// The reason that a file cannot be read as a recording.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The system gives no text.
+    /// The system cannot read the file.
     #[error(
-        "cannot read {file}: {cause}; the window says where it saved a recording, by default results/play-TIME.json"
+        "cannot read {file}: {cause}; the window shows the path of each saved recording, by default results/play-TIME.json"
     )]
     Unreadable {
-        /// Which file.
+        /// The file's path.
         file: String,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// Something else.
+    /// The file is not a recording.
     #[error(
-        "{file} is no recording of a match: give the .json that the window's 'Save recording' wrote{hint}"
+        "{file} is not a recording of a match: choose the .json that the window's 'Save recording' wrote{hint}"
     )]
     Other {
-        /// Which file.
+        /// The file's path.
         file: String,
-        /// Whose it may be.
+        /// A hint at the kind of file it may be.
         hint: &'static str,
     },
-    /// Of another version.
+    /// The file has another schema.
     #[error(
         "{file} has schema {found}, this program reads {SCHEMA}: save the match again, or use the version that wrote it"
     )]
     OtherSchema {
-        /// Which file.
+        /// The file's path.
         file: String,
-        /// Its schema.
+        /// The file's schema.
         found: u32,
     },
-    /// A recording, but not whole.
+    /// The file is an incomplete recording.
     #[error("{file} is damaged: {cause}; save the match again")]
     Damaged {
-        /// Which file.
+        /// The file's path.
         file: String,
-        /// What is wrong with it, and where.
+        /// The parser's error, with its place in the file.
         cause: serde_json::Error,
     },
-    /// Nothing is in it.
+    /// The recording is empty.
     #[error("{file} holds no figures: play for a second before saving")]
     Empty {
-        /// Which file.
+        /// The file's path.
         file: String,
     },
 }
 
-/// What every schema has.
+/// The fields that every schema has.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -131,12 +133,12 @@ impl Recording {
     /// Reads a file that [`Self::save`] wrote.
     ///
     /// # Errors
-    /// A file that is missing, is none of ours, is of another schema, or is not whole.
+    /// The file is missing, is not a recording, has another schema, or is incomplete.
     pub fn load(path: &Path) -> Result<Self, ReadError> {
         let file = path.display().to_string();
         let bytes = fs::read(path).map_err(|cause| ReadError::Unreadable { file: file.clone(), cause })?;
         let head: Head = match serde_json::from_slice(&bytes) {
-            // Cut short it is still ours.
+            // A truncated recording is damaged, not another kind of file.
             Err(cause)
                 if cause.is_eof() && bytes.starts_with(format!("{{\"format\":\"{FORMAT}").as_bytes()) =>
             {
@@ -145,7 +147,7 @@ impl Recording {
             Err(_) => return Err(ReadError::Other { file, hint: hint(path, &bytes) }),
             Ok(head) => head,
         };
-        // The first schema stood in the format's name.
+        // The first schema had its number in the format's name.
         if head.format != FORMAT && head.format != format!("{FORMAT} 1") {
             return Err(ReadError::Other { file, hint: "" });
         }
@@ -157,21 +159,21 @@ impl Recording {
         if recording.me.figures.is_empty() { Err(ReadError::Empty { file }) } else { Ok(recording) }
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file atomically: whole or not at all.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         write_atomic(path, serde_json::to_string(self)?.as_bytes())
     }
 }
 
-/// Whose a file may be that is not ours.
+/// Guesses the kind of a file that is not a recording.
 fn hint(path: &Path, bytes: &[u8]) -> &'static str {
     if path.extension().is_some_and(|ending| ending == "csv") {
         ", not the .csv beside it"
     } else if bytes.starts_with(b"{\"schema\"") {
-        "; results of a comparison are drawn by netduel-report render"
+        "; use netduel-report render for the results of a comparison"
     } else {
         ""
     }
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_side_takes_in_each_figure_once_and_its_memory_stays_bounded() {
+    fn keeps_each_figure_once_and_bounded() {
         let (mut side, totals) = (Side::default(), MoveStats::default());
         for at_us in [1, 2, 2, 3] {
             side.push(&Figures { at_us, ..Figures::default() }, &totals);
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_what_to_do() {
+    fn read_errors_say_what_to_do() {
         let folder = std::env::temp_dir().join(format!("netduel-recording-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let said = |name: &str, text: Option<&str>| {

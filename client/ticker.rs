@@ -1,15 +1,16 @@
-//! A steady beat that does not drift: when each update is *meant* to be sent.
+//! A steady ticker that does not drift: it gives each update's *intended* send time.
 //!
-//! tokio's timers have a grain of a millisecond, which would drown the delay of a loopback. On Linux a timerfd brings
-//! that down to tens of µs; elsewhere tokio's timer must do, and reports show the lateness either way.
+//! tokio's timers have a granularity of a millisecond, which would hide the delay of a loopback. On
+//! Linux a timerfd reduces it to tens of µs; elsewhere tokio's timer must do, and reports show the
+//! lateness either way.
 
 use std::io;
 
 use netduel_protocol::clock;
 
-/// Beats at `first_us + n × period_us` on the clock of [`clock::now_us`]. None is skipped: after a stall the missed
-/// ones come at once, each with the time it was meant for, so that no omission is coordinated with the system
-/// measured.
+/// Ticks at `first_us + n × period_us` on the clock of [`clock::now_us`]. No tick is skipped: after
+/// a stall the missed ticks come at once, each with its intended time, so that no omission is
+/// coordinated with the measured system.
 pub struct Ticker {
     next_us: u64,
     period_us: u64,
@@ -17,15 +18,15 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// The first beat is at `first_us`.
+    /// Creates a ticker whose first tick is at `first_us`.
     ///
     /// # Errors
-    /// The system has no timer to give (out of file descriptors).
+    /// The system has no timer (out of file descriptors).
     pub fn new(first_us: u64, period_us: u64) -> io::Result<Self> {
         Ok(Self { next_us: first_us, period_us: period_us.max(1), timer: Timer::new()? })
     }
 
-    /// The time of the next beat, once it has come. Cancel safe.
+    /// Waits for the next tick. Returns its intended time. Cancel safe.
     pub async fn next(&mut self) -> u64 {
         while clock::now_us() < self.next_us {
             self.timer.sleep_until(self.next_us).await;
@@ -58,7 +59,8 @@ mod precise {
         pub(super) fn new() -> io::Result<Self> {
             let fd =
                 timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            // Deprecated for types whose descriptor can be closed behind tokio's back; an OwnedFd's cannot.
+            // tokio deprecates this for types whose descriptor can be closed elsewhere; an
+            // OwnedFd's cannot.
             #[allow(deprecated)]
             let fd = AsyncFd::new(fd)?;
             Ok(Self { fd, armed_us: 0 })
@@ -72,9 +74,10 @@ mod precise {
                     tv_nsec: (at_us % 1_000_000 * 1_000) as i64,
                 };
                 let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-                // Arming anew also forgets an earlier expiry, so the descriptor never needs to be read.
+                // Setting the timer again also clears an earlier expiry, so the descriptor never
+                // needs to be read.
                 if timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec).is_err() {
-                    return; // Cannot happen with a valid time; the caller looks at the clock and comes again.
+                    return; // A valid time never fails; the caller checks the clock and calls again.
                 }
             }
             if let Ok(mut ready) = self.fd.readable().await {
@@ -104,15 +107,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn beats_come_in_order_never_early_and_none_is_skipped() {
+    async fn ticks_are_never_early_or_skipped() {
         let first_us = clock::now_us();
-        let mut beat = Ticker::new(first_us, 2_000).expect("a timer");
+        let mut ticker = Ticker::new(first_us, 2_000).expect("a timer");
         for number in 0..50 {
             if number == 10 {
                 let stalled_until_us = clock::now_us() + 20_000;
                 while clock::now_us() < stalled_until_us {}
             }
-            let due_us = beat.next().await;
+            let due_us = ticker.next().await;
             assert_eq!(due_us, first_us + number * 2_000);
             assert!(clock::now_us() >= due_us);
         }

@@ -1,4 +1,4 @@
-//! `netduel-bot` as a program: two of them meet, one dies, the other is told.
+//! `netduel-bot` as a program: two bots play, one dies, the other is told.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -56,10 +56,10 @@ impl Server {
 }
 
 #[test]
-fn two_bots_meet_on_any_transport_and_who_is_left_is_told() {
+fn bots_play_over_every_transport() {
     let server = Server::start();
     let kinds = server.addresses.len();
-    // Side by side, since a silent peer is waited for until the idle timeout.
+    // The pairs run side by side, since a silent opponent times out slowly.
     std::thread::scope(|scope| {
         for number in 0..kinds {
             let server = &server;
@@ -76,7 +76,7 @@ fn one_dies(server: &Server, survivor: usize, victim: usize) {
     let kind = server.addresses[survivor].0;
     let mut survivor = server.bot(survivor, &["--code", &code]);
     let mut victim = server.bot(victim, &["--code", &code, "--rate", "120"]);
-    // Both play: each says so once it has begun.
+    // Each bot prints a line once the match has begun.
     for child in [&mut survivor, &mut victim] {
         let stdout = BufReader::new(child.stdout.as_mut().expect("piped"));
         assert!(
@@ -90,13 +90,13 @@ fn one_dies(server: &Server, survivor: usize, victim: usize) {
     survivor.stdout.take().expect("piped").read_to_string(&mut output).expect("read");
     assert!(survivor.wait().expect("ended").success(), "{output}");
     assert!(output.contains("the opponent's connection is lost"), "{output}");
-    // TCP's peer is reset at once, QUIC's is silent until the idle timeout.
+    // A dead TCP client is reset at once; a dead QUIC client is silent until the idle timeout.
     assert!(output.contains("the opponent left (Disconnected)") || output.contains("(TimedOut)"), "{output}");
     assert!(output.contains("final positions"), "{output}");
 }
 
 #[test]
-fn what_cannot_be_played_says_why_and_what_to_do() {
+fn errors_say_what_to_do() {
     let run = |args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_netduel-bot")).args(args).output().expect("started");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())

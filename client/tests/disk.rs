@@ -1,7 +1,8 @@
-//! A recording saved over another one while the disk is full: the file that was, or the new one, and never a half.
+//! Recordings saved over another one while the disk is full: the file is the old one or the new
+//! one, never a part.
 //!
-//! The disk is full in a child: by a limit on the size of files, for which nobody needs privileges, and by a real file
-//! system of a few kilobytes where this user may mount one.
+//! The disk is full in a child process: by a limit on file sizes, which needs no privileges, and by
+//! a small file system where this user may mount one.
 
 #![cfg(unix)]
 
@@ -9,7 +10,7 @@ use std::{fs, path::Path, process::Command};
 
 use netduel_client::recording::{FORMAT, Recording, SCHEMA};
 
-/// Names the file that the child saves to.
+/// The environment variable with the child's file.
 const FILE: &str = "NETDUEL_TEST_SAVE_TO";
 
 fn recording(name: &str, figures: u64) -> Recording {
@@ -26,12 +27,12 @@ fn old() -> Recording {
     recording("old", 1)
 }
 
-/// Some 100 KB.
+/// Returns a recording of some 100 KB.
 fn new() -> Recording {
     recording("new", 200)
 }
 
-/// Not a test of its own: what the child does. Fails where the disk takes nothing.
+/// Runs in the child, and is no test of its own. Fails where the disk is full.
 #[test]
 fn save_in_child() {
     if let Some(file) = std::env::var_os(FILE) {
@@ -39,7 +40,7 @@ fn save_in_child() {
     }
 }
 
-/// Saves under what `before` sets up in a shell; whether that went well.
+/// Saves in a child after the shell commands `before`. Returns whether the child succeeded.
 fn save_after(before: &str, file: &Path) -> bool {
     let script = format!("{before} exec \"$0\" --exact save_in_child");
     let mut child = Command::new("sh");
@@ -55,13 +56,13 @@ fn bytes_of(recording: &Recording) -> Vec<u8> {
 }
 
 #[test]
-fn a_recording_on_a_full_disk_is_the_old_one_or_the_new_one() {
+fn full_disk_leaves_a_whole_recording() {
     let [old_bytes, new_bytes] = [bytes_of(&old()), bytes_of(&new())];
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("play.json");
     let blocks = new_bytes.len() / 512;
     let mut outcomes = Vec::new();
-    // In units of 512 bytes: nothing fits, a part, all but a byte or so, all.
+    // The limits, in units of 512 bytes: nothing fits, a part, all but a few bytes, all.
     for limit in [0, 1, blocks / 2, blocks, blocks + 1] {
         old().save(&file).expect("saved");
         let saved = save_after(&format!("ulimit -f {limit} && trap '' XFSZ &&"), &file);
@@ -75,11 +76,11 @@ fn a_recording_on_a_full_disk_is_the_old_one_or_the_new_one() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_recording_on_a_small_file_system_is_the_old_one() {
+fn small_file_system_keeps_the_old_recording() {
     let mount = |kilobytes: usize| format!("mount -t tmpfs -o size={kilobytes}k none \"$D\"");
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("play.json");
-    // In a mount namespace of the child's own: the mount ends with it. What it finds it says.
+    // The child mounts in a namespace of its own, which ends the mount, and prints its result.
     let script = |kilobytes| {
         format!(
             "{} && cp \"$OLD\" \"$D/play.json\" && {{ \"$0\" --exact save_in_child >/dev/null 2>&1; echo saved $?; \
