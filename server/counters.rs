@@ -1,4 +1,4 @@
-//! What the server counts. One relaxed atomic each; a [`Snapshot`] is what people and reports read.
+//! The server's counters: one relaxed atomic each. A [`Snapshot`] is what people and reports read.
 
 use std::sync::{
     Mutex,
@@ -11,44 +11,81 @@ use serde::{Deserialize, Serialize};
 
 use crate::{mutex::lock, player_sender::KINDS};
 
+/// A counter as Prometheus names it.
+pub(crate) struct Metric {
+    /// The metric's full name. Counters of one family share it.
+    pub(crate) name: &'static str,
+    /// The cause that tells the counters of a family apart.
+    pub(crate) cause: Option<&'static str>,
+    /// One sentence for the metric's HELP line.
+    pub(crate) help: &'static str,
+}
+
+/// Calls `$see` with one counter's [`Metric`] and value; a `sum` is left out, since Prometheus adds up the causes itself.
+macro_rules! see {
+    ($see:ident, $name:ident, $help:expr, $value:expr, sum) => {};
+    ($see:ident, $name:ident, $help:expr, $value:expr, $family:ident $cause:literal) => {
+        $see(
+            Metric {
+                name: concat!("netduel_", stringify!($family), "_total"),
+                cause: Some($cause),
+                help: $help,
+            },
+            $value,
+        )
+    };
+    ($see:ident, $name:ident, $help:expr, $value:expr,) => {
+        $see(
+            Metric { name: concat!("netduel_", stringify!($name), "_total"), cause: None, help: $help },
+            $value,
+        )
+    };
+}
+
+/// Declares each counter once: `name,` is a metric of its own, `name [family "cause"],` is one cause of a family, and
+/// `name [sum],` is the sum of a family.
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $name:ident,)*; by transport: $($(#[doc = $part_doc:literal])* $part:ident of $sum:ident,)*) => {
+    (
+        $($(#[doc = $doc:literal])* $name:ident $([$($label:tt)*])?,)*;
+        by transport: $($(#[doc = $part_doc:literal])* $part:ident of $sum:ident,)*
+    ) => {
         /// Counters since the start of the server.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
-            /// By [`crate::player_sender::kind_number`] of who is to have them.
+            /// One for each [`crate::player_sender::kind_number`] of the receiving player's transport.
             pub(crate) updates: [Updates; KINDS],
             paths: Mutex<Vec<PathSample>>,
         }
 
-        /// What became of the updates for the players of one transport.
+        /// Counters of the updates for the players of one transport.
         #[derive(Debug, Default)]
         pub(crate) struct Updates {
             $($(#[doc = $part_doc])* pub(crate) $part: Counter,)*
         }
 
         impl Updates {
-            /// Calls `see` with the name of each one's sum over all transports, what it is, and its value.
-            pub(crate) fn each(&self, mut see: impl FnMut(&'static str, &'static str, u64)) {
-                $(see(stringify!($sum), concat!($($part_doc),*).trim_ascii(), self.$part.get());)*
+            /// Calls `see` with each counter and its value.
+            pub(crate) fn each(&self, mut see: impl FnMut(Metric, u64)) {
+                $(see!(see, $sum, concat!($($part_doc),*).trim_ascii(), self.$part.get(),);)*
             }
         }
 
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default)] // A file from before something was counted has none of it.
+        #[serde(default)] // A file from before a counter existed lacks it.
         pub struct Snapshot {
             $($(#[doc = $doc])* pub $name: u64,)*
             $($(#[doc = $part_doc])* pub $sum: u64,)*
-            /// What the first connection of each kind that joined said of itself then: what this side really had set.
+            /// The path statistics of the first connection of each transport that joined: the settings that this side had
+            /// in effect.
             pub paths: Vec<PathSample>,
         }
 
         impl Snapshot {
-            /// Calls `see` with each counter's name, what it is, and its value; but for sums over transports.
-            pub(crate) fn each(&self, mut see: impl FnMut(&'static str, &'static str, u64)) {
-                $(see(stringify!($name), concat!($($doc),*).trim_ascii(), self.$name);)*
+            /// Calls `see` with each counter and its value, but for sums.
+            pub(crate) fn each(&self, mut see: impl FnMut(Metric, u64)) {
+                $(see!(see, $name, concat!($($doc),*).trim_ascii(), self.$name, $($($label)*)?);)*
             }
         }
 
@@ -65,86 +102,87 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Peers that knocked.
+    /// Incoming connections that were let through to the handshake.
     accepted,
-    /// Handshakes that failed or took too long.
+    /// Handshakes that failed or timed out.
     handshakes_failed,
     /// Connections closed because the server was full.
-    refused_full,
-    /// Connections refused because their address has too many.
-    refused_address,
-    /// Connections dropped because their address opened too many in a short time.
-    refused_rate,
-    /// Connections dropped because too many handshakes were under way.
-    refused_handshakes,
+    refused_full [refused "full"],
+    /// Connections refused because their address had too many connections.
+    refused_address [refused "address"],
+    /// Connections dropped because their address opened connections too fast.
+    refused_rate [refused "rate"],
+    /// Connections dropped because too many handshakes were in progress.
+    refused_handshakes [refused "handshakes"],
     /// Joins refused because there were too many matches.
-    refused_matches,
-    /// Seats asked for with a token that is wrong or spent, or whose match is over.
-    refused_resume,
-    /// QUIC handshakes that had to prove their address first, since many were under way.
+    refused_matches [refused "matches"],
+    /// Resume requests refused because the token was wrong or spent, or its match was over.
+    refused_resume [refused "resume"],
+    /// QUIC handshakes whose client had to validate its address first, because many handshakes were in progress.
     address_checks,
-    /// Datagrams that were no connection's and began none: noise, or late for a connection that is over.
+    /// Datagrams that belonged to no connection and began none: noise, or late datagrams of a closed connection.
     strays,
-    /// Times that the system refused to accept a connection.
+    /// Accept calls that the operating system refused.
     accept_errors,
-    /// Connections the server ended because of what the player sent, or did not send. The sum of the causes below.
-    expelled,
-    /// Of them: another version of the protocol.
-    expelled_version,
-    /// Of them: frames, messages or payloads that are malformed or too long.
-    expelled_malformed,
-    /// Of them: messages that may not come now.
-    expelled_unexpected,
-    /// Of them: no hello or join in time.
-    expelled_join_timeout,
-    /// Of them: too many messages a second, or packets, frames and keep-alives that need bring none.
-    expelled_flooding,
-    /// Of them: too many moves against the rules.
-    expelled_cheating,
-    /// Of them: a frame was begun and not finished, or control messages were not read.
-    expelled_stalled,
-    /// Connections over which nothing came any more.
+    /// Connections that the server closed because of what the player sent or failed to send: the sum of the causes below.
+    expelled [sum],
+    /// Players expelled for another version of the protocol.
+    expelled_version [expelled "version"],
+    /// Players expelled for frames, messages or payloads that are malformed or too long.
+    expelled_malformed [expelled "malformed"],
+    /// Players expelled for a message that is not allowed in the session's state.
+    expelled_unexpected [expelled "unexpected"],
+    /// Players expelled because no hello or join arrived in time.
+    expelled_join_timeout [expelled "join_timeout"],
+    /// Players expelled for too many messages a second, or too many packets, frames and keep-alives without a message.
+    expelled_flooding [expelled "flooding"],
+    /// Players expelled for too many illegal moves.
+    expelled_cheating [expelled "cheating"],
+    /// Players expelled because a frame was not finished in time, or control messages were not read.
+    expelled_stalled [expelled "stalled"],
+    /// Connections that timed out in silence.
     idle_timeouts,
-    /// Sessions that ended by a panic of the server's own.
+    /// Sessions that ended by a panic of the server.
     panics,
-    /// Matches begun.
+    /// Matches started.
     matches_started,
-    /// Matches over.
+    /// Matches ended.
     matches_ended,
     /// Seats kept for a player whose connection was lost.
     seats_kept,
-    /// Players that came back to their seat, lost or not.
+    /// Seats resumed over a new connection, whether or not the old one was known to be lost.
     seats_resumed,
-    /// Seats kept for nothing: nobody came back in time, and the match was over.
+    /// Kept seats whose player did not come back in time, so that the match ended.
     seats_expired,
-    /// Moves that came in.
+    /// Moves received.
     moves_received,
-    /// Moves that were overtaken, from before a correction, or from a match that is over.
+    /// Moves that were overtaken, were sent before a correction, or belong to a match that has ended.
     moves_stale,
-    /// Moves against the rules; each led to a correction.
+    /// Moves that broke the rules and led to a correction.
     moves_illegal,
-    ; by transport:
+    ;
+    by transport:
     /// Updates handed to a transport for a player.
     relayed of updates_relayed,
-    /// Updates that were replaced by a newer one before they could leave.
+    /// Updates that a newer one replaced before they were sent.
     superseded of updates_superseded,
-    /// Updates whose receiver's connection was over.
+    /// Updates whose receiver's connection had ended.
     undeliverable of updates_undeliverable,
-    /// Updates for a player whose seat was kept meanwhile.
+    /// Updates for a player whose seat was kept at that time.
     away of updates_away,
 }
 
-/// A connection of a kind, as the server's side of it saw it.
+/// The path statistics of one connection, as the server saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSample {
-    /// Of which transport.
+    /// The connection's transport.
     pub transport: TransportKind,
-    /// What it said of itself.
+    /// The connection's statistics.
     pub path: PathStats,
 }
 
 impl Counters {
-    /// Notes what a connection says of itself, if it is the first of its kind: at most one for each kind there is.
+    /// Records the path statistics of a connection, if it is the first of its transport.
     pub(crate) fn note_path(&self, sender: &Sender) {
         let mut paths = lock(&self.paths);
         if paths.iter().all(|it| it.transport != sender.kind()) {
@@ -152,8 +190,8 @@ impl Counters {
         }
     }
 
-    /// A player was sent away for `goodbye`.
-    pub(crate) fn count_expelled(&self, goodbye: &Close) {
+    /// Counts a player that was expelled with `goodbye`.
+    pub(crate) fn count_expelled(&self, goodbye: &Goodbye) {
         let cause = match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::VersionMismatch) => &self.expelled_version,
             Some(CloseCode::Malformed | CloseCode::PayloadTooLong) => &self.expelled_malformed,
@@ -161,14 +199,14 @@ impl Counters {
             Some(CloseCode::TooManyMessages) => &self.expelled_flooding,
             Some(CloseCode::TooManyCorrections) => &self.expelled_cheating,
             Some(CloseCode::Unexpected) => &self.expelled_unexpected,
-            // Not for what the player did: counted where it is decided.
+            // Other codes are counted where the server decides on them.
             _ => return,
         };
         self.expelled.increment();
         cause.increment();
     }
 
-    /// A connection ended by itself.
+    /// Counts a connection that ended by itself.
     pub(crate) fn count_closed(&self, reason: &CloseReason) {
         let cause = match reason {
             CloseReason::IdleTimeout(_) => return self.idle_timeouts.increment(),
@@ -191,7 +229,7 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
-        // Mostly nothing was superseded, and adding nothing would take the processor as long.
+        // Mostly nothing was superseded, and adding zero would take the processor as long.
         if count > 0 {
             self.0.fetch_add(count, Relaxed);
         }
@@ -205,7 +243,7 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    /// Somebody else counts; this is what it has now.
+    /// Sets the value that another component counts.
     pub(crate) fn set(&self, count: u64) {
         self.0.store(count, Relaxed);
     }
