@@ -1,8 +1,10 @@
-//! The one clock that timestamps refer to: the host's monotonic clock in µs, the same in every process of a host.
+//! The clock of all timestamps: the host's monotonic clock in µs, the same in every process of a
+//! host.
 
 use std::sync::LazyLock;
 
-/// Microseconds on this host's monotonic clock; where the standard library has no system-wide one, on this process's.
+/// Returns the microseconds of this host's monotonic clock. Where the standard library has no
+/// system-wide clock, it is this process's clock.
 pub fn now_us() -> u64 {
     #[cfg(feature = "simulation")]
     if let Some(simulated) = SIMULATED.get() {
@@ -28,14 +30,16 @@ thread_local! {
     static SIMULATED: std::cell::Cell<Option<fn() -> u64>> = const { std::cell::Cell::new(None) };
 }
 
-/// From now on [`now_us`] is what `clock` says, on this thread: a world that is simulated on it has a time of its own.
+/// Makes [`now_us`] return the time of `clock` on this thread, for a simulated world with a time of
+/// its own.
 #[cfg(feature = "simulation")]
 pub fn simulate(clock: fn() -> u64) {
     SIMULATED.set(Some(clock));
 }
 
-/// Names the clock that [`now_us`] reads. Two processes with the same id, not 0, read the same clock, and a
-/// timestamp of the one means the same to the other. 0 where the host cannot tell; then the offset is estimated.
+/// Returns the id of the clock that [`now_us`] reads. Two processes with the same id read the same
+/// clock, so a timestamp means the same to both. The id is 0 where the host cannot tell; then
+/// clients estimate the offset.
 pub fn id() -> u64 {
     static ID: LazyLock<u64> = LazyLock::new(|| {
         // One boot is one clock, but for time namespaces (time_namespaces(7)), which shift it. Kernels without them
@@ -47,7 +51,7 @@ pub fn id() -> u64 {
     *ID
 }
 
-/// FNV-1a, 64 bits: a name for a boot, not a secret.
+/// Returns the 64-bit FNV-1a hash: a name for a boot, not a secret.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -59,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_runs_forward_and_keeps_its_name() {
+    fn is_monotonic_and_keeps_its_id() {
         let (earlier, later) = (now_us(), now_us());
         assert!(later >= earlier);
         assert_eq!(id(), id());

@@ -1,11 +1,12 @@
-//! Messages as bytes: bincode 2 with varints, in this file only.
+//! The codec of messages: bincode 2 with varints, used in this file only.
 //!
-//! Payloads are borrowed from the bytes they came in, and messages are written to a buffer of the caller's, so that a move
-//! costs no allocation either way.
+//! Payloads are borrowed from the bytes they arrived in, and messages are written to the caller's
+//! buffer, so that a move costs no allocation either way.
 //!
-//! A decoder of network input must be bounded and strict: bincode's limit stops a length that lies before anything is
-//! allocated, trailing bytes are refused, and what decodes is checked for sense (texts, finite numbers). No
-//! message may hold a zero-sized element type or a recursive type: the limit does not bound those.
+//! A decoder of network input must be bounded and strict. bincode's limit refuses a false length
+//! before anything is allocated; trailing bytes are refused; decoded values are checked (texts,
+//! finite numbers). No message may contain a zero-sized element type or a recursive type, which the
+//! limit does not bound.
 
 use bincode::{
     BorrowDecode, Encode,
@@ -18,13 +19,15 @@ use crate::{
     PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, ServerMessage, Started,
 };
 
-/// No message is longer: the longest, two moves with full payloads, takes 1,109 bytes. bincode's limit counts a number at
-/// its full width and not at that of its varint, which makes 1,112 of them, hence the few to spare.
+/// The longest message in bytes. Two moves with full payloads take 1,109 bytes. bincode's limit
+/// counts a number at its full width, not at that of its varint, so they count 1,112; hence the few
+/// bytes to spare.
 pub const MAX_MESSAGE_BYTES: usize = 1_120;
 
-/// A move at its longest: numbers of 64 bits take 9 bytes, of 32 bits 5, of 16 bits 3, and two floats 4 each.
+/// The longest encoding of a move: numbers of 64 bits take 9 bytes, of 32 bits 5, of 16 bits 3, and
+/// two floats 4 each.
 const MOVE_MAX_BYTES: usize = 9 + 5 + 9 + 5 + 3 + 2 * 4;
-/// The length of a payload that takes more than a byte to say.
+/// The longest encoding of a payload's length.
 const PAYLOAD_LENGTH_BYTES: usize = 3;
 const TAG_BYTES: usize = 1;
 const _: () = {
@@ -36,48 +39,48 @@ const _: () = {
 const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_MESSAGE_BYTES>> =
     bincode::config::standard().with_limit::<MAX_MESSAGE_BYTES>();
 
-/// Bytes that are not a message, or a message that cannot be bytes.
+/// The error of encoding or decoding a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The bytes do not decode.
     #[error("malformed message: {0}")]
     Malformed(String),
-    /// A message with more behind it.
+    /// Bytes follow the message.
     #[error("{0} bytes follow the message")]
     TrailingBytes(usize),
-    /// It decodes, but one of its values makes no sense.
+    /// The message decodes, but one of its values makes no sense.
     #[error("bad value: {0}")]
     BadValue(&'static str),
 }
 
-/// What can be checked of a message by itself.
+/// A message that can be checked by itself.
 pub trait Message: Encode {
-    /// The values make sense, whatever the state of the game.
+    /// Checks that the values make sense in any state of the game.
     ///
     /// # Errors
-    /// Names the value that does not.
+    /// Names the bad value.
     fn validate(&self) -> Result<(), CodecError>;
 }
 
 /// Encodes `message` into `buffer` and returns the part used. Allocates nothing.
 ///
 /// # Errors
-/// A message whose texts or payloads are over their limits by so much that the buffer cannot hold it.
+/// The message's texts or payloads are so much too long that the buffer cannot hold it.
 pub fn encode<'a>(
     message: &impl Message,
     buffer: &'a mut [u8; MAX_MESSAGE_BYTES],
 ) -> Result<&'a [u8], CodecError> {
     let size = bincode::encode_into_slice(message, buffer, CONFIG).map_err(|error| match error {
-        EncodeError::UnexpectedEnd => CodecError::BadValue("the message is too long"),
+        EncodeError::UnexpectedEnd => CodecError::BadValue("the message is longer than 1,120 bytes"),
         other => CodecError::Malformed(other.to_string()),
     })?;
     Ok(&buffer[..size])
 }
 
-/// Decodes one message that fills `bytes` exactly. Its payload, if it has one, is a part of them.
+/// Decodes one message that fills `bytes` exactly. The message's payload is a part of `bytes`.
 ///
 /// # Errors
-/// Anything else.
+/// The bytes do not decode, more bytes follow, or a value makes no sense.
 pub fn decode<'a, M: Message + BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<M, CodecError> {
     let (message, consumed) = bincode::borrow_decode_from_slice::<M, _>(bytes, CONFIG)
         .map_err(|error: DecodeError| CodecError::Malformed(error.to_string()))?;
@@ -91,12 +94,8 @@ impl Message for ClientMessage<'_> {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Join { name, code } => {
-                shown(name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
-                shown(
-                    code.as_deref().unwrap_or_default(),
-                    MAX_CODE_BYTES,
-                    "the match code is longer than 32 bytes",
-                )
+                shown(name, MAX_NAME_BYTES, "the name exceeds 32 bytes")?;
+                shown(code.as_deref().unwrap_or_default(), MAX_CODE_BYTES, "the match code exceeds 32 bytes")
             }
             Self::Move(update) => update.validate(PAYLOAD_MAX_BYTES),
             Self::Hello { .. } | Self::Leave | Self::Ping { .. } | Self::Resume { .. } => Ok(()),
@@ -127,7 +126,7 @@ impl Message for ServerMessage<'_> {
 
 impl Started {
     fn validate(&self) -> Result<(), CodecError> {
-        shown(&self.opponent_name, MAX_NAME_BYTES, "the name is longer than 32 bytes")?;
+        shown(&self.opponent_name, MAX_NAME_BYTES, "the name exceeds 32 bytes")?;
         transport(&self.opponent_transport)?;
         let [a, b] = self.positions;
         finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
@@ -145,28 +144,31 @@ impl Resumed {
 }
 
 fn transport(name: &str) -> Result<(), CodecError> {
-    shown(name, MAX_TRANSPORT_BYTES, "the transport's name is longer than 32 bytes")
+    shown(name, MAX_TRANSPORT_BYTES, "the transport's name exceeds 32 bytes")
 }
 
 fn player(number: u8) -> Result<(), CodecError> {
-    if number > 1 { Err(CodecError::BadValue("there are players 0 and 1")) } else { Ok(()) }
+    if number > 1 { Err(CodecError::BadValue("the player number is neither 0 nor 1")) } else { Ok(()) }
 }
 
 impl MoveWithPayload<'_> {
     fn validate(&self, payload_max_bytes: usize) -> Result<(), CodecError> {
         if self.payload.len() > payload_max_bytes {
-            return Err(CodecError::BadValue("the payload is longer than may be"));
+            return Err(CodecError::BadValue(
+                "the payload exceeds its limit (1,024 bytes, or 512 where a message carries two)",
+            ));
         }
         finite(&[self.update.position.x, self.update.position.y])
     }
 }
 
-/// A text that people see: not too long, and nothing in it that moves a terminal's cursor or forges a line of a log.
+/// Checks a text that people see: it is short, and has no control character that moves a terminal's
+/// cursor or forges a line of a log.
 fn shown(text: &str, max: usize, too_long: &'static str) -> Result<(), CodecError> {
     if text.len() > max {
         Err(CodecError::BadValue(too_long))
     } else if text.contains(char::is_control) {
-        Err(CodecError::BadValue("a control character in a name or code"))
+        Err(CodecError::BadValue("a name or code contains a control character"))
     } else {
         Ok(())
     }
@@ -176,7 +178,7 @@ fn finite(numbers: &[f32]) -> Result<(), CodecError> {
     if numbers.iter().all(|number| number.is_finite()) {
         Ok(())
     } else {
-        Err(CodecError::BadValue("a number is infinite or none"))
+        Err(CodecError::BadValue("a number is infinite or not a number"))
     }
 }
 

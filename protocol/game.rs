@@ -1,78 +1,83 @@
-//! The rules that both ends share: the arena, how fast a player may move, what a legal move is. Pure.
+//! The rules of the game, shared by client and server: the arena, the speed limit, and the check of
+//! a move. Pure.
 
 use bincode::{Decode, Encode};
 
 use crate::Move;
 
-/// Side of the square arena, in units.
+/// The side of the square arena, in units.
 pub const ARENA: f32 = 600.0;
-/// Side of a player's square, in units.
+/// The side of a player's square, in units.
 pub const PLAYER: f32 = 50.0;
 /// Ticks per second of the game's own time. Updates may come at any rate.
 pub const TICK_RATE_HZ: u32 = 60;
-/// Units per tick that a player may move along each axis.
+/// The largest step of a player, in units per tick and axis.
 pub const VELOCITY: f32 = 5.0;
-/// Where players 0 and 1 begin: the top and the bottom of the left side.
+/// The starting positions of players 0 and 1: the top and the bottom of the left side.
 pub const START: [Position; 2] = [Position { x: 0.0, y: 0.0 }, Position { x: 0.0, y: ARENA - PLAYER }];
 
-/// Time between two accepted moves that counts, at most: a player who was cut off may have walked on for a second,
-/// half of the arena, but cannot save up the right to jump further.
+/// The most time between two accepted moves that counts. A player that was cut off may have walked
+/// on for a second, half of the arena, but cannot save up the right to jump further.
 const CATCH_UP_MAX_US: u64 = 1_000_000;
-/// What the sum of many small steps may be off by, in units: a hundredth of a pixel on any screen.
+/// The tolerated rounding error of many small steps, in units: a hundredth of a pixel on any
+/// screen.
 const ROUNDING: f32 = 0.01;
 
-/// A player's upper left corner, in units from the arena's. Legal from 0 to [`ARENA`] − [`PLAYER`] on each axis.
+/// A player's upper left corner, in units from the arena's. Legal from 0 to [`ARENA`] − [`PLAYER`]
+/// on each axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Position {
-    /// From the left.
+    /// The distance from the left, in units.
     pub x: f32,
-    /// From the top.
+    /// The distance from the top, in units.
     pub y: f32,
 }
 
-/// Where a player steers, each axis from −1 to 1.
+/// A player's steering, each axis from −1 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Heading {
-    /// To the right.
+    /// The part to the right.
     pub x: f32,
-    /// Downwards.
+    /// The part downwards.
     pub y: f32,
 }
 
-/// Why a move is refused. A refusal does not end the game: the mover is put back.
+/// The rule that a move breaks. The game continues: the server resets the mover's position.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Illegal {
-    /// The position lies outside.
+    /// The position is outside the arena.
     #[error("({}, {}) is outside the arena", .0.x, .0.y)]
     OutsideArena(Position),
-    /// It is further from the last one than the time between them allows.
-    #[error("moved {distance} units along an axis where {allowed} were possible")]
+    /// The position is further from the last one than the time between the moves allows.
+    #[error("moved {distance} units along an axis where {allowed} are allowed")]
     TooFast {
-        /// Along the longer axis, in units.
+        /// The distance along the longer axis, in units.
         distance: f32,
-        /// In units.
+        /// The allowed distance, in units.
         allowed: f32,
     },
 }
 
-/// How far a player may move along an axis in `elapsed_us`, in units.
+/// Returns the largest distance along an axis in `elapsed_us`, in units.
 pub fn reach(elapsed_us: u64) -> f32 {
     let ticks = elapsed_us.min(CATCH_UP_MAX_US) as f64 * f64::from(TICK_RATE_HZ) / 1e6;
     (ticks * f64::from(VELOCITY)) as f32
 }
 
-/// Where a player who steers `heading` for `elapsed_us` comes to: what clients predict, and always legal.
+/// Returns the position after steering `heading` for `elapsed_us`, as clients predict it. The
+/// result is always legal.
 pub fn advance(from: Position, heading: Heading, elapsed_us: u64) -> Position {
     let reach = reach(elapsed_us);
     let axis = |at: f32, steer: f32| (at + steer.clamp(-1.0, 1.0) * reach).clamp(0.0, ARENA - PLAYER);
     Position { x: axis(from.x, heading.x), y: axis(from.y, heading.y) }
 }
 
-/// Whether `next` may follow the last accepted move. Both are of the same player and match, `next` the newer one.
+/// Checks that `next` may follow the last accepted move. Both are moves of the same player and
+/// match, and `next` is the newer one.
 ///
 /// # Errors
-/// Which rule it breaks.
+/// The rule that `next` breaks.
 pub fn check(last: &Move, next: &Move) -> Result<(), Illegal> {
     let inside = |at: f32| (0.0..=ARENA - PLAYER).contains(&at);
     let Position { x, y } = next.position;
@@ -95,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_allows_five_units_and_no_more() {
+    fn a_tick_allows_five_units() {
         let tick_us = 16_667;
         assert_eq!(check(&at(0.0, 0.0, 0), &at(5.0, 5.0, tick_us)), Ok(()));
         assert!(matches!(check(&at(0.0, 0.0, 0), &at(5.1, 0.0, tick_us)), Err(Illegal::TooFast { .. })));
@@ -110,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_walls_hold_and_a_long_silence_earns_one_second() {
+    fn walls_hold_and_silence_earns_one_second() {
         let edge = ARENA - PLAYER;
         assert_eq!(check(&at(edge, 0.0, 0), &at(edge, 5.0, 20_000)), Ok(()));
         for (x, y) in [(-0.1, 0.0), (edge + 0.1, 0.0), (0.0, -1.0), (0.0, edge + 1.0)] {
@@ -120,9 +125,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client predicts, at whatever rate, the server accepts.
+        /// The server accepts every prediction of a client, at any rate.
         #[test]
-        fn what_advance_makes_check_accepts(
+        fn check_accepts_every_prediction(
             steps in prop::collection::vec((0u64..3_000_000, -2.0f32..2.0, -2.0f32..2.0), 1..200),
         ) {
             let mut last = at(START[1].x, START[1].y, 0);

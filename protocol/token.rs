@@ -1,27 +1,28 @@
-//! What proves whose seat in a match it is. Printed nowhere, compared in constant time.
+//! The secret token that proves the right to a seat. Never printed, compared in constant time.
 
 use std::fmt;
 
 use bincode::{Decode, Encode};
 use subtle::ConstantTimeEq;
 
-/// 128 random bits that server and player know: nobody guesses them within the seconds that they are good for.
+/// 128 random bits that server and player know. Nobody guesses them within the seconds that they
+/// are valid.
 #[derive(Clone, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct SeatToken([u8; Self::BYTES]);
 
 impl SeatToken {
-    /// Its length.
+    /// The token's length in bytes.
     pub const BYTES: usize = 16;
 
-    /// Of bits that the caller drew from the system's generator.
+    /// Makes a token of bits that the caller drew from the system's generator.
     pub const fn new(secret: [u8; Self::BYTES]) -> Self {
         Self(secret)
     }
 }
 
 impl PartialEq for SeatToken {
-    /// Takes the same time wherever they differ, so that nobody learns a token byte by byte.
+    /// Takes the same time wherever the tokens differ, so that nobody learns a token byte by byte.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_equal_to_itself_alone_and_is_not_printed() {
+    fn compares_all_bits_and_prints_none() {
         let token = SeatToken::new([0xab; SeatToken::BYTES]);
         assert_eq!(token, token.clone());
         for bit in 0..8 * SeatToken::BYTES {

@@ -1,9 +1,10 @@
-//! Who is let in: connections of one address, how fast it opens them, and handshakes under way. How many there are in all,
-//! the lobby knows.
+//! Admission control: per-address connection and rate limits, and the limit on concurrent
+//! handshakes. The limit on all connections is in `lobby.rs`.
 //!
-//! Everything is counted from the knock, before a byte of a handshake is answered. Who is above the limit of an address is
-//! let through the handshake to be told so; above twice the limit, when the address opens connections too fast, or when
-//! too many handshakes are under way, a connection is dropped unheard (over QUIC that is a CONNECTION_REFUSED).
+//! A connection counts from its first packet, before a byte of a handshake is answered. Above the
+//! limit of its address, a connection completes the handshake and is refused with a reason. The
+//! server drops a connection without an answer (over QUIC with CONNECTION_REFUSED) above twice that
+//! limit, if its address opens connections too fast, or if too many handshakes are in progress.
 
 use std::{
     collections::HashMap,
@@ -19,14 +20,17 @@ use tokio::time::Instant;
 
 use crate::{config::Config, counters::Counters, mutex::lock};
 
-/// Addresses that are remembered only for how fast they opened connections: about a megabyte. Whoever has more has no need to
-/// open many from each; then the limits of all together hold.
+/// The most addresses that are remembered for their rate alone, without a connection: about a
+/// megabyte. An attacker with more addresses has no need to open many connections from each; then
+/// the limits on all connections together hold.
 const REMEMBERED_MAX: usize = 16 * 1024;
-/// What a connection that ended by an expulsion for flooding takes of its address's share: as much as this many connections.
-/// Coming back at once is the way around the limit on messages, and a handshake costs as much as a hundred of them.
+/// The cost of a flooder: a connection that was expelled for flooding takes as much of its
+/// address's burst as this many connections. Reconnecting at once is the way around the limit on
+/// messages, and a handshake costs as much as a hundred messages.
 const FLOODER_COST: u32 = 16;
 
-/// What one customer of a network has: an IPv4 address, or an IPv6 network of 64 bits, in which addresses are free.
+/// Returns the network that one customer has: an IPv4 address, or an IPv6 network of 64 bits, in
+/// which addresses are free.
 fn customer(remote: SocketAddr) -> IpAddr {
     match remote.ip().to_canonical() {
         IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64)),
@@ -34,19 +38,20 @@ fn customer(remote: SocketAddr) -> IpAddr {
     }
 }
 
-/// What is counted of everybody.
+/// The counts of all addresses and handshakes.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionControl {
     addresses: Mutex<Addresses>,
     handshakes: AtomicUsize,
 }
 
-/// A token bucket for each address, as the time at which it is full again (the generic cell rate algorithm): so an address is
-/// forgotten once it has no connection and that time has come.
+/// A token bucket for each address, stored as the time at which the bucket is full again (the
+/// generic cell rate algorithm). An address is forgotten once it has no connection and its bucket
+/// is full.
 #[derive(Debug, Default)]
 struct Addresses {
     known: HashMap<IpAddr, Address>,
-    /// Of them, those without a connection: [`REMEMBERED_MAX`] at most.
+    /// The known addresses without a connection: [`REMEMBERED_MAX`] at most.
     unconnected: usize,
 }
 
@@ -56,7 +61,7 @@ struct Address {
     full_at: Instant,
 }
 
-/// Why an address is not heard.
+/// The reason to drop a connection.
 #[derive(Debug, PartialEq, Eq)]
 enum TooMany {
     AtOnce,
@@ -64,15 +69,15 @@ enum TooMany {
 }
 
 impl Addresses {
-    /// Takes a place among the connections of `address`. Returns how many there were before.
+    /// Counts a new connection of `address`. Returns the number of its connections before.
     fn connect(&mut self, address: IpAddr, now: Instant, config: &Config) -> Result<usize, TooMany> {
         let known = self.known.get(&address);
         let connections = known.map_or(0, |it| it.connections);
-        if connections >= heard_max(config) {
+        if connections >= handshaking_max(config) {
             return Err(TooMany::AtOnce);
         }
         let full_at = known.map_or(now, |it| it.full_at.max(now)) + connection_cost(config);
-        if full_at - now > holds(config) {
+        if full_at - now > burst(config) {
             return Err(TooMany::TooFast);
         }
         self.unconnected -= usize::from(known.is_some() && connections == 0);
@@ -80,11 +85,11 @@ impl Addresses {
         Ok(connections)
     }
 
-    /// Its connection flooded: see [`FLOODER_COST`].
+    /// Charges [`FLOODER_COST`] to an address whose connection flooded.
     fn charge(&mut self, address: IpAddr, now: Instant, config: &Config) {
         if let Some(known) = self.known.get_mut(&address) {
             let charged = known.full_at.max(now) + connection_cost(config) * FLOODER_COST;
-            known.full_at = charged.min(now + holds(config));
+            known.full_at = charged.min(now + burst(config));
         }
     }
 
@@ -106,22 +111,23 @@ impl Addresses {
     }
 }
 
-/// What a connection takes of its address's share.
+/// Returns the cost of a connection, as time in which the bucket refills.
 fn connection_cost(config: &Config) -> Duration {
     Duration::from_secs(1) / config.connections_per_address_per_s.max(1)
 }
 
-/// The whole share: as many connections as are heard of one address at once.
-fn holds(config: &Config) -> Duration {
-    connection_cost(config).saturating_mul(u32::try_from(heard_max(config)).unwrap_or(u32::MAX))
+/// Returns the burst: as many connections as one address may have and handshake at once.
+fn burst(config: &Config) -> Duration {
+    connection_cost(config).saturating_mul(u32::try_from(handshaking_max(config)).unwrap_or(u32::MAX))
 }
 
-fn heard_max(config: &Config) -> usize {
+fn handshaking_max(config: &Config) -> usize {
     config.connections_per_address_max.saturating_mul(2)
 }
 
 impl AdmissionControl {
-    /// Somebody knocks. `None` if nobody should listen, which is counted.
+    /// Admits a connection from `remote`. Returns `None`, and counts the cause, if the connection
+    /// must be dropped.
     pub(crate) fn admit(
         self: &Arc<Self>,
         remote: SocketAddr,
@@ -153,20 +159,20 @@ impl AdmissionControl {
         }
     }
 
-    /// Handshakes under way.
+    /// Returns the number of handshakes in progress.
     pub(crate) fn handshakes(&self) -> usize {
         self.handshakes.load(Relaxed)
     }
 
-    /// Addresses that somebody is connected from, or knocks from.
+    /// Returns the number of addresses with a connection or a handshake.
     pub(crate) fn addresses(&self) -> usize {
         let addresses = lock(&self.addresses);
         addresses.known.len() - addresses.unconnected
     }
 }
 
-/// A place among the connections of an address, and until [`Self::handshake_over`] among the handshakes. Dropping it
-/// gives it back, however the session ended.
+/// A permit counts one connection of an address, and one handshake until [`Self::handshake_over`].
+/// Dropping the permit releases both, however the session ended.
 #[derive(Debug)]
 pub(crate) struct AdmissionPermit {
     admission: Arc<AdmissionControl>,
@@ -176,19 +182,20 @@ pub(crate) struct AdmissionPermit {
 }
 
 impl AdmissionPermit {
-    /// Let in only to be told that its address has too many.
+    /// Whether the connection was admitted only to be refused with a reason, since its address has
+    /// too many.
     pub(crate) fn over_limit(&self) -> bool {
         self.over_limit
     }
 
-    /// The handshake succeeded or failed.
+    /// Releases the handshake, which succeeded or failed.
     pub(crate) fn handshake_over(&mut self) {
         if std::mem::take(&mut self.handshaking) {
             self.admission.handshakes.fetch_sub(1, Relaxed);
         }
     }
 
-    /// It was expelled for flooding: its address has less left to come back with.
+    /// Charges the address for a connection that was expelled for flooding.
     pub(crate) fn charge_flooder(&self, config: &Config) {
         lock(&self.admission.addresses).charge(self.address, Instant::now(), config);
     }
@@ -216,35 +223,35 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_at_its_limit_and_dropped_at_twice_it_and_others_are_let_in() {
+    fn limits_connections_per_address() {
         let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(2, 100);
         let admit =
             |ip: &str| admission.admit((ip.parse::<IpAddr>().expect("ip"), 1).into(), &config, &counters);
-        let mut admitted: Vec<_> = (0..4).map(|_| admit("192.0.2.1").expect("heard")).collect();
+        let mut admitted: Vec<_> = (0..4).map(|_| admit("192.0.2.1").expect("admitted")).collect();
         assert_eq!(
             admitted.iter().map(AdmissionPermit::over_limit).collect::<Vec<_>>(),
             [false, false, true, true]
         );
         assert!(admit("192.0.2.1").is_none());
-        assert!(admit("::ffff:192.0.2.1").is_none(), "the same address in other words");
+        assert!(admit("::ffff:192.0.2.1").is_none(), "the same address, IPv4-mapped");
         assert_eq!(counters.snapshot().refused_address, 4);
         assert!(!admit("192.0.2.2").expect("another").over_limit());
 
         let _here = [admit("2001:db8::1"), admit("2001:db8::ffff:2")];
-        assert!(admit("2001:db8::3").expect("heard").over_limit(), "one network of 64 bits");
-        assert!(!admit("2001:db8:0:1::3").expect("heard").over_limit());
+        assert!(admit("2001:db8::3").expect("admitted").over_limit(), "one network of 64 bits");
+        assert!(!admit("2001:db8:0:1::3").expect("admitted").over_limit());
 
         admitted.truncate(1);
-        assert!(!admit("192.0.2.1").expect("heard").over_limit());
+        assert!(!admit("192.0.2.1").expect("admitted").over_limit());
         drop(admitted);
         drop(_here);
-        assert_eq!(admission.addresses(), 0, "nobody is left");
+        assert_eq!(admission.addresses(), 0, "no address has a connection");
         assert_eq!(admission.handshakes(), 0);
     }
 
     #[test]
-    fn handshakes_are_bounded_until_they_are_over() {
+    fn limits_concurrent_handshakes() {
         let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(100, 2);
         let admit = || admission.admit(([192, 0, 2, 1], 1).into(), &config, &counters);
@@ -259,9 +266,9 @@ mod tests {
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    /// All that an address may have at once, and then as many as a second brings; who floods pays for more than one.
+    /// Opens a burst of connections, then the rate of one second, then charges a flooder.
     #[test]
-    fn an_address_opens_connections_no_faster_than_it_may() {
+    fn limits_connection_rate_per_address() {
         let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
         let (mut addresses, begin) = (Addresses::default(), Instant::now());
         let mut cycles = |now: Instant| {
@@ -284,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_forgotten_once_its_share_is_whole_and_never_are_too_many_remembered() {
+    fn forgets_idle_addresses() {
         let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
         let (mut addresses, begin) = (Addresses::default(), Instant::now());
         let nth = |n: usize| IpAddr::from((n as u32).to_be_bytes());
@@ -300,6 +307,6 @@ mod tests {
         assert_eq!(pass(REMEMBERED_MAX..2 * REMEMBERED_MAX, begin + Duration::from_secs(1)), REMEMBERED_MAX);
         addresses.connect(ADDRESS, begin, &config).expect("room");
         addresses.disconnect(ADDRESS, begin + Duration::from_secs(2));
-        assert!(!addresses.known.contains_key(&ADDRESS), "its share is whole");
+        assert!(!addresses.known.contains_key(&ADDRESS), "a full bucket is forgotten");
     }
 }

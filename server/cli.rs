@@ -1,5 +1,5 @@
-//! The server's command line: flags, logging, signals. `main.rs` calls it, and so does the report generator, which
-//! runs itself again as the server.
+//! The server's command line: flags, logging and signals. `main.rs` runs it, and so do programs
+//! that run themselves again as the server.
 
 use std::{
     convert::Infallible,
@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Config, RelayPolicy, Server, THREADS_MAX, Threads, metrics::MetricsListener};
 
-/// Nobody waits for a peer longer than this, and a deadline that never comes bounds nothing.
+/// The longest timeout in seconds. A timeout that never ends bounds nothing.
 const TIMEOUT_MAX_S: u64 = 600;
-/// UDP datagrams, or QUIC frames, for each message that a player may send. A move takes two of QUIC's at most (a stream, and
-/// its reset), and what comes from us is acknowledged at most once each; the rest is room for a protocol's own.
+/// The UDP datagrams, or QUIC frames, that a player may send per message. A move takes at most two
+/// QUIC frames (a stream, and its reset), and each of our packets is acknowledged at most once; the
+/// rest is room for a protocol's own needs.
 const PACKETS_PER_MESSAGE: u32 = 4;
 
 /// Flags of the server.
@@ -30,16 +31,17 @@ pub struct ServerArgs {
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
 
-    /// Listen for one transport at one address, as KIND=ADDRESS; repeat it. Without it: every transport, each on its
-    /// default port of --host
+    /// Listen for one transport at one address, as KIND=ADDRESS; repeat the flag for more. Without
+    /// it the server listens for every transport, each on its default port of --host
     #[arg(long, value_name = "KIND=ADDRESS", value_parser = parse_listen)]
     listen: Vec<(TransportKind, SocketAddr)>,
 
-    /// Who is told of a move: the player that did not move, or both
+    /// Send a move to the other player, or send both positions to both players
     #[arg(long, default_value_t, value_name = "other|both")]
     relay: RelayPolicy,
 
-    /// Folder with cert.pem and key.pem; made if it is not there. Without it the certificate lives in memory only
+    /// Folder with cert.pem and key.pem; created if missing. Without this flag the certificate
+    /// lives in memory only
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
 
@@ -47,40 +49,44 @@ pub struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     cert_out: Option<PathBuf>,
 
-    /// Name or address that the certificate carries; repeat it
+    /// Name or address that the certificate carries; repeat the flag for more
     #[arg(long = "name", value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])]
     names: Vec<String>,
 
-    /// Congestion control, on TCP and QUIC alike: cubic, bbr or reno
+    /// Congestion control of TCP and QUIC: cubic, bbr or reno
     #[arg(long, default_value_t)]
     congestion: Congestion,
 
-    /// Leave Nagle's algorithm on (TCP only), to see what it does to small updates
+    /// Leave Nagle's algorithm on (TCP only), to see its effect on small updates
     #[arg(long)]
     nagle: bool,
 
-    /// Let clients that come again resume their TLS session (encrypted transports only): tickets, each good once
+    /// Let returning clients resume their TLS session (encrypted transports only). Each ticket is
+    /// good once
     #[arg(long)]
     resumption: bool,
 
-    /// Threads that serve, each with sockets of its own at the same addresses (Linux only). One is enough for thousands
-    /// of players; a QUIC player whose address changes keeps its match only on one
+    /// Threads that serve, each with its own sockets at the same addresses (Linux only). One thread
+    /// is enough for thousands of players. A QUIC player whose address changes keeps its match only
+    /// with one thread
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(THREADS_MAX)))]
     threads: u16,
 
-    /// Connected players at most
+    /// Maximum of connected players
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
-    /// Connections of one address at most (of IPv6: of one /64), so that nobody fills the server alone
+    /// Maximum of connections of one address (of IPv6: of one /64), so that no address fills the
+    /// server alone
     #[arg(long, default_value_t = Config::default().connections_per_address_max)]
     max_connections_per_address: usize,
 
-    /// Connections a second that one address may open, once it has opened twice as many as it may have; more are dropped
+    /// Connections a second that one address may open, after a burst of twice
+    /// --max-connections-per-address; the server drops more
     #[arg(long, default_value_t = Config::default().connections_per_address_per_s, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     max_connection_rate: u32,
 
-    /// Handshakes under way at most; more are dropped
+    /// Maximum of handshakes in progress; the server drops more
     #[arg(long, default_value_t = Config::default().handshakes_max)]
     max_handshakes: usize,
 
@@ -88,47 +94,52 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Options::default().handshake_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
     handshake_timeout: u64,
 
-    /// Seconds from there to a player's first join
+    /// Seconds from the handshake to a player's first join
     #[arg(long, default_value_t = Config::default().join_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
     join_timeout: u64,
 
-    /// Seconds of silence after which a connection is lost; clients say every 2.5 that they live, and one may be missed
+    /// Seconds of silence after which a connection is lost. Clients send a keep-alive every 2.5 s,
+    /// and one may be lost
     #[arg(long, default_value_t = Options::default().idle_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(6..=TIMEOUT_MAX_S))]
     idle_timeout: u64,
 
-    /// Matches at most
+    /// Maximum of matches
     #[arg(long, default_value_t = Config::default().matches_max)]
     max_matches: usize,
 
-    /// Messages a second that a player may send, all kinds together; and four times as many UDP datagrams or QUIC frames
+    /// Messages a second that a player may send, of all kinds together; a player may send four
+    /// times as many UDP datagrams or QUIC frames
     #[arg(long, default_value_t = Config::default().messages_per_s_max)]
     max_messages: u32,
 
-    /// Bytes that a player may send along with a move
+    /// Maximum size in bytes of the payload that a player sends with a move
     #[arg(long, default_value_t = Config::default().payload_max_bytes as u16, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(..=PAYLOAD_MAX_BYTES as i64))]
     max_payload: u16,
 
-    /// Seconds that a player whose connection was lost has to come back to its match; 0 ends the match at once
+    /// Seconds that a player has to come back after its connection was lost; 0 ends the match at
+    /// once
     #[arg(long, default_value_t = Config::default().resume_grace.as_secs(), value_name = "SECONDS")]
     resume_grace: u64,
 
-    /// Seconds that matches may go on after SIGTERM or Ctrl-C
+    /// Seconds that matches may continue after SIGTERM or Ctrl-C
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     drain: u64,
 
-    /// Serve /metrics (Prometheus) and /health there, over plain HTTP: an address that only the operator reaches
+    /// Serve /metrics (Prometheus) and /health on this address, over plain HTTP. Choose an address
+    /// that only the operator reaches
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 
-    /// How log lines on standard error look; RUST_LOG chooses which (RUST_LOG=debug shows every connection)
+    /// Format of the log lines on standard error. RUST_LOG selects them (RUST_LOG=debug shows every
+    /// connection)
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 
-    /// At the end, print the counters as one line of JSON on standard output
+    /// Print the counters at the end, as one line of JSON on standard output
     #[arg(long)]
     counters: bool,
 
-    /// Also end, after a drain, when standard input closes: for programs that start a server and may die
+    /// Also drain and end when standard input closes: for programs that start a server and may die
     #[arg(long)]
     supervised: bool,
 }
@@ -140,22 +151,23 @@ enum LogFormat {
 }
 
 fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
-    let (kind, addr) = text.split_once('=').ok_or("give it as KIND=ADDRESS, such as tcp=127.0.0.1:4433")?;
+    let (kind, addr) = text.split_once('=').ok_or("expected KIND=ADDRESS, such as tcp=127.0.0.1:4433")?;
     let kind = kind.parse::<TransportKind>().map_err(|error| error.to_string())?;
-    let addr = addr
-        .parse()
-        .map_err(|_| format!("'{addr}' is not an address with a port, such as 127.0.0.1:4433"))?;
+    let addr = addr.parse().map_err(|_| {
+        format!("'{addr}' is not an address with a port; expected one such as 127.0.0.1:4433")
+    })?;
     Ok((kind, addr))
 }
 
-/// Serves until it is told to end. Returns an error if it cannot start, or if a second signal cuts the drain short.
+/// Serves until a signal ends it.
 ///
 /// # Errors
-/// What is wrong and what to do about it.
+/// The server cannot start, or a second signal cut the drain short. The error says what to do.
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     init_logging(args.log_format);
     prepare_descriptors(config(args).sessions_max());
-    // One thread, or as many of the same kind (`threads.rs`): never a pool that steals work.
+    // The server runs on one thread, or on several of the same kind (`threads.rs`), and never on a
+    // work-stealing pool.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }
@@ -166,20 +178,23 @@ fn init_logging(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // Set already if the caller logs, too; then that one is right.
+    // Fails if the caller has set up logging already, whose settings then apply.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
 }
 
-/// Descriptors that are nobody's connection: sockets that listen, timers, files.
+/// The descriptors beside those of connections: listening sockets, timers, files.
 #[cfg(unix)]
 const OTHER_DESCRIPTORS: usize = 64;
 
-/// Makes room for as many connections, each of which takes a descriptor: the usual soft limit is 1,024. And has the kernel
-/// grow its table of them now: else it does that whenever the table is full, in an accept, and on Linux a program with
-/// threads waits 5 to 10 ms for it (`expand_files`), in which no move is relayed. Best effort: accept errors tell.
+/// Makes room for `connections`, each of which takes a descriptor: the usual soft limit is 1,024.
+///
+/// It also makes the kernel grow its descriptor table now. Otherwise the kernel grows the full
+/// table in an accept, and on Linux a program with threads waits 5 to 10 ms for that
+/// (`expand_files`), in which no move is relayed. This is best effort: accept errors show where it
+/// failed.
 pub fn prepare_descriptors(connections: usize) {
     #[cfg(unix)]
     {
@@ -188,7 +203,7 @@ pub fn prepare_descriptors(connections: usize) {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
         let allowed = maximum.and_then(|maximum| maximum.try_into().ok()).unwrap_or(i32::MAX) - 1;
         let needed = connections.saturating_add(OTHER_DESCRIPTORS).try_into().unwrap_or(i32::MAX);
-        // One with the highest number, for a moment: the table never shrinks.
+        // Opening the highest descriptor for a moment is enough, since the table never shrinks.
         drop(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), allowed.min(needed)));
     }
     #[cfg(not(unix))]
@@ -208,7 +223,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
         addresses.iter().map(bind).collect::<Result<Vec<Listener>, _>>()
     };
     let listeners = bind(&addresses)?;
-    // Once more for each further thread, at the ports that the first got.
+    // Each further thread binds the ports that the first one got.
     let bound: Vec<_> = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
     let threads = Threads::start(args.threads - 1)?;
     let mut further = Vec::new();
@@ -251,7 +266,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
         outcome = two_signals(&shutdown) => return outcome,
         never = end_of_input(args.supervised, &shutdown) => match never {},
     };
-    tracing::info!(?counters, "the end");
+    tracing::info!(?counters, "the server has ended");
     if args.counters {
         writeln!(stdout, "{}", serde_json::to_string(&counters)?)?;
     }
@@ -294,7 +309,7 @@ fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
             let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
             if !key.exists() {
                 std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot make {}", folder.display()))?;
+                    .with_context(|| format!("cannot create the folder {}", folder.display()))?;
                 Identity::generate(&args.names)?.save(&certificate, &key)?;
             }
             Identity::load(&certificate, &key)?
@@ -306,18 +321,18 @@ fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
     Ok(identity)
 }
 
-/// The first signal drains; the second gives up on that.
+/// Drains at the first signal, and gives up at the second.
 async fn two_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
     signal().await?;
-    tracing::info!("draining: matches may finish; a second signal ends at once");
+    tracing::info!("draining: matches may finish; a second signal ends the server at once");
     shutdown.cancel();
     signal().await?;
-    anyhow::bail!("ended by a second signal, with matches still going on")
+    anyhow::bail!("a second signal ended the server while matches were in progress")
 }
 
 async fn end_of_input(supervised: bool, shutdown: &CancellationToken) -> Infallible {
     if supervised {
-        // An error is an end, too.
+        // An error counts as the end of standard input, too.
         let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
         shutdown.cancel();
     }

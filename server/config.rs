@@ -1,60 +1,69 @@
-//! The server's limits and policy, each with its reason. The flags of `cli.rs` set them.
+//! The server's limits and policies, each with its reason. The flags of `cli.rs` set them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use netduel_protocol::{PAYLOAD_MAX_BYTES, PAYLOAD_MAX_BYTES_OF_BOTH};
 use serde::{Deserialize, Serialize};
 
-/// The server's limits and policy.
+/// The server's limits and policies.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Who is told of a move.
+    /// The players that receive a move.
     pub relay: RelayPolicy,
-    /// Connected players at most. The default takes about 40 MB if all of them come over QUIC.
+    /// The most connected players. The default takes about 40 MB if all of them come over QUIC.
     pub connections_max: usize,
-    /// Connections of one address at most, handshakes included; of IPv6, one /64, since that is what one customer gets.
-    /// Room for a school behind one address; eight such addresses fill the default server, so that nobody does alone.
+    /// The most connections of one address, handshakes included. An IPv6 address counts by its /64,
+    /// since one customer gets that much. The default has room for a school behind one address;
+    /// eight such addresses fill the default server, so that no single one does.
     ///
-    /// Where the address was not verified yet (QUIC before its Retry, which is asked for above a few dozen handshakes),
-    /// a forger could use up another's share. Well below a hundred this limit makes that cheap.
+    /// QUIC does not validate addresses before its Retry, which the server demands above a few
+    /// dozen handshakes. Until then an attacker that forges an address can use up its share. A
+    /// limit well below a hundred makes that cheap.
     pub connections_per_address_max: usize,
-    /// Connections that one address may open a second, over and over; at once it may open as many as are heard of it, which
-    /// is twice the limit above. A handshake takes up to a millisecond of the server's one thread, so this is less than a
-    /// hundredth of it, and a match's slowest hundredth of moves is not another customer's doing. A school behind one
-    /// address comes at once, and then a few at a time.
+    /// The connections a second that one address may open. The burst is twice
+    /// [`Self::connections_per_address_max`]. A handshake takes up to a millisecond of the server's
+    /// one thread, so this rate is less than a hundredth of the thread, and does not delay the
+    /// slowest hundredth of a match's moves. A school behind one address connects at once, and then
+    /// a few at a time.
     pub connections_per_address_per_s: u32,
-    /// Handshakes under way at most. One takes up to half a millisecond of the server's one thread for its signature, in turns
-    /// with the matches (`low_priority.rs`), so this many are an eighth of a second that a newcomer waits; real players come a few at
-    /// a time. More than one address may have, so that no single one takes them all.
+    /// The most handshakes in progress. A handshake takes up to half a millisecond of the server's
+    /// one thread for its signature, alternating with the matches (`low_priority.rs`). This many
+    /// handshakes delay a newcomer by an eighth of a second; real players come a few at a time. The
+    /// default is more than one address may have, so that no single address takes all.
     pub handshakes_max: usize,
-    /// Matches at most. The default is what the default connections can form; lower it to bound the relay's work.
+    /// The most matches. The default is the number that the default connections can form; lower it
+    /// to bound the relay's work.
     pub matches_max: usize,
-    /// From the connection to the first join. Ours takes a round trip; ten seconds is a very bad link's.
+    /// The time from the connection to the first join. Our client takes a round trip; ten seconds
+    /// is a very bad link's.
     pub join_timeout: Duration,
-    /// Messages that a player may send a second, all kinds together; who sends more is expelled. Five times what the fastest
-    /// client of ours sends (240 moves), since what an outage held up comes at once. All that one address may connect, at
-    /// that, take some fifth of the server's one thread.
+    /// The messages a second that a player may send, of all kinds together; a player that sends
+    /// more is expelled. The default is five times what our fastest client sends (240 moves), since
+    /// a path delivers at once what an outage held up. At this rate all the connections of one
+    /// address take about a fifth of the server's one thread.
     pub messages_per_s_max: u32,
-    /// Bytes that a player may send along with a move; of the policy that tells of both, half of what the protocol carries
-    /// is the most ([`Self::payload_limit_bytes`]). The default is all that fits a datagram; less bounds what a player can have
-    /// sent to the other, which is this times the messages.
+    /// The longest payload of a move in bytes. [`RelayPolicy::Both`] halves what the protocol
+    /// carries ([`Self::payload_limit_bytes`]). The default is all that fits a datagram. A lower
+    /// value bounds the bytes that a player can make the server send to the opponent: this times
+    /// [`Self::messages_per_s_max`].
     pub payload_max_bytes: usize,
-    /// How long a seat is kept for a player whose connection was lost, from when the server knows; zero keeps none. Long
-    /// enough to walk out of a Wi-Fi's reach and be back over the telephone network, short enough for the opponent to wait.
-    /// A kept seat is one of [`Self::matches_max`]' matches, so there are twice as many of them at most.
+    /// The time that a seat is kept for a player after the server knows that its connection is
+    /// lost; zero keeps none. The default is long enough to leave a Wi-Fi's reach and return over
+    /// the telephone network, and short enough for the opponent to wait. A kept seat belongs to one
+    /// of [`Self::matches_max`] matches, so there are at most twice as many kept seats.
     pub resume_grace: Duration,
-    /// How long matches may go on after the server was told to end.
+    /// The time that matches may continue after the shutdown began.
     pub drain_timeout: Duration,
 }
 
 impl Config {
-    /// What [`Self::payload_max_bytes`] comes to under the relay policy.
+    /// Returns [`Self::payload_max_bytes`] as the relay policy limits it.
     pub fn payload_limit_bytes(&self) -> usize {
         self.payload_max_bytes.min(self.relay.payload_max_bytes())
     }
 
-    /// Sessions at most: those above the limit of connections are let in to be told so; beyond twice that, a connection is
-    /// dropped unheard.
+    /// Returns the most sessions. A session above the limit of connections is accepted, to be
+    /// refused with a reason; beyond twice that limit a connection is dropped.
     pub(crate) fn sessions_max(&self) -> usize {
         self.connections_max.saturating_mul(2)
     }
@@ -78,19 +87,21 @@ impl Default for Config {
     }
 }
 
-/// Who is told of a move.
+/// The players that receive a move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayPolicy {
-    /// The player that did not move.
+    /// The player that did not move receives it.
     #[default]
     Other,
-    /// Both players, of both positions: the ancestor's first version, kept so that the saving can be measured.
+    /// Both players receive both positions: the first version of the ancestor, kept to measure the
+    /// saving.
     Both,
 }
 
 impl RelayPolicy {
-    /// Longest payload of a move in bytes: a message that tells of both players' moves carries two.
+    /// Returns the longest payload of a move in bytes. A message with both players' moves carries
+    /// two payloads.
     pub const fn payload_max_bytes(self) -> usize {
         match self {
             Self::Other => PAYLOAD_MAX_BYTES,
@@ -115,7 +126,7 @@ impl FromStr for RelayPolicy {
         match text {
             "other" => Ok(Self::Other),
             "both" => Ok(Self::Both),
-            _ => Err(format!("unknown relay policy '{text}': there are other and both")),
+            _ => Err(format!("unknown relay policy '{text}': expected `other` or `both`")),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Pairs players and relays their moves, on every transport at once. Entry: [`run`].
+//! Matches players and relays their moves, on every transport at once. Entry: [`run`].
 //!
-//! `session.rs` is one connection; `lobby.rs` knows them all; `matchmaking.rs` says who meets whom; `relay.rs` is a match of two
-//! seats (`seat.rs`), which outlive their connections for a while; `admission.rs` says who is let in, and `threads.rs` is for more
-//! than one processor.
+//! Each connection is one session (`session.rs`), and the lobby (`lobby.rs`) knows all of them.
+//! `matchmaking.rs` decides who plays whom. A match (`relay.rs`) has two seats (`seat.rs`), which
+//! outlive their connections for a while. `admission.rs` limits connections, and `threads.rs`
+//! serves on more than one processor.
 
 mod admission;
 pub mod cli;
@@ -38,27 +39,29 @@ use lobby::Lobby;
 use low_priority::LowPriorityQueue;
 use player_sender::kind_number;
 
-/// After an accept failed (no file descriptors, usually): long enough for some to be freed, short for a player.
+/// The pause after a failed accept, usually for want of file descriptors: long enough for some to
+/// be freed, short for a player.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
-/// After somebody was dropped unheard. Dropping costs tens of µs, so a flood of such connections to one listener takes a few
-/// hundredths of the thread; what comes meanwhile waits in the system's backlog, or is dropped there for less.
+/// The pause after a dropped connection. A drop costs tens of µs, so a flood of such connections to
+/// one listener takes a few hundredths of the thread. Meanwhile new connections wait in the
+/// system's backlog, or the system drops them for less.
 const DROP_PAUSE: Duration = Duration::from_millis(1);
-/// After everybody was told to go: longer than any goodbye lingers.
+/// The time for the last sessions to end after all were closed: longer than any close lingers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves on bound `listeners` until `shutdown` is cancelled, then lets matches finish for a while. Returns what was
-/// counted.
+/// Serves on bound `listeners` until `shutdown` is cancelled, then lets matches finish for
+/// [`Config::drain_timeout`]. Returns the counters.
 pub async fn run(listeners: Vec<Listener>, config: Config, shutdown: CancellationToken) -> Snapshot {
     Server::new(listeners, config).run(shutdown).await
 }
 
-/// A server that can be looked at while it runs.
+/// A server that can be observed while it runs.
 pub struct Server {
     observer: Observer,
 }
 
 impl Server {
-    /// Nobody is accepted before [`Self::run`].
+    /// Creates a server. It accepts nobody before [`Self::run`].
     pub fn new(listeners: Vec<Listener>, config: Config) -> Self {
         let mut server =
             Self { observer: Observer { lobby: Arc::new(Lobby::new(config)), listeners: vec![] } };
@@ -66,7 +69,8 @@ impl Server {
         server
     }
 
-    /// Serves on these, too, by the thread of the runtime within which they were bound.
+    /// Adds `listeners`. The thread of `runtime`, within which they must have been bound, serves
+    /// them.
     pub fn serve_on(&mut self, runtime: &Handle, listeners: Vec<Listener>) {
         let turns = Arc::new(LowPriorityQueue::default());
         let here = |listener| Serving {
@@ -77,12 +81,12 @@ impl Server {
         self.observer.listeners.extend(listeners.into_iter().map(here));
     }
 
-    /// What may be asked while it runs.
+    /// Returns an observer of the running server.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
     }
 
-    /// See [`run`].
+    /// Serves as [`run`] does.
     pub async fn run(self, shutdown: CancellationToken) -> Snapshot {
         let Observer { lobby, listeners } = &self.observer;
         let sessions = TaskTracker::new();
@@ -101,7 +105,7 @@ impl Server {
                 tracing::warn!("{} sessions did not end in time", sessions.len());
             }
         }
-        // A goodbye over QUIC is the listener's to send, and to send again if it is lost.
+        // A close over QUIC is the listener's to send, and to send again if it is lost.
         let goodbyes = async {
             for serving in listeners {
                 serving.listener.flush_closes().await;
@@ -112,24 +116,24 @@ impl Server {
     }
 }
 
-/// Looks at a server: everything is worked out when it is asked for, so that nothing is counted twice.
+/// Observes a server. Every figure is computed on request, so that nothing is counted twice.
 #[derive(Clone)]
 pub struct Observer {
     lobby: Arc<Lobby>,
     listeners: Vec<Serving>,
 }
 
-/// A listener, and where it was bound.
+/// A listener, and the runtime within which it was bound.
 #[derive(Clone)]
 struct Serving {
     runtime: Handle,
     listener: Arc<Listener>,
-    /// Of all who are served by that runtime's thread.
+    /// The queue of all connections that the runtime's thread serves.
     turns: Arc<LowPriorityQueue>,
 }
 
 impl Observer {
-    /// What was counted so far.
+    /// Returns the counters so far.
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.lobby.counters;
         let listeners = || self.listeners.iter().map(|it| &it.listener);
@@ -138,18 +142,19 @@ impl Observer {
         counters.snapshot()
     }
 
-    /// What became of the updates for players over `kind` so far.
+    /// Returns the counters of the updates for players over `kind`.
     pub(crate) fn updates(&self, kind: TransportKind) -> &Updates {
         &self.lobby.counters.updates[kind_number(kind)]
     }
 
-    /// Has sessions say in these how long moves stay, by the transport that they came over. Once.
+    /// Makes sessions record the relay's latency into `histograms`, one for each transport that
+    /// moves arrive over. Takes effect once.
     pub(crate) fn record_relay_latency(&self, histograms: Vec<(TransportKind, Histogram)>) {
-        // A second recorder would get what the first one does.
+        // A second recorder would get the first one's figures.
         let _ = self.lobby.relay_latency.set(histograms);
     }
 
-    /// The kinds that it listens for, each once.
+    /// Returns the kinds that the server listens for, each once.
     pub fn kinds(&self) -> Vec<TransportKind> {
         let mut kinds = Vec::new();
         for kind in self.listeners.iter().map(|it| it.listener.kind()) {
@@ -160,7 +165,7 @@ impl Observer {
         kinds
     }
 
-    /// Who is there now.
+    /// Counts the connections, players and matches of this moment.
     pub fn census(&self) -> Census {
         self.lobby.census()
     }
@@ -175,7 +180,7 @@ async fn accept_all(
     let mut failed = 0_u64;
     loop {
         let accepted = tokio::select! {
-            biased; // Nobody is let in any more once it was said.
+            biased; // Accepts nobody after the shutdown began.
             () = shutdown.cancelled() => return,
             accepted = turns.run(listener.accept()) => accepted,
         };
@@ -192,7 +197,7 @@ async fn accept_all(
             }
         };
         if failed > 0 {
-            tracing::warn!("accepts over {} again, after {failed} refusals of the system", listener.kind());
+            tracing::warn!("accepts over {} again, after {failed} failures", listener.kind());
             failed = 0;
         }
         let admission = if sessions.len() >= lobby.config.sessions_max() {

@@ -1,7 +1,8 @@
-//! The players of a server: who is connected, who waits, who plays whom.
+//! The lobby: every connected player of a server, the queue, and the matches.
 //!
-//! Whoever completes a pair, leaves, or ends the server tells everybody concerned itself, since sending never waits. So no
-//! session needs to be woken, and all messages about one match leave in one order, under one lock.
+//! The task that completes a pair, ends a match or stops the server notifies all players concerned
+//! itself, since sending never waits. No session needs to be woken, and all messages about one
+//! match leave in one order, under one lock.
 
 use std::{
     collections::BTreeMap,
@@ -28,31 +29,31 @@ use crate::{
     seat::{Away, Occupant, Proof, fresh_token},
 };
 
-/// How many there are of everything at one moment.
+/// The counts of everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Census {
-    /// Handshakes under way.
+    /// Handshakes in progress.
     pub handshakes: usize,
-    /// Addresses that somebody is connected from, or knocks from.
+    /// Addresses with at least one connection or handshake.
     pub addresses: usize,
-    /// Connected players, by transport; a transport without any is left out.
+    /// Connected players, by transport. A transport without players is left out.
     pub connections: Vec<(TransportKind, usize)>,
-    /// Players that wait for an opponent.
+    /// Players in the queue.
     pub waiting: usize,
-    /// Matches going on.
+    /// Matches in progress.
     pub matches: usize,
-    /// Seats that wait for their player to come back.
+    /// Kept seats, whose player may come back.
     pub away: usize,
-    /// The server is going down and lets nobody in.
+    /// Whether the server is shutting down and accepts nobody.
     pub draining: bool,
 }
 
-/// See the module. Locks are taken in this order: `state`, then a player's `playing`, then a seat of a match.
+/// The lobby. Locks are taken in this order: `state`, a player's `playing`, a seat of a match.
 pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) admission: Arc<AdmissionControl>,
-    /// Where sessions say how long moves stay, by transport; nothing if nobody looks.
+    /// The histograms of the relay's latency, by transport; unset without a metrics endpoint.
     pub(crate) relay_latency: OnceLock<Vec<(TransportKind, Histogram)>>,
     state: Mutex<State>,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct State {
     matchmaker: Matchmaker,
-    /// In the order in which they came: everybody is told in that order, too.
+    /// The players in order of arrival, which is the order of notifications, too.
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
     last_game: GameId,
@@ -69,7 +70,7 @@ struct State {
 }
 
 impl State {
-    /// Takes a player out of its seat, so that its moves are nobody's.
+    /// Takes a player out of its seat, so that its moves count for nobody.
     fn stand_up(&self, player: PlayerId) {
         if let Some(player) = self.players.get(&player) {
             lock(&player.playing).take();
@@ -88,8 +89,11 @@ impl Lobby {
         }
     }
 
-    /// A connection becomes a player, if there is room.
-    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Close> {
+    /// Makes a connection a player.
+    ///
+    /// # Errors
+    /// The server is full or shutting down.
+    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Goodbye> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -97,7 +101,7 @@ impl Lobby {
         if state.players.len() >= self.config.connections_max {
             self.counters.refused_full.increment();
             let reason = format!(
-                "the server is full: {} players are connected; try later",
+                "the server is full: {} players are connected; try again later",
                 self.config.connections_max
             );
             return Err(Close::new(CloseCode::ServerFull.code(), reason));
@@ -108,32 +112,41 @@ impl Lobby {
         Ok(player)
     }
 
-    /// Times moves that come over `kind`.
+    /// Returns a latency recorder for moves that arrive over `kind`.
     pub(crate) fn relay_latency(&self, kind: TransportKind) -> RelayLatency {
         let histograms = self.relay_latency.get().into_iter().flatten();
         RelayLatency::new(histograms.filter(|(of, _)| *of == kind).map(|(_, it)| it.clone()).next())
     }
 
-    /// A player wants a match.
-    pub(crate) fn join(&self, player: &Arc<Player>, name: String, code: Option<String>) -> Result<(), Close> {
+    /// Queues a player for a match, or starts the match.
+    ///
+    /// # Errors
+    /// The server is full or shutting down, or the player waits or plays already.
+    pub(crate) fn join(
+        &self,
+        player: &Arc<Player>,
+        name: String,
+        code: Option<String>,
+    ) -> Result<(), Goodbye> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
         }
-        let twice =
-            || Close::new(CloseCode::Unexpected.code(), "joined while waiting or playing: leave first");
+        let twice = || {
+            Goodbye::new(CloseCode::Unexpected.code(), "a join while the player waits or plays: leave first")
+        };
         if lock(&player.playing).is_some() {
             return Err(twice());
         }
         if state.matches.len() >= self.config.matches_max {
             self.counters.refused_matches.increment();
             let reason = format!(
-                "the server has no room: {} matches are going on; try later",
+                "the server is full: {} matches are in progress; try again later",
                 self.config.matches_max
             );
             return Err(Close::new(CloseCode::TooManyMatches.code(), reason));
         }
-        // Before anything changes, since it may fail.
+        // Random numbers may fail, so the tokens are made before anything changes.
         let begins = !self.config.resume_grace.is_zero() && state.matchmaker.somebody_waits(code.as_deref());
         let tokens = if begins { Some([fresh_token()?, fresh_token()?]) } else { None };
         let partner = match state.matchmaker.join(player.to.id, code) {
@@ -157,7 +170,7 @@ impl Lobby {
         self.counters.matches_started.increment();
         tracing::info!(
             game = game.game,
-            "{} ({}) meets {} ({})",
+            "{} ({}) plays {} ({})",
             game.names[0],
             players[0].to.sender.kind(),
             game.names[1],
@@ -169,7 +182,7 @@ impl Lobby {
         }
     }
 
-    /// A player leaves the queue or its match, and may join again.
+    /// Takes a player out of the queue or its match. The player may join again.
     pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
         let mut state = lock(&self.state);
         state.matchmaker.leave(player.to.id);
@@ -179,10 +192,11 @@ impl Lobby {
         }
     }
 
-    /// The match is over, since the player of seat `number` is gone.
+    /// Ends a match, since the player of seat `number` has left for good.
     fn end(&self, state: &mut State, game: &Match, number: usize, reason: LeaveReason) {
         state.matches.remove(&game.game);
-        // Moves of the batch that the end came in: afterwards nobody would know whom they wait for.
+        // Flushes the moves of the batch that the end came in: without the match nobody knows their
+        // receiver.
         game.flush(&self.counters);
         self.counters.matches_ended.increment();
         tracing::info!(game = game.game, "{} left: {reason:?}", game.names[number]);
@@ -199,13 +213,14 @@ impl Lobby {
         }
     }
 
-    /// A player is gone for good.
+    /// Removes a player for good.
     pub(crate) fn remove(&self, player: &Player, reason: LeaveReason) {
         self.leave(player, reason);
         lock(&self.state).players.remove(&player.to.id);
     }
 
-    /// A player's connection is lost. If it played, its seat is kept for a while.
+    /// Removes a player whose connection was lost. If it played, its seat is kept for
+    /// [`Config::resume_grace`].
     pub(crate) fn lose(self: &Arc<Self>, player: &Player, reason: LeaveReason) {
         let grace = self.config.resume_grace;
         let mut state = lock(&self.state);
@@ -226,11 +241,12 @@ impl Lobby {
         game.keep(number, Away { reason, until, _expiry: AbortOnDropHandle::new(expiry) });
     }
 
-    /// Nobody came back to a seat in time.
+    /// Ends the match of a kept seat whose player did not come back in time.
     fn expire(&self, game: GameId, number: usize) {
         let mut state = lock(&self.state);
         let Some(game) = state.matches.get(&game).cloned() else { return };
-        // Somebody may have come back, and even gone again, while this waited for the lock.
+        // The player may have come back, and even have been lost again, while this task waited for
+        // the lock.
         let reason = game.seat(number).expired(Instant::now());
         if let Some(reason) = reason {
             self.counters.seats_expired.increment();
@@ -238,9 +254,12 @@ impl Lobby {
         }
     }
 
-    /// A new connection proves that it is the player of a seat in `game`, and takes it. Whoever sits there still, on a
-    /// connection that may not know yet that it is dead, is sent away.
-    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Close> {
+    /// Gives a seat of `game` to a new connection that proves its right. The server closes the
+    /// seat's old connection, which may not know yet that it is dead.
+    ///
+    /// # Errors
+    /// No seat matches the proof, or the server is shutting down.
+    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Goodbye> {
         let state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -252,25 +271,31 @@ impl Lobby {
             self.counters.refused_resume.increment();
             return Err(no_such_seat());
         };
-        let next = fresh_token()?; // Before anything changes, since it may fail.
+        let next = fresh_token()?; // Random numbers may fail, so this comes before anything changes.
         let before = game.seat(number).player().cloned();
         if let Some(before) = before {
-            // From here on the old connection moves nobody, so that the first move in the seat is the new connection's.
+            // From here on the old connection's moves count for nobody, so that the seat's first
+            // move is the new connection's.
             state.stand_up(before.id);
             before.sender.close(replaced());
         }
         player.sit(game, number);
         game.resume(number, player.to.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
-        tracing::info!(game = game.game, "{} is back ({})", game.names[number], player.to.sender.kind());
+        tracing::info!(
+            game = game.game,
+            "{} resumed its seat over {}",
+            game.names[number],
+            player.to.sender.kind()
+        );
         Ok(())
     }
 
-    /// From now on nobody enters or joins; who plays may finish within `time_left`.
+    /// Lets nobody enter or join any more. Matches may finish within `time_left`.
     pub(crate) fn drain(&self, time_left: Duration) {
         let mut state = lock(&self.state);
         state.draining = true;
-        // Who is away could not come in any more.
+        // A player that is away could not come back any more.
         for game in state.matches.values().cloned().collect::<Vec<_>>() {
             let away = [0, 1].into_iter().find_map(|number| Some((number, game.seat(number).away()?)));
             if let Some((number, reason)) = away {
@@ -287,7 +312,7 @@ impl Lobby {
         }
     }
 
-    /// Who is there now.
+    /// Counts everything at this moment.
     pub(crate) fn census(&self) -> Census {
         let state = lock(&self.state);
         let mut connections: Vec<(TransportKind, usize)> = Vec::new();
@@ -311,21 +336,22 @@ impl Lobby {
         }
     }
 
-    /// Everybody must go now.
+    /// Closes every connection.
     pub(crate) fn close_all(&self) {
         lock(&self.state).players.values().for_each(|player| player.to.sender.close(shutting_down()));
     }
 }
 
-/// One answer for every token that is not good, so that it tells nobody which matches there are.
-fn no_such_seat() -> Close {
-    Close::new(CloseCode::NoSuchSeat.code(), "no seat is kept for that token: join for another match")
+/// Returns the one refusal for every bad token, so that the refusal does not reveal which matches
+/// exist.
+fn no_such_seat() -> Goodbye {
+    Goodbye::new(CloseCode::NoSuchSeat.code(), "no seat is kept for this token: join to play another match")
 }
 
-fn replaced() -> Close {
-    Close::new(CloseCode::Replaced.code(), "you came back to your match over another connection")
+fn replaced() -> Goodbye {
+    Goodbye::new(CloseCode::Replaced.code(), "another connection resumed this player's seat")
 }
 
-fn shutting_down() -> Close {
-    Close::new(CloseCode::ShuttingDown.code(), "the server is going down: connect again in a moment")
+fn shutting_down() -> Goodbye {
+    Goodbye::new(CloseCode::ShuttingDown.code(), "the server is shutting down: connect again in a moment")
 }

@@ -1,9 +1,11 @@
-//! Work that may wait, so that a match does not: newcomers, and what is left over of somebody's many messages.
+//! Runs low-priority work, such as new connections and the backlog of flooding clients, one piece
+//! at a time, so that matches are not delayed.
 //!
-//! A runtime runs what is ready in the order in which it became so. A hundred handshakes at once, or as many players who
-//! flood, are then a hundred pieces of work before a move's turn comes: tens of ms. Here only one piece of them at a time is
-//! ready, and it comes last: everything else that is ready goes first, and what has arrived by then. A match waits for one
-//! piece at most, and the processor is never idle for that while there is something to do.
+//! A runtime runs ready tasks in the order in which they became ready. After a hundred handshakes
+//! at once, or as many flooding players, a move would wait for a hundred pieces of work: tens of
+//! ms. This queue makes only one piece of low-priority work ready at a time, behind everything else
+//! that is ready and everything that has arrived by then. A match waits for one piece at most, and
+//! the processor is never idle while there is work.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -12,10 +14,10 @@ use tokio::{
     task::yield_now,
 };
 
-/// For the tasks of one thread. First come, first served.
+/// The queue of low-priority work of one thread, first come, first served.
 pub(crate) struct LowPriorityQueue(Semaphore);
 
-/// Until it is dropped, nobody else has one.
+/// The right to run one piece of work. No other task has one until it is dropped.
 pub(crate) type Slot<'a> = SemaphorePermit<'a>;
 
 impl Default for LowPriorityQueue {
@@ -25,65 +27,68 @@ impl Default for LowPriorityQueue {
 }
 
 impl LowPriorityQueue {
-    /// Waits for a turn. It begins after everything else that is ready.
+    /// Waits for a slot. The slot begins after everything else that is ready.
     ///
-    /// For one piece of work that ends without waiting for anything, or everybody else would wait for it, too.
+    /// A piece of work in a slot must not wait for anything, or all low-priority work would wait
+    /// for it, too.
     pub(crate) async fn take(&self) -> Option<Slot<'_>> {
-        let turn = self.0.acquire().await.ok(); // Never closed.
+        let slot = self.0.acquire().await.ok(); // The semaphore is never closed.
         yield_now().await;
-        turn
+        slot
     }
 
-    /// Runs `work`, each step of it at a turn of its own. Cancel safe if `work` is.
+    /// Runs `work`, each poll of it in a slot of its own. Cancel safe if `work` is.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
-            let turn = self.take().await;
+            let slot = self.take().await;
             if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
                 return done;
             }
-            drop(turn);
+            drop(slot);
             woken().await;
         }
     }
 }
 
-/// What a task may do of its work at once, in pieces: at first, after each pause, and at each turn that it then has to take.
+/// The pieces of work that a task may do at once: at first, after each pause, and in each slot that
+/// it takes when the budget is used up.
 pub(crate) struct Budget<'a> {
-    turns: &'a LowPriorityQueue,
-    turn: Option<Slot<'a>>,
+    queue: &'a LowPriorityQueue,
+    slot: Option<Slot<'a>>,
     whole: usize,
     left: usize,
 }
 
 impl<'a> Budget<'a> {
-    pub(crate) fn new(turns: &'a LowPriorityQueue, whole: usize) -> Self {
-        Self { turns, turn: None, whole, left: whole }
+    pub(crate) fn new(queue: &'a LowPriorityQueue, whole: usize) -> Self {
+        Self { queue, slot: None, whole, left: whole }
     }
 
-    /// `false` if it is used up.
+    /// Takes one piece from the budget. Returns `false` if the budget is used up.
     pub(crate) fn take_one(&mut self) -> bool {
         let left = self.left > 0;
         self.left -= usize::from(left);
         left
     }
 
-    /// Waits for a turn if it is used up.
+    /// Waits for a slot if the budget is used up, and then fills it again.
     pub(crate) async fn renew(&mut self) {
         if self.left == 0 {
-            self.turn = None;
-            self.turn = self.turns.take().await;
+            self.slot = None;
+            self.slot = self.queue.take().await;
             self.left = self.whole;
         }
     }
 
-    /// Runs `work`, which is a pause where it has to wait: nobody does that in a turn.
+    /// Runs `work`. Where `work` has to wait, the task gives back its slot and the budget is full
+    /// again.
     pub(crate) async fn run<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
             if polled.is_pending() {
-                (self.turn, self.left) = (None, self.whole);
+                (self.slot, self.left) = (None, self.whole);
             }
             polled
         })
@@ -91,7 +96,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// Ready once the task is woken again, by whatever it polled before.
+/// Waits until the task is woken again, by whatever it polled before.
 async fn woken() {
     let mut asked = false;
     poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -104,13 +109,13 @@ mod tests {
     use super::*;
     use crate::mutex::lock;
 
-    /// Eight who have three steps to do, and beside them one who is always ready.
+    /// Runs eight tasks of three pieces each beside one task that is always ready.
     #[tokio::test]
-    async fn who_is_ready_waits_for_one_piece_of_all_that_may_wait() {
-        let (turns, done) = (Arc::new(LowPriorityQueue::default()), Arc::new(Mutex::new(Vec::new())));
+    async fn ready_tasks_wait_for_one_piece() {
+        let (queue, done) = (Arc::new(LowPriorityQueue::default()), Arc::new(Mutex::new(Vec::new())));
         let mut tasks = tokio::task::JoinSet::new();
         for number in 1..=8 {
-            let (turns, done) = (turns.clone(), done.clone());
+            let (queue, done) = (queue.clone(), done.clone());
             tasks.spawn(async move {
                 let steps = async {
                     for _ in 0..3 {
@@ -118,7 +123,7 @@ mod tests {
                         yield_now().await;
                     }
                 };
-                turns.run(steps).await;
+                queue.run(steps).await;
             });
         }
         let ready = done.clone();
@@ -130,9 +135,14 @@ mod tests {
         });
         tasks.join_all().await;
         let done = lock(&done);
-        // One in each round, and where who is ready yields as well, the round may end before it or after.
+        // Each round runs one piece; since the ready task yields as well, the round may end before
+        // the piece or after it.
         assert!(done.split(|&number| number == 0).all(|pieces| pieces.len() <= 2), "{done:?}");
         let pieces: Vec<_> = done.iter().copied().filter(|&number| number != 0).collect();
-        assert_eq!(pieces, [[1, 2, 3, 4, 5, 6, 7, 8]; 3].as_flattened(), "first come, first served");
+        assert_eq!(
+            pieces,
+            [[1, 2, 3, 4, 5, 6, 7, 8]; 3].as_flattened(),
+            "the queue is first come, first served"
+        );
     }
 }

@@ -1,32 +1,33 @@
-//! Who waits, and who meets whom. Pure state: no connection, no clock.
+//! The matchmaking queue. Pure state: no connection, no clock.
 //!
-//! A newcomer meets whoever has waited longest for the same match code, or for no code. Since two who fit are paired at
-//! once, at most one player waits for each code, and first come, first served needs no queue behind that.
+//! A new player meets the player that has waited longest with the same match code, or without a
+//! code. Two players that fit are matched at once, so at most one player waits for each code, and
+//! first come, first served needs no queue behind that.
 
 use std::collections::HashMap;
 
 use crate::player_sender::PlayerId;
 
-/// Each player is in it at most once, and in it only while waiting.
+/// The waiting players, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Matchmaker {
     waiting: HashMap<Option<String>, PlayerId>,
     codes: HashMap<PlayerId, Option<String>>,
 }
 
-/// What joining led to.
+/// The outcome of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JoinOutcome {
-    /// Nobody fits yet.
+    /// No other player fits yet.
     Waiting,
-    /// This player waited and is out of the queue now.
+    /// The player that waited, and has left the queue.
     Matched(PlayerId),
-    /// The player waits already; nothing changed.
+    /// The player waits already; nothing has changed.
     AlreadyWaiting,
 }
 
 impl Matchmaker {
-    /// `player` wants a match, with anybody or with whoever gives the same code.
+    /// Queues `player`, or matches it with the player that waits for the same code.
     pub(crate) fn join(&mut self, player: PlayerId, code: Option<String>) -> JoinOutcome {
         if self.codes.contains_key(&player) {
             return JoinOutcome::AlreadyWaiting;
@@ -40,17 +41,17 @@ impl Matchmaker {
         JoinOutcome::Waiting
     }
 
-    /// Whether a join by this code begins a match.
+    /// Whether a join with this code starts a match.
     pub(crate) fn somebody_waits(&self, code: Option<&str>) -> bool {
         self.waiting.contains_key(&code.map(str::to_owned))
     }
 
-    /// `player` does not wait any more; returns whether it did.
+    /// Takes `player` out of the queue. Returns whether it waited.
     pub(crate) fn leave(&mut self, player: PlayerId) -> bool {
         self.codes.remove(&player).is_some_and(|code| self.waiting.remove(&code).is_some())
     }
 
-    /// How many wait.
+    /// Returns the number of waiting players.
     pub(crate) fn waiting(&self) -> usize {
         self.codes.len()
     }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_without_a_code_meet_and_codes_keep_apart() {
+    fn matches_players_with_the_same_code() {
         let mut matchmaker = Matchmaker::default();
         let code = |text: &str| Some(text.to_owned());
         assert_eq!(matchmaker.join(1, None), JoinOutcome::Waiting);
@@ -77,14 +78,15 @@ mod tests {
         assert!(!matchmaker.somebody_waits(Some("a")) && matchmaker.somebody_waits(None));
         assert!(matchmaker.leave(1));
         assert!(!matchmaker.leave(1));
-        assert_eq!(matchmaker.join(5, None), JoinOutcome::Waiting, "who left is not met");
+        assert_eq!(matchmaker.join(5, None), JoinOutcome::Waiting, "a player that left is not matched");
         assert_eq!(matchmaker.join(6, None), JoinOutcome::Matched(5));
         assert_eq!(matchmaker.codes.len(), 1);
     }
 
     proptest! {
-        /// Against the obvious model: everybody is waiting, matched or gone, matched once, never with oneself, and with
-        /// the one who waited longest for the same code.
+        /// Compares the matchmaker with the obvious model. Every player waits, plays or is gone, is
+        /// matched once, never with itself, and with the player that waited longest for the same
+        /// code.
         #[test]
         fn agrees_with_a_plain_queue(steps in prop::collection::vec((0u64..12, 0u8..4, any::<bool>()), 0..300)) {
             let mut matchmaker = Matchmaker::default();

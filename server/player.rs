@@ -26,7 +26,7 @@ pub(crate) struct Player {
     latest_game: AtomicU64,
 }
 
-/// The player's seat in a match.
+/// The seat of a player in a match.
 pub(crate) struct Playing {
     pub(crate) game: Arc<Match>,
     pub(crate) number: usize,

@@ -1,7 +1,9 @@
-//! A match: check a move, hold both positions, tell the peer. The hot path of the server.
+//! A match: checks moves, holds both positions and relays to the opponent. This is the server's hot
+//! path.
 //!
-//! The task that read a move writes it to the peer itself: no channel, no second task, no lock across an await, no
-//! allocation of ours. A payload is borrowed from the frame it came in; only the policy that tells of both keeps one.
+//! The task that read a move writes it to the opponent itself: no channel, no second task, no lock
+//! across an await, no allocation of ours. A payload is borrowed from the frame it came in; only
+//! [`RelayPolicy::Both`] copies it.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -23,14 +25,14 @@ use crate::{
     seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
 
-/// How many moves against the rules a player may make in one match. A client of ours makes none; one with a bad
-/// connection makes a few; one that ignores corrections is not playing this game.
+/// The most illegal moves of one player in one match. Our client makes none; a client with a bad
+/// connection makes a few; a client that ignores corrections is not playing this game.
 pub(crate) const CORRECTIONS_MAX: u16 = 1_000;
 
-// Whatever the players send along, telling of it fits the lane.
+// A relayed move fits the lane, whatever its payload.
 const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
 
-/// Two seats and what is told between them.
+/// Two seats, and the relaying between them.
 pub(crate) struct Match {
     pub(crate) game: GameId,
     pub(crate) names: [String; 2],
@@ -38,7 +40,7 @@ pub(crate) struct Match {
     seats: [Mutex<Seat>; 2],
     policy: RelayPolicy,
     payload_max_bytes: usize,
-    /// How long a seat is kept whose connection is lost; zero: not at all.
+    /// The time that a seat is kept after its connection is lost; zero keeps none.
     grace: Duration,
 }
 
@@ -67,7 +69,7 @@ impl Match {
         }
     }
 
-    /// What player `number` is told at the start.
+    /// Returns the message that tells player `number` of the start.
     pub(crate) fn started(&self, number: usize) -> ServerMessage<'static> {
         let opponent_transport = self.seat(1 - number).kind.name().to_owned();
         ServerMessage::Started(Started {
@@ -83,12 +85,13 @@ impl Match {
         })
     }
 
-    /// Whose seat `proof` is of.
+    /// Returns the number of the seat that `proof` belongs to.
     pub(crate) fn seat_of(&self, proof: &Proof) -> Option<usize> {
         [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(proof))
     }
 
-    /// `player` comes back to its seat by `proof`, with `next` for the next time, and both are told.
+    /// Seats `player`, who showed `proof`, and tells both players. The player may come back once
+    /// more with the token `next`.
     pub(crate) fn resume(&self, number: usize, player: PlayerSender, proof: Proof, next: SeatToken) {
         let (game, positions) = (self.game, self.positions());
         let opponent_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
@@ -114,7 +117,7 @@ impl Match {
         self.seat(1 - number).send(&ServerMessage::OpponentBack { game, opponent_transport });
     }
 
-    /// Nobody sits in seat `number` until its player is back, and the opponent is told.
+    /// Keeps seat `number` for its player, and tells the opponent.
     pub(crate) fn keep(&self, number: usize, away: Away) {
         self.seat(number).occupant = Occupant::Away(away);
         self.seat(1 - number).send(&self.reconnecting());
@@ -124,21 +127,25 @@ impl Match {
         ServerMessage::OpponentReconnecting { game: self.game, grace_ms: milliseconds(self.grace) }
     }
 
-    /// Where both are, by player number.
+    /// Returns both positions, by player number.
     pub(crate) fn positions(&self) -> [Position; 2] {
         [0, 1].map(|number| self.seat(number).last.position)
     }
 
-    /// Player `number` says where it is, and said it in `bytes`. Where that is one of a batch, [`Self::flush`] ends it.
+    /// Relays a move of player `number`, which arrived as `bytes`. A move that is part of a batch
+    /// may wait for [`Self::flush`].
+    ///
+    /// # Errors
+    /// The move breaks the protocol, or was one illegal move too many.
     pub(crate) fn on_move(
         &self,
         number: usize,
-        told: &MoveWithPayload<'_>,
+        received: &MoveWithPayload<'_>,
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Close> {
-        let MoveWithPayload { update, payload } = *told;
+    ) -> Result<(), Goodbye> {
+        let MoveWithPayload { update, payload } = *received;
         if payload.len() > self.payload_max_bytes {
             return Err(payload_too_long(payload.len(), self.payload_max_bytes));
         }
@@ -146,7 +153,7 @@ impl Match {
         if update.corrections > seat.corrections {
             return Err(Close::new(
                 CloseCode::Unexpected.code(),
-                "a move quotes a correction that was never sent",
+                "a move acknowledges a correction that was never sent",
             ));
         }
         if update.corrections < seat.corrections || update.seq <= seat.last.seq {
@@ -161,35 +168,37 @@ impl Match {
         match self.policy {
             RelayPolicy::Other => {
                 drop(seat);
-                // A move is told in the bytes that it came in: [`ServerMessage::Moved`] promises that.
-                self.tell(1 - number, Ok(bytes), batched, counters);
+                // The relayed message has the bytes of the received one: [`ServerMessage::Moved`]
+                // promises that.
+                self.relay(1 - number, Ok(bytes), batched, counters);
             }
             RelayPolicy::Both => {
                 seat.payload.clear();
                 seat.payload.extend_from_slice(payload);
                 drop(seat);
-                self.tell_both(number, batched, counters);
+                self.relay_both(number, batched, counters);
             }
         }
         Ok(())
     }
 
-    /// Player `number` moved, and both are told of both.
-    fn tell_both(&self, number: usize, batched: bool, counters: &Counters) {
+    /// Sends both positions to both players, after player `number` moved.
+    fn relay_both(&self, number: usize, batched: bool, counters: &Counters) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let bytes = self.encode_both(&mut buffer);
-        self.tell(number, bytes.clone(), batched, counters);
-        self.tell(1 - number, bytes, batched, counters);
+        self.relay(number, bytes.clone(), batched, counters);
+        self.relay(1 - number, bytes, batched, counters);
     }
 
-    /// Both seats are locked together here and nowhere else, player 0's first.
+    /// Encodes both positions. Only this function locks both seats together, player 0's first.
     fn encode_both<'a>(&self, buffer: &'a mut [u8; MAX_MESSAGE_BYTES]) -> Result<&'a [u8], CodecError> {
         let (first, second) = (self.seat(0), self.seat(1));
-        netduel_protocol::encode(&ServerMessage::MovedBoth([first.told(), second.told()]), buffer)
+        netduel_protocol::encode(&ServerMessage::MovedBoth([first.update(), second.update()]), buffer)
     }
 
-    /// The seat stays locked while its player's `Sender` takes the update, which never waits.
-    fn tell(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
+    /// Sends an update to player `number`. The seat stays locked while the player's `Sender` takes
+    /// the update, which never waits.
+    fn relay(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
         let seat = self.seat(number);
         let Some(player) = seat.player() else {
             return counters.updates[kind_number(seat.kind)].away.increment();
@@ -201,12 +210,12 @@ impl Match {
                 updates.relayed.increment();
                 updates.superseded.add(superseded as u64);
             }
-            // Its own task finds out, and leaves the seat.
+            // The receiver's own session finds out, and leaves the seat.
             None => updates.undeliverable.increment(),
         }
     }
 
-    /// Sends what a batch of moves has left to be sent.
+    /// Sends everything that a batch of moves queued.
     pub(crate) fn flush(&self, counters: &Counters) {
         for number in [0, 1] {
             let seat = self.seat(number);
@@ -227,7 +236,7 @@ impl Match {
         if seat.corrections == CORRECTIONS_MAX {
             return Err(Close::new(
                 CloseCode::TooManyCorrections.code(),
-                format!("{CORRECTIONS_MAX} moves against the rules in one match; the last one: {illegal}"),
+                format!("{CORRECTIONS_MAX} illegal moves in one match; the last one: {illegal}"),
             ));
         }
         seat.corrections += 1;
@@ -241,7 +250,7 @@ impl Match {
     }
 }
 
-fn payload_too_long(size: usize, max: usize) -> Close {
-    let reason = format!("a payload of {size} bytes: this server relays {max} at most");
-    Close::new(CloseCode::PayloadTooLong.code(), reason)
+fn payload_too_long(size: usize, max: usize) -> Goodbye {
+    let reason = format!("payload of {size} bytes exceeds the server's limit of {max} bytes");
+    Goodbye::new(CloseCode::PayloadTooLong.code(), reason)
 }

@@ -1,19 +1,23 @@
-//! How long moves stay in the relay, for a server whose operator looks: from when a session has taken one out of its
-//! connection until the write to the peer has returned. Where one read brought several that leave together, it is the
-//! stay of the first, which is the longest. What the system and the connection did before is not in it.
+//! Measures how long the server holds each move. Enabled only if a metrics endpoint is configured.
+//!
+//! The latency runs from when a session has taken a move out of its connection until the write to
+//! the opponent has returned. Where one read brought several moves that leave together, the latency
+//! is that of the first, which is the longest. The time in the system and in the connection is not
+//! included.
 
 use std::time::Instant;
 
 use metrics::Histogram;
 use netduel_transport::{CloseReason, Lane};
 
-/// One of so many is timed: at the rates of games some a second of each match, which is enough for a distribution, and looking
-/// at the clock twice, some 50 ns of a stay of 10 µs, is then nothing.
+/// One of this many moves is timed. At the rates of games that gives each match some samples a
+/// second, enough for a distribution. Reading the clock twice takes some 50 ns of a latency of 10
+/// µs.
 const SAMPLE_EVERY: u32 = 64;
 
 /// Times some of the moves of one session.
 pub(crate) struct RelayLatency {
-    /// `None` if nobody looks.
+    /// `None` without a metrics endpoint.
     histogram: Option<Histogram>,
     untimed: u32,
 }
@@ -23,7 +27,7 @@ impl RelayLatency {
         Self { histogram, untimed: 0 }
     }
 
-    /// Something came. Tells when, if it is a move that is to be timed.
+    /// Returns the time of arrival if `came` is a move that is to be timed.
     pub(crate) fn begin<T>(&mut self, came: &Result<(Lane, T), CloseReason>) -> Option<Instant> {
         if self.histogram.is_none() || !matches!(came, Ok((Lane::State, _))) {
             return None;
@@ -32,7 +36,7 @@ impl RelayLatency {
         self.untimed.is_multiple_of(SAMPLE_EVERY).then(Instant::now)
     }
 
-    /// It is dealt with.
+    /// Records the latency of a move whose handling is over.
     pub(crate) fn end(&self, begun: Option<Instant>) {
         if let (Some(begun), Some(histogram)) = (begun, &self.histogram) {
             histogram.record(begun.elapsed());

@@ -1,6 +1,7 @@
-//! A player's seat in a match: where the player is, who sits there, and what brings a lost one back.
+//! A player's seat in a match: the player's state, its connection, and the token that resumes it.
 //!
-//! A seat outlives its connection: while nobody sits there, the match goes on, and a timer ends it after a while.
+//! A seat outlives its connection: while it is kept for its player, the match continues, and a
+//! timer ends the match after the grace.
 
 use std::time::Duration;
 
@@ -15,46 +16,48 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::player_sender::PlayerSender;
 
-/// A seat and whoever sits there.
+/// A seat, and its occupant.
 pub(crate) struct Seat {
-    /// The newest legal move.
+    /// The player's newest legal move.
     pub(crate) last: Move,
-    /// What came with it, where both moves are told together; empty otherwise. It grows once to the longest that came.
+    /// The payload of the newest move, where both moves are sent together; empty otherwise. Grows
+    /// once to the longest payload.
     pub(crate) payload: Vec<u8>,
     pub(crate) corrections: u16,
     pub(crate) occupant: Occupant,
-    /// Of whoever sits there, or sat there last.
+    /// The transport of the occupant, or of the last one.
     pub(crate) kind: TransportKind,
-    /// Takes the player back; none if seats are not kept.
+    /// The token that resumes the seat; `None` if seats are not kept.
     token: Option<SeatToken>,
-    /// What took it back the last time, until it moves. The answer with the next token may have been lost, or the try was
-    /// given up when it came through; then the same token is shown again, in a later try.
+    /// The proof that resumed the seat last, until the player moves. The answer with the next token
+    /// may have been lost, or the client may have given up the attempt when it succeeded; then the
+    /// client shows the same token again, in a later attempt.
     pub(crate) last_proof: Option<Proof>,
 }
 
-/// What a player shows for its seat.
+/// The proof that a connection shows to resume a seat.
 #[derive(Clone, Debug)]
 pub(crate) struct Proof {
     pub(crate) token: SeatToken,
     pub(crate) attempt: u32,
 }
 
-/// Who sits in a seat.
+/// The occupant of a seat.
 pub(crate) enum Occupant {
     /// A connected player.
     Here(PlayerSender),
-    /// Nobody, since the connection was lost.
+    /// Nobody: the connection was lost.
     Away(Away),
-    /// Nobody, since the match is over.
+    /// Nobody: the match has ended.
     Gone,
 }
 
-/// A seat that is kept.
+/// A seat that is kept for its player.
 pub(crate) struct Away {
-    /// How the connection was lost: what the opponent is told if nobody comes back.
+    /// The cause of the loss, for the opponent if the player does not come back.
     pub(crate) reason: LeaveReason,
     pub(crate) until: Instant,
-    /// Ends the match then. Dropped with the rest of this when the player is back.
+    /// Ends the match at `until`. Dropped with the rest of this when the player comes back.
     pub(crate) _expiry: AbortOnDropHandle<()>,
 }
 
@@ -78,7 +81,7 @@ impl Seat {
         }
     }
 
-    /// Who sits there, if somebody does.
+    /// Returns the connected occupant.
     pub(crate) fn player(&self) -> Option<&PlayerSender> {
         match &self.occupant {
             Occupant::Here(player) => Some(player),
@@ -86,7 +89,7 @@ impl Seat {
         }
     }
 
-    /// How the connection was lost, while the seat waits for its player.
+    /// Returns the cause of the loss while the seat is kept.
     pub(crate) fn away(&self) -> Option<LeaveReason> {
         match &self.occupant {
             Occupant::Away(away) => Some(away.reason),
@@ -94,7 +97,7 @@ impl Seat {
         }
     }
 
-    /// The same, once its time is over.
+    /// Returns the cause of the loss once the seat's time is over.
     pub(crate) fn expired(&self, now: Instant) -> Option<LeaveReason> {
         match &self.occupant {
             Occupant::Away(away) if away.until <= now => Some(away.reason),
@@ -108,41 +111,44 @@ impl Seat {
         }
     }
 
-    pub(crate) fn told(&self) -> MoveWithPayload<'_> {
+    pub(crate) fn update(&self) -> MoveWithPayload<'_> {
         MoveWithPayload { update: self.last, payload: &self.payload }
     }
 
-    /// Whether `proof` is of this seat and was not shown before.
+    /// Whether `proof` belongs to this seat and was not shown before.
     pub(crate) fn is_proved_by(&self, proof: &Proof) -> bool {
         let again = |before: &Proof| before.token == proof.token && before.attempt < proof.attempt;
         self.token.as_ref() == Some(&proof.token) || self.last_proof.as_ref().is_some_and(again)
     }
 
-    /// How its player comes back, if seats are kept.
+    /// Returns the ticket that resumes this seat, if seats are kept.
     pub(crate) fn resume_ticket(&self, grace: Duration) -> Option<ResumeTicket> {
         Some(ResumeTicket { token: self.token.clone()?, grace_ms: milliseconds(grace) })
     }
 
-    /// Seats `player`, who showed `proof`, with `next` for the next time.
+    /// Seats `player`, who showed `proof`, with the token `next` for the next resume.
     pub(crate) fn resume(&mut self, player: PlayerSender, proof: Proof, next: SeatToken) {
         (self.last_proof, self.token, self.kind) = (Some(proof), Some(next), player.sender.kind());
         self.occupant = Occupant::Here(player);
     }
 
-    /// Nobody sits there any more. Returns who did.
+    /// Empties the seat for good. Returns the occupant.
     pub(crate) fn vacate(&mut self) -> Occupant {
         std::mem::replace(&mut self.occupant, Occupant::Gone)
     }
 }
 
-/// A token that nobody knows yet, of the system's random numbers.
+/// Makes a token from the system's random numbers.
 ///
 /// # Errors
-/// The system has none to give; nothing that needs them can be done.
-pub(crate) fn fresh_token() -> Result<SeatToken, Close> {
+/// The system has no random numbers, so nothing that needs a token can be done.
+pub(crate) fn fresh_token() -> Result<SeatToken, Goodbye> {
     let mut secret = [0; SeatToken::BYTES];
     SystemRandom::new().fill(&mut secret).map_err(|_| {
-        Close::new(CloseCode::ServerFault.code(), "the server's system has no random numbers: try later")
+        Goodbye::new(
+            CloseCode::ServerFault.code(),
+            "the server's system has no random numbers: try again later",
+        )
     })?;
     Ok(SeatToken::new(secret))
 }

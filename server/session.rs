@@ -1,4 +1,5 @@
-//! One connection, from the handshake to the goodbye: what the player says, and what that leads to.
+//! A session: one connection from the handshake to the close, and the handling of the player's
+//! messages.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,17 +18,18 @@ use crate::{
     seat::Proof,
 };
 
-/// Messages of one player that are dealt with at once: 10 µs, or 60 over ENet, which answers each in a datagram. A read may
-/// bring hundreds, and others follow without a pause; where many players flood, a match would wait for all of theirs. So what
-/// comes after that waits for a turn.
-const AT_ONCE_MESSAGES: usize = 8;
+/// The messages of one player that are handled at once: 10 µs, or 60 µs over ENet, which answers
+/// each in a datagram. A read may bring hundreds of messages, and more may follow without a pause;
+/// where many players flood, a match would wait for all of theirs. Further messages wait in the
+/// low-priority queue.
+const BUDGET_MESSAGES: usize = 8;
 
-/// Why a session is over.
+/// The cause of a session's end.
 enum Over {
-    /// The connection ended.
+    /// The connection ended by itself.
     Closed(CloseReason),
-    /// We end it, for what the player said or did not say.
-    Expelled(Close),
+    /// The server expels the player for what it sent or failed to send.
+    Expelled(Goodbye),
 }
 
 impl Over {
@@ -57,22 +59,22 @@ impl From<CodecError> for Over {
     }
 }
 
-/// Runs a session to its end. `admission` is given back when it is over.
+/// Runs a session to its end, and then releases `admission`.
 pub(crate) async fn run(
     accepting: Incoming,
     mut admission: AdmissionPermit,
     lobby: Arc<Lobby>,
-    turns: Arc<LowPriorityQueue>,
+    queue: Arc<LowPriorityQueue>,
 ) {
     lobby.counters.accepted.increment();
     let remote = accepting.remote_addr();
-    let accepted = turns.run(accepting.finish()).await;
+    let accepted = queue.run(accepting.finish()).await;
     admission.handshake_over();
     let connection = match accepted {
         Ok(connection) => connection,
         Err(error) => {
             lobby.counters.handshakes_failed.increment();
-            tracing::debug!(%remote, "no connection: {error}");
+            tracing::debug!(%remote, "handshake failed: {error}");
             return;
         }
     };
@@ -86,7 +88,7 @@ pub(crate) async fn run(
         Ok(player) => {
             // A panic ends this session and nothing else. Shared state stays usable: every lock ignores poisoning, and its
             // holder changes the guarded data only after everything that could fail.
-            let over = AssertUnwindSafe(play(&lobby, &turns, &player, &mut receiver)).catch_unwind().await;
+            let over = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&over);
             if matches!(&over, Over::Closed(reason) if reason.is_loss()) {
@@ -118,20 +120,24 @@ fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
     lobby.counters.panics.increment();
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    tracing::error!("a session panicked, and ends alone: {said}");
-    Close::new(CloseCode::ServerFault.code(), "the server failed in your match, by a fault of its own").into()
+    tracing::error!("a session panicked; the other sessions continue: {said}");
+    Goodbye::new(
+        CloseCode::ServerFault.code(),
+        "the server failed in this session, by a fault of its own: connect again",
+    )
+    .into()
 }
 
 fn too_many_from_address(lobby: &Lobby) -> Close {
     let max = lobby.config.connections_per_address_max;
     let reason =
-        format!("your address has too many connections: {max} are the most; close one, or try later");
-    Close::new(CloseCode::TooManyFromAddress.code(), reason)
+        format!("this address has too many connections (limit {max}): close one, or try again later");
+    Goodbye::new(CloseCode::TooManyFromAddress.code(), reason)
 }
 
 async fn play(
     lobby: &Lobby,
-    turns: &LowPriorityQueue,
+    queue: &LowPriorityQueue,
     player: &Arc<Player>,
     receiver: &mut Receiver,
 ) -> Over {
@@ -146,44 +152,45 @@ async fn play(
     lobby.counters.note_path(&player.to.sender);
     let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
     let mut relay_latency = lobby.relay_latency(player.to.sender.kind());
-    let (mut share, mut left_over) = (Budget::new(turns, AT_ONCE_MESSAGES), None);
+    let (mut budget, mut left_over) = (Budget::new(queue, BUDGET_MESSAGES), None);
     loop {
         let first = match left_over {
             Some(first) => Ok(first),
-            None => share.run(receiver.recv()).await,
+            None => budget.run(receiver.recv()).await,
         };
         let begun = relay_latency.begin(&first);
         let dealt = first.map_err(Over::from);
         let dealt =
-            dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut share, first));
+            dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut budget, first));
         left_over = match dealt {
             Ok(left_over) => left_over,
             Err(over) => return over,
         };
         relay_latency.end(begun);
-        share.renew().await;
+        budget.renew().await;
     }
 }
 
-/// What came in one read, or the first of it. Where that is more than one message, what follows from them leaves in one write,
-/// too. Returns what comes next where others have their turn first.
+/// Handles the messages of one read, or the first of them. Where one read brings several messages,
+/// everything that they lead to leaves in one write, too. Returns the next message if other work
+/// comes first.
 fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
     receiver: &mut Receiver,
     allowance: &mut Allowance,
-    share: &mut Budget<'_>,
+    budget: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, Over> {
     let mut batched = false;
     let deal = || -> Result<Option<(Lane, Bytes)>, Over> {
         let mut next = Some(first);
-        while let Some((lane, bytes)) = next.take_if(|_| share.take_one()) {
+        while let Some((lane, bytes)) = next.take_if(|_| budget.take_one()) {
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
             allowance.take()?;
             on_message(lobby, player, lane, &bytes, batched)?;
-            next = following?; // An end comes after what came before it.
+            next = following?; // The end of the connection comes after the messages before it.
         }
         Ok(next)
     };
@@ -194,7 +201,8 @@ fn on_batch(
     dealt
 }
 
-/// A token bucket that holds a second's messages: a burst after a stall passes, a flood does not.
+/// A token bucket that holds the messages of one second: a burst after a stall passes, a flood does
+/// not.
 struct Allowance {
     per_s: u32,
     left: u32,
@@ -206,8 +214,8 @@ impl Allowance {
         Self { per_s, left: per_s, refilled_us: clock::now_us() }
     }
 
-    /// Looks at the clock only when the bucket is empty.
-    fn take(&mut self) -> Result<(), Close> {
+    /// Takes one message from the bucket. Reads the clock only when the bucket is empty.
+    fn take(&mut self) -> Result<(), Goodbye> {
         if self.left == 0 {
             let now_us = clock::now_us();
             let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
@@ -215,18 +223,21 @@ impl Allowance {
             self.refilled_us = now_us;
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
-            let reason = format!("more than {} messages a second: send less often", self.per_s);
-            Close::new(CloseCode::TooManyMessages.code(), reason)
+            let reason = format!("more than {} messages a second: send fewer", self.per_s);
+            Goodbye::new(CloseCode::TooManyMessages.code(), reason)
         })?;
         Ok(())
     }
 }
 
-fn join_timeout(limit: Duration) -> Close {
-    Close::new(CloseCode::JoinTimeout.code(), format!("no hello and join within {limit:?}"))
+fn join_timeout(limit: Duration) -> Goodbye {
+    Goodbye::new(
+        CloseCode::JoinTimeout.code(),
+        format!("no hello and join within {limit:?}: send both right after the handshake"),
+    )
 }
 
-/// Hello, welcome, and the first join or the way back.
+/// Exchanges hello and welcome, and handles the first join or resume.
 async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Result<(), Over> {
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
@@ -240,7 +251,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
         }
         ClientMessage::Hello { version } => {
             let reason = format!(
-                "the server speaks version {VERSION} of the protocol, the client version {version}: update the older one"
+                "the server speaks protocol version {VERSION}, the client version {version}: update the older one"
             );
             return Err(Close::new(CloseCode::VersionMismatch.code(), reason).into());
         }
@@ -252,7 +263,7 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
         ClientMessage::Resume { game, token, attempt } => {
             Ok(lobby.resume(player, game, &Proof { token, attempt })?)
         }
-        _ => Err(unexpected("join comes after hello: a move before pairing means nothing").into()),
+        _ => Err(unexpected("the second message must be a join or a resume").into()),
     }
 }
 
@@ -266,7 +277,9 @@ fn on_message(
     #[cfg(test)]
     tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
-        (ClientMessage::Move(told), Lane::State) => player.on_move(&told, bytes, batched, &lobby.counters)?,
+        (ClientMessage::Move(received), Lane::State) => {
+            player.on_move(&received, bytes, batched, &lobby.counters)?
+        }
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };
@@ -274,11 +287,15 @@ fn on_message(
         }
         (ClientMessage::Join { name, code }, Lane::Control) => lobby.join(player, name, code)?,
         (ClientMessage::Leave, Lane::Control) => lobby.leave(player, LeaveReason::Left),
-        (ClientMessage::Hello { .. }, _) => return Err(unexpected("a second hello").into()),
-        (ClientMessage::Resume { .. }, _) => {
-            return Err(unexpected("a seat is resumed right after the hello, or not at all").into());
+        (ClientMessage::Hello { .. }, _) => {
+            return Err(unexpected("a second hello: send it once, as the first message").into());
         }
-        (_, lane) => return Err(unexpected(&format!("that message does not go on the {lane:?} lane")).into()),
+        (ClientMessage::Resume { .. }, _) => {
+            return Err(unexpected("a late resume: send it right after the hello").into());
+        }
+        (_, lane) => {
+            return Err(unexpected(&format!("a message that does not belong on the {lane:?} lane")).into());
+        }
     }
     Ok(())
 }
@@ -287,7 +304,7 @@ fn unexpected(what: &str) -> Close {
     Close::new(CloseCode::Unexpected.code(), what)
 }
 
-/// What the opponent is told.
+/// Returns the reason that the opponent is told.
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
         Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == CloseCode::Done.code() => {
@@ -300,7 +317,7 @@ fn leave_reason(over: &Over) -> LeaveReason {
         Over::Closed(CloseReason::Peer(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
             LeaveReason::Disconnected
         }
-        // Ours to answer for, and nothing that the player did.
+        // The fault is the server's, not the player's.
         Over::Expelled(goodbye) if goodbye.code == CloseCode::ServerFault.code() => LeaveReason::Disconnected,
         Over::Closed(_) | Over::Expelled(_) => LeaveReason::Expelled,
     }

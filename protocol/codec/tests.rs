@@ -1,4 +1,5 @@
-//! Golden bytes for every message, a second codec as a witness, and hostile input.
+//! Tests of the codec: golden bytes for every message, a second codec as the oracle, and hostile
+//! input.
 
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn a_move() -> Move {
     }
 }
 
-/// A move at its longest, with this much along.
+/// Returns the longest move, with this payload.
 fn longest(payload: &[u8]) -> MoveWithPayload<'_> {
     let position = Position { x: 1.5, y: -2.0 };
     let (game, seq, at_us) = (u64::MAX, u32::MAX, u64::MAX);
@@ -135,11 +136,12 @@ where
         + PartialEq
         + std::fmt::Debug
         + BorrowDecode<'static, ()>
-        + wincode::SchemaWrite<Witness, Src = M>
-        + wincode::SchemaRead<'static, Witness, Dst = M>,
+        + wincode::SchemaWrite<Oracle, Src = M>
+        + wincode::SchemaRead<'static, Oracle, Dst = M>,
 {
     for (message, golden) in messages {
-        // Leaked, so that what is decoded from it is of the same type as what is compared with it.
+        // The buffer is leaked, so that the decoded message has the type of the message it is
+        // compared with.
         let bytes = encode(&message, Box::leak(Box::new([0; MAX_MESSAGE_BYTES]))).expect("encodes");
         assert_eq!(
             hex(bytes),
@@ -147,8 +149,8 @@ where
             "{message:?}: the bytes on the wire changed; raise VERSION if that is meant"
         );
         assert_eq!(decode::<M>(bytes).as_ref(), Ok(&message));
-        assert_eq!(wincode::config::serialize(&message, WITNESS).expect("serialises"), bytes, "{message:?}");
-        assert_eq!(wincode::config::deserialize::<M, _>(bytes, WITNESS).expect("deserialises"), message);
+        assert_eq!(wincode::config::serialize(&message, ORACLE).expect("serialises"), bytes, "{message:?}");
+        assert_eq!(wincode::config::deserialize::<M, _>(bytes, ORACLE).expect("deserialises"), message);
 
         for cut in 0..bytes.len() {
             assert!(decode::<M>(&bytes[..cut]).is_err(), "{message:?} cut to {cut} bytes");
@@ -158,27 +160,27 @@ where
     }
 }
 
-type Witness = wincode::config::Configuration<
+type Oracle = wincode::config::Configuration<
     true,
     { wincode::config::DEFAULT_PREALLOCATION_SIZE_LIMIT },
     wincode::len::BincodeLen,
     wincode::int_encoding::LittleEndian,
     wincode::int_encoding::VarInt,
 >;
-const WITNESS: Witness = wincode::config::Configuration::default().with_varint_encoding();
+const ORACLE: Oracle = wincode::config::Configuration::default().with_varint_encoding();
 
 #[test]
-fn client_messages_have_their_golden_bytes() {
+fn client_messages_have_golden_bytes() {
     check(client_messages());
 }
 
 #[test]
-fn server_messages_have_their_golden_bytes() {
+fn server_messages_have_golden_bytes() {
     check(server_messages());
 }
 
 #[test]
-fn values_without_sense_are_refused() {
+fn refuses_bad_values() {
     let bad = |message: &ClientMessage<'_>| {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         decode::<ClientMessage>(encode(message, &mut buffer).expect("encodes")).map(drop)
@@ -214,12 +216,12 @@ fn values_without_sense_are_refused() {
     }
     let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
     assert!(encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).is_err());
-    // A length that lies: refused before memory is asked for.
+    // A false length is refused before memory is allocated.
     assert!(decode::<ClientMessage>(&[1, 253, 255, 255, 255, 255, 255, 255, 255, 127]).is_err());
 }
 
 #[test]
-fn the_longest_payloads_fit_and_longer_ones_are_refused() {
+fn bounds_payloads() {
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     let payload = [7; PAYLOAD_MAX_BYTES + 1];
     let one = |size: usize| ServerMessage::Moved(longest(&payload[..size]));
@@ -239,9 +241,9 @@ fn the_longest_payloads_fit_and_longer_ones_are_refused() {
     assert!(matches!(decode::<ClientMessage>(bytes), Err(CodecError::BadValue(_))));
 }
 
-/// Every 1-bit flip of every message either fails or decodes to a message that means what its bytes say.
+/// Flips each bit of each message: the result fails to decode, or decodes to another message.
 #[test]
-fn bit_flips_never_panic_and_never_decode_to_two_meanings() {
+fn bit_flips_change_the_message() {
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     for (message, _) in client_messages() {
         let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
@@ -257,16 +259,16 @@ fn bit_flips_never_panic_and_never_decode_to_two_meanings() {
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_an_error_or_a_message(bytes in prop::collection::vec(any::<u8>(), 0..1_300)) {
+    fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..1_300)) {
         let _ = decode::<ClientMessage>(&bytes);
         if let Ok(message) = decode::<ServerMessage>(&bytes) {
             prop_assert!(message.validate().is_ok());
         }
     }
 
-    /// Whatever length a move claims its payload to have: it is the length that follows, or an error.
+    /// Tries claimed and real payload lengths: decoding succeeds only where both are the same.
     #[test]
-    fn a_payload_is_as_long_as_it_says_or_an_error(
+    fn payload_length_must_be_true(
         claimed in prop_oneof![0u64..2_000, any::<u64>()],
         follows in prop_oneof![0usize..2_000, Just(PAYLOAD_MAX_BYTES), Just(PAYLOAD_MAX_BYTES + 1)],
         honest: bool,
@@ -288,19 +290,19 @@ proptest! {
     }
 
     #[test]
-    fn moves_round_trip_and_agree_with_the_witness(
+    fn moves_round_trip_and_agree_with_wincode(
         game: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16, x in -1e6f32..1e6, y in -1e6f32..1e6,
         payload in prop::collection::vec(any::<u8>(), 0..PAYLOAD_MAX_BYTES),
     ) {
         let position = Position { x, y };
         let update = Move { game, seq, at_us, clock_error_us, corrections, position };
-        let told = MoveWithPayload { update, payload: &payload };
-        let message = ServerMessage::Moved(told);
-        let (mut buffer, mut said) = ([0; MAX_MESSAGE_BYTES], [0; MAX_MESSAGE_BYTES]);
+        let sent = MoveWithPayload { update, payload: &payload };
+        let message = ServerMessage::Moved(sent);
+        let (mut buffer, mut client_buffer) = ([0; MAX_MESSAGE_BYTES], [0; MAX_MESSAGE_BYTES]);
         let bytes = encode(&message, &mut buffer).expect("encodes");
-        // What makes a server pass on the bytes that it was given.
-        prop_assert_eq!(encode(&ClientMessage::Move(told), &mut said).expect("encodes"), bytes);
+        // The equality that lets a server pass on the bytes it received.
+        prop_assert_eq!(encode(&ClientMessage::Move(sent), &mut client_buffer).expect("encodes"), bytes);
         prop_assert_eq!(decode::<ServerMessage>(bytes), Ok(message.clone()));
-        prop_assert_eq!(wincode::config::serialize(&message, WITNESS).expect("serialises"), bytes);
+        prop_assert_eq!(wincode::config::serialize(&message, ORACLE).expect("serialises"), bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! What a session does when the server itself fails in it.
+//! A session in which the server itself fails.
 
 use netduel_client::{Event, PlayError, Player, PlayerConfig};
 use netduel_protocol::{clock, game::Heading};
@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{Config, Server};
 
-/// No single wait here needs nearly as long.
+/// The timeout of every wait; none needs nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The fault: a message with this in it, which no other test sends.
+/// The payload that makes the server panic. No other test sends it.
 const FAULT: &[u8] = b"a fault of the server's own";
 
-/// Called for every message after the first join.
+/// Panics if a message after the first join contains the fault.
 pub(super) fn panic_if_asked(bytes: &[u8]) {
     assert!(!bytes.windows(FAULT.len()).any(|window| window == FAULT), "asked for by a test");
 }
@@ -47,7 +47,7 @@ async fn matched(server: std::net::SocketAddr, code: &str) -> [Player; 2] {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_match_ends_that_match_alone_and_is_counted() {
+async fn panic_ends_one_match_only() {
     let identity = Identity::generate(&["localhost".into()]).expect("identity");
     let listener = TransportKind::Memory
         .bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default())

@@ -1,4 +1,5 @@
-//! The server's admission as who trips them meets them: a typed goodbye, a count by cause, and a witness that plays on.
+//! The server's admission limits: each is answered with a typed close, counted by cause, and does not
+//! disturb a witness match.
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ async fn plays_on([ada, grace]: &mut [Player; 2]) {
     assert!(matches!(event(grace).await, Event::OpponentMoved { .. }));
 }
 
-/// Until the server has seen what a client did; its tasks run on this thread, so yielding is what lets it.
+/// Waits until the server has seen the effect of a client's action. The server's tasks run on this
+/// thread, so yielding lets them run.
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let reached = async {
         while !condition() {
@@ -51,7 +53,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
+async fn limits_connections_per_address() {
     for kind in every_kind() {
         let config = Config {
             connections_per_address_max: 2,
@@ -66,7 +68,7 @@ async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
             "{kind}: {refusal}"
         );
         plays_on(&mut witness).await;
-        // Who leaves makes room.
+        // A player that leaves makes room.
         let [ada, mut grace] = witness;
         ada.close().await;
         assert!(matches!(event(&mut grace).await, Event::OpponentLeft { .. }));
@@ -85,7 +87,7 @@ async fn an_address_with_too_many_connections_is_told_so_on_every_transport() {
 }
 
 #[tokio::test]
-async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
+async fn limits_matches() {
     for kind in every_kind() {
         let server = Running::of(kind, Config { matches_max: 1, ..Config::default() });
         let mut witness = server.matched(kind).await;
@@ -109,8 +111,8 @@ async fn a_match_too_many_is_refused_and_who_waits_waits_on() {
 }
 
 #[tokio::test]
-async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
-    let tls = TransportKind::Tls;
+async fn limits_silent_handshakes() {
+    let tls = TransportKind::ALL.into_iter().find(|kind| kind.name() == "tls").expect("there is TLS");
     let server = Running::of(tls, Config { handshakes_max: 3, ..Config::default() });
     let mut witness = server.matched(tls).await;
     let mut silent = Vec::new();
@@ -120,7 +122,7 @@ async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
     }
     let mut dropped = TcpStream::connect(server.addresses[&tls]).await.expect("the kernel accepts");
     let heard = timeout(PATIENCE, dropped.read(&mut [0; 8])).await.expect("an end in time");
-    assert!(matches!(heard, Ok(0) | Err(_)), "closed unheard: {heard:?}");
+    assert!(matches!(heard, Ok(0) | Err(_)), "the server closed the connection without an answer: {heard:?}");
     plays_on(&mut witness).await;
     silent.clear();
     until("they are gone", || server.observer.census().handshakes == 0).await;
@@ -131,8 +133,8 @@ async fn handshakes_that_say_nothing_are_bounded_and_harm_no_witness() {
 }
 
 #[tokio::test]
-async fn what_is_expelled_is_counted_by_cause() {
-    let kind = TransportKind::Memory;
+async fn counts_expulsions_by_cause() {
+    let kind = TransportKind::MEMORY;
     let config =
         Config { join_timeout: Duration::from_millis(50), messages_per_s_max: 5, ..Config::default() };
     let server = Running::of(kind, config);
@@ -152,9 +154,9 @@ async fn what_is_expelled_is_counted_by_cause() {
 }
 
 #[tokio::test]
-async fn an_address_that_connects_too_fast_is_dropped_unheard_and_may_come_again() {
+async fn limits_connection_rate_per_address() {
     for kind in every_kind() {
-        // Eight at once, and then one a second.
+        // Eight connections at once, and then one a second.
         let config =
             Config { connections_per_address_max: 4, connections_per_address_per_s: 1, ..Config::default() };
         let server = Running::of(kind, config);

@@ -1,4 +1,4 @@
-//! `netduel-server` as whoever operates it sees it: metrics, health, and no file descriptors left.
+//! `netduel-server` as its operator sees it: metrics, health, and a lack of file descriptors.
 
 #![cfg(unix)]
 
@@ -14,12 +14,12 @@ use netduel_protocol::{clock, game::Heading};
 use netduel_transport::{Options, TransportKind};
 use tokio::time::timeout;
 
-/// No single wait in this suite needs nearly as long.
+/// The timeout of every wait; none needs nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Descriptors for the server: a dozen are its own.
+/// The server's limit of descriptors; a dozen are its own.
 const DESCRIPTORS: usize = 32;
 
-/// A running server. Killed when dropped.
+/// A running server. Dropping it kills the server.
 struct Program {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -35,12 +35,12 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// One that serves TCP.
+    /// Starts a server of TCP.
     fn start() -> Self {
         Self::run(Command::new(env!("CARGO_BIN_EXE_netduel-server")))
     }
 
-    /// The same with few descriptors, hard limit and soft.
+    /// Starts a server with a low hard and soft limit of descriptors.
     fn with_descriptors(count: usize) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
@@ -67,7 +67,7 @@ impl Program {
         Self { child, stderr, tcp, metrics }
     }
 
-    /// The status line and the body that a request is answered with.
+    /// Sends a request. Returns the status line and the body of the answer.
     fn request(&self, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.metrics).expect("connected");
         write!(stream, "{request} HTTP/1.1\r\nHost: here\r\n\r\n").expect("sent");
@@ -85,7 +85,7 @@ impl Program {
         players
     }
 
-    /// The next log line with these words.
+    /// Waits for the next log line with these words.
     fn wait_for(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
@@ -117,10 +117,10 @@ async fn event(player: &mut Player) -> Event {
 }
 
 #[tokio::test]
-async fn without_descriptors_matches_go_on_and_accepting_comes_back() {
+async fn survives_a_lack_of_descriptors() {
     let mut server = Program::with_descriptors(DESCRIPTORS);
     let mut witness = server.matched().await;
-    // The kernel accepts them into the backlog, whether or not the server can.
+    // The kernel accepts the connections into the backlog, whether or not the server can.
     let flood: Vec<TcpStream> =
         (0..DESCRIPTORS).map(|_| TcpStream::connect(server.tcp).expect("the kernel accepts")).collect();
     let said = server.wait_for("cannot accept over tcp");
@@ -137,13 +137,13 @@ async fn without_descriptors_matches_go_on_and_accepting_comes_back() {
 }
 
 #[tokio::test]
-async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
+async fn metrics_and_health_report_the_state() {
     let server = Program::start();
     assert_eq!(server.request("GET /health"), ("HTTP/1.1 200 OK".into(), "ok\n".into()));
     let [mut ada, mut grace] = server.matched().await;
     let mut waiting = server.player().await;
     assert_eq!(event(&mut waiting).await, Event::Waiting);
-    // Of 64 of them, one is timed.
+    // One of 64 moves is timed.
     for _ in 0..64 {
         ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
         assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
@@ -173,7 +173,7 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
         "netduel_panics_total 0",
         "# TYPE netduel_expelled_total counter",
         "# TYPE netduel_matches gauge",
-        "# HELP netduel_panics_total Sessions that ended by a panic of the server's own.",
+        "# HELP netduel_panics_total Sessions that ended by a panic of the server.",
     ] {
         assert!(metrics.lines().any(|found| found == line), "no '{line}' in\n{metrics}");
     }
@@ -187,7 +187,7 @@ async fn metrics_tell_what_happens_and_health_tells_of_a_drain() {
 }
 
 #[tokio::test]
-async fn requests_that_say_nothing_keep_no_match_waiting() {
+async fn silent_requests_delay_no_match() {
     let server = Program::start();
     let _silent: Vec<TcpStream> =
         (0..100).map(|_| TcpStream::connect(server.metrics).expect("the kernel accepts")).collect();

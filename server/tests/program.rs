@@ -26,7 +26,7 @@ fn refused(args: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// A running server, and what it said of itself. Killed when dropped.
+/// A running server and its announced addresses. Dropping it kills the server.
 struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -68,7 +68,7 @@ impl Program {
             server_name: "localhost".into(),
             kind,
             trust: Some(self.trust.clone()),
-            // Asked for always: it takes two.
+            // The client always asks for resumption, which takes both sides.
             options: Options { resumption: true, ..Options::default() },
             name: "tester".into(),
             period_us: 16_667,
@@ -91,7 +91,7 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// The exit code and the rest of its standard output.
+    /// Waits for the end. Returns the exit code and the rest of the standard output.
     fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("read");
@@ -106,7 +106,7 @@ async fn event(player: &mut Player) -> Event {
 const TWO: [&str; 4] = ["--listen", "tcp=127.0.0.1:0", "--listen", "quic-datagram=127.0.0.1:0"];
 
 #[tokio::test]
-async fn a_match_across_transports_survives_sigterm_until_it_is_over() {
+async fn sigterm_lets_a_match_finish() {
     let server = Program::start(&[&TWO[..], &["--counters"]].concat());
     let [mut ada, mut grace] = server.matched().await;
     server.signal("-TERM");
@@ -130,7 +130,7 @@ async fn a_match_across_transports_survives_sigterm_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn second_signal_ends_at_once() {
     let server = Program::start(&TWO);
     let mut players = server.matched().await;
     server.signal("-TERM");
@@ -141,10 +141,11 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(server.end().0, Some(1));
 }
 
-/// Players of one match may live on different threads, and with ten matches on each transport some do.
+/// Players of one match may be served by different threads; of ten matches on each transport some
+/// are.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn matches_are_played_across_threads() {
+async fn threads_share_matches() {
     const MATCHES_OF_A_KIND: usize = 10;
     let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
     let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
@@ -171,7 +172,7 @@ async fn matches_are_played_across_threads() {
 }
 
 #[tokio::test]
-async fn tickets_are_issued_only_when_asked_for() {
+async fn issues_tickets_only_on_request() {
     let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
     let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
     for (flags, resumption) in [(&[][..], false), (&["--resumption"][..], true)] {
@@ -180,7 +181,8 @@ async fn tickets_are_issued_only_when_asked_for() {
             let kind = server.addresses[number].0;
             for expected in [false, resumption, resumption] {
                 let mut player = server.player(number).await;
-                // Either is said behind the ticket; the one before may not be seen to be gone yet.
+                // Either event comes after the ticket; the server may not have noticed yet that the
+                // player before is gone.
                 assert!(matches!(event(&mut player).await, Event::Waiting | Event::Started(_)));
                 let expected = kind.capabilities().encrypted.then_some(expected);
                 assert_eq!(player.resumed(), expected, "{kind} {flags:?}");
@@ -191,7 +193,7 @@ async fn tickets_are_issued_only_when_asked_for() {
 }
 
 #[test]
-fn what_cannot_start_says_why_and_what_to_do() {
+fn start_errors_say_what_to_do() {
     let running = Program::start(&["--listen", "tcp=127.0.0.1:0"]);
     let taken = format!("tcp={}", running.addresses[0].1);
     let folder = tempfile::tempdir().expect("folder");
@@ -206,7 +208,7 @@ fn what_cannot_start_says_why_and_what_to_do() {
         (&["--listen", "tcp"], 2, "KIND=ADDRESS"),
         (&["--listen", "pigeon=127.0.0.1:1"], 2, "there are tcp, tls,"),
         (&["--listen", "tcp=nowhere"], 2, "is not an address with a port"),
-        (&["--relay", "nobody"], 2, "there are other and both"),
+        (&["--relay", "nobody"], 2, "expected `other` or `both`"),
         (&["--idle-timeout", "5"], 2, "5 is not in 6..=600"),
         (&["--join-timeout", "0"], 2, "0 is not in 1..=600"),
         (&["--max-payload", "1025"], 2, "1025 is not in 0..=1024"),

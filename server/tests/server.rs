@@ -1,4 +1,4 @@
-//! The server as its players meet it: real sockets, every transport, mixed pairs.
+//! The server as its players see it: real sockets, every transport, mixed pairs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use running::{PATIENCE, PERIOD_US, Running, event, every_kind};
 mod running;
 
 impl Running {
-    /// Scripts run faster than real time, so the limit on messages is out of their way.
+    /// Starts a server without a limit on messages, since scripts run faster than real time.
     fn for_scripts() -> Self {
         Self::with(Config { messages_per_s_max: u32::MAX, ..Config::default() })
     }
@@ -30,7 +30,7 @@ impl Running {
         Player::connect(&self.player_config(kind, name, &Options::default())).await.expect("connected")
     }
 
-    /// Two players in a match, the first of them number 0.
+    /// Starts a match of two players, the first of them number 0.
     async fn matched(&self, kinds: [TransportKind; 2], code: &str) -> [Player; 2] {
         let mut players = [self.player(kinds[0], "Ada").await, self.player(kinds[1], "Grace").await];
         for player in &mut players {
@@ -60,11 +60,13 @@ impl Running {
 
 fn every_pair() -> Vec<[TransportKind; 2]> {
     let kinds: Vec<_> = every_kind().collect();
-    // Each kind with itself, and with the one two further on: tcp with quic-stream, tls with quic-uni, …
+    // Each kind plays itself, and the kind two further on: tcp with quic-stream, tls with quic-uni,
+    // …
     (0..kinds.len()).flat_map(|n| [[kinds[n], kinds[n]], [kinds[n], kinds[(n + 2) % kinds.len()]]]).collect()
 }
 
-/// Plays `moves` scripted moves by both players, faster than real time, and compares what everybody holds at the end.
+/// Plays `moves` scripted moves of both players, faster than real time, and compares everybody's
+/// final positions.
 async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64) {
     let [mut ada, mut grace] =
         server.matched(kinds, &format!("{kinds:?}")[..32.min(format!("{kinds:?}").len())]).await;
@@ -85,7 +87,8 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
             }
         }
     }
-    // Both stand still and say so until the other knows, as any player does whose lane may drop.
+    // Both stand still and repeat their position until the opponent has it, as players do on a lane
+    // that may drop.
     let goals = [&ada, &grace].map(|player| player.current().expect("a match").position);
     let mut at_us = start_us + moves * PERIOD_US;
     let peer_at = |player: &Player| player.current().expect("a match").opponent_position;
@@ -111,7 +114,7 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
 }
 
 #[tokio::test]
-async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
+async fn everybody_agrees_after_ten_thousand_moves() {
     let server = Running::for_scripts();
     for kinds in every_pair() {
         scripted_match(&server, kinds, 10_000).await;
@@ -124,7 +127,7 @@ async fn ten_thousand_moves_end_the_same_on_every_transport_and_mixed_pairs() {
 }
 
 #[tokio::test]
-async fn relay_both_sends_twice_the_updates_of_relay_other() {
+async fn relay_both_doubles_the_updates() {
     const MOVES: u64 = 500;
     for (relay, updates) in [(RelayPolicy::Other, 2 * MOVES), (RelayPolicy::Both, 4 * MOVES)] {
         let server = Running::with(Config { relay, ..Config::default() });
@@ -135,7 +138,7 @@ async fn relay_both_sends_twice_the_updates_of_relay_other() {
             for player in [&mut ada, &mut grace] {
                 player.steer(Heading { x: 1.0, y: 0.0 }, start_us + number * PERIOD_US).expect("open");
             }
-            // In step, so that nothing is superseded and the counts are exact.
+            // The players move in step, so that nothing is superseded and the counts are exact.
             for player in [&mut ada, &mut grace] {
                 while player.current().expect("a match").stats.fresh < number {
                     assert!(matches!(event(player).await, Event::OpponentMoved { .. }));
@@ -149,7 +152,8 @@ async fn relay_both_sends_twice_the_updates_of_relay_other() {
     }
 }
 
-/// What move `seq` of player `number` carries: of every size in turn, and unlike any other move's.
+/// Returns the payload of move `seq` of player `number`: of each size in turn, and different for
+/// each move.
 fn payload(number: usize, seq: u32, max: usize) -> Vec<u8> {
     let sizes = [16, 0, 1, 250, 251, max, 256, 512];
     let size = sizes[(seq as usize + number) % sizes.len()];
@@ -159,7 +163,7 @@ fn payload(number: usize, seq: u32, max: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() {
+async fn payloads_arrive_byte_for_byte() {
     const MOVES: u32 = 40;
     for relay in [RelayPolicy::Other, RelayPolicy::Both] {
         let server = Running::with(Config { relay, ..Config::default() });
@@ -178,7 +182,8 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
                         let Event::OpponentMoved { update, payload: got, .. } = event(player).await else {
                             panic!("not a move over {kind}")
                         };
-                        // Older moves come again where both are told of; they too carry what was theirs.
+                        // Where both moves are relayed together, older moves come again, each with
+                        // its own payload.
                         assert_eq!(got, payload(1 - number, update.seq, max), "{kind}, {relay}, {update:?}");
                     }
                 }
@@ -191,7 +196,7 @@ async fn payloads_arrive_byte_for_byte_on_every_transport_under_both_policies() 
 }
 
 #[tokio::test]
-async fn a_payload_longer_than_the_policy_or_the_server_allows_is_refused_with_a_type() {
+async fn refuses_long_payloads() {
     let both = Config { relay: RelayPolicy::Both, ..Config::default() };
     refuses_payloads_over(PAYLOAD_MAX_BYTES_OF_BOTH, both).await;
     refuses_payloads_over(100, Config { payload_max_bytes: 100, ..Config::default() }).await;
@@ -242,10 +247,10 @@ async fn refuses_payloads_over(limit: usize, config: Config) {
 }
 
 #[tokio::test]
-async fn who_leaves_is_gone_and_who_is_left_plays_again() {
+async fn survivors_play_again() {
     let server = Running::with(Config { resume_grace: Duration::ZERO, ..Config::default() });
     for kind in TransportKind::ALL {
-        // A waiter who leaves, or whose connection ends, is not paired.
+        // A waiting player that leaves, or whose connection ends, is not matched.
         let mut gone = server.player(kind, "gone").await;
         gone.join(None).expect("open");
         assert_eq!(event(&mut gone).await, Event::Waiting);
@@ -253,7 +258,8 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
         gone.join(None).expect("open");
         assert_eq!(event(&mut gone).await, Event::Waiting);
         gone.close().await;
-        // The server may not have seen it leave yet; then the next meets it, and is told.
+        // The server may not have noticed yet that the player left; then the next one is matched
+        // with it, and told.
         let mut ada = server.player(kind, "Ada").await;
         loop {
             ada.join(None).expect("open");
@@ -267,7 +273,7 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
         grace.join(None).expect("open");
         assert!(matches!(event(&mut ada).await, Event::Started(_)));
         assert!(matches!(event(&mut grace).await, Event::Started(_)));
-        // The survivor is told how, and queues again on the same connection.
+        // The survivor is told the reason, and queues again on the same connection.
         drop(grace);
         assert!(matches!(
             event(&mut ada).await,
@@ -283,9 +289,9 @@ async fn who_leaves_is_gone_and_who_is_left_plays_again() {
     server.stop().await;
 }
 
-/// Where the goodbye cannot overtake: both come in one read.
+/// Tests kinds whose close cannot overtake the move: both arrive in one read.
 #[tokio::test]
-async fn a_move_just_before_the_goodbye_counts() {
+async fn last_move_before_the_close_counts() {
     let server = Running::with(Config::default());
     for kind in [TransportKind::ALL[0], TransportKind::ALL[1]] {
         let [mut ada, mut grace] = server.matched([kind, kind], "last").await;
@@ -306,7 +312,7 @@ async fn a_move_just_before_the_goodbye_counts() {
 }
 
 #[tokio::test]
-async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
+async fn corrects_illegal_moves() {
     let server = Running::with(Config::default());
     for kind in TransportKind::ALL {
         let [mut ada, mut grace] = server.matched([kind, kind], "correct").await;
@@ -314,7 +320,7 @@ async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
         ada.send_move(Position { x: 300.0, y: 300.0 }, now_us).expect("open");
         let Event::Corrected(correction) = event(&mut ada).await else { panic!("no correction over {kind}") };
         assert_eq!((correction.corrections, correction.seq, correction.position), (1, 1, START[0]));
-        assert_eq!(ada.current().expect("a match").position, START[0], "the prediction is taken back");
+        assert_eq!(ada.current().expect("a match").position, START[0], "the prediction is undone");
 
         ada.steer(Heading { x: 1.0, y: 1.0 }, now_us + PERIOD_US).expect("open");
         let expected = ada.current().expect("a match").position;
@@ -331,7 +337,7 @@ async fn an_illegal_move_is_corrected_and_the_opponent_sees_only_legal_ones() {
 }
 
 #[tokio::test]
-async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
+async fn expels_flooders_and_cheats() {
     let server = Running::with(Config { messages_per_s_max: 500, ..Config::default() });
     for kind in TransportKind::ALL {
         let [mut ada, mut grace] = server.matched([kind, kind], "witness").await;
@@ -339,7 +345,8 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
         let flood = async {
             let mut flooder = flooder;
             loop {
-                // Over a lane that must arrive, and in step with its answers, so that nothing is lost on the way.
+                // Pings use the reliable lane, in step with their answers, so that nothing is lost
+                // on the way.
                 if let Err(error) = flooder.ping() {
                     break error;
                 }
@@ -370,7 +377,7 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
     let kind = TransportKind::ALL[0];
     let [mut cheat, mut victim] = server.matched([kind, kind], "cheat").await;
     let error = loop {
-        // Takes every correction in and jumps again.
+        // The cheat applies every correction and jumps again.
         if let Err(error) = cheat.send_move(Position { x: 500.0, y: 500.0 }, 0) {
             break error;
         }
@@ -384,12 +391,12 @@ async fn a_flood_and_a_cheat_are_expelled_and_the_witness_plays_on() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so_and_silence_is_not_waited_for() {
+async fn refuses_when_full_and_expels_silence() {
     let config = Config { connections_max: 2, join_timeout: Duration::from_millis(200), ..Config::default() };
     let server = Running::with(config);
     for kind in TransportKind::ALL {
         let silent = [server.raw(kind).await, server.raw(kind).await];
-        // Both seats are taken once the server has entered them; until then the third is welcome.
+        // The server is full once it has entered both; until then the third is admitted.
         let refusal = loop {
             match Player::connect(&server.player_config(kind, "third", &Options::default())).await {
                 Ok(player) => player.close().await,
@@ -411,7 +418,7 @@ async fn a_full_server_says_so_and_silence_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_matches_finish_and_nobody_else_in() {
+async fn drain_lets_matches_finish() {
     for (lets_finish, drain_timeout) in [(true, PATIENCE), (false, Duration::from_millis(100))] {
         let server = Running::with(Config { drain_timeout, ..Config::default() });
         let [kind, other] = [TransportKind::ALL[0], TransportKind::ALL[4]];

@@ -1,4 +1,4 @@
-//! Faults 1 to 7: bytes that are no frame, no message, or none that makes sense.
+//! Faults 1 to 7: bytes that are no frame, no message, or a message that makes no sense.
 
 use netduel_protocol::{
     ClientMessage, CloseCode, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
@@ -13,7 +13,7 @@ use super::{
     world::{World, bytes, hello, join, localhost, resume},
 };
 
-/// What a client may say, each once.
+/// Returns each message that a client may send, once.
 fn messages() -> Vec<Vec<u8>> {
     let position = Position { x: 1.5, y: -2.0 };
     let update = Move { game: 7, seq: 300, at_us: 5_000_000, clock_error_us: 250, corrections: 1, position };
@@ -28,7 +28,7 @@ fn messages() -> Vec<Vec<u8>> {
 }
 
 pub(crate) async fn a_length_over_the_limit(world: &World) {
-    // Of a text within a message: the largest number that there is.
+    // The length of a text within a message: the largest number that exists.
     let name = vec![1, 253, 255, 255, 255, 255, 255, 255, 255, 255];
     world.expelled("a length that lies", &[name], CloseCode::Malformed).await;
     let mut count = 1;
@@ -54,7 +54,7 @@ pub(crate) async fn a_prefix_and_then_silence(world: &World) {
     world.counted("stalled", beginnings.len() as u64, |it| it.expelled_stalled).await;
 }
 
-/// Whatever is a message after all means what its bytes say, which the codec's own tests hold.
+/// Spoilt bytes that decode after all mean what they say, which the codec's own tests check.
 pub(crate) async fn every_truncation_and_bit_flip(world: &World) {
     let mut spoilt = Vec::new();
     for message in messages() {
@@ -89,8 +89,8 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
         world.expelled("another version", &[hello], CloseCode::VersionMismatch).await;
     }
     world.counted("another version", 2, |it| it.expelled_version).await;
-    if world.kind == TransportKind::Udp {
-        // Nobody is answered who says another protocol's name, and nobody remembered.
+    if world.kind.name() == "udp" {
+        // The server neither answers nor remembers a client that names another protocol.
         let accepted = world.observer.snapshot().accepted;
         let stranger = UdpSocket::bind(localhost()).await.expect("bound");
         stranger.send_to(&udp_hello(b"netduel-udp/9"), world.addr).await.expect("sent");
@@ -128,7 +128,7 @@ pub(crate) async fn values_without_sense(world: &World) {
         ("endless", a_move(0.0, f32::INFINITY)),
         ("a payload that is too long", bytes(&ClientMessage::Move(too_much))),
     ];
-    // As the first message, and in the middle of a session.
+    // Each is tried as the first message, and in the middle of a session.
     for (what, message) in &bad {
         world.expelled(what, std::slice::from_ref(message), CloseCode::Malformed).await;
         world.expelled(what, &[hello(), join("alone"), message.clone()], CloseCode::Malformed).await;
@@ -156,9 +156,9 @@ pub(crate) async fn a_million_empty_frames(world: &World) {
     let expelled = |world: &World| world.observer.snapshot().expelled > 1;
     world.attack_until("the flooder is expelled", expelled, flood).await;
     let goodbye = raw.goodbye().await;
-    assert_eq!(goodbye.code, Close::BAD_FRAME, "{goodbye}");
-    if world.kind == TransportKind::Udp {
-        // Its keep-alives are datagrams, so that one within the stream is bad at once.
+    assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
+    if world.kind.name() == "udp" {
+        // Keep-alives of `udp` are datagrams, so one within the stream is malformed at once.
         world.counted("malformed", 2, |it| it.expelled_malformed).await;
     } else {
         world.counted("flooding", 1, |it| it.expelled_flooding).await;

@@ -1,4 +1,4 @@
-//! Faults 14 and 19: more than the server may hold or has to look at.
+//! Faults 14 and 19: more than the server may store or has to process.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::{
     world::{PATIENCE, World, bytes, hello, join, told},
 };
 
-/// It asks and never listens: its answers are bounded, and then it is cut.
+/// The client asks and never reads. The server bounds its answers, and then expels the client.
 pub(crate) async fn a_reader_that_stops(world: &World) {
     if !streams(world.kind) {
         return a_mover_that_stops(world).await;
     }
-    /// As many answers as would be 50 MB.
+    /// Enough pings for 50 MB of answers.
     const PINGS_MAX: usize = 2_000_000;
-    /// Fewer than the server deals with at once, or they would all find room in its socket.
+    /// Fewer pings than the server handles at once, or all answers would fit its socket.
     const BATCH: usize = 5;
     let ping = bytes(&ClientMessage::Ping { sent_us: u64::MAX });
     let mut bad = Raw::open(world).await;
@@ -39,13 +39,14 @@ pub(crate) async fn a_reader_that_stops(world: &World) {
     let stalled = |world: &World| world.observer.snapshot().expelled_stalled > 0;
     world.attack_until("the deaf client is expelled", stalled, flood).await;
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    // A stream that is full of answers has no room for a goodbye, either.
+    // A stream that is full of answers has no room for a close frame.
     if !matches!(bad, Raw::Stream(_)) {
         assert_eq!(bad.goodbye().await.code, Close::CONTROL_LANE_FULL);
     }
 }
 
-/// The same of a client of ours, whose own control lane ends with what nobody acknowledges: it asks to be corrected.
+/// Tests a client of ours, whose own control lane would fill with unacknowledged pings: it provokes
+/// corrections instead.
 async fn a_mover_that_stops(world: &World) {
     let mut players = [world.connect().await, world.connect().await];
     let mut game = 0;
@@ -71,19 +72,19 @@ async fn a_mover_that_stops(world: &World) {
         let (seq, corrections) = (u32::from(said) + 1, said);
         let update = Move { game, seq, corrections, position: nowhere, ..Move::default() };
         let told = ClientMessage::Move(MoveWithPayload { update, payload: &[] });
-        let _ = bad.sender.send_state(&bytes(&told)); // Refused once the server has hung up.
+        let _ = bad.sender.send_state(&bytes(&told)); // Fails once the server has closed the connection.
         let corrected = |world: &World| world.observer.snapshot().moves_illegal > said.into();
-        world.until("it is corrected", |world| corrected(world) || stalled(world)).await;
+        world.until("the move is corrected", |world| corrected(world) || stalled(world)).await;
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
     assert_eq!(told(&mut bad).await.code, Close::CONTROL_LANE_FULL);
 }
 
-/// The stream limits hold, and who takes back what it opened at line rate is expelled.
+/// The stream limits hold, and a client that resets its streams at line rate is expelled.
 pub(crate) async fn streams_opened_and_reset(world: &World) {
-    /// Enough on any machine.
+    /// Enough streams on any machine.
     const STREAMS: usize = 100_000;
-    /// Until a stream that is not granted is given up.
+    /// The time after which a stream counts as refused.
     const NOT_GRANTED: Duration = Duration::from_millis(50);
     let mut raw = Quic::open(world, world.addr).await;
     let connection = raw.connection.clone();
@@ -94,20 +95,20 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
     let (mut opened, mut refused) = (0, 0);
     while opened < STREAMS && refused < 3 {
         match timeout(NOT_GRANTED, connection.open_uni()).await {
-            // Who takes back the one stream of the state lane has ended the connection.
+            // A reset of the state lane's only stream ends the connection.
             Ok(Err(_)) => break,
             Ok(Ok(mut stream)) => {
                 opened += 1;
-                // The window of the whole connection may be used up.
+                // The flow-control window of the connection may be used up.
                 let _ = timeout(NOT_GRANTED, stream.write(&[7; 8])).await;
                 let _ = stream.reset(0u8.into());
             }
             Err(_) => refused += 1,
         }
     }
-    match world.kind {
-        TransportKind::QuicUni => {
-            // Streams that were taken back made room, until there were too many of them.
+    match world.kind.name() {
+        "quic-uni" => {
+            // Reset streams made room for new ones, until there were too many.
             assert!(opened > 100, "{opened} were granted");
             world.counted("flooding", 1, |it| it.expelled_flooding).await;
             assert_eq!(Raw::Quic(raw).goodbye().await.code, Close::BAD_FRAME);
@@ -119,7 +120,7 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
     world.only_witnesses().await;
 }
 
-/// What is the protocol's own business, and no message, at line rate.
+/// The client sends protocol packets without messages at line rate.
 pub(crate) async fn packets_without_a_message(world: &World) {
     let expelled = || world.observer.snapshot().expelled_flooding > 0;
     let flood = async {
@@ -129,7 +130,7 @@ pub(crate) async fn packets_without_a_message(world: &World) {
             for message in [hello(), join("windows")] {
                 raw.control.write_all(&frame(CONTROL, &message)).await.expect("open");
             }
-            // Each is told to the server.
+            // Each new window is sent to the server.
             for window in 1u32.. {
                 if expelled() {
                     return Raw::Quic(raw).goodbye().await;
@@ -145,7 +146,7 @@ pub(crate) async fn packets_without_a_message(world: &World) {
         }
         path.set(Impairment::Flood);
         while !expelled() {
-            // Dealt with once, however often it arrives.
+            // The server handles a ping once, however often it arrives.
             let _ = bad.sender.send_control(&bytes(&ClientMessage::Ping { sent_us: 1 }));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -157,7 +158,8 @@ pub(crate) async fn packets_without_a_message(world: &World) {
     world.only_witnesses().await;
 }
 
-/// Every second packet is missing for good: what waits for it is bounded by the windows, and the connection times out.
+/// Every second packet is lost for good. The windows bound the data that waits for it, and the
+/// connection times out.
 pub(crate) async fn frames_with_gaps(world: &World) {
     let path = DatagramProxy::to(world.addr).await;
     let mut raw = Quic::open(world, path.addr()).await;
@@ -171,7 +173,7 @@ pub(crate) async fn frames_with_gaps(world: &World) {
     path.set(Impairment::Blackhole);
     drop(raw);
     world.only_witnesses().await;
-    // It was cut for the rate of what got through, or fell silent.
+    // The client was expelled for its rate, or timed out.
     let counters = world.observer.snapshot();
     assert_eq!(counters.idle_timeouts + counters.expelled, 1, "{counters:?}");
 }

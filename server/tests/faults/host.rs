@@ -1,4 +1,5 @@
-//! Fault 25: clocks that jump, and a host that stops for a while. A panic in a match is `server/session/tests.rs`.
+//! Fault 25: clocks that jump, and a host that stops for a while. `server/session/tests.rs` tests a
+//! panic in a match.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use netduel_transport::{Options, TransportKind};
 
 use super::world::{World, event};
 
-/// A year ahead, an hour back, and before the match: the opponent sees legal moves only, and nobody is expelled.
+/// The client's clock jumps a year ahead, an hour back, and to before the match. The opponent sees
+/// legal moves only, and nobody is expelled.
 pub(crate) async fn a_players_clock_that_jumps(world: &World) {
     const YEAR_US: u64 = 365 * 86_400 * 1_000_000;
     const HOUR_US: u64 = 3_600 * 1_000_000;
@@ -19,7 +21,7 @@ pub(crate) async fn a_players_clock_that_jumps(world: &World) {
         let heading = Heading { x: if number % 2 == 0 { 1.0 } else { -1.0 }, y: 0.0 };
         ada.steer(heading, at_us).expect("open");
     }
-    // In the end both agree where it is.
+    // In the end both players hold the same position.
     let goal = settled(&mut ada, &mut grace, now_us).await;
     assert!(world.observer.snapshot().expelled == 0, "{goal:?}");
     tokio::join!(ada.close(), grace.close());
@@ -38,15 +40,16 @@ async fn settled(ada: &mut Player, grace: &mut Player, now_us: u64) -> (f32, f32
             return (position.x, position.y);
         }
     }
-    panic!("they never agree");
+    panic!("the players never agree");
 }
 
-/// All of the server's deadlines come at once when it wakes up; a match that is still wanted goes on.
+/// All of the server's deadlines expire at once when it wakes up; the match continues.
 pub(crate) async fn a_host_that_slept(world: &World) {
     let asleep = Program::start(world.kind);
     let [mut ada, mut grace] = asleep.matched().await;
     asleep.signal("-STOP");
-    // The fault itself: longer than any timer of the server's but those that end a session.
+    // The fault itself lasts longer than any of the server's timers, except for those that end a
+    // session.
     tokio::time::sleep(Duration::from_secs(3)).await;
     ada.ping().expect("open");
     asleep.signal("-CONT");
@@ -60,7 +63,7 @@ pub(crate) async fn a_host_that_slept(world: &World) {
     tokio::join!(ada.close(), grace.close());
 }
 
-/// The real program, since a process can be stopped and a thread cannot.
+/// The server as a program, since a process can be stopped and a thread cannot.
 struct Program {
     child: std::process::Child,
     kind: TransportKind,

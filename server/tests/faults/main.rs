@@ -1,10 +1,13 @@
-//! The table of faults: each fault of `docs/faults.md` that comes over a connection × each kind that it applies to.
+//! The fault table: each fault of `docs/faults.md` that arrives over a connection × each kind of
+//! transport that it applies to.
 //!
-//! Every trial has a server of its own on real sockets, and a match between two witnesses that goes on all the while and
-//! ends with no control message lost or out of order and no final position lost. The trial injects the fault, holds what
-//! the bad side is told, and waits until the server has counted it.
+//! Each trial has a server of its own on real sockets, and a match between two witnesses. The match
+//! continues during the fault and ends with every control message in order and both final positions
+//! delivered. The trial injects the fault, checks the answer to the attacker, and waits until the
+//! server has counted the fault.
 //!
-//! A new kind in `TransportKind::ALL` is tested without a line here, but for raw bytes of its own (`raw.rs`).
+//! A new kind in `TransportKind::ALL` is tested without a change here, except for its raw bytes
+//! (`raw.rs`).
 
 mod bytes;
 mod floods;
@@ -24,14 +27,16 @@ use netduel_transport::{Options, Socket, TransportKind};
 use witness::Witness;
 pub(crate) use world::{PATIENCE, World};
 
-/// The seat of a player who was lost: nobody resumes one here, and a match should not wait for it. `resume.rs` does.
+/// The grace of a lost player's seat. It is short, since nobody resumes a seat in these trials;
+/// `resume.rs` tests that.
 const SEAT_KEPT: Duration = Duration::from_millis(100);
-/// Each has its own server, and most of them wait for deadlines most of the time.
+/// The number of concurrent trials. Each has its own server, and most of them mostly wait for
+/// deadlines.
 const TRIALS_AT_ONCE: usize = 8;
 
 /// One row of the table.
 struct Fault {
-    /// Its number in `docs/faults.md`.
+    /// The fault's number in `docs/faults.md`.
     number: u8,
     name: &'static str,
     applies: fn(TransportKind) -> bool,
@@ -90,12 +95,12 @@ fn quic(kind: TransportKind) -> bool {
     kind.is_quic()
 }
 
-/// On UDP sockets, where the test can stand between the two sides.
+/// Whether the kind uses UDP sockets, where the test can stand between both sides.
 fn datagrams(kind: TransportKind) -> bool {
     kind.socket() == Socket::Udp
 }
 
-/// With a byte stream of frames that can be written by hand.
+/// Whether the kind has a byte stream of frames that a test can write by hand.
 fn streams(kind: TransportKind) -> bool {
     kind != TransportKind::Enet
 }
@@ -112,12 +117,12 @@ fn short_silence(_: &mut Config, options: &mut Options) {
     options.keep_alive = Duration::from_millis(250);
 }
 
-/// The server's handshakes end long before the forgers' do.
+/// Makes the server's handshakes end long before the forgers' do.
 fn short_handshakes(_: &mut Config, options: &mut Options) {
     options.handshake_timeout = Duration::from_secs(2);
 }
 
-/// The witnesses' are a third of it.
+/// Sets a limit that is three times the witnesses' rate.
 fn few_packets(_: &mut Config, options: &mut Options) {
     options.packets_per_s_max = 2_000;
 }
@@ -142,7 +147,7 @@ fn trial(fault: &'static Fault, kind: TransportKind) -> Trial {
         let played = async {
             let (mut config, mut options) = (Config::default(), Options::default());
             config.resume_grace = SEAT_KEPT;
-            // The bad sides of a trial are one address, and many. `admission.rs` has this limit.
+            // The attackers of a trial share one address. `admission.rs` tests this limit.
             config.connections_per_address_per_s = u32::MAX;
             (fault.settings)(&mut config, &mut options);
             let world = World::start(kind, config, options);

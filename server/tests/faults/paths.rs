@@ -1,4 +1,4 @@
-//! Faults 15 and 16: paths that end, lose, repeat, reorder, and change.
+//! Faults 15 and 16: paths that end, lose, repeat, reorder and change.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     world::{PATIENCE, World, event, hello, join},
 };
 
-/// One side is gone and nobody said so: the other is told in time.
+/// One side vanishes without a close: the other is told in time.
 pub(crate) async fn a_half_open_peer(world: &World) {
     if datagrams(world.kind) {
         let path = DatagramProxy::to(world.addr).await;
@@ -21,7 +21,8 @@ pub(crate) async fn a_half_open_peer(world: &World) {
         path.set(Impairment::Blackhole);
         survives(world, &mut survivor).await;
     } else {
-        // The kernel carries a stream, so the peer is silenced instead: nobody polls it, and it says nothing by itself.
+        // The kernel carries a TCP stream, so the client is silenced instead: nobody polls it, and
+        // it sends no keep-alives.
         let silent = Options { keep_alive: PATIENCE * 2, ..world.client_options() };
         let trust = world.identity.trust();
         let gone = world.kind.connect(world.addr, "localhost", Some(&trust), &silent).await;
@@ -45,10 +46,11 @@ async fn survives(world: &World, survivor: &mut netduel_client::Player) {
     world.counted("idle timeouts", 1, |it| it.idle_timeouts).await;
 }
 
-/// A second pair of witnesses, one of them behind a bad path: it holds the lanes' promises there, too.
+/// Plays a second pair of witnesses, one of them behind a bad path: the lanes keep their promises
+/// there, too.
 pub(crate) async fn loss_duplicates_reordering_and_darkness(world: &World) {
     const ROUGH: Duration = Duration::from_millis(1_500);
-    /// Well within the idle timeout.
+    /// Shorter than the idle timeout.
     const DARK: Duration = Duration::from_millis(500);
     let path = DatagramProxy::to(world.addr).await;
     let behind = Witness::start_at(world, path.addr(), "behind").await;
@@ -63,13 +65,15 @@ pub(crate) async fn loss_duplicates_reordering_and_darkness(world: &World) {
     assert_eq!(world.observer.snapshot().idle_timeouts, 0);
 }
 
-/// A NAT forgets and gives another port. QUIC's match goes on; over the others, whose peers are addresses, it times out.
+/// A NAT assigns another port. A QUIC match continues; over the other kinds, which identify a
+/// client by its address, the client times out.
 pub(crate) async fn a_new_address(world: &World) {
     let path = DatagramProxy::to(world.addr).await;
     if quic(world.kind) {
         let behind = Witness::start_at(world, path.addr(), "behind").await;
         path.set(Impairment::Rebind);
-        // Another one while the first is being validated, as a phone on its way through a house.
+        // The address changes again while the first change is being validated, as for a phone on
+        // its way through a house.
         tokio::time::sleep(Duration::from_millis(300)).await;
         path.set(Impairment::Rebind);
         assert!(behind.finish().await > 1);

@@ -1,4 +1,5 @@
-//! A client's stream of frames, written by hand over every kind that has one. It says what none of ours would.
+//! A client that writes frames by hand over every kind that has a byte stream, and can send what
+//! our own clients never do.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,14 +7,14 @@ use netduel_transport::{Close, TransportKind};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
 use super::world::{PATIENCE, World, localhost};
 
-/// Frame kinds, as `transport/io/frame.rs` has them.
+/// Frame kinds, as `transport/frame.rs` defines them.
 pub(crate) const CONTROL: u8 = 0;
 pub(crate) const KEEP_ALIVE: u8 = 2;
 const CLOSE: u8 = 3;
@@ -26,14 +27,14 @@ pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> ReadWrite for T {}
 
-/// See the module.
+/// A raw connection of one kind.
 pub(crate) enum Raw {
     Stream(Box<dyn ReadWrite>),
     Quic(Quic),
     Udp(Udp),
 }
 
-/// The control stream is open both ways for as long as this lives.
+/// A raw QUIC connection. Its control stream stays open both ways while this lives.
 pub(crate) struct Quic {
     _endpoint: quinn::Endpoint,
     pub(crate) connection: quinn::Connection,
@@ -43,13 +44,11 @@ pub(crate) struct Quic {
 
 impl Raw {
     pub(crate) async fn open(world: &World) -> Self {
-        match world.kind {
-            TransportKind::Tcp => {
-                Self::Stream(Box::new(TcpStream::connect(world.addr).await.expect("connected")))
-            }
-            TransportKind::Tls => {
+        match world.kind.name() {
+            "tcp" => Self::Stream(Box::new(tcp_stream(world.addr).await)),
+            "tls" => {
                 let config = world.identity.trust().client_config_for("netduel-tls/1").expect("a trust");
-                let socket = TcpStream::connect(world.addr).await.expect("connected");
+                let socket = tcp_stream(world.addr).await;
                 let name = "localhost".try_into().expect("a name");
                 let tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
                 Self::Stream(Box::new(tls.expect("a handshake")))
@@ -59,7 +58,7 @@ impl Raw {
         }
     }
 
-    /// Writes; an error once the other side has closed.
+    /// Writes bytes. Fails once the server has closed the connection.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Stream(stream) => {
@@ -71,13 +70,13 @@ impl Raw {
         }
     }
 
-    /// What the server says when it closes; waits for it.
-    pub(crate) async fn goodbye(self) -> Close {
+    /// Waits for the server's close and returns it.
+    pub(crate) async fn goodbye(self) -> Goodbye {
         let closed = async {
             match self {
                 Self::Stream(mut stream) => {
                     let mut said = Vec::new();
-                    // A reset behind the goodbye leaves it readable.
+                    // A reset after the close frame leaves the frame readable.
                     let _ = stream.read_to_end(&mut said).await;
                     last_words(&said)
                 }
@@ -100,6 +99,14 @@ impl Raw {
     }
 }
 
+/// Connects with the smallest receive buffer, so that a client that stops reading fills it soon on any machine.
+async fn tcp_stream(addr: SocketAddr) -> TcpStream {
+    const RECEIVE_BUFFER_BYTES: u32 = 4_096;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).expect("set");
+    socket.connect(addr).await.expect("connected")
+}
+
 impl Quic {
     pub(crate) async fn open(world: &World, addr: SocketAddr) -> Self {
         let alpn = format!("netduel-{}/1", world.kind);
@@ -114,8 +121,8 @@ impl Quic {
     }
 }
 
-/// The close frame among frames.
-fn last_words(mut said: &[u8]) -> Close {
+/// Returns the close frame among the received frames.
+fn last_words(mut said: &[u8]) -> Goodbye {
     while let Some((&[high, low, kind], rest)) = said.split_first_chunk::<3>() {
         let size = usize::from(u16::from_be_bytes([high, low]));
         let (payload, rest) = rest.split_at_checked(size).expect("whole frames");
@@ -132,10 +139,11 @@ fn parse_goodbye(payload: &[u8]) -> Close {
     Close::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
 }
 
-/// The control stream of the `udp` kind, segment by segment, and its handshake: see `transport/udp/wire.rs`.
+/// The control stream of the `udp` kind, segment by segment, and its handshake: see
+/// `transport/udp/wire.rs`.
 pub(crate) struct Udp {
     socket: UdpSocket,
-    /// Written, and how much of that was acknowledged.
+    /// The number of bytes written, and of bytes acknowledged.
     place: u32,
     acknowledged: u32,
     goodbye: Option<Close>,
@@ -151,10 +159,10 @@ const GOODBYE: u8 = 0xd8;
 const TOKEN: [u8; 4] = *b"test";
 const CHALLENGE_BYTES: usize = 40;
 const SEGMENT_BYTES: usize = 1_000;
-/// Until what was not answered is said again.
+/// The time until an unanswered datagram is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A first knock, of whatever protocol.
+/// Encodes the first datagram of a handshake, for any protocol name.
 pub(crate) fn udp_hello(protocol: &[u8]) -> Vec<u8> {
     let mut hello = [&[HELLO], &TOKEN[..], protocol].concat();
     hello.resize(1 + TOKEN.len() + CHALLENGE_BYTES, 0);
@@ -184,7 +192,7 @@ impl Udp {
         }
     }
 
-    /// One datagram of the server's.
+    /// Receives one datagram of the server.
     async fn hear(&mut self) -> io::Result<()> {
         let mut datagram = [0; 2048];
         let size = self.socket.recv(&mut datagram).await?;

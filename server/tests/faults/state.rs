@@ -24,12 +24,14 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
     let on_control = [hello(), join("alone"), a_move(1)];
     world.expelled("on the control lane", &on_control, CloseCode::Unexpected).await;
 
-    // Of the witness's match, by somebody who only waits; of one that was never played, by somebody who plays.
+    // A waiting client moves in the witnesses' match; a playing one moves in a match that never
+    // existed.
     for (mut bad, game) in [(world.connect().await, 1), (world.connect().await, 1_000_000)] {
         for message in [hello(), join("alone")] {
             bad.sender.send_control(&message).expect("open");
         }
-        // The state lane may overtake the control lane: not before the answer to the join.
+        // The state lane may overtake the control lane, so the client waits for the answer to the
+        // join.
         for _ in ["welcome", "waiting"] {
             timeout(PATIENCE, bad.receiver.recv()).await.expect("in time").expect("open");
         }
@@ -39,7 +41,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
     }
     world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
 
-    // After the end: it was under way, so nobody is to blame.
+    // A move after the end of the match was under way, and is no fault of the client.
     let [mut ada, grace] = world.matched("over").await;
     let game = ada.current().expect("a match").started.game;
     grace.close().await;
@@ -52,7 +54,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
     ada.close().await;
 }
 
-/// A lane that may drop is used as games use it: again and again.
+/// Sends a message several times, since the lane may drop it.
 fn keep_sending(sender: &Sender, message: &[u8]) {
     for _ in 0..3 {
         let _ = sender.send_state(message);
@@ -65,7 +67,7 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
     world.expelled("a late hello", &[hello(), join("alone"), hello()], CloseCode::Unexpected).await;
     world.expelled("a seat after a join", &[hello(), join("alone"), resume()], CloseCode::Unexpected).await;
     world.expelled("two joins", &[hello(), join("alone"), join("other")], CloseCode::Unexpected).await;
-    // While playing; the other is told that it was expelled.
+    // A second join while playing: the opponent is told that the player was expelled.
     let mut waiting = world.joined(world.addr, "twice").await;
     assert_eq!(event(&mut waiting).await, Event::Waiting);
     let mut bad = world.joined(world.addr, "twice").await;
@@ -80,7 +82,8 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
     world.counted("unexpected", 6, |it| it.expelled_unexpected).await;
 }
 
-/// With a goodbye and without one, after each step of a session: nothing is left of it, and who played it is told.
+/// Cuts a connection after each step of a session, with a close and without one. Nothing of the
+/// session is left, and the opponent is told.
 pub(crate) async fn a_cut_at_every_step(world: &World) {
     const STEPS: usize = 5;
     for step in 0..STEPS {
@@ -88,7 +91,7 @@ pub(crate) async fn a_cut_at_every_step(world: &World) {
         world.only_witnesses().await;
     }
     if datagrams(world.kind) {
-        // Both at once: each waits for the idle timeout.
+        // Both run at once, since each waits for the idle timeout.
         tokio::join!(die_on_the_path(world, "waits"), die_on_the_path(world, "plays"));
         world.only_witnesses().await;
         world.counted("idle timeouts", 2, |it| it.idle_timeouts).await;
@@ -107,7 +110,7 @@ async fn cut_with_a_goodbye(world: &World, step: usize) {
         bad.sender.send_control(message).expect("open");
     }
     if step < 4 {
-        return; // What was said may not even have left.
+        return; // The messages may not even have left.
     }
     let mut bad = bad;
     while world.observer.census().waiting == 0 {
@@ -123,7 +126,7 @@ async fn cut_with_a_goodbye(world: &World, step: usize) {
     survivor.close().await;
 }
 
-/// Its packets end: nobody says anything.
+/// Makes the network drop every packet of a client.
 async fn die_on_the_path(world: &World, at: &str) {
     let path = DatagramProxy::to(world.addr).await;
     if at == "waits" {
@@ -141,7 +144,7 @@ async fn die_on_the_path(world: &World, at: &str) {
     }
 }
 
-/// As the kernel of a process that was killed, or a firewall, ends a stream.
+/// Resets a stream, as a firewall or the kernel of a killed process does.
 async fn reset(world: &World, step: usize) {
     use tokio::io::AsyncWriteExt;
     let accepted = world.observer.snapshot().accepted;

@@ -1,4 +1,4 @@
-//! Faults 12, 13, 17, 18 and 20: who does not get as far as a session.
+//! Faults 12, 13, 17, 18 and 20: clients that do not reach a session.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{
     world::{PATIENCE, World, event, localhost},
 };
 
-/// Noise, and each other kind of ours: told no, or not heard; whoever comes next is served.
+/// Noise, and each other kind of transport: refused or ignored, and the next client is served.
 pub(crate) async fn another_protocol_and_garbage(world: &World) {
     let noise: Vec<u8> = (0..4_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     if datagrams(world.kind) {
@@ -33,7 +33,7 @@ pub(crate) async fn another_protocol_and_garbage(world: &World) {
             tokio::task::yield_now().await;
         }
         let counters = world.observer.snapshot();
-        // QUIC and ENet hear a first packet out before they know better; none of them gets further.
+        // QUIC and ENet begin a handshake for some first packets; none of those succeeds.
         let heard = counters.accepted - accepted;
         let failed = |it: &World| it.observer.snapshot().handshakes_failed;
         world.until("those that were heard failed", |it| failed(it) >= heard).await;
@@ -55,7 +55,7 @@ pub(crate) async fn another_protocol_and_garbage(world: &World) {
     for other in TransportKind::ALL.into_iter().filter(|other| *other != world.kind) {
         let trust = world.identity.trust();
         if let Ok(mut connection) = other.connect(world.addr, "localhost", Some(&trust), &options).await {
-            // Plain TCP has no handshake; there the first frame tells.
+            // Plain TCP has no handshake; there the first frame exposes the other transport.
             connection.sender.send_control(b"hello?").expect("open");
             let end = timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time");
             end.expect_err("the server speaks another transport");
@@ -65,7 +65,8 @@ pub(crate) async fn another_protocol_and_garbage(world: &World) {
     assert_eq!(world.connect().await.sender.kind(), world.kind, "the next is served");
 }
 
-/// 1 B/s, twenty times as fast: what was begun must be finished by its deadline, however busily.
+/// The client sends a byte at a time (1 B/s, twenty times as fast). A frame must be complete by its
+/// deadline, however busy the client is.
 pub(crate) async fn a_byte_at_a_time(world: &World) {
     const INTERVAL: Duration = Duration::from_millis(50);
     let frame = [&[1, 0, 0], &[7; 256][..]].concat();
@@ -85,8 +86,8 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
         assert_eq!(raw.goodbye().await.code, Close::READ_DEADLINE);
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    if world.kind == TransportKind::Tls {
-        // The same before the handshake, and nothing at all.
+    if world.kind.name() == "tls" {
+        // The same attack before the handshake, beside a connection that sends nothing.
         let failed = world.observer.snapshot().handshakes_failed;
         let silent = TcpStream::connect(world.addr).await.expect("connected");
         let mut slow = TcpStream::connect(world.addr).await.expect("connected");
@@ -104,10 +105,11 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
     }
 }
 
-/// What `transport/quic.rs` lets be under way on a socket before it asks for an address to be proved.
+/// The handshakes that `transport/quic.rs` allows on a socket before it validates addresses.
 const UNASKED: usize = 32;
 
-/// Passes on what clients send and nothing that the server answers: to the server they are forgers.
+/// Forwards the clients' datagrams and drops the server's answers, so that the clients look like
+/// address forgers.
 async fn one_way(server: SocketAddr) -> SocketAddr {
     let inside = UdpSocket::bind(localhost()).await.expect("bound");
     let outside = UdpSocket::bind(localhost()).await.expect("bound");
@@ -122,7 +124,7 @@ async fn one_way(server: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// So many that the server asks newcomers for proof.
+/// Starts enough forged handshakes that the server validates the addresses of new clients.
 async fn forgers(world: &World) -> JoinSet<()> {
     let (kind, mut forgers) = (world.kind, JoinSet::new());
     for _ in 0..2 * UNASKED {
@@ -138,8 +140,9 @@ async fn forgers(world: &World) -> JoinSet<()> {
 
 pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
     let before = world.observer.snapshot();
-    if world.kind == TransportKind::Udp {
-        // Its hello is answered by a challenge that is no longer, and forgotten.
+    if world.kind.name() == "udp" {
+        // The server answers the hello with a challenge that is no longer than the hello, and
+        // remembers nothing.
         let mut answer = [0; 2048];
         for _ in 0..500 {
             let forger = UdpSocket::bind(localhost()).await.expect("bound");
@@ -166,7 +169,7 @@ pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
     assert_eq!(after.accepted - before.accepted, gone + newcomers, "all failed but the newcomer");
 }
 
-/// The proof of one address is none of another's, and begins nothing.
+/// The address validation of one client is useless to another.
 pub(crate) async fn a_replayed_retry_token(world: &World) {
     let mut forgers = forgers(world).await;
     let path = Recorder::start(world.addr).await;
@@ -182,7 +185,7 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
             thief.send_to(datagram, world.addr).await.expect("sent");
         }
     };
-    // While the connection that it was given for lives, and after.
+    // The token is replayed while its own connection lives, and after.
     replay(20).await;
     proven.receiver.close(Close::new(CloseCode::Done.code(), "done")).await;
     world.only_witnesses().await;
@@ -200,7 +203,8 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
     assert_eq!(world.observer.snapshot().accepted, accepted, "a stolen proof began a handshake");
 }
 
-/// Whether it is an Initial packet with a token (RFC 9000, 17.2.2): the token's length stands behind the connection ids.
+/// Whether a datagram is an Initial packet with a token (RFC 9000, 17.2.2): the token's length
+/// follows the connection ids.
 fn has_token(datagram: &[u8]) -> bool {
     let (Some(0xc0..=0xcf), Some(&ids)) = (datagram.first(), datagram.get(5)) else { return false };
     let source = 6 + usize::from(ids);
@@ -208,7 +212,7 @@ fn has_token(datagram: &[u8]) -> bool {
     datagram.get(source + 1 + usize::from(more)).is_some_and(|length| *length != 0)
 }
 
-/// A path that remembers what the client sent.
+/// A proxy that records the client's datagrams.
 struct Recorder {
     addr: SocketAddr,
     sent: mpsc::Receiver<Vec<u8>>,
@@ -241,7 +245,7 @@ impl Recorder {
         Self { addr, sent }
     }
 
-    /// What was sent so far.
+    /// Returns the datagrams recorded so far.
     fn recorded(mut self) -> Vec<Vec<u8>> {
         let mut recorded = Vec::new();
         while let Ok(datagram) = self.sent.try_recv() {
@@ -255,7 +259,8 @@ async fn bind() -> UdpSocket {
     UdpSocket::bind(localhost()).await.expect("bound")
 }
 
-/// Each is a typed error there, and here a handshake that failed. Dates are held in `transport/identity.rs`.
+/// Each mistrust is a typed error at the client, and a failed handshake at the server.
+/// `transport/identity.rs` tests the dates.
 pub(crate) async fn clients_that_do_not_trust_us(world: &World) {
     let stranger = Identity::generate(&["localhost".into()]).expect("identity");
     let options = world.client_options();

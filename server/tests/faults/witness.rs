@@ -1,5 +1,5 @@
-//! A match that goes on whatever happens beside it: numbered pings are answered in order and all of them, moves arrive,
-//! and in the end both sides and the server hold the same positions.
+//! The witnesses: a match that continues during every fault. Numbered pings are all answered, in
+//! order; moves arrive; in the end both sides and the server hold the same positions.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{PATIENCE, World, bytes, hello, join};
 
-/// Between the rounds, in each of which either side pings and moves.
+/// The time between rounds, in each of which both players ping and move.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// The match, under way.
+/// The match in progress.
 pub(crate) struct Witness {
     stop: CancellationToken,
     playing: JoinHandle<u64>,
@@ -30,7 +30,7 @@ impl Witness {
         Self::start_at(world, world.addr, "witness").await
     }
 
-    /// The first of the two comes by `addr`.
+    /// Starts a match whose first player connects to `addr`.
     pub(crate) async fn start_at(world: &World, addr: SocketAddr, code: &str) -> Self {
         let drops = world.kind.capabilities().state_may_drop;
         let mut first = Seat::new(world.connect_at(addr).await, drops);
@@ -52,7 +52,7 @@ impl Witness {
         Self { stop, playing }
     }
 
-    /// Ends the match, and says in how many rounds.
+    /// Ends the match, and returns its number of rounds.
     pub(crate) async fn finish(self) -> u64 {
         self.stop.cancel();
         match timeout(PATIENCE, self.playing).await.expect("the witnesses hang") {
@@ -66,7 +66,7 @@ async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
     let mut beat = interval(ROUND);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rounds = 0;
-    // Ends when, since the last step, all that was said was heard.
+    // The loop ends when everything sent since the last step has arrived.
     loop {
         let over = stop.is_cancelled();
         beat.tick().await;
@@ -112,17 +112,17 @@ async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
 
 struct Seat {
     connection: Connection,
-    /// Whether the state lane may lose or reorder.
+    /// Whether the state lane may lose or reorder messages.
     drops: bool,
     waiting: bool,
     game: Option<u64>,
     started_us: u64,
     last: Move,
-    /// The newest that was heard of the other.
+    /// The opponent's newest move.
     peer: Move,
     pings: u64,
     pongs: u64,
-    /// Where the server held both when the other left.
+    /// The server's final positions, after the opponent left.
     over: Option<[Position; 2]>,
 }
 
@@ -170,7 +170,7 @@ impl Seat {
         self.connection.sender.send_state(&told).expect("the witness is connected");
     }
 
-    /// One message, in time.
+    /// Receives one message in time, and checks it.
     async fn hear(&mut self) {
         let heard = timeout(PATIENCE, self.connection.receiver.recv()).await;
         let (lane, bytes) = heard.expect("the witness is heard").expect("the witness stays connected");

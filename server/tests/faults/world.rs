@@ -1,4 +1,4 @@
-//! A server of one kind, for one trial, and the ways to connect to it.
+//! A server of one kind for one trial, and the ways to connect to it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,7 +9,7 @@ use netduel_transport::{Close, CloseReason, Connection, Identity, Options, Trans
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// No single wait in this suite needs nearly as long.
+/// The timeout of every wait; none needs nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn localhost() -> SocketAddr {
@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) kind: TransportKind,
     pub(crate) addr: SocketAddr,
     pub(crate) identity: Identity,
-    /// The server's.
+    /// The server's options.
     pub(crate) options: Options,
     pub(crate) observer: Observer,
     shutdown: CancellationToken,
@@ -38,7 +38,7 @@ impl World {
         Self { kind, addr, identity, options, observer, shutdown, serving }
     }
 
-    /// As the server's, but that a handshake may take its time on a busy machine.
+    /// Returns the server's options with a longer handshake timeout, for a busy machine.
     pub(crate) fn client_options(&self) -> Options {
         Options { handshake_timeout: PATIENCE, ..self.options.clone() }
     }
@@ -52,7 +52,7 @@ impl World {
         self.kind.connect(addr, "localhost", Some(&trust), &options).await.expect("connected")
     }
 
-    /// A player who has asked for a match by this code.
+    /// Connects a player that has asked for a match by this code.
     pub(crate) async fn joined(&self, addr: SocketAddr, code: &str) -> Player {
         let config = PlayerConfig {
             addr,
@@ -68,7 +68,7 @@ impl World {
         player
     }
 
-    /// Two players in a match; the first comes by `addr`.
+    /// Starts a match of two players, the first of which connects to `addr`.
     pub(crate) async fn matched_at(&self, addr: SocketAddr, code: &str) -> [Player; 2] {
         let mut first = self.joined(addr, code).await;
         assert_eq!(event(&mut first).await, Event::Waiting);
@@ -83,7 +83,7 @@ impl World {
         self.matched_at(self.addr, code).await
     }
 
-    /// Until the server has seen what a client did.
+    /// Waits until the server has seen the effect of a client's action.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let reached = async {
             while !condition(self) {
@@ -114,13 +114,13 @@ impl World {
         reached.await;
     }
 
-    /// Until a counter stands at `count`, which must then be all.
+    /// Waits until a counter reaches `count`, and checks that it stops there.
     pub(crate) async fn counted(&self, name: &str, count: u64, read: fn(&Snapshot) -> u64) {
         self.until(&format!("{name} at {count}"), |world| read(&world.observer.snapshot()) >= count).await;
         assert_eq!(read(&self.observer.snapshot()), count, "{name}");
     }
 
-    /// Nobody is there any more but the witnesses.
+    /// Waits until only the witnesses are connected.
     pub(crate) async fn only_witnesses(&self) {
         self.until("only the witnesses are left", |world| {
             let census = world.observer.census();
@@ -135,25 +135,25 @@ impl World {
         timeout(PATIENCE, self.serving).await.expect("ends in time").expect("no panic")
     }
 
-    /// Says these control messages over a connection of their own and returns the goodbye.
-    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Close {
+    /// Sends control messages over a new connection, and returns the server's close.
+    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Goodbye {
         let mut bad = self.connect().await;
         for message in messages {
-            // The server may have hung up in the middle of it.
+            // The server may have closed the connection in the middle of the messages.
             let _ = bad.sender.send_control(message);
         }
         told(&mut bad).await
     }
 
-    /// The same, and holds the server to its answer.
+    /// Sends control messages over a new connection, and checks the code of the server's close.
     pub(crate) async fn expelled(&self, what: &str, messages: &[Vec<u8>], code: CloseCode) {
         let goodbye = self.told(messages).await;
         assert_eq!(CloseCode::from_code(goodbye.code), Some(code), "{what}: {goodbye}");
     }
 }
 
-/// What the server's last word is; what it says before is passed over.
-pub(crate) async fn told(connection: &mut Connection) -> Close {
+/// Returns the server's close, and passes over the messages before it.
+pub(crate) async fn told(connection: &mut Connection) -> Goodbye {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
@@ -166,7 +166,7 @@ pub(crate) async fn told(connection: &mut Connection) -> Close {
 pub(crate) async fn event(player: &mut Player) -> Event {
     loop {
         let event = timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open");
-        // The seat of who is lost is kept for a moment; nobody comes back to it here.
+        // A lost player's seat is kept for a moment; nobody resumes it here.
         if !matches!(event, Event::OpponentReconnecting { .. }) {
             return event;
         }
@@ -185,7 +185,7 @@ pub(crate) fn join(code: &str) -> Vec<u8> {
     bytes(&ClientMessage::Join { name: "Mallory".into(), code: Some(code.into()) })
 }
 
-/// For a seat that is nobody's.
+/// Encodes a resume for a seat that does not exist.
 pub(crate) fn resume() -> Vec<u8> {
     let token = SeatToken::new([0; SeatToken::BYTES]);
     bytes(&ClientMessage::Resume { game: 1, token, attempt: 1 })

@@ -1,4 +1,4 @@
-//! A server that listens in the test's own process, and what its players need to come.
+//! A server within the test's own process, and the configuration of its players.
 
 #![allow(dead_code, reason = "each suite takes what it needs")]
 
@@ -10,7 +10,7 @@ use netduel_transport::{Identity, Options, TransportKind, Trust};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// No single wait in these suites needs nearly as long.
+/// The timeout of every wait; none needs nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PERIOD_US: u64 = 16_667;
 
