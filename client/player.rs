@@ -8,7 +8,7 @@ use netduel_protocol::{
     clock,
     game::{self, Heading, Position},
 };
-use netduel_transport::{CloseReason, Goodbye, PathStats, Receiver, SendError, Sender, TransportKind};
+use netduel_transport::{Close, CloseReason, PathStats, Receiver, SendError, Sender, TransportKind};
 
 use crate::{
     config::PlayerConfig,
@@ -212,7 +212,7 @@ impl Player {
 
     /// Closes the connection. Waits at most a second until the close is sent.
     pub async fn close(self) {
-        self.receiver.close(Goodbye::new(CloseCode::Done.code(), "the player has finished")).await;
+        self.receiver.close(Close::new(CloseCode::Done.code(), "the player has finished")).await;
     }
 
     /// Waits for the next event. Cancel safe.

@@ -103,16 +103,16 @@ fn is_final(error: &PlayError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use netduel_transport::Goodbye;
+    use netduel_transport::Close;
 
     use super::*;
 
     #[test]
     fn retries_lost_connections_and_full_servers() {
         assert!(CloseReason::Vanished.is_loss());
-        assert!(CloseReason::Peer(Goodbye::new(Goodbye::GONE, "")).is_loss());
+        assert!(CloseReason::Peer(Close::new(Close::GONE, "")).is_loss());
         for code in [CloseCode::Done, CloseCode::Replaced, CloseCode::ShuttingDown] {
-            assert!(!CloseReason::Peer(Goodbye::new(code.code(), "")).is_loss());
+            assert!(!CloseReason::Peer(Close::new(code.code(), "")).is_loss());
         }
         let refused = |code| PlayError::Refused { code, reason: String::new() };
         assert!(is_final(&refused(CloseCode::NoSuchSeat)) && is_final(&refused(CloseCode::ShuttingDown)));

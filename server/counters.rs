@@ -190,9 +190,9 @@ impl Counters {
         }
     }
 
-    /// Counts a player that was expelled with `goodbye`.
-    pub(crate) fn count_expelled(&self, goodbye: &Goodbye) {
-        let cause = match CloseCode::from_code(goodbye.code) {
+    /// Counts a player that was expelled with `close`.
+    pub(crate) fn count_expelled(&self, close: &Close) {
+        let cause = match CloseCode::from_code(close.code) {
             Some(CloseCode::VersionMismatch) => &self.expelled_version,
             Some(CloseCode::Malformed | CloseCode::PayloadTooLong) => &self.expelled_malformed,
             Some(CloseCode::JoinTimeout) => &self.expelled_join_timeout,

@@ -106,12 +106,12 @@ impl Server {
             }
         }
         // A close over QUIC is the listener's to send, and to send again if it is lost.
-        let goodbyes = async {
+        let closes = async {
             for serving in listeners {
                 serving.listener.flush_closes().await;
             }
         };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbyes).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closes).await;
         self.observer.snapshot()
     }
 }

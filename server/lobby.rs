@@ -93,7 +93,7 @@ impl Lobby {
     ///
     /// # Errors
     /// The server is full or shutting down.
-    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Goodbye> {
+    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Close> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -122,18 +122,13 @@ impl Lobby {
     ///
     /// # Errors
     /// The server is full or shutting down, or the player waits or plays already.
-    pub(crate) fn join(
-        &self,
-        player: &Arc<Player>,
-        name: String,
-        code: Option<String>,
-    ) -> Result<(), Goodbye> {
+    pub(crate) fn join(&self, player: &Arc<Player>, name: String, code: Option<String>) -> Result<(), Close> {
         let mut state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
         }
         let twice = || {
-            Goodbye::new(CloseCode::Unexpected.code(), "a join while the player waits or plays: leave first")
+            Close::new(CloseCode::Unexpected.code(), "a join while the player waits or plays: leave first")
         };
         if lock(&player.playing).is_some() {
             return Err(twice());
@@ -259,7 +254,7 @@ impl Lobby {
     ///
     /// # Errors
     /// No seat matches the proof, or the server is shutting down.
-    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Goodbye> {
+    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Close> {
         let state = lock(&self.state);
         if state.draining {
             return Err(shutting_down());
@@ -344,14 +339,14 @@ impl Lobby {
 
 /// Returns the one refusal for every bad token, so that the refusal does not reveal which matches
 /// exist.
-fn no_such_seat() -> Goodbye {
-    Goodbye::new(CloseCode::NoSuchSeat.code(), "no seat is kept for this token: join to play another match")
+fn no_such_seat() -> Close {
+    Close::new(CloseCode::NoSuchSeat.code(), "no seat is kept for this token: join to play another match")
 }
 
-fn replaced() -> Goodbye {
-    Goodbye::new(CloseCode::Replaced.code(), "another connection resumed this player's seat")
+fn replaced() -> Close {
+    Close::new(CloseCode::Replaced.code(), "another connection resumed this player's seat")
 }
 
-fn shutting_down() -> Goodbye {
-    Goodbye::new(CloseCode::ShuttingDown.code(), "the server is shutting down: connect again in a moment")
+fn shutting_down() -> Close {
+    Close::new(CloseCode::ShuttingDown.code(), "the server is shutting down: connect again in a moment")
 }

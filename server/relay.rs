@@ -144,7 +144,7 @@ impl Match {
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Goodbye> {
+    ) -> Result<(), Close> {
         let MoveWithPayload { update, payload } = *received;
         if payload.len() > self.payload_max_bytes {
             return Err(payload_too_long(payload.len(), self.payload_max_bytes));
@@ -250,7 +250,7 @@ impl Match {
     }
 }
 
-fn payload_too_long(size: usize, max: usize) -> Goodbye {
+fn payload_too_long(size: usize, max: usize) -> Close {
     let reason = format!("payload of {size} bytes exceeds the server's limit of {max} bytes");
-    Goodbye::new(CloseCode::PayloadTooLong.code(), reason)
+    Close::new(CloseCode::PayloadTooLong.code(), reason)
 }

@@ -142,10 +142,10 @@ impl Seat {
 ///
 /// # Errors
 /// The system has no random numbers, so nothing that needs a token can be done.
-pub(crate) fn fresh_token() -> Result<SeatToken, Goodbye> {
+pub(crate) fn fresh_token() -> Result<SeatToken, Close> {
     let mut secret = [0; SeatToken::BYTES];
     SystemRandom::new().fill(&mut secret).map_err(|_| {
-        Goodbye::new(
+        Close::new(
             CloseCode::ServerFault.code(),
             "the server's system has no random numbers: try again later",
         )

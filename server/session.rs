@@ -29,14 +29,14 @@ enum Over {
     /// The connection ended by itself.
     Closed(CloseReason),
     /// The server expels the player for what it sent or failed to send.
-    Expelled(Goodbye),
+    Expelled(Close),
 }
 
 impl Over {
     fn is_for_flooding(&self) -> bool {
         match self {
             Self::Closed(reason) => matches!(reason, CloseReason::BadFrame(FrameError::TooMany { .. })),
-            Self::Expelled(goodbye) => goodbye.code == CloseCode::TooManyMessages.code(),
+            Self::Expelled(close) => close.code == CloseCode::TooManyMessages.code(),
         }
     }
 }
@@ -48,8 +48,8 @@ impl From<CloseReason> for Over {
 }
 
 impl From<Close> for Over {
-    fn from(goodbye: Close) -> Self {
-        Self::Expelled(goodbye)
+    fn from(close: Close) -> Self {
+        Self::Expelled(close)
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn run(
         receiver.close(too_many_from_address(&lobby)).await;
         return;
     }
-    let goodbye = match lobby.enter(sender) {
+    let close = match lobby.enter(sender) {
         Err(refusal) => refusal,
         Ok(player) => {
             // A panic ends this session and nothing else. Shared state stays usable: every lock ignores poisoning, and its
@@ -100,20 +100,20 @@ pub(crate) async fn run(
                 admission.charge_flooder(&lobby.config);
             }
             match over {
-                Over::Expelled(goodbye) => {
-                    lobby.counters.count_expelled(&goodbye);
-                    tracing::info!(%remote, "expelled: {goodbye}");
-                    goodbye
+                Over::Expelled(close) => {
+                    lobby.counters.count_expelled(&close);
+                    tracing::info!(%remote, "expelled: {close}");
+                    close
                 }
                 Over::Closed(reason) => {
                     lobby.counters.count_closed(&reason);
                     tracing::debug!(%remote, "{reason}");
-                    Close::new(CloseCode::Done.code(), "goodbye")
+                    Close::new(CloseCode::Done.code(), "the session has ended")
                 }
             }
         }
     };
-    receiver.close(goodbye).await;
+    receiver.close(close).await;
 }
 
 fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
@@ -121,7 +121,7 @@ fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     tracing::error!("a session panicked; the other sessions continue: {said}");
-    Goodbye::new(
+    Close::new(
         CloseCode::ServerFault.code(),
         "the server failed in this session, by a fault of its own: connect again",
     )
@@ -132,7 +132,7 @@ fn too_many_from_address(lobby: &Lobby) -> Close {
     let max = lobby.config.connections_per_address_max;
     let reason =
         format!("this address has too many connections (limit {max}): close one, or try again later");
-    Goodbye::new(CloseCode::TooManyFromAddress.code(), reason)
+    Close::new(CloseCode::TooManyFromAddress.code(), reason)
 }
 
 async fn play(
@@ -215,7 +215,7 @@ impl Allowance {
     }
 
     /// Takes one message from the bucket. Reads the clock only when the bucket is empty.
-    fn take(&mut self) -> Result<(), Goodbye> {
+    fn take(&mut self) -> Result<(), Close> {
         if self.left == 0 {
             let now_us = clock::now_us();
             let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
@@ -224,14 +224,14 @@ impl Allowance {
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             let reason = format!("more than {} messages a second: send fewer", self.per_s);
-            Goodbye::new(CloseCode::TooManyMessages.code(), reason)
+            Close::new(CloseCode::TooManyMessages.code(), reason)
         })?;
         Ok(())
     }
 }
 
-fn join_timeout(limit: Duration) -> Goodbye {
-    Goodbye::new(
+fn join_timeout(limit: Duration) -> Close {
+    Close::new(
         CloseCode::JoinTimeout.code(),
         format!("no hello and join within {limit:?}: send both right after the handshake"),
     )
@@ -307,10 +307,8 @@ fn unexpected(what: &str) -> Close {
 /// Returns the reason that the opponent is told.
 fn leave_reason(over: &Over) -> LeaveReason {
     match over {
-        Over::Closed(CloseReason::Peer(goodbye)) if goodbye.code == CloseCode::Done.code() => {
-            LeaveReason::Left
-        }
-        Over::Closed(CloseReason::Local(goodbye)) if goodbye.code == CloseCode::ShuttingDown.code() => {
+        Over::Closed(CloseReason::Peer(close)) if close.code == CloseCode::Done.code() => LeaveReason::Left,
+        Over::Closed(CloseReason::Local(close)) if close.code == CloseCode::ShuttingDown.code() => {
             LeaveReason::Left
         }
         Over::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => LeaveReason::TimedOut,
@@ -318,7 +316,7 @@ fn leave_reason(over: &Over) -> LeaveReason {
             LeaveReason::Disconnected
         }
         // The fault is the server's, not the player's.
-        Over::Expelled(goodbye) if goodbye.code == CloseCode::ServerFault.code() => LeaveReason::Disconnected,
+        Over::Expelled(close) if close.code == CloseCode::ServerFault.code() => LeaveReason::Disconnected,
         Over::Closed(_) | Over::Expelled(_) => LeaveReason::Expelled,
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netduel_client::{PlayError, Player, PlayerConfig};
+use netduel_client::{PlayError, Player, PlayerConfig, back_off::BackOff};
 use netduel_protocol::{CloseCode, clock};
 use netduel_transport::ConnectError;
 
@@ -15,10 +15,10 @@ use crate::net::{
     messages::{Channels, Command, Invitation, MatchRequest, Phase, ServerChoice, Snapshot},
 };
 
-/// The first back-off after a connection broke. Each further one is twice as long.
-const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
-/// The longest back-off. A player who sees nothing happen for longer leaves.
-const BACK_OFF_MAX: Duration = Duration::from_secs(8);
+/// The back-off before each attempt after a connection broke. A player who sees nothing happen for
+/// longer than the maximum leaves.
+const BACK_OFF: BackOff =
+    BackOff { first: Duration::from_millis(500), max: Duration::from_secs(8), jitter: 0.1 };
 /// The number of automatic retries. They take half a minute in all, or a minute with each attempt's
 /// own timeout.
 const ATTEMPTS_MAX: u32 = 6;
@@ -178,7 +178,7 @@ impl Session {
             *attempt = (*attempt).min(1);
             return ControlFlow::Continue(());
         }
-        let wait = back_off_after(*attempt);
+        let wait = BACK_OFF.wait_before(*attempt, clock::now_us());
         self.phase(Phase::Lost { why, attempt: *attempt, retry_at: Instant::now() + wait });
         *attempt += 1;
         tokio::select! {
@@ -186,13 +186,6 @@ impl Session {
             asked = self.retry_requested() => asked,
         }
     }
-}
-
-/// Returns the back-off before attempt `attempt`: it doubles up to a limit. Jitter of up to 10 %
-/// spreads the players who reconnect to a restarted server.
-fn back_off_after(attempt: u32) -> Duration {
-    let wait = BACK_OFF_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(BACK_OFF_MAX);
-    wait.mul_f64(1.0 - (clock::now_us() % 100) as f64 / 1_000.0)
 }
 
 /// Classifies an error by whether a retry may succeed.
@@ -217,15 +210,6 @@ mod tests {
     use netduel_transport::CloseReason;
 
     use super::*;
-
-    #[test]
-    fn back_off_doubles_up_to_its_limit() {
-        let waits: Vec<u64> = (1..=40).map(|attempt| back_off_after(attempt).as_millis() as u64).collect();
-        for (wait_ms, wanted_ms) in waits.iter().zip([500, 1_000, 2_000, 4_000, 8_000, 8_000]) {
-            assert!((wanted_ms * 9 / 10..=wanted_ms).contains(wait_ms), "{waits:?}");
-        }
-        assert!(waits.iter().all(|wait_ms| *wait_ms <= 8_000));
-    }
 
     #[test]
     fn retries_only_errors_that_may_pass() {

@@ -134,7 +134,7 @@ async fn limits_silent_handshakes() {
 
 #[tokio::test]
 async fn counts_expulsions_by_cause() {
-    let kind = TransportKind::MEMORY;
+    let kind = TransportKind::Memory;
     let config =
         Config { join_timeout: Duration::from_millis(50), messages_per_s_max: 5, ..Config::default() };
     let server = Running::of(kind, config);

@@ -71,7 +71,7 @@ impl Running {
 
     /// What the server answers to a token that is not good.
     async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Close {
-        goodbye(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
+        server_close(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
     }
 
     /// A connection that is given the seat back, and the next token.
@@ -120,11 +120,11 @@ async fn peer_back(connection: &mut Connection) {
 }
 
 /// How the server ends a connection.
-async fn goodbye(mut connection: Connection) -> Close {
+async fn server_close(mut connection: Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
-            Err(CloseReason::Peer(goodbye)) => return goodbye,
+            Err(CloseReason::Peer(close)) => return close,
             Err(reason) => panic!("{reason}"),
         }
     }
@@ -430,7 +430,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
         let game = mine.game;
         let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
         peer_back(&mut peer).await;
-        let replaced = goodbye(seat).await;
+        let replaced = server_close(seat).await;
         assert_eq!(replaced.code, CloseCode::Replaced.code(), "{kind}: {replaced}");
         let mut refusals = vec![
             ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
@@ -439,7 +439,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
         // The answer may be lost, so the token is good for later tries until a move says that the next one came.
         let (back, next) = server.back(kind, game, token(&mine), 3).await;
         peer_back(&mut peer).await;
-        assert_eq!(goodbye(unanswered).await.code, CloseCode::Replaced.code());
+        assert_eq!(server_close(unanswered).await.code, CloseCode::Replaced.code());
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let update = Move { game, seq: 1, position: mine.positions[0], ..Move::default() };
         let a_move = encode(&ClientMessage::Move(update.into()), &mut buffer).expect("encodes");
@@ -483,7 +483,7 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
     for kind in every_kind() {
         let [(lost, mine), (mut peer, _)] = server.raw_match(kind).await;
         let game = mine.game;
-        // Without a goodbye of the player's.
+        // Without a close of the player's.
         drop(lost);
         let away = |message: ServerMessage<'_>| match message {
             ServerMessage::OpponentReconnecting { game, grace_ms } => Some((game, grace_ms)),
@@ -517,7 +517,7 @@ async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
     let kind = TransportKind::ALL[0];
     let [one, other] = [kind, kind].map(|kind| server.config(kind, &options));
 
-    let Duel { players: [ada, mut grace], .. } = Duel::begin([&one, &other], "goodbye").await;
+    let Duel { players: [ada, mut grace], .. } = Duel::begin([&one, &other], "close").await;
     ada.close().await;
     let next = timeout(PATIENCE, grace.next_event()).await.expect("in time").expect("open");
     assert!(matches!(next, Event::OpponentLeft { reason: LeaveReason::Left, .. }), "{next:?}");
@@ -531,11 +531,11 @@ async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
     let left =
         |message: ServerMessage<'_>| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(());
     hear(&mut peer, left).await;
-    assert_eq!(goodbye(peer).await.code, CloseCode::ShuttingDown.code());
+    assert_eq!(server_close(peer).await.code, CloseCode::ShuttingDown.code());
     hear(&mut later, |message| matches!(message, ServerMessage::Draining { .. }).then_some(())).await;
     drop(lost_later);
     hear(&mut later, left).await;
-    assert_eq!(goodbye(later).await.code, CloseCode::ShuttingDown.code());
+    assert_eq!(server_close(later).await.code, CloseCode::ShuttingDown.code());
     let counters = server.stop().await;
     assert_eq!((counters.seats_kept, counters.matches_started), (1, counters.matches_ended));
 }

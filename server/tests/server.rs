@@ -407,10 +407,10 @@ async fn refuses_when_full_and_expels_silence() {
         for mut connection in silent {
             let reason =
                 timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect_err("silent");
-            let CloseReason::Peer(goodbye) = reason else { panic!("{reason}") };
+            let CloseReason::Peer(close) = reason else { panic!("{reason}") };
             assert!(
-                [CloseCode::JoinTimeout.code(), CloseCode::ServerFull.code()].contains(&goodbye.code),
-                "{goodbye}"
+                [CloseCode::JoinTimeout.code(), CloseCode::ServerFull.code()].contains(&close.code),
+                "{close}"
             );
         }
     }

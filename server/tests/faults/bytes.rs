@@ -37,7 +37,7 @@ pub(crate) async fn a_length_over_the_limit(world: &World) {
         for header in [[over[0], over[1], CONTROL], [0xff, 0xff, CONTROL], [0, 1, KEEP_ALIVE], [0xff; 3]] {
             let mut raw = Raw::open(world).await;
             raw.write(&header).await.expect("open");
-            assert_eq!(raw.goodbye().await.code, Close::BAD_FRAME, "{header:?}");
+            assert_eq!(raw.close_frame().await.code, Close::BAD_FRAME, "{header:?}");
             count += 1;
         }
     }
@@ -49,7 +49,7 @@ pub(crate) async fn a_prefix_and_then_silence(world: &World) {
     for beginning in beginnings {
         let mut raw = Raw::open(world).await;
         raw.write(beginning).await.expect("open");
-        assert_eq!(raw.goodbye().await.code, Close::READ_DEADLINE, "{beginning:?}");
+        assert_eq!(raw.close_frame().await.code, Close::READ_DEADLINE, "{beginning:?}");
     }
     world.counted("stalled", beginnings.len() as u64, |it| it.expelled_stalled).await;
 }
@@ -89,7 +89,7 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
         world.expelled("another version", &[hello], CloseCode::VersionMismatch).await;
     }
     world.counted("another version", 2, |it| it.expelled_version).await;
-    if world.kind.name() == "udp" {
+    if world.kind == TransportKind::Udp {
         // The server neither answers nor remembers a client that names another protocol.
         let accepted = world.observer.snapshot().accepted;
         let stranger = UdpSocket::bind(localhost()).await.expect("bound");
@@ -103,7 +103,7 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
     } else if streams(world.kind) {
         let mut raw = Raw::open(world).await;
         raw.write(b"GET / HTTP/1.1\r\n\r\n").await.expect("open");
-        assert_eq!(raw.goodbye().await.code, Close::BAD_FRAME);
+        assert_eq!(raw.close_frame().await.code, Close::BAD_FRAME);
         world.counted("malformed", 1, |it| it.expelled_malformed).await;
     }
 }
@@ -155,9 +155,9 @@ pub(crate) async fn a_million_empty_frames(world: &World) {
     };
     let expelled = |world: &World| world.observer.snapshot().expelled > 1;
     world.attack_until("the flooder is expelled", expelled, flood).await;
-    let goodbye = raw.goodbye().await;
-    assert_eq!(goodbye.code, Goodbye::BAD_FRAME, "{goodbye}");
-    if world.kind.name() == "udp" {
+    let close = raw.close_frame().await;
+    assert_eq!(close.code, Close::BAD_FRAME, "{close}");
+    if world.kind == TransportKind::Udp {
         // Keep-alives of `udp` are datagrams, so one within the stream is malformed at once.
         world.counted("malformed", 2, |it| it.expelled_malformed).await;
     } else {

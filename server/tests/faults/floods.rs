@@ -41,7 +41,7 @@ pub(crate) async fn a_reader_that_stops(world: &World) {
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
     // A stream that is full of answers has no room for a close frame.
     if !matches!(bad, Raw::Stream(_)) {
-        assert_eq!(bad.goodbye().await.code, Close::CONTROL_LANE_FULL);
+        assert_eq!(bad.close_frame().await.code, Close::CONTROL_LANE_FULL);
     }
 }
 
@@ -106,12 +106,12 @@ pub(crate) async fn streams_opened_and_reset(world: &World) {
             Err(_) => refused += 1,
         }
     }
-    match world.kind.name() {
-        "quic-uni" => {
+    match world.kind {
+        TransportKind::QuicUni => {
             // Reset streams made room for new ones, until there were too many.
             assert!(opened > 100, "{opened} were granted");
             world.counted("flooding", 1, |it| it.expelled_flooding).await;
-            assert_eq!(Raw::Quic(raw).goodbye().await.code, Close::BAD_FRAME);
+            assert_eq!(Raw::Quic(raw).close_frame().await.code, Close::BAD_FRAME);
         }
         TransportKind::QuicStream => assert!(opened <= 2, "{opened} state streams were granted"),
         _ => assert_eq!(opened, 0, "updates need no stream"),
@@ -133,7 +133,7 @@ pub(crate) async fn packets_without_a_message(world: &World) {
             // Each new window is sent to the server.
             for window in 1u32.. {
                 if expelled() {
-                    return Raw::Quic(raw).goodbye().await;
+                    return Raw::Quic(raw).close_frame().await;
                 }
                 connection.set_receive_window(window.into());
                 tokio::task::yield_now().await;
@@ -152,8 +152,8 @@ pub(crate) async fn packets_without_a_message(world: &World) {
         }
         told(&mut bad).await
     };
-    let goodbye = timeout(PATIENCE, flood).await.expect("cut in time");
-    assert_eq!(goodbye.code, Close::BAD_FRAME, "{goodbye}");
+    let close = timeout(PATIENCE, flood).await.expect("cut in time");
+    assert_eq!(close.code, Close::BAD_FRAME, "{close}");
     world.counted("flooding", 1, |it| it.expelled_flooding).await;
     world.only_witnesses().await;
 }

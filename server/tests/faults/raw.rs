@@ -44,9 +44,9 @@ pub(crate) struct Quic {
 
 impl Raw {
     pub(crate) async fn open(world: &World) -> Self {
-        match world.kind.name() {
-            "tcp" => Self::Stream(Box::new(tcp_stream(world.addr).await)),
-            "tls" => {
+        match world.kind {
+            TransportKind::Tcp => Self::Stream(Box::new(tcp_stream(world.addr).await)),
+            TransportKind::Tls => {
                 let config = world.identity.trust().client_config_for("netduel-tls/1").expect("a trust");
                 let socket = tcp_stream(world.addr).await;
                 let name = "localhost".try_into().expect("a name");
@@ -71,14 +71,14 @@ impl Raw {
     }
 
     /// Waits for the server's close and returns it.
-    pub(crate) async fn goodbye(self) -> Goodbye {
+    pub(crate) async fn close_frame(self) -> Close {
         let closed = async {
             match self {
                 Self::Stream(mut stream) => {
                     let mut said = Vec::new();
                     // A reset after the close frame leaves the frame readable.
                     let _ = stream.read_to_end(&mut said).await;
-                    last_words(&said)
+                    find_close(&said)
                 }
                 Self::Quic(quic) => match quic.connection.closed().await {
                     quinn::ConnectionError::ApplicationClosed(close) => {
@@ -89,13 +89,13 @@ impl Raw {
                 },
                 Self::Udp(mut udp) => loop {
                     udp.hear().await.expect("readable");
-                    if let Some(goodbye) = udp.goodbye {
-                        break goodbye;
+                    if let Some(close) = udp.close {
+                        break close;
                     }
                 },
             }
         };
-        timeout(PATIENCE, closed).await.expect("a goodbye in time")
+        timeout(PATIENCE, closed).await.expect("a close in time")
     }
 }
 
@@ -122,19 +122,19 @@ impl Quic {
 }
 
 /// Returns the close frame among the received frames.
-fn last_words(mut said: &[u8]) -> Goodbye {
+fn find_close(mut said: &[u8]) -> Close {
     while let Some((&[high, low, kind], rest)) = said.split_first_chunk::<3>() {
         let size = usize::from(u16::from_be_bytes([high, low]));
         let (payload, rest) = rest.split_at_checked(size).expect("whole frames");
         if kind == CLOSE {
-            return parse_goodbye(payload);
+            return parse_close(payload);
         }
         said = rest;
     }
     panic!("closed without a word")
 }
 
-fn parse_goodbye(payload: &[u8]) -> Close {
+fn parse_close(payload: &[u8]) -> Close {
     let (code, reason) = payload.split_first_chunk::<4>().expect("a code");
     Close::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
 }
@@ -146,7 +146,7 @@ pub(crate) struct Udp {
     /// The number of bytes written, and of bytes acknowledged.
     place: u32,
     acknowledged: u32,
-    goodbye: Option<Close>,
+    close: Option<Close>,
 }
 
 const HELLO: u8 = 0xd0;
@@ -155,7 +155,7 @@ const JOIN: u8 = 0xd2;
 const WELCOME: u8 = 0xd3;
 const SEGMENT: u8 = 0xd5;
 const ACKNOWLEDGE: u8 = 0xd6;
-const GOODBYE: u8 = 0xd8;
+const UDP_CLOSE: u8 = 0xd8;
 const TOKEN: [u8; 4] = *b"test";
 const CHALLENGE_BYTES: usize = 40;
 const SEGMENT_BYTES: usize = 1_000;
@@ -173,7 +173,7 @@ impl Udp {
     async fn open(addr: SocketAddr) -> Self {
         let socket = UdpSocket::bind(localhost()).await.expect("bound");
         socket.connect(addr).await.expect("connected");
-        let udp = Self { socket, place: 0, acknowledged: 0, goodbye: None };
+        let udp = Self { socket, place: 0, acknowledged: 0, close: None };
         let challenge = udp.ask(&udp_hello(b"netduel-udp/1"), CHALLENGE).await;
         udp.ask(&[&[JOIN], &TOKEN[..], &challenge].concat(), WELCOME).await;
         udp
@@ -202,7 +202,7 @@ impl Udp {
                 let place = u32::from_be_bytes(body.try_into().map_err(io::Error::other)?);
                 self.acknowledged = self.acknowledged.max(place);
             }
-            GOODBYE => self.goodbye = Some(parse_goodbye(body)),
+            UDP_CLOSE => self.close = Some(parse_close(body)),
             _ => {}
         }
         Ok(())
@@ -213,7 +213,7 @@ impl Udp {
             let datagram = [&[SEGMENT], &TOKEN[..], &self.place.to_be_bytes(), segment].concat();
             self.place += segment.len() as u32;
             while self.acknowledged < self.place {
-                if self.goodbye.is_some() {
+                if self.close.is_some() {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 self.socket.send(&datagram).await?;

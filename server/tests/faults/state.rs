@@ -36,8 +36,8 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
             timeout(PATIENCE, bad.receiver.recv()).await.expect("in time").expect("open");
         }
         keep_sending(&bad.sender, &a_move(game));
-        let goodbye = told(&mut bad).await;
-        assert_eq!(CloseCode::from_code(goodbye.code), Some(CloseCode::Unexpected), "{goodbye}");
+        let close = told(&mut bad).await;
+        assert_eq!(CloseCode::from_code(close.code), Some(CloseCode::Unexpected), "{close}");
     }
     world.counted("unexpected", 5, |it| it.expelled_unexpected).await;
 
@@ -87,7 +87,7 @@ pub(crate) async fn a_second_hello_or_join(world: &World) {
 pub(crate) async fn a_cut_at_every_step(world: &World) {
     const STEPS: usize = 5;
     for step in 0..STEPS {
-        cut_with_a_goodbye(world, step).await;
+        close_at(world, step).await;
         world.only_witnesses().await;
     }
     if datagrams(world.kind) {
@@ -103,7 +103,7 @@ pub(crate) async fn a_cut_at_every_step(world: &World) {
     }
 }
 
-async fn cut_with_a_goodbye(world: &World, step: usize) {
+async fn close_at(world: &World, step: usize) {
     let bad = world.connect().await;
     let script = [hello(), join("cut"), bytes(&ClientMessage::Ping { sent_us: 1 })];
     for message in script.iter().take(step) {

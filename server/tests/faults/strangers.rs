@@ -83,7 +83,7 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
     let stalled = |world: &World| world.observer.snapshot().expelled_stalled > 0;
     world.attack_until("the slow client is expelled", stalled, drip).await;
     if !matches!(raw, Raw::Stream(_)) {
-        assert_eq!(raw.goodbye().await.code, Close::READ_DEADLINE);
+        assert_eq!(raw.close_frame().await.code, Close::READ_DEADLINE);
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
     if world.kind.name() == "tls" {

@@ -136,7 +136,7 @@ impl World {
     }
 
     /// Sends control messages over a new connection, and returns the server's close.
-    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Goodbye {
+    pub(crate) async fn told(&self, messages: &[Vec<u8>]) -> Close {
         let mut bad = self.connect().await;
         for message in messages {
             // The server may have closed the connection in the middle of the messages.
@@ -147,17 +147,17 @@ impl World {
 
     /// Sends control messages over a new connection, and checks the code of the server's close.
     pub(crate) async fn expelled(&self, what: &str, messages: &[Vec<u8>], code: CloseCode) {
-        let goodbye = self.told(messages).await;
-        assert_eq!(CloseCode::from_code(goodbye.code), Some(code), "{what}: {goodbye}");
+        let close = self.told(messages).await;
+        assert_eq!(CloseCode::from_code(close.code), Some(code), "{what}: {close}");
     }
 }
 
 /// Returns the server's close, and passes over the messages before it.
-pub(crate) async fn told(connection: &mut Connection) -> Goodbye {
+pub(crate) async fn told(connection: &mut Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
-            Err(CloseReason::Peer(goodbye)) => return goodbye,
+            Err(CloseReason::Peer(close)) => return close,
             Err(reason) => panic!("ended without a word: {reason}"),
         }
     }
