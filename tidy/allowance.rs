@@ -33,12 +33,12 @@ impl Counted {
 
 /// Compares `counted` with the allowances of `tree`. A rule without an entry has an allowance of 0.
 pub(crate) fn compare(tree: &Tree, counted: Vec<Counted>) -> Result<Vec<Finding>> {
-    let allowed = read(tree)?;
+    let allowed = if tree.is_strict() { BTreeMap::new() } else { read(tree)? };
     let mut findings = Vec::new();
     for Counted { rule, advice, count, findings: places } in counted {
         let allowed = allowed.get(rule).copied().unwrap_or(0);
         if count > allowed {
-            findings.extend(places.into_iter().take(LISTED_MAX));
+            findings.extend(places.into_iter().take(if tree.is_strict() { usize::MAX } else { LISTED_MAX }));
             findings.push(Finding::new(
                 ALLOWANCE_FILE,
                 0,

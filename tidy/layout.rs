@@ -12,6 +12,8 @@ use crate::{Finding, Tree, circles, workspace};
 const FOLDER_FILES_MAX: usize = 20;
 /// Lines of a file from which on the report names it.
 const LONG_FILE_LINES: usize = 600;
+/// Beginnings of a file that state its purpose: a doc comment, or a page that is one.
+const PURPOSES: [&str; 2] = ["//!", "#![doc = include_str!("];
 /// Folders whose size is no matter: one file for each test or seed is right.
 const UNCOUNTED_FOLDERS: [&str; 2] = ["tests", "seeds"];
 
@@ -31,7 +33,7 @@ pub(crate) fn counted(tree: &Tree) -> Result<Vec<Counted>> {
     let (mut headers, mut attributes) = (Vec::new(), Vec::new());
     for file in tree.with_extension("rs") {
         let source = tree.read(file)?;
-        if !source.starts_with("//!") {
+        if !PURPOSES.iter().any(|beginning| source.starts_with(beginning)) {
             headers.push(Finding::new(file, 1, "begins without `//!`"));
         }
         for (index, _) in

@@ -18,15 +18,20 @@ struct Args {
     #[arg(long, conflicts_with = "checks")]
     lower: bool,
 
+    /// List every finding, also those that tidy/allowance.toml tolerates
+    #[arg(long, conflicts_with = "lower")]
+    strict: bool,
+
     /// Folder of the repository
     #[arg(long, default_value = ".")]
     root: PathBuf,
 }
 
 fn main() -> Result<ExitCode> {
-    let Args { checks, lower: write, root } = Args::parse();
+    let Args { checks, lower: write, strict, root } = Args::parse();
     let root = root.canonicalize().with_context(|| format!("{} is no folder", root.display()))?;
     let tree = Tree::open(root)?;
+    let tree = if strict { tree.strict() } else { tree };
     if write {
         println!("{} allowances lowered in {ALLOWANCE_FILE}", lower(&tree)?);
         return Ok(ExitCode::SUCCESS);

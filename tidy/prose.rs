@@ -14,6 +14,8 @@ const PROSE_COLUMNS: usize = 100;
 const CODE_COLUMNS: usize = 120;
 /// Doc blocks for each headless one: at most 1 %.
 const DOCS_PER_HEADLESS: usize = 100;
+/// Words of a test's name.
+const TEST_NAME_WORDS: usize = 6;
 /// The question words that begin a riddle in Markdown. "When" begins many plain sentences there.
 const MARKDOWN_WORDS: [&str; 8] = ["Who", "What", "Whom", "Whose", "How", "Where", "Why", "Which"];
 
@@ -47,7 +49,7 @@ struct Found {
 
 fn look(tree: &Tree) -> Result<Found> {
     let (mut docs, mut headless_docs, mut headless_comments) = (0, Vec::new(), Vec::new());
-    let (mut long_comments, mut long_code) = (Vec::new(), Vec::new());
+    let (mut long_comments, mut long_code, mut long_names) = (Vec::new(), Vec::new(), Vec::new());
     for file in tree.with_extension("rs") {
         let source = tree.read(file)?;
         for block in comments::blocks(&source) {
@@ -61,6 +63,7 @@ fn look(tree: &Tree) -> Result<Found> {
                 ));
             }
         }
+        long_names.extend(test_names(file, &source));
         for (index, line) in source.lines().enumerate() {
             let columns = line.chars().count();
             if columns > CODE_COLUMNS {
@@ -81,6 +84,7 @@ fn look(tree: &Tree) -> Result<Found> {
             Counted::each("long_comment_lines", WRAP, long_comments),
             Counted::each("long_code_lines", "Break the line before column 120.", long_code),
             Counted::each("long_markdown_lines", WRAP, long_markdown),
+            Counted::each("long_test_names", "Say in two to six words what holds.", long_names),
         ],
     })
 }
@@ -107,4 +111,28 @@ fn markdown(tree: &Tree) -> Result<(Vec<Finding>, Vec<Finding>)> {
         }
     }
     Ok((headless, long))
+}
+
+/// Returns the tests of `source` whose names have too many words.
+fn test_names(file: &str, source: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut test = false;
+    for (index, line) in source.lines().map(str::trim_start).enumerate() {
+        let signature = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        if let (true, Some(signature)) = (test, signature) {
+            let name = signature.split('(').next().unwrap_or_default();
+            let words = name.split('_').count();
+            if words > TEST_NAME_WORDS {
+                found.push(Finding::new(
+                    file,
+                    index + 1,
+                    format!("the test `{name}` has a name of {words} words"),
+                ));
+            }
+        }
+        test = line.starts_with("#[test]")
+            || line.starts_with("#[tokio::test")
+            || (test && line.starts_with("#["));
+    }
+    found
 }

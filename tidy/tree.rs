@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 pub struct Tree {
     root: PathBuf,
     files: Vec<String>,
+    strict: bool,
 }
 
 impl Tree {
@@ -33,7 +34,19 @@ impl Tree {
             }
         }
         files.sort();
-        Ok(Self { root, files })
+        Ok(Self { root, files, strict: false })
+    }
+
+    /// Makes every check ignore the allowances, so that it lists all findings.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    /// Whether checks ignore the allowances.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Returns the repository's folder.

@@ -11,7 +11,7 @@ struct Repository(TempDir);
 
 impl Repository {
     fn new() -> Self {
-        let new = Self(tempfile::tempdir().unwrap());
+        let new = Self(tempfile::tempdir().expect("a folder"));
         new.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"base\"]\n");
         for (name, dependencies) in [("app", "[dependencies]\nbase = { path = \"../base\" }\n"), ("base", "")]
         {
@@ -26,22 +26,26 @@ impl Repository {
 
     fn write(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
     }
 
     fn find(&self, check: Check) -> Vec<Finding> {
-        check.run(&self.tree()).unwrap()
+        check.run(&self.tree()).expect("a check")
     }
 
     fn tree(&self) -> Tree {
-        Tree::open(self.0.path()).unwrap()
+        Tree::open(self.0.path()).expect("a tree")
     }
 
     fn git(&self, arguments: &[&str]) {
         let identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"];
-        let status =
-            Command::new("git").args(identity).args(arguments).current_dir(self.0.path()).output().unwrap();
+        let status = Command::new("git")
+            .args(identity)
+            .args(arguments)
+            .current_dir(self.0.path())
+            .output()
+            .expect("git");
         assert!(status.status.success(), "{status:?}");
     }
 
@@ -103,6 +107,14 @@ fn finds_long_lines() {
 }
 
 #[test]
+fn finds_long_test_names() {
+    let repository = Repository::new();
+    let tests = "//! A crate.\n\n#[test]\n#[ignore]\nfn one_two_three_four_five_six_seven() {}\n\n#[tokio::test]\nasync fn one_two_three_four_five_six() {}\n";
+    repository.write("app/lib.rs", tests);
+    assert_eq!(places(&repository.find(Check::Prose))[0], "app/lib.rs:5");
+}
+
+#[test]
 fn allowances_only_fall() {
     let repository = Repository::new();
     let full = "/// A thing.\npub struct A;\n\n".repeat(120);
@@ -114,6 +126,7 @@ fn allowances_only_fall() {
     assert_eq!(lower(&repository.tree()).unwrap(), 1);
     assert_eq!(repository.find(Check::Prose), []);
     assert_eq!(lower(&repository.tree()).unwrap(), 0);
+    assert_eq!(places(&Check::Prose.run(&repository.tree().strict()).unwrap())[0], "app/lib.rs:1");
 }
 
 #[test]
