@@ -32,7 +32,7 @@ pub fn runtime() -> Runtime {
 /// # Panics
 /// If the system refuses one that it just named.
 pub fn share_one_cpu() {
-    if let Some(cpu) = netduel_loadgen::affinity::of_run() {
+    if let Some(cpu) = netduel_loadgen::affinity::run_cpu() {
         netduel_loadgen::affinity::bind(cpu).expect("a processor of ours");
     }
 }

@@ -4,7 +4,7 @@ use std::{io::Write, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, bail};
 use netduel_baselines::Relay;
-use netduel_loadgen::{Process, ourselves};
+use netduel_loadgen::{Process, this_program};
 use netduel_server::Config;
 use netduel_transport::{Identity, Options, Trust};
 use tokio_util::sync::CancellationToken;
@@ -58,13 +58,13 @@ impl Server {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(mut tool: Command, contender: Contender) -> anyhow::Result<Self> {
-        let server = ourselves(SERVE)?;
+        let server = this_program(SERVE)?;
         tool.arg(server.get_program()).args(server.get_args());
         Self::spawn(tool, contender, &[])
     }
 
     fn start_with(contender: Contender, flags: &[&str]) -> anyhow::Result<Self> {
-        Self::spawn(ourselves(SERVE)?, contender, flags)
+        Self::spawn(this_program(SERVE)?, contender, flags)
     }
 
     fn spawn(mut command: Command, contender: Contender, flags: &[&str]) -> anyhow::Result<Self> {

@@ -1,4 +1,4 @@
-//! Our relay against its floor, in turns, and against what we set ourselves: `docs/performance.md`.
+//! Our relay against its floor, in turns, and against what we set this_program: `docs/performance.md`.
 //!
 //! Not criterion's, since a ratio of two benches that ran minutes apart says more of the machine than of them. Here each
 //! round starts both servers anew, one after the other, and gives one ratio; what counts is the median of the rounds.

@@ -7,7 +7,7 @@
 /// The processor that a run is bound to: the last of those this process may use. `None` where there is only one, or the
 /// system cannot bind.
 #[cfg(target_os = "linux")]
-pub fn of_run() -> Option<usize> {
+pub fn run_cpu() -> Option<usize> {
     let allowed = rustix::thread::sched_getaffinity(None).ok()?;
     let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu))?;
     (allowed.count() > 1).then_some(last)
@@ -26,14 +26,14 @@ pub fn bind(cpu: usize) -> std::io::Result<()> {
 
 /// Another processor that this process may use.
 #[cfg(target_os = "linux")]
-pub fn beside(cpu: usize) -> Option<usize> {
+pub fn another_cpu(cpu: usize) -> Option<usize> {
     let allowed = rustix::thread::sched_getaffinity(None).ok()?;
     (0..rustix::thread::CpuSet::MAX_CPU).find(|other| *other != cpu && allowed.is_set(*other))
 }
 
 /// Has this process, and what it starts from now on, go before all others that want its processor (SCHED_RR, for root).
 /// Returns whether the system does that.
-pub fn before_others() -> bool {
+pub fn raise_priority() -> bool {
     let ours = std::process::id().to_string();
     let asked = std::process::Command::new("chrt")
         .args(["--rr", "--all-tasks", "--pid", "1", &ours])
@@ -44,7 +44,7 @@ pub fn before_others() -> bool {
 
 /// Processes are not bound here.
 #[cfg(not(target_os = "linux"))]
-pub fn of_run() -> Option<usize> {
+pub fn run_cpu() -> Option<usize> {
     None
 }
 
@@ -59,6 +59,6 @@ pub fn bind(_cpu: usize) -> std::io::Result<()> {
 
 /// Processes are not bound here.
 #[cfg(not(target_os = "linux"))]
-pub fn beside(_cpu: usize) -> Option<usize> {
+pub fn another_cpu(_cpu: usize) -> Option<usize> {
     None
 }

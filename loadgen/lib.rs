@@ -23,6 +23,6 @@ pub use join::join_match;
 pub use load::{run, run_with};
 pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent};
 pub use plan::{LoadPlan, Trusted, Workload};
-pub use process::{Process, Usage, ourselves};
+pub use process::{Process, Usage, this_program};
 pub use result::{Connects, LoadResult};
 pub use subject::Subject;

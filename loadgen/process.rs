@@ -16,7 +16,7 @@ const LINES_MAX: usize = 256;
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// This program again, as `subcommand`.
-pub fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
+pub fn this_program(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.arg(subcommand);
     Ok(command)

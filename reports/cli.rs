@@ -126,7 +126,7 @@ impl Cli {
                 if let Some(cpu) = cpu {
                     affinity::bind(cpu)?;
                 }
-                cpu_burner::burn_beside(burn_us_per_s);
+                cpu_burner::burn(burn_us_per_s);
                 netduel_server::cli::run(&args)?;
             }
             Command::Players => netduel_loadgen::run()?,

@@ -51,7 +51,7 @@ pub struct Try {
 
 /// How far a contender bore a search on one link.
 #[derive(Clone, Debug)]
-pub struct Bearing {
+pub struct Capacity {
     /// Which contender.
     pub contender: Contender,
     /// 0, or the number of the A/A control.
@@ -64,7 +64,7 @@ pub struct Bearing {
     pub next: Option<u32>,
 }
 
-impl Bearing {
+impl Capacity {
     /// The highest value that held.
     pub fn highest(&self) -> Option<u32> {
         self.tries.iter().rev().find(|it| it.fate == Fate::Held).map(|it| it.value)
@@ -105,22 +105,22 @@ impl fmt::Display for Try {
 }
 
 /// Every search of these results, in the order of the scenario; nothing where none was asked for.
-pub fn bearings(results: &Results) -> Vec<Bearing> {
+pub fn capacities(results: &Results) -> Vec<Capacity> {
     let Some(search) = results.scenario.search else { return Vec::new() };
-    let mut bearings = Vec::new();
+    let mut capacities = Vec::new();
     for group in results.scenario.groups() {
         let group = at(&group, search.of, search.from.max(1));
         for (contender, arm) in results.scenario.arms() {
-            bearings.push(bearing(results, &search, contender, arm, &group));
+            capacities.push(capacity(results, &search, contender, arm, &group));
         }
     }
-    bearings
+    capacities
 }
 
 /// The combinations of which no run came to its end.
 pub fn without_result(results: &Results) -> Vec<String> {
     if results.scenario.search.is_some() {
-        let all = bearings(results).into_iter();
+        let all = capacities(results).into_iter();
         let unknown =
             all.filter(|it| it.tries.iter().all(|it| matches!(it.fate, Fate::Failed | Fate::TooFew)));
         return unknown.map(|it| format!("{} on {}", it.contender, it.group.link)).collect();
@@ -138,7 +138,7 @@ pub(crate) fn at(group: &Group, of: Searched, value: u32) -> Group {
     }
 }
 
-fn bearing(results: &Results, search: &Search, contender: Contender, arm: u8, group: &Group) -> Bearing {
+fn capacity(results: &Results, search: &Search, contender: Contender, arm: u8, group: &Group) -> Capacity {
     let mut climb = Climb::new(search);
     let mut tries = Vec::new();
     let next = loop {
@@ -149,7 +149,7 @@ fn bearing(results: &Results, search: &Search, contender: Contender, arm: u8, gr
         tries.push(tried);
     };
     tries.sort_by_key(|it| it.value);
-    Bearing { contender, arm, group: group.clone(), tries, next }
+    Capacity { contender, arm, group: group.clone(), tries, next }
 }
 
 /// What became of a value; `None` while not all of its repeats have run.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use netduel_loadgen::Workload;
 
 use crate::{
-    analysis::capacity::{Fate, bearings},
+    analysis::capacity::{Fate, capacities},
     data::{results::Results, run_result::RunResult},
     plan::scenario::{Contender, Group},
 };
@@ -72,7 +72,7 @@ pub fn slopes(results: &Results) -> Vec<Slope> {
     if scenario.workload == Workload::Connects {
         return Vec::new();
     }
-    let held = bearings(results);
+    let held = capacities(results);
     let counts = |run: &&RunResult| {
         let tries = held
             .iter()

@@ -53,7 +53,7 @@ impl Metric {
     ];
 
     /// Those that these results can have, the most important first.
-    pub fn of_workload(workload: Workload) -> &'static [Self] {
+    pub fn all_for(workload: Workload) -> &'static [Self] {
         match workload {
             Workload::Moves => &Self::ALL[..5],
             Workload::Connects => &Self::ALL[5..],
@@ -99,7 +99,7 @@ impl Metric {
     }
 
     /// Of one run; `None` where the run has too few samples or the system does not say.
-    pub fn of(self, run: &RunResult) -> Option<f64> {
+    pub fn measure(self, run: &RunResult) -> Option<f64> {
         let stats = &run.load.stats;
         let per_fresh = |amount: u64| (stats.fresh > 0).then(|| amount as f64 / stats.fresh as f64);
         match self {

@@ -116,7 +116,7 @@ pub(crate) fn measures(group: &Group) -> impl Iterator<Item = &'static Measure> 
 
 impl Ratios {
     /// Of these results, group by group; nothing where there are no baselines.
-    pub fn of(results: &Results) -> Vec<Self> {
+    pub fn from_results(results: &Results) -> Vec<Self> {
         let scenario = &results.scenario;
         if scenario.baselines.is_empty() {
             return Vec::new();
@@ -127,7 +127,7 @@ impl Ratios {
             .map(|group| {
                 let mut arms = scenario.arms();
                 arms.sort_by_key(|(contender, arm)| place(*contender, *arm));
-                let row = |(contender, arm)| RatioRow::of(results, &group, contender, arm);
+                let row = |(contender, arm)| RatioRow::from_results(results, &group, contender, arm);
                 Self { rows: arms.into_iter().map(row).collect(), group: group.clone() }
             })
             .collect()
@@ -148,7 +148,7 @@ fn place(contender: Contender, arm: u8) -> impl Ord {
 }
 
 impl RatioRow {
-    fn of(results: &Results, group: &Group, contender: Contender, arm: u8) -> Self {
+    fn from_results(results: &Results, group: &Group, contender: Contender, arm: u8) -> Self {
         let floor = contender.transport.floor().filter(|floor| results.scenario.baselines.contains(floor));
         let seconds = results.scenario.duration_ms as f64 / 1e3;
         let run =

@@ -40,7 +40,7 @@ pub struct Figure {
 
 impl Figure {
     /// `None` if it is not known of all together; where single repeats do not say, the spread is that of the rest.
-    fn of(value: Option<f64>, repeats: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
+    fn from_repeats(value: Option<f64>, repeats: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
         let value = value?;
         let (min, max) =
             repeats.into_iter().flatten().fold((value, value), |(min, max), it| (min.min(it), max.max(it)));
@@ -126,7 +126,7 @@ impl Row {
     /// Of the repeats of one combination, at least one.
     pub(crate) fn of(runs: &[&RunResult]) -> Self {
         let samples = |pick: fn(&RunResult) -> &Samples, read: &dyn Fn(&Samples) -> Option<f64>| {
-            Figure::of(read(&together(runs, pick)), runs.iter().map(|run| read(pick(run))))
+            Figure::from_repeats(read(&together(runs, pick)), runs.iter().map(|run| read(pick(run))))
         };
         let quantile =
             |pick, quantile: f64| samples(pick, &|it| it.quantile_us(quantile).map(|us| us as f64));
@@ -137,7 +137,7 @@ impl Row {
             let of = |part: Option<u64>, whole: Option<u64>| {
                 Some(part? as f64 / whole.filter(|&it| it > 0)? as f64)
             };
-            Figure::of(of(sum(part), sum(whole)), runs.iter().map(|run| of(part(run), whole(run))))
+            Figure::from_repeats(of(sum(part), sum(whole)), runs.iter().map(|run| of(part(run), whole(run))))
         };
         let one_way: fn(&RunResult) -> &Samples = |run| &run.load.stats.one_way;
         let age: fn(&RunResult) -> &Samples = |run| &run.load.stats.age;
@@ -203,13 +203,13 @@ fn connects(runs: &[&RunResult], pick: fn(&Connects) -> &Samples, quantile: f64)
     let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
     let mut all = Samples::default();
     runs.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
-    Figure::of(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
+    Figure::from_repeats(all.quantile_us(quantile).map(|us| us as f64), runs.iter().map(|run| of(run)))
 }
 
 /// Bytes of the run with the most of them.
 fn largest(runs: &[&RunResult], bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
     let of = |run: &&RunResult| Some(bytes(run)? as f64);
-    Figure::of(runs.iter().filter_map(of).reduce(f64::max), runs.iter().map(of))
+    Figure::from_repeats(runs.iter().filter_map(of).reduce(f64::max), runs.iter().map(of))
 }
 
 /// The samples of several runs in one distribution.
@@ -381,7 +381,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of these results and nothing else.
-    pub fn of(results: &Results) -> Self {
+    pub fn from_results(results: &Results) -> Self {
         let mut keys: Vec<RunKey> = Vec::new();
         for key in results.runs.iter().map(|run| run.key.combination()).filter(|key| key.arm == 0) {
             if !keys.contains(&key) {
@@ -493,8 +493,8 @@ mod tests {
     #[test]
     fn a_figure_is_of_all_repeats_together_with_their_spread() {
         let repeats = [Some(1.0), None, Some(3.0)];
-        assert_eq!(Figure::of(Some(2.5), repeats), Some(Figure { value: 2.5, min: 1.0, max: 3.0 }));
-        assert_eq!(Figure::of(Some(4.0), repeats), Some(Figure { value: 4.0, min: 1.0, max: 4.0 }));
-        assert_eq!(Figure::of(None, repeats), None);
+        assert_eq!(Figure::from_repeats(Some(2.5), repeats), Some(Figure { value: 2.5, min: 1.0, max: 3.0 }));
+        assert_eq!(Figure::from_repeats(Some(4.0), repeats), Some(Figure { value: 4.0, min: 1.0, max: 4.0 }));
+        assert_eq!(Figure::from_repeats(None, repeats), None);
     }
 }

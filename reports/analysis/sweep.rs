@@ -19,7 +19,7 @@ use crate::{
 
 /// A number that a sweep varies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Axis {
+pub(crate) enum SweepAxis {
     /// Moves per second and player.
     Rate,
     /// Bytes carried with each move.
@@ -32,7 +32,7 @@ pub(crate) enum Axis {
     Rtt,
 }
 
-impl Axis {
+impl SweepAxis {
     const ALL: [Self; 5] = [Self::Rate, Self::Payload, Self::Pairs, Self::Loss, Self::Rtt];
 
     /// Its name with its unit, for a plot.
@@ -124,7 +124,7 @@ fn kind_of(loss: &Loss) -> Option<&'static str> {
 /// Groups that differ in one number alone, by that number.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep {
-    pub(crate) axis: Axis,
+    pub(crate) axis: SweepAxis,
     /// What all of them have in common, in words.
     pub(crate) scope: String,
     pub(crate) groups: Vec<(f64, Group)>,
@@ -133,7 +133,7 @@ pub(crate) struct Sweep {
 /// Every sweep among these groups, of three or more values each, or of two where it is no link that differs.
 pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
-    for axis in Axis::ALL {
+    for axis in SweepAxis::ALL {
         let mut sets: Vec<(_, Sweep)> = Vec::new();
         for group in groups {
             let (Some(rest), Some(value)) = (axis.rest(scenario, group), axis.value(scenario, group)) else {
@@ -148,7 +148,7 @@ pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
             }
         }
         // No loss at all is where every kind of loss begins.
-        let none = sets.iter().find(|((_, _, kind), _)| axis == Axis::Loss && kind.is_empty()).cloned();
+        let none = sets.iter().find(|((_, _, kind), _)| axis == SweepAxis::Loss && kind.is_empty()).cloned();
         for ((rest, spec, kind), mut sweep) in sets {
             if let Some(((none_rest, none_spec, _), none)) = &none
                 && !kind.is_empty()
@@ -157,7 +157,7 @@ pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
                 sweep.groups.extend(none.groups.iter().cloned());
             }
             sweep.groups.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let least = if matches!(axis, Axis::Loss | Axis::Rtt) { 3 } else { 2 };
+            let least = if matches!(axis, SweepAxis::Loss | SweepAxis::Rtt) { 3 } else { 2 };
             if sweep.groups.len() >= least {
                 sweeps.push(sweep);
             }
@@ -166,24 +166,25 @@ pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
     sweeps
 }
 
-fn scope(axis: Axis, group: &Group, kind: &str) -> String {
+fn scope(axis: SweepAxis, group: &Group, kind: &str) -> String {
     let Group { link, rate_hz, payload_bytes, pairs, .. } = group;
-    let of_link = !matches!(axis, Axis::Loss | Axis::Rtt);
+    let of_link = !matches!(axis, SweepAxis::Loss | SweepAxis::Rtt);
     let parts = [
         of_link.then(|| link.clone()),
         (!kind.is_empty()).then(|| kind.to_owned()),
-        (axis != Axis::Rate).then(|| format!("{rate_hz} Hz")),
-        (axis != Axis::Pairs).then(|| format!("{pairs} {}", if *pairs == 1 { "match" } else { "matches" })),
-        (axis != Axis::Payload && *payload_bytes > 0).then(|| format!("{payload_bytes} B payload")),
+        (axis != SweepAxis::Rate).then(|| format!("{rate_hz} Hz")),
+        (axis != SweepAxis::Pairs)
+            .then(|| format!("{pairs} {}", if *pairs == 1 { "match" } else { "matches" })),
+        (axis != SweepAxis::Payload && *payload_bytes > 0).then(|| format!("{payload_bytes} B payload")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What was swept: of a search, along what it searched.
-pub(crate) fn of_results(results: &Results, groups: &[Group]) -> Vec<Sweep> {
+pub(crate) fn from_results(results: &Results, groups: &[Group]) -> Vec<Sweep> {
     let searched = results.scenario.search.map(|search| match search.of {
-        Searched::RateHz => Axis::Rate,
-        Searched::Pairs => Axis::Pairs,
+        Searched::RateHz => SweepAxis::Rate,
+        Searched::Pairs => SweepAxis::Pairs,
     });
     let mut all = sweeps(&results.scenario, groups);
     all.retain(|sweep| searched.is_none_or(|axis| axis == sweep.axis));
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
     use crate::plan::presets::Preset;
 
-    fn found(preset: &str) -> Vec<(Axis, String, Vec<f64>)> {
+    fn found(preset: &str) -> Vec<(SweepAxis, String, Vec<f64>)> {
         let scenario = Preset::named(preset).expect("a preset").scenario();
         let sweeps = sweeps(&scenario, &scenario.groups());
         let values =
@@ -280,10 +281,10 @@ mod tests {
         assert_eq!(*values[1], [0.0, 1.0, 2.0, 5.0]);
         let rtt = found("rtt");
         assert_eq!(rtt.len(), 1);
-        assert_eq!((rtt[0].0, &rtt[0].2), (Axis::Rtt, &vec![1.0, 10.0, 20.0, 50.0, 100.0, 200.0]));
+        assert_eq!((rtt[0].0, &rtt[0].2), (SweepAxis::Rtt, &vec![1.0, 10.0, 20.0, 50.0, 100.0, 200.0]));
         let payload = found("payload");
         assert_eq!(payload.len(), 2, "one for each link");
-        assert!(payload.iter().all(|(axis, ..)| *axis == Axis::Payload));
+        assert!(payload.iter().all(|(axis, ..)| *axis == SweepAxis::Payload));
         assert!(found("quick").is_empty() && found("relay").is_empty());
     }
 }

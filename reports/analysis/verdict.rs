@@ -56,7 +56,7 @@ pub struct Comparison {
     /// In what.
     pub metric: Metric,
     /// Which is judged.
-    pub subject: Contender,
+    pub candidate: Contender,
     /// What it is compared with.
     pub against: Contender,
     /// The numbers; `None` where both have too few in common.
@@ -70,11 +70,11 @@ pub struct Comparison {
 pub struct Effect {
     /// Repeats that both have.
     pub repeats: usize,
-    /// Mean of the subject over these.
-    pub subject: f64,
+    /// Mean of the candidate over these.
+    pub candidate: f64,
     /// Mean of what it is compared with.
     pub against: f64,
-    /// Mean of the differences within each repeat, subject − against.
+    /// Mean of the differences within each repeat, candidate − against.
     pub difference: f64,
     /// Of the difference, by bootstrap over the repeats.
     pub interval: Interval,
@@ -86,7 +86,7 @@ pub struct Effect {
     pub agreeing: usize,
     /// How many differ the other way, beyond the floor.
     pub opposing: usize,
-    /// In every repeat, and so under the same schedule, the subject lies beyond the run of what it is compared with *and*
+    /// In every repeat, and so under the same schedule, the candidate lies beyond the run of what it is compared with *and*
     /// beyond that one's A/A control, the same way each time and by [`APART_FLOORS`] times what matters. Only in metrics
     /// that the schedule decides ([`Metric::follows_schedule`]).
     pub apart: bool,
@@ -97,7 +97,7 @@ pub(crate) type Series = BTreeMap<u32, f64>;
 
 /// A comparison before it is judged.
 pub(crate) struct Contest<'a> {
-    pub(crate) subject: &'a Series,
+    pub(crate) candidate: &'a Series,
     pub(crate) against: &'a Series,
     /// More runs of what it is compared with: its A/A controls.
     pub(crate) controls: Vec<&'a Series>,
@@ -106,27 +106,28 @@ pub(crate) struct Contest<'a> {
 impl Contest<'_> {
     /// Values that both have, by repeat.
     fn pairs(&self) -> Vec<(f64, f64)> {
-        let both = |(repeat, &subject): (&u32, &f64)| Some((subject, *self.against.get(repeat)?));
-        self.subject.iter().filter_map(both).collect()
+        let both = |(repeat, &candidate): (&u32, &f64)| Some((candidate, *self.against.get(repeat)?));
+        self.candidate.iter().filter_map(both).collect()
     }
 
     /// What no difference looks like: the end of the A/A difference's interval that lies further from zero.
     pub(crate) fn noise(&self, seed: u64) -> Option<f64> {
-        let differences: Vec<f64> = self.pairs().iter().map(|(subject, against)| subject - against).collect();
+        let differences: Vec<f64> =
+            self.pairs().iter().map(|(candidate, against)| candidate - against).collect();
         Some(statistics::mean_interval(&differences, seed)?.furthest_from_zero())
     }
 
     /// See [`Effect::apart`].
     fn apart(&self, metric: Metric) -> bool {
         let gaps = |sign: f64| {
-            self.subject.iter().all(|(repeat, subject)| {
+            self.candidate.iter().all(|(repeat, candidate)| {
                 let others = std::iter::once(&self.against).chain(&self.controls).map(|it| it.get(repeat));
                 let far =
-                    |other: &f64| (subject - other) * sign > APART_FLOORS * metric.practical_floor(*other);
+                    |other: &f64| (candidate - other) * sign > APART_FLOORS * metric.practical_floor(*other);
                 others.into_iter().all(|other| other.is_some_and(far))
             })
         };
-        let enough = !self.controls.is_empty() && self.subject.len() >= REPEATS_MIN;
+        let enough = !self.controls.is_empty() && self.candidate.len() >= REPEATS_MIN;
         enough && metric.follows_schedule() && (gaps(1.0) || gaps(-1.0))
     }
 
@@ -136,14 +137,14 @@ impl Contest<'_> {
         if pairs.len() < REPEATS_MIN {
             return None;
         }
-        let (subjects, againsts): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-        let differences: Vec<f64> = pairs.iter().map(|(subject, against)| subject - against).collect();
+        let (candidates, againsts): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+        let differences: Vec<f64> = pairs.iter().map(|(candidate, against)| candidate - against).collect();
         let (against, difference) = (statistics::mean(&againsts)?, statistics::mean(&differences)?);
         let floor = metric.practical_floor(against).max(noise.unwrap_or(0.0));
         let beyond = |sign: f64| differences.iter().filter(|it| *it * sign > floor).count();
         Some(Effect {
             repeats: pairs.len(),
-            subject: statistics::mean(&subjects)?,
+            candidate: statistics::mean(&candidates)?,
             against,
             difference,
             interval: statistics::mean_interval(&differences, seed)?,
@@ -196,12 +197,12 @@ pub(crate) fn judge(
 pub(crate) struct Observations(HashMap<(Group, Contender, u8, Metric), Series>);
 
 impl Observations {
-    pub(crate) fn of(results: &Results) -> Self {
+    pub(crate) fn from_results(results: &Results) -> Self {
         let mut table: HashMap<_, Series> = HashMap::new();
         let mut insert = |run: &RunResult, metric: Metric| {
             let key = (run.key.group.clone(), run.key.contender, run.key.arm, metric);
             let series = table.entry(key).or_default();
-            series.extend(metric.of(run).map(|value| (run.key.repeat, value)));
+            series.extend(metric.measure(run).map(|value| (run.key.repeat, value)));
         };
         for run in &results.runs {
             Metric::ALL.into_iter().for_each(|metric| insert(run, metric));
@@ -225,8 +226,8 @@ impl Observations {
         let against = self.series(group, reference, 0, metric)?;
         (1..=results.scenario.controls)
             .filter_map(|arm| self.series(group, reference, arm, metric))
-            .filter_map(|subject| {
-                Contest { subject, against, controls: Vec::new() }.noise(results.scenario.seed)
+            .filter_map(|candidate| {
+                Contest { candidate, against, controls: Vec::new() }.noise(results.scenario.seed)
             })
             .reduce(f64::max)
     }
@@ -262,18 +263,20 @@ pub struct GroupVerdict {
 
 impl Verdict {
     /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
-    /// each contender ([`crate::bearings`] are its verdict), or beside baselines (what [`crate::Ratios`] are for).
-    pub fn of(results: &Results) -> Option<Self> {
+    /// each contender ([`crate::capacities`] are its verdict), or beside baselines (what [`crate::Ratios`] are for).
+    pub fn from_results(results: &Results) -> Option<Self> {
         if results.scenario.search.is_some() || !results.scenario.baselines.is_empty() {
             return None;
         }
         let reference = results.scenario.reference()?;
-        let table = Observations::of(results);
+        let table = Observations::from_results(results);
         let groups = results.scenario.groups();
         let ran = |group: &Group| results.runs.iter().any(|run| run.key.group == *group);
         let judged = groups.into_iter().filter(ran);
         Some(Self {
-            groups: judged.map(|group| GroupVerdict::of(results, &table, reference, group)).collect(),
+            groups: judged
+                .map(|group| GroupVerdict::from_results(results, &table, reference, group))
+                .collect(),
             contenders: results.scenario.contenders(),
             reference,
         })
@@ -290,7 +293,7 @@ impl Verdict {
 }
 
 impl GroupVerdict {
-    fn of(results: &Results, table: &Observations, reference: Contender, group: Group) -> Self {
+    fn from_results(results: &Results, table: &Observations, reference: Contender, group: Group) -> Self {
         let scenario = &results.scenario;
         let contenders = scenario.contenders();
         let to_reference: Vec<(Contender, Contender)> = (contenders.iter())
@@ -303,7 +306,7 @@ impl GroupVerdict {
         for (position, &later) in alike.iter().enumerate() {
             to_each_other.extend(alike[..position].iter().map(|&earlier| (later, earlier)));
         }
-        let metrics = || Metric::of_workload(scenario.workload).iter().copied();
+        let metrics = || Metric::all_for(scenario.workload).iter().copied();
         let noise = |metric: Metric| table.noise(results, &group, metric);
         let compared = |pairs: &[(Contender, Contender)]| -> Vec<Comparison> {
             let of = |metric| compare(table, &group, metric, pairs, noise(metric), scenario.seed);
@@ -326,13 +329,13 @@ impl GroupVerdict {
 
     /// The comparison of a contender with its reference.
     pub fn against_reference(&self, metric: Metric, contender: Contender) -> Option<&Comparison> {
-        self.to_reference.iter().find(|it| it.metric == metric && it.subject == contender)
+        self.to_reference.iter().find(|it| it.metric == metric && it.candidate == contender)
     }
 
-    /// What `subject` came to against `against`; turned round where it was compared the other way.
-    pub fn outcome(&self, metric: Metric, subject: Contender, against: Contender) -> Outcome {
-        let found = |subject, against| self.comparison(metric, subject, against).map(|it| it.outcome);
-        match (found(subject, against), found(against, subject)) {
+    /// What `candidate` came to against `against`; turned round where it was compared the other way.
+    pub fn outcome(&self, metric: Metric, candidate: Contender, against: Contender) -> Outcome {
+        let found = |candidate, against| self.comparison(metric, candidate, against).map(|it| it.outcome);
+        match (found(candidate, against), found(against, candidate)) {
             (Some(outcome), _) => outcome,
             (None, Some(Outcome::Better(evidence))) => Outcome::Worse(evidence),
             (None, Some(Outcome::Worse(evidence))) => Outcome::Better(evidence),
@@ -341,10 +344,15 @@ impl GroupVerdict {
         }
     }
 
-    /// The comparison of `subject` with `against`, if it was made that way round.
-    pub fn comparison(&self, metric: Metric, subject: Contender, against: Contender) -> Option<&Comparison> {
+    /// The comparison of `candidate` with `against`, if it was made that way round.
+    pub fn comparison(
+        &self,
+        metric: Metric,
+        candidate: Contender,
+        against: Contender,
+    ) -> Option<&Comparison> {
         let mut all = self.to_reference.iter().chain(&self.to_each_other);
-        all.find(|it| it.metric == metric && it.subject == subject && it.against == against)
+        all.find(|it| it.metric == metric && it.candidate == candidate && it.against == against)
     }
 
     /// Those of `kinds` that have the metric and that none of the others is detectably better than: none directly, and none
@@ -381,8 +389,8 @@ fn compare(
     let series = |kind| table.series(group, kind, 0, metric).unwrap_or(&nothing);
     let contests: Vec<Contest<'_>> = pairs
         .iter()
-        .map(|&(subject, against)| Contest {
-            subject: series(subject),
+        .map(|&(candidate, against)| Contest {
+            candidate: series(candidate),
             against: series(against),
             controls: (1..=u8::MAX).map_while(|arm| table.series(group, against, arm, metric)).collect(),
         })
@@ -391,9 +399,9 @@ fn compare(
     pairs
         .iter()
         .zip(judged)
-        .map(|(&(subject, against), (effect, outcome))| Comparison {
+        .map(|(&(candidate, against), (effect, outcome))| Comparison {
             metric,
-            subject,
+            candidate,
             against,
             effect,
             outcome,

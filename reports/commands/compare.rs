@@ -14,7 +14,7 @@ use crate::{
     },
     data::results::Results,
     plan::scenario::{Group, RunKey},
-    render::{narrative::why, verdict_text::in_a_word},
+    render::{narrative::evidence, verdict_text::outcome_label},
 };
 
 /// What scripts get if something got worse: neither success nor the 1 and 2 of errors.
@@ -82,7 +82,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<bool> {
         "these results are not of the same comparison on the same host, so a difference would say nothing:\n  {names}\nrun \
          the old one again here, or give --insist"
     );
-    let changes = Changes::of(&old, &new);
+    let changes = Changes::between(&old, &new);
     ensure!(
         !changes.changes.is_empty(),
         "these results have nothing in common: no transport ran on the same link at the same rate in both"
@@ -157,7 +157,7 @@ impl Both<'_> {
         let contests: Vec<Contest<'_>> = keys
             .iter()
             .map(|key| Contest {
-                subject: new.series(group, key.contender, 0, metric).unwrap_or(&nothing),
+                candidate: new.series(group, key.contender, 0, metric).unwrap_or(&nothing),
                 against: old.series(group, key.contender, 0, metric).unwrap_or(&nothing),
                 controls: Vec::new(),
             })
@@ -171,13 +171,14 @@ impl Both<'_> {
 
 /// What ran, but for the controls, in the order of the scenario.
 fn combinations(results: &Results) -> Vec<RunKey> {
-    Summary::of(results).rows.into_iter().map(|row| row.key).collect()
+    Summary::from_results(results).rows.into_iter().map(|row| row.key).collect()
 }
 
 impl Changes {
     /// Of these two and nothing else.
-    pub fn of(old: &Results, new: &Results) -> Self {
-        let tables = Both { old: (old, Observations::of(old)), new: (new, Observations::of(new)) };
+    pub fn between(old: &Results, new: &Results) -> Self {
+        let tables =
+            Both { old: (old, Observations::from_results(old)), new: (new, Observations::from_results(new)) };
         let (before, now) = (combinations(old), combinations(new));
         let both: Vec<&RunKey> = before.iter().filter(|key| now.contains(key)).collect();
         let mut groups: Vec<Group> = both.iter().map(|key| key.group.clone()).collect();
@@ -185,7 +186,7 @@ impl Changes {
         let mut changes = Vec::new();
         for group in &groups {
             let keys: Vec<&RunKey> = both.iter().copied().filter(|key| key.group == *group).collect();
-            for &metric in Metric::of_workload(new.scenario.workload) {
+            for &metric in Metric::all_for(new.scenario.workload) {
                 changes.extend(tables.changes(group, &keys, metric));
             }
         }
@@ -228,15 +229,15 @@ impl Changes {
                     let _ = writeln!(
                         out,
                         "{}: {} on {}, {}: {} {unit} before, {} {unit} now ({} to {}; {})",
-                        in_a_word(*outcome),
+                        outcome_label(*outcome),
                         key.contender,
                         key.group,
                         metric.name(),
                         metric.number(effect.against),
-                        metric.number(effect.subject),
+                        metric.number(effect.candidate),
                         metric.signed(effect.interval.low),
                         metric.signed(effect.interval.high),
-                        why(effect, *outcome),
+                        evidence(effect, *outcome),
                         unit = metric.unit(),
                     );
                 }

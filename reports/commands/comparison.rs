@@ -28,9 +28,9 @@ pub(crate) fn carry_out(
     folder: &Path,
     mut results: Results,
     mut journal: Journal,
-    lab: Option<&Testbed>,
+    testbed: Option<&Testbed>,
 ) -> anyhow::Result<()> {
-    measure(&mut results, lab, Some(&mut journal))?;
+    measure(&mut results, testbed, Some(&mut journal))?;
     results.save(&folder.join(RESULTS_FILE))?;
     journal.end()?;
     write_reports(folder, &results)?;

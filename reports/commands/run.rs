@@ -28,7 +28,7 @@ use crate::{
         presets::Preset,
         scenario::{Network, Remote, Scenario},
     },
-    run::{provenance, run_once, runner::enter_lab},
+    run::{provenance, run_once, runner::enter_testbed},
 };
 
 /// Flags of a comparison. What is not given is the preset's.
@@ -267,19 +267,22 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         return suite::run(&folder, all);
     };
     let mut scenario = args.scenario(preset)?;
-    let (lab, no_links) = lab_for(&mut scenario, !args.link.is_empty())?;
+    let (testbed, no_links) = testbed_for(&mut scenario, !args.link.is_empty())?;
     let mut results = Results::empty(scenario, provenance::collect());
     results.no_links = no_links;
     results.benches = criterion::collect(Path::new(CRITERION));
     let journal = Journal::begin(&folder, &results)?;
     announce(&results.scenario, &folder);
-    carry_out(&folder, results, journal, lab.as_ref())
+    carry_out(&folder, results, journal, testbed.as_ref())
 }
 
 /// The right to make links. Where they cannot be had, only those asked for are an error.
-fn lab_for(scenario: &mut Scenario, asked_for: bool) -> anyhow::Result<(Option<Testbed>, Option<String>)> {
-    match enter_lab(&scenario.links) {
-        Ok(lab) => Ok((lab, None)),
+fn testbed_for(
+    scenario: &mut Scenario,
+    asked_for: bool,
+) -> anyhow::Result<(Option<Testbed>, Option<String>)> {
+    match enter_testbed(&scenario.links) {
+        Ok(testbed) => Ok((testbed, None)),
         Err(error) if asked_for => Err(error.into()),
         Err(error) => {
             scenario.links.retain(|link| link.spec().is_none());
@@ -297,10 +300,10 @@ fn resume(folder: &Path) -> anyhow::Result<()> {
     if !Journal::is_in(folder) && folder.join(RESULTS_FILE).exists() {
         bail!("{} is complete: there is nothing to resume", folder.display());
     }
-    // The lab first, since it must be entered before any thread starts.
+    // The testbed first, since it must be entered before any thread starts.
     let (journal, results) = Journal::resume(folder, &provenance::collect())?;
-    let lab = enter_lab(&results.scenario.links)?;
+    let testbed = enter_testbed(&results.scenario.links)?;
     eprintln!("{} runs had ended before", results.runs.len() + results.failures.len());
     announce(&results.scenario, folder);
-    carry_out(folder, results, journal, lab.as_ref())
+    carry_out(folder, results, journal, testbed.as_ref())
 }

@@ -9,7 +9,7 @@ use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    analysis::{capacity::bearings, verdict::Verdict},
+    analysis::{capacity::capacities, verdict::Verdict},
     commands::comparison::carry_out,
     data::{
         criterion::{self, CRITERION},
@@ -20,7 +20,7 @@ use crate::{
     render::{html::STYLE, narrative},
     run::{
         provenance,
-        runner::{enter_lab, estimate},
+        runner::{enter_testbed, estimate},
     },
 };
 
@@ -47,8 +47,8 @@ pub(crate) fn run(folder: &Path, mut scenarios: Vec<Scenario>) -> anyhow::Result
         "{0} holds a series already: --resume {0}, or another --out",
         folder.display()
     );
-    let (lab, no_links) = match enter_lab(scenarios.iter().flat_map(|scenario| &scenario.links)) {
-        Ok(lab) => (lab, None),
+    let (testbed, no_links) = match enter_testbed(scenarios.iter().flat_map(|scenario| &scenario.links)) {
+        Ok(testbed) => (testbed, None),
         Err(error) => {
             eprintln!("no emulated links here, only loopback: {error}");
             for scenario in &mut scenarios {
@@ -60,7 +60,7 @@ pub(crate) fn run(folder: &Path, mut scenarios: Vec<Scenario>) -> anyhow::Result
     };
     let plan = Plan { scenarios, no_links };
     write_atomic(&folder.join(PLAN_FILE), &serde_json::to_string(&plan)?)?;
-    carry_out_all(folder, plan, lab.as_ref())
+    carry_out_all(folder, plan, testbed.as_ref())
 }
 
 /// Goes on with one.
@@ -69,11 +69,11 @@ pub(crate) fn resume(folder: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let plan: Plan = serde_json::from_str(&text)
         .with_context(|| format!("{} is of another version: begin again", path.display()))?;
-    let lab = enter_lab(plan.scenarios.iter().flat_map(|scenario| &scenario.links))?;
-    carry_out_all(folder, plan, lab.as_ref())
+    let testbed = enter_testbed(plan.scenarios.iter().flat_map(|scenario| &scenario.links))?;
+    carry_out_all(folder, plan, testbed.as_ref())
 }
 
-fn carry_out_all(folder: &Path, plan: Plan, lab: Option<&Testbed>) -> anyhow::Result<()> {
+fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow::Result<()> {
     let done = |scenario: &Scenario| folder.join(&scenario.preset).join(RESULTS_FILE).exists();
     let left_s: u64 =
         plan.scenarios.iter().filter(|it| !done(it)).map(|scenario| estimate(scenario).as_secs()).sum();
@@ -95,7 +95,7 @@ fn carry_out_all(folder: &Path, plan: Plan, lab: Option<&Testbed>) -> anyhow::Re
         };
         eprintln!("\n{}: {} s at most", scenario.preset, estimate(scenario).as_secs());
         // What failed stands in its report, and does not keep the others from running.
-        if let Err(error) = carry_out(&own, results, journal, lab) {
+        if let Err(error) = carry_out(&own, results, journal, testbed) {
             eprintln!("{}: {error:#}", scenario.preset);
             failed.push(scenario.preset.clone());
         }
@@ -112,8 +112,8 @@ fn index(folder: &Path, plan: &Plan) -> anyhow::Result<String> {
     let mut answers = Vec::new();
     for scenario in &plan.scenarios {
         let results = Results::load(&folder.join(&scenario.preset).join(RESULTS_FILE))?;
-        let mut said = narrative::of_search(&results, &bearings(&results));
-        if let Some(verdict) = Verdict::of(&results) {
+        let mut said = narrative::search_paragraphs(&results, &capacities(&results));
+        if let Some(verdict) = Verdict::from_results(&results) {
             said.extend(narrative::paragraphs(&results, &verdict).into_iter().skip(1));
         }
         answers.push((scenario.preset.clone(), said));

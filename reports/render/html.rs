@@ -6,7 +6,7 @@ use netduel_loadgen::{Subject, Workload};
 
 use crate::{
     analysis::{
-        capacity::bearings,
+        capacity::capacities,
         metrics::Metric,
         ratios::Ratios,
         summary::{Row, Summary},
@@ -37,11 +37,11 @@ const GROUPS_OPEN_MAX: usize = 4;
 
 /// The whole page.
 pub fn html(results: &Results) -> String {
-    let verdict = Verdict::of(results);
-    let summary = Summary::of(results);
+    let verdict = Verdict::from_results(results);
+    let summary = Summary::from_results(results);
     let groups = tables::groups(&summary);
     let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
-    let sweeps = sweep::of_results(results, &keys);
+    let sweeps = sweep::from_results(results, &keys);
     let body = html! {
         (intro(results, &groups, &sweeps))
         main {
@@ -107,7 +107,7 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
             }
             ul class="facts" { @for fact in facts(results) { li { (fact) } } }
             ul class="kinds" {
-                @for subject in carriers(scenario) {
+                @for subject in subjects(scenario) {
                     li class=(chart::class_of(Contender::plain(subject))) { (chart::swatch()) b { (subject) } span { (subject.summary()) } }
                 }
             }
@@ -117,7 +117,7 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
 }
 
 /// What is compared, without its settings.
-fn carriers(scenario: &Scenario) -> impl Iterator<Item = Subject> {
+fn subjects(scenario: &Scenario) -> impl Iterator<Item = Subject> {
     let ours = scenario.transports.iter().map(|kind| Subject::Netduel(*kind));
     ours.chain(scenario.baselines.iter().map(|baseline| Subject::Baseline(*baseline)))
 }
@@ -166,8 +166,8 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
 }
 
 fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
-    let found = bearings(results);
-    let mut paragraphs = narrative::of_search(results, &found);
+    let found = capacities(results);
+    let mut paragraphs = narrative::search_paragraphs(results, &found);
     paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
     let mut paragraphs = paragraphs.into_iter();
     // The first says how to read the others.
@@ -191,7 +191,7 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
 
 /// Everything beside the bare relay of its wire, where baselines ran.
 fn ratios_section(results: &Results) -> Markup {
-    let ratios = Ratios::of(results);
+    let ratios = Ratios::from_results(results);
     html! {
         @if !ratios.is_empty() {
             section id="ratios" {

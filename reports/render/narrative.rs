@@ -4,7 +4,7 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        capacity::Bearing,
+        capacity::Capacity,
         metrics::Metric,
         statistics::repeats_for_a_test,
         verdict::{
@@ -72,7 +72,7 @@ fn of_group(group: &GroupVerdict, reference: Contender, [felt, paid]: [Metric; 2
     if group
         .to_reference
         .iter()
-        .any(|it| it.against == reference && it.subject.transport != reference.transport)
+        .any(|it| it.against == reference && it.candidate.transport != reference.transport)
     {
         text += &freshness(group, reference, felt);
         text += &cost(group, reference, paid);
@@ -85,7 +85,7 @@ fn scope(group: &Group, felt: Metric) -> String {
     let Group { link, rate_hz, in_flight, payload_bytes, pairs } = group;
     let payload =
         if *payload_bytes > 0 { format!(" and {payload_bytes} B of payload") } else { String::new() };
-    if Metric::of_workload(Workload::Connects).contains(&felt) {
+    if Metric::all_for(Workload::Connects).contains(&felt) {
         let each = if *pairs == 1 {
             "one pair that connects".into()
         } else {
@@ -106,7 +106,7 @@ fn to_reference(
     metric: Metric,
 ) -> impl Iterator<Item = &Comparison> {
     let of_transports =
-        move |it: &&Comparison| it.against == reference && it.subject.transport != reference.transport;
+        move |it: &&Comparison| it.against == reference && it.candidate.transport != reference.transport;
     group.to_reference.iter().filter(move |it| it.metric == metric).filter(of_transports)
 }
 
@@ -116,15 +116,15 @@ fn settings(group: &GroupVerdict, metrics: &[Metric]) -> String {
     let (mut alike, mut judged) = (0, 0);
     for &metric in metrics {
         let of_settings =
-            |it: &&Comparison| it.metric == metric && it.subject.transport == it.against.transport;
+            |it: &&Comparison| it.metric == metric && it.candidate.transport == it.against.transport;
         for it in group.to_reference.iter().filter(of_settings) {
             judged += 1;
             match (it.outcome, &it.effect) {
                 (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => told.push(format!(
                     "{} {} {} against {}'s {} ({})",
-                    it.subject,
+                    it.candidate,
                     metric.name(),
-                    metric.number(effect.subject) + " " + metric.unit(),
+                    metric.number(effect.candidate) + " " + metric.unit(),
                     it.against,
                     metric.number(effect.against) + " " + metric.unit(),
                     in_brackets(metric, effect, it.outcome),
@@ -158,22 +158,22 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
     };
     let age = format!("{} {}", metric.number(first.against), metric.unit());
     let better = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Better(_)));
-    let mut text = match better.min_by(|a, b| a.1.subject.total_cmp(&b.1.subject)) {
+    let mut text = match better.min_by(|a, b| a.1.candidate.total_cmp(&b.1.candidate)) {
         Some((leader, effect)) => {
             let mut text = format!(
                 "{}{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
-                leader.subject,
-                if leader.subject.transport.encrypted() { "" } else { " (not encrypted)" },
+                leader.candidate,
+                if leader.candidate.transport.encrypted() { "" } else { " (not encrypted)" },
                 metric.name(),
-                metric.number(effect.subject),
+                metric.number(effect.candidate),
                 metric.number(effect.against),
                 in_brackets(metric, effect, leader.outcome),
             );
             let like = |it: &&(&Comparison, &Effect)| {
-                let outcome = group.outcome(metric, it.0.subject, leader.subject);
-                it.0.subject != leader.subject && outcome == Outcome::NoDetectableDifference
+                let outcome = group.outcome(metric, it.0.candidate, leader.candidate);
+                it.0.candidate != leader.candidate && outcome == Outcome::NoDetectableDifference
             };
-            let alike: Vec<Contender> = all.iter().filter(like).map(|(it, _)| it.subject).collect();
+            let alike: Vec<Contender> = all.iter().filter(like).map(|(it, _)| it.candidate).collect();
             if !alike.is_empty() {
                 text += &format!("No detectable difference from it: {}. ", list(&alike, "and"));
             }
@@ -188,11 +188,11 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
     };
     let worse = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Worse(_)));
     for (it, effect) in worse {
-        text += &format!("{} is {trails} ({}). ", it.subject, in_brackets(metric, effect, it.outcome));
+        text += &format!("{} is {trails} ({}). ", it.candidate, in_brackets(metric, effect, it.outcome));
     }
     let unknown: Vec<Contender> = to_reference(group, reference, metric)
         .filter(|it| it.outcome == Outcome::NotEnoughData)
-        .map(|it| it.subject)
+        .map(|it| it.candidate)
         .collect();
     if !unknown.is_empty() {
         text += &format!("Not enough data of {}. ", list(&unknown, "and"));
@@ -217,11 +217,11 @@ fn cost(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
                 Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) => " (indication)",
                 _ => "",
             };
-            format!("{} {:.1} ×{doubt}", it.subject, effect.subject / effect.against)
+            format!("{} {:.1} ×{doubt}", it.candidate, effect.candidate / effect.against)
         })
         .collect();
     let alike: Vec<Contender> =
-        all.iter().filter(|(it, _)| !is(it.outcome)).map(|(it, _)| it.subject).collect();
+        all.iter().filter(|(it, _)| !is(it.outcome)).map(|(it, _)| it.candidate).collect();
     match (told.is_empty(), alike.is_empty()) {
         (true, _) => format!("{what}: no detectable difference from {reference}. "),
         (false, true) => format!("{what}, against {reference}: {}. ", told.join(", ")),
@@ -255,12 +255,12 @@ fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
         if effect.repeats > REPEATS_MIN { "95 % interval" } else { "range of the repeats" },
         metric.signed(effect.interval.low),
         metric.signed(effect.interval.high),
-        why(effect, outcome)
+        evidence(effect, outcome)
     )
 }
 
 /// On what an outcome rests.
-pub(crate) fn why(effect: &Effect, outcome: Outcome) -> String {
+pub(crate) fn evidence(effect: &Effect, outcome: Outcome) -> String {
     let Effect { agreeing, repeats, p, .. } = effect;
     match outcome {
         Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) if effect.apart => {
@@ -287,7 +287,7 @@ fn list(contenders: &[Contender], last: &str) -> String {
 }
 
 /// What a search found, link by link: who bears most, and what stops the others.
-pub(crate) fn of_search(results: &Results, bearings: &[Bearing]) -> Vec<String> {
+pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> Vec<String> {
     let Some(search) = results.scenario.search else { return Vec::new() };
     let Criterion { age_p99_max_ms, accounted_share_min } = search.criterion;
     let (what, unit) = match search.of {
@@ -304,15 +304,15 @@ pub(crate) fn of_search(results: &Results, bearings: &[Bearing]) -> Vec<String> 
             repeats => format!("{repeats} times, taken together"),
         }
     )];
-    let mut links: Vec<&str> = bearings.iter().map(|it| it.group.link.as_str()).collect();
+    let mut links: Vec<&str> = capacities.iter().map(|it| it.group.link.as_str()).collect();
     links.dedup();
     for link in links {
-        let mut of_link: Vec<&Bearing> =
-            bearings.iter().filter(|it| it.group.link == link && it.arm == 0).collect();
+        let mut of_link: Vec<&Capacity> =
+            capacities.iter().filter(|it| it.group.link == link && it.arm == 0).collect();
         of_link.sort_by_key(|it| std::cmp::Reverse(it.highest()));
         let each: Vec<String> =
             of_link.iter().map(|it| format!("{} {}", it.contender, bears(it, unit))).collect();
-        let noise: Vec<String> = bearings
+        let noise: Vec<String> = capacities
             .iter()
             .filter(|it| it.group.link == link && it.arm > 0)
             .map(|it| format!("{} once more: {}", it.contender, bears(it, unit)))
@@ -324,9 +324,9 @@ pub(crate) fn of_search(results: &Results, bearings: &[Bearing]) -> Vec<String> 
 }
 
 /// "640 Hz", "at least 5120 Hz: beyond it the players are busy", "nothing: age p99 402 ms".
-fn bears(bearing: &Bearing, unit: &str) -> String {
-    let more = if bearing.harness_broke() { "at least " } else { "" };
-    match (bearing.highest(), bearing.broke()) {
+fn bears(capacity: &Capacity, unit: &str) -> String {
+    let more = if capacity.harness_broke() { "at least " } else { "" };
+    match (capacity.highest(), capacity.broke()) {
         (Some(highest), Some(_)) => format!("{more}{highest} {unit}"),
         (Some(highest), None) => format!("at least {highest} {unit}"),
         (None, Some(broke)) => format!("none ({broke})"),

@@ -2,7 +2,7 @@
 
 use crate::{
     analysis::{
-        capacity::Bearing,
+        capacity::Capacity,
         summary::{Figure, Row, Summary},
         validity::Check,
     },
@@ -128,14 +128,14 @@ pub(crate) fn links(results: &Results) -> Table {
 }
 
 /// What was searched for, by link and contender: what held, and what broke next.
-pub(crate) fn searches(results: &Results, bearings: &[Bearing]) -> Table {
+pub(crate) fn searches(results: &Results, capacities: &[Capacity]) -> Table {
     let unit = match results.scenario.search.map(|search| search.of) {
         Some(Searched::Pairs) => "bears matches",
         _ => "bears Hz",
     };
     let mut table =
         Table::new([("transport", false), ("link", false), (unit, true), ("broke at", true), ("by", false)]);
-    for it in bearings {
+    for it in capacities {
         let highest = it.highest().map_or("none".into(), |value| value.to_string());
         let more = if it.harness_broke() { "≥ " } else { "" };
         let cells = [

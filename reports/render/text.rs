@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     analysis::{
-        capacity::bearings, ratios::Ratios, summary::Summary, sweep::crossovers, validity, verdict::Verdict,
+        capacity::capacities, ratios::Ratios, summary::Summary, sweep::crossovers, validity, verdict::Verdict,
     },
     data::results::Results,
     render::{
@@ -17,16 +17,16 @@ use crate::{
 
 /// The verdict, the tables and warnings, for a terminal of 120 columns.
 pub fn terminal(results: &Results) -> String {
-    let summary = Summary::of(results);
+    let summary = Summary::from_results(results);
     let mut out = String::new();
-    if let Some(verdict) = Verdict::of(results) {
+    if let Some(verdict) = Verdict::from_results(results) {
         verdict_text::terminal(&mut out, results, &verdict);
     }
-    let found = bearings(results);
-    for paragraph in narrative::of_search(results, &found) {
+    let found = capacities(results);
+    for paragraph in narrative::search_paragraphs(results, &found) {
         let _ = writeln!(out, "\n{paragraph}");
     }
-    let ratios = Ratios::of(results);
+    let ratios = Ratios::from_results(results);
     if results.scenario.search.is_some() {
         let _ = writeln!(out);
         aligned(&mut out, &tables::searches(results, &found));
@@ -103,7 +103,7 @@ fn lines(table: &Table) -> Vec<Vec<&str>> {
 
 /// The whole report as Markdown, fit for a pull request's comment.
 pub fn markdown(results: &Results) -> String {
-    let summary = Summary::of(results);
+    let summary = Summary::from_results(results);
     let mut out = String::from("# Netduel: transports compared\n\n");
     let scenario = &results.scenario;
     let _ = writeln!(
@@ -114,12 +114,12 @@ pub fn markdown(results: &Results) -> String {
         scenario.repeats,
         scenario.duration_ms as f64 / 1_000.0
     );
-    let verdict = Verdict::of(results);
+    let verdict = Verdict::from_results(results);
     if let Some(verdict) = &verdict {
         verdict_text::markdown(&mut out, results, verdict);
     }
     search(&mut out, results);
-    let ratios = Ratios::of(results);
+    let ratios = Ratios::from_results(results);
     if !ratios.is_empty() {
         let _ = writeln!(out, "\n## Beside the bare relays\n\n{}", ratios_table::NOTE);
     }
@@ -177,12 +177,12 @@ pub fn markdown(results: &Results) -> String {
 
 /// What each bears, if that was searched for.
 fn search(out: &mut String, results: &Results) {
-    let found = bearings(results);
+    let found = capacities(results);
     if found.is_empty() {
         return;
     }
     let _ = writeln!(out, "\n## Verdict\n");
-    for paragraph in narrative::of_search(results, &found) {
+    for paragraph in narrative::search_paragraphs(results, &found) {
         let _ = writeln!(out, "- {paragraph}");
     }
     let _ = writeln!(out);

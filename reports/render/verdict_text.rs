@@ -95,28 +95,28 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verd
     );
     let _ = writeln!(out, "|---|---|---:|---|---:|---:|---:|---:|---:|---|");
     for comparison in &group.to_reference {
-        let (metric, subject, against) = (comparison.metric, comparison.subject, comparison.against);
+        let (metric, candidate, against) = (comparison.metric, comparison.candidate, comparison.against);
         let Some(effect) = comparison.effect else {
             let _ = writeln!(
                 out,
-                "| {subject} | {} | – | {against} | – | – | – | – | – | not enough data |",
+                "| {candidate} | {} | – | {against} | – | – | – | – | – | not enough data |",
                 metric.name()
             );
             continue;
         };
         let _ = writeln!(
             out,
-            "| {subject} | {}, {} | {} | {against} | {} | {} | {} to {} | {} | {:.3} | {} |",
+            "| {candidate} | {}, {} | {} | {against} | {} | {} | {} to {} | {} | {:.3} | {} |",
             metric.name(),
             metric.unit(),
-            metric.number(effect.subject),
+            metric.number(effect.candidate),
             metric.number(effect.against),
             metric.signed(effect.difference),
             metric.signed(effect.interval.low),
             metric.signed(effect.interval.high),
             metric.number(effect.floor),
             effect.p,
-            in_a_word(comparison.outcome),
+            outcome_label(comparison.outcome),
         );
     }
     let noise: Vec<String> = group
@@ -139,14 +139,14 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verd
 }
 
 fn clause(comparison: &Comparison) -> String {
-    let Comparison { metric, subject, against, effect, outcome } = comparison;
+    let Comparison { metric, candidate, against, effect, outcome } = comparison;
     let size = effect
         .map_or(String::new(), |effect| format!(" ({} {})", metric.signed(effect.difference), metric.unit()));
-    format!("{subject} {} than {against}{size}", in_a_word(*outcome))
+    format!("{candidate} {} than {against}{size}", outcome_label(*outcome))
 }
 
 /// An outcome, short.
-pub(crate) fn in_a_word(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome_label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Better(Evidence::Tested) => "better",
         Outcome::Better(Evidence::Indicated) => "better (indication)",

@@ -7,7 +7,7 @@ const BURN_PERIOD: Duration = Duration::from_millis(10);
 
 /// Burns CPU time in this process, on a thread of its own and away from the path of a move, until it ends. By the
 /// thread's own CPU clock, so that waking up counts and being put off does not.
-pub fn burn_beside(us_per_s: u32) {
+pub fn burn(us_per_s: u32) {
     if us_per_s == 0 {
         return;
     }

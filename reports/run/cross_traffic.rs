@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use netduel_link::{Link, Side};
 
-use netduel_loadgen::{Process, ourselves};
+use netduel_loadgen::{Process, this_program};
 
 /// Until the far end listens.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,11 +31,11 @@ impl CrossTraffic {
             command.env("RUST_LOG", "off");
             Process::start(what, command, |command| Ok(link.spawn(side, command)?))
         };
-        let mut source = ourselves("cross-traffic")?;
+        let mut source = this_program("cross-traffic")?;
         source.args(["--listen", &Side::Server.ip().to_string()]);
         let source = spawn("source of the bulk transfer", Side::Server, source)?;
         let address = source.line(READY_TIMEOUT)?.context("the source of the bulk transfer ended")?;
-        let mut sink = ourselves("cross-traffic")?;
+        let mut sink = this_program("cross-traffic")?;
         sink.args(["--fetch", &address]);
         Ok(Self { _source: source, _sink: spawn("sink of the bulk transfer", Side::Client, sink)? })
     }

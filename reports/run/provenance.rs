@@ -38,7 +38,7 @@ pub(crate) fn collect() -> Provenance {
             .filter(|(_, value)| !value.is_empty())
             .collect(),
         command: std::env::args().skip(1).collect(),
-        run_cpu: affinity::of_run(),
+        run_cpu: affinity::run_cpu(),
         no_kernel_memory: kernel_memory::unavailable(),
         resumed_unix_s: Vec::new(),
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use netduel_link::{Limits, LinkReport, Side};
-use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Subject, Usage, affinity, ourselves};
+use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Subject, Usage, affinity, this_program};
 use netduel_transport::TransportKind;
 
 use crate::{
@@ -26,7 +26,7 @@ const LOAD_SLACK: Duration = Duration::from_secs(40);
 /// One run of a scenario.
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let (contender, group) = (key.contender, &key.group);
-    let cpu = affinity::of_run().filter(|_| scenario.search.is_none());
+    let cpu = affinity::run_cpu().filter(|_| scenario.search.is_none());
     let server = match (&place, contender.transport) {
         (Place::Elsewhere(_), _) => None,
         (_, Subject::Netduel(kind)) => {
@@ -96,7 +96,7 @@ pub(crate) fn play(
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<LoadOutcome> {
     let of_baseline = plan.pairs.iter().flatten().any(|subject| subject.baseline().is_some());
-    let command = if of_baseline { baselines::program("players")? } else { ourselves("players")? };
+    let command = if of_baseline { baselines::program("players")? } else { this_program("players")? };
     let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);

@@ -8,7 +8,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    analysis::capacity::{at, bearings},
+    analysis::capacity::{at, capacities},
     data::{
         journal::Journal,
         results::{Calibration, Entry, Failure, Results},
@@ -27,7 +27,7 @@ const PROBE_TIME: Duration = Duration::from_millis(1_800);
 
 /// The right to make links, if any are to be made. Comes before anything that starts a thread: a user namespace is entered
 /// by the whole process or not at all.
-pub(crate) fn enter_lab<'a>(
+pub(crate) fn enter_testbed<'a>(
     links: impl IntoIterator<Item = &'a Network>,
 ) -> Result<Option<Testbed>, LinkError> {
     let emulated = links.into_iter().any(|link| link.spec().is_some());
@@ -49,7 +49,7 @@ pub(crate) fn runs_at_most(scenario: &Scenario) -> u32 {
 /// Carries out what is left of a comparison, and notes each run in the journal as it ends.
 pub(crate) fn measure(
     results: &mut Results,
-    lab: Option<&Testbed>,
+    testbed: Option<&Testbed>,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<()> {
     let mut note = |results: &mut Results, entry: Entry| -> anyhow::Result<()> {
@@ -62,10 +62,10 @@ pub(crate) fn measure(
     results.left_out = baselines::ready(&mut results.scenario.baselines)?;
     let progress = progress(results);
     for link in results.scenario.links.clone() {
-        let (Some(spec), Some(lab)) = (link.spec(), lab) else { continue };
+        let (Some(spec), Some(testbed)) = (link.spec(), testbed) else { continue };
         if results.calibrations.iter().all(|it| it.link != spec.name) {
             progress.set_message(format!("measuring {}", spec.name));
-            let probe = lab.link(spec, results.scenario.seed)?.probe(&PROBE)?;
+            let probe = testbed.link(spec, results.scenario.seed)?.probe(&PROBE)?;
             note(results, Entry::Calibration(Box::new(Calibration { link: spec.name.clone(), probe })))?;
         }
     }
@@ -77,7 +77,7 @@ pub(crate) fn measure(
         for key in batch {
             progress.set_message(format!("{key} on {}, repeat {}", key.group, key.repeat + 1));
             while !results.is_done(&key) {
-                let entry = attempt(&results.scenario, &key, lab);
+                let entry = attempt(&results.scenario, &key, testbed);
                 note(results, entry)?;
             }
             progress.inc(1);
@@ -105,11 +105,15 @@ fn pending(results: &Results) -> Vec<RunKey> {
         return scenario.runs().into_iter().filter(|key| !results.is_done(key)).collect();
     };
     let mut batch = Vec::new();
-    for bearing in bearings(results) {
-        let Some(value) = bearing.next else { continue };
-        let group = at(&bearing.group, search.of, value);
-        let key =
-            |repeat| RunKey { contender: bearing.contender, arm: bearing.arm, group: group.clone(), repeat };
+    for capacity in capacities(results) {
+        let Some(value) = capacity.next else { continue };
+        let group = at(&capacity.group, search.of, value);
+        let key = |repeat| RunKey {
+            contender: capacity.contender,
+            arm: capacity.arm,
+            group: group.clone(),
+            repeat,
+        };
         batch.extend((0..scenario.repeats).map(key).filter(|key| !results.is_done(key)));
     }
     // Another order in every round.
@@ -118,8 +122,8 @@ fn pending(results: &Results) -> Vec<RunKey> {
 }
 
 /// One attempt at a run, and what came of it.
-fn attempt(scenario: &Scenario, key: &RunKey, lab: Option<&Testbed>) -> Entry {
-    match run(scenario, key, lab) {
+fn attempt(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> Entry {
+    match run(scenario, key, testbed) {
         Ok(run) => Entry::Run(Box::new(run)),
         Err(error) => {
             let failure = Failure { key: key.clone(), reason: format!("{error:#}") };
@@ -129,11 +133,11 @@ fn attempt(scenario: &Scenario, key: &RunKey, lab: Option<&Testbed>) -> Entry {
     }
 }
 
-fn run(scenario: &Scenario, key: &RunKey, lab: Option<&Testbed>) -> anyhow::Result<RunResult> {
+fn run(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> anyhow::Result<RunResult> {
     let network = scenario.links.iter().find(|link| link.name() == key.group.link);
-    let place = match (network, lab) {
-        (Some(network @ (Network::Emulated(spec) | Network::Shared(spec))), Some(lab)) => {
-            let link = lab.link(spec, scenario.seed_of(key.repeat))?;
+    let place = match (network, testbed) {
+        (Some(network @ (Network::Emulated(spec) | Network::Shared(spec))), Some(testbed)) => {
+            let link = testbed.link(spec, scenario.seed_of(key.repeat))?;
             Place::on_link(link, matches!(network, Network::Shared(_)))?
         }
         (Some(Network::Remote(remote)), _) => Place::Elsewhere(remote.clone()),

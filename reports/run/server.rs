@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, process::Command, time::Duratio
 
 use anyhow::{Context, bail};
 use netduel_link::Side;
-use netduel_loadgen::{Baseline, Process, Subject, Trusted, Usage, ourselves};
+use netduel_loadgen::{Baseline, Process, Subject, Trusted, Usage, this_program};
 use netduel_server::Snapshot;
 use netduel_transport::TransportKind;
 
@@ -47,7 +47,7 @@ impl Server {
         cpu: Option<usize>,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        let mut command = ourselves("serve")?;
+        let mut command = this_program("serve")?;
         command.args([
             "--supervised",
             "--counters",
@@ -98,7 +98,7 @@ impl Server {
         kinds: &[TransportKind],
         cpu: Option<usize>,
     ) -> anyhow::Result<Self> {
-        let mut command = ourselves("serve")?;
+        let mut command = this_program("serve")?;
         command.args(["--supervised", "--counters", "--drain", "5"]).env("RUST_LOG", "error");
         if let Some(cpu) = cpu {
             command.args(["--cpu", &cpu.to_string()]);

@@ -13,7 +13,7 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use netduel_loadgen::{LoadPlan, Process, Subject, Trusted, Usage, Workload, affinity, ourselves};
+use netduel_loadgen::{LoadPlan, Process, Subject, Trusted, Usage, Workload, affinity, this_program};
 use netduel_transport::{Options, TransportKind};
 
 use crate::{
@@ -58,11 +58,11 @@ pub struct FloodArgs {
 /// # Errors
 /// A flood that costs more than it may.
 pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
-    if !affinity::before_others() {
+    if !affinity::raise_priority() {
         println!("note: other programs of this machine take part, since only root may go before them");
     }
-    let servers = affinity::of_run();
-    let others = servers.and_then(affinity::beside);
+    let servers = affinity::run_cpu();
+    let others = servers.and_then(affinity::another_cpu);
     // With the limits that a server has of its own: they are what is tried.
     let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL, servers)?;
     // This process, too, and what it starts: a process that begins takes some ms of where it does.
@@ -145,7 +145,7 @@ fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
 
 /// Killed when dropped.
 fn begin_flood(server: &Server, cpu: Option<usize>, flood: Flood) -> anyhow::Result<Process> {
-    let ours = ourselves("flooder")?;
+    let ours = this_program("flooder")?;
     let command = if cfg!(target_os = "linux") {
         let mut idle = Command::new("chrt");
         idle.args(["--idle", "0"]).arg(ours.get_program()).args(ours.get_args());

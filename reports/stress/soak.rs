@@ -11,7 +11,7 @@ use netduel_transport::TransportKind;
 
 use crate::{
     plan::scenario::{Contender, Network},
-    run::{place::Place, run_once::play, runner::enter_lab, server::Server},
+    run::{place::Place, run_once::play, runner::enter_testbed, server::Server},
 };
 
 /// Memory is compared from here on: buffers and pools have grown to their size by then.
@@ -49,11 +49,11 @@ const SEED: u64 = 1;
 impl SoakArgs {
     /// Comes before anything that starts a thread.
     fn place(&self) -> anyhow::Result<Place> {
-        let lab = enter_lab([&self.link])?;
-        match (&self.link, lab) {
+        let testbed = enter_testbed([&self.link])?;
+        match (&self.link, testbed) {
             (Network::Loopback, _) => Ok(Place::Loopback),
-            (Network::Emulated(spec) | Network::Shared(spec), Some(lab)) => {
-                Place::on_link(lab.link(spec, SEED)?, matches!(self.link, Network::Shared(_)))
+            (Network::Emulated(spec) | Network::Shared(spec), Some(testbed)) => {
+                Place::on_link(testbed.link(spec, SEED)?, matches!(self.link, Network::Shared(_)))
             }
             _ => bail!(
                 "a soak needs a server of its own, to see its memory: no link named {}",

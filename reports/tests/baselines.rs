@@ -45,7 +45,7 @@ fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
         assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0), "{key}");
     }
 
-    let ratios = Ratios::of(&results);
+    let ratios = Ratios::from_results(&results);
     assert_eq!(ratios.len(), 2);
     for group in &ratios {
         let names: Vec<&str> = group.rows.iter().map(|row| row.contender.transport.name()).collect();

@@ -133,7 +133,7 @@ fn on_a_lossy_link_datagrams_stay_younger_than_a_tcp_stream() {
     assert!(output.status.success(), "{}{stderr}", text(&output.stdout));
     let (_, results) = results_in(folder.path());
     let age_p99_us = |name: &str| {
-        let row = Summary::of(&results)
+        let row = Summary::from_results(&results)
             .rows
             .into_iter()
             .find(|row| row.key.contender.transport.name() == name)

@@ -85,7 +85,7 @@ fn the_verdict_and_its_maps_come_first() {
     let (_, page) = page();
     assert_eq!(texts(&page, "main > section h2")[0], "Verdict");
     let results = results();
-    let verdict = Verdict::of(&results).expect("transports");
+    let verdict = Verdict::from_results(&results).expect("transports");
     let said = texts(&page, "#verdict > p");
     // And below the maps, how to read them.
     assert_eq!(said.len(), paragraphs(&results, &verdict).len() + 1);

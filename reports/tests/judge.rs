@@ -7,7 +7,7 @@ use netduel_link::LinkSpec;
 use netduel_loadgen::{LoadResult, Subject, Usage, Workload};
 use netduel_reports::{
     analysis::{
-        capacity::{Fate, bearings},
+        capacity::{Fate, capacities},
         metrics::Metric,
         verdict::{Evidence, Outcome, Verdict},
     },
@@ -87,7 +87,7 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
 }
 
 fn outcomes(results: &Results, metric: Metric, group: usize) -> Vec<Outcome> {
-    let verdict = Verdict::of(results).expect("transports");
+    let verdict = Verdict::from_results(results).expect("transports");
     let map = verdict.map(metric);
     map.iter().map(|(_, groups)| groups[group].expect("compared").outcome).collect()
 }
@@ -103,7 +103,7 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
         assert_eq!(outcomes(&results, Metric::ServerCpu, 0), [worse; 4]);
         assert_eq!(outcomes(&results, Metric::Bytes, 1), [same; 4]);
 
-        let verdict = Verdict::of(&results).expect("transports");
+        let verdict = Verdict::from_results(&results).expect("transports");
         let choices = |group: usize| -> Vec<TransportKind> {
             verdict.groups[group].choices.iter().map(|it| it.transport.kind().expect("ours")).collect()
         };
@@ -117,7 +117,7 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
 #[test]
 fn the_words_name_scope_size_and_doubt() {
     let three = results(physics, 3, 1);
-    let text = paragraphs(&three, &Verdict::of(&three).expect("transports")).join("\n");
+    let text = paragraphs(&three, &Verdict::from_results(&three).expect("transports")).join("\n");
     for words in [
         "3 repeats cannot carry a test",
         "--repeat 8 tests it",
@@ -133,12 +133,12 @@ fn the_words_name_scope_size_and_doubt() {
     assert!(!text.contains("p = "), "three repeats carry no p: {text}");
 
     let eight = results(physics, 8, 0);
-    let text = paragraphs(&eight, &Verdict::of(&eight).expect("transports")).join("\n");
+    let text = paragraphs(&eight, &Verdict::from_results(&eight).expect("transports")).join("\n");
     assert!(text.contains("tested, p = 0.031") && text.contains("95 % interval"), "{text}");
     assert!(text.contains("No transport ran against itself"), "{text}");
 
     let two = results(physics, 2, 1);
-    let text = paragraphs(&two, &Verdict::of(&two).expect("transports")).join("\n");
+    let text = paragraphs(&two, &Verdict::from_results(&two).expect("transports")).join("\n");
     assert!(text.contains("nothing can be told apart") && text.contains("not enough data"), "{text}");
 }
 
@@ -172,9 +172,9 @@ fn there_is_no_winner_within_the_noise() {
 #[test]
 fn two_results_are_compared_by_the_same_rules() {
     let old = results(physics, 3, 1);
-    let same = Changes::of(&old, &old);
+    let same = Changes::between(&old, &old);
     assert!(!same.got_worse());
-    assert_eq!(same.changes.len(), 2 * 5 * Metric::of_workload(Workload::Moves).len());
+    assert_eq!(same.changes.len(), 2 * 5 * Metric::all_for(Workload::Moves).len());
     assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
 
     // One transport on one link gets twice as dear.
@@ -183,18 +183,18 @@ fn two_results_are_compared_by_the_same_rules() {
         (age, if kind == 4 && link == "wifi" { cpu * 2.0 } else { cpu })
     };
     let new = results(slower, 3, 1);
-    let diff = Changes::of(&old, &new);
+    let diff = Changes::between(&old, &new);
     assert!(diff.got_worse());
     let worse: Vec<_> = diff.changes.iter().filter(|it| matches!(it.outcome, Outcome::Worse(_))).collect();
     assert_eq!(worse.len(), 1);
     assert_eq!((worse[0].metric, worse[0].key.group.link.as_str()), (Metric::ServerCpu, "wifi"));
     assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
-    assert!(!Changes::of(&new, &old).got_worse(), "the other way it got better");
+    assert!(!Changes::between(&new, &old).got_worse(), "the other way it got better");
 
     // What only one of them ran is said.
     let mut fewer = old.clone();
     fewer.runs.retain(|run| run.key.contender.transport.name() != "tls");
-    assert_eq!(Changes::of(&old, &fewer).only_one.len(), 2);
+    assert_eq!(Changes::between(&old, &fewer).only_one.len(), 2);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_search_finds_what_each_bears_and_why_not_more() {
     let mut tries = 0;
     loop {
         let next: Vec<_> =
-            bearings(&found).into_iter().filter_map(|it| Some((it.contender, it.next?))).collect();
+            capacities(&found).into_iter().filter_map(|it| Some((it.contender, it.next?))).collect();
         if next.is_empty() {
             break;
         }
@@ -288,8 +288,8 @@ fn a_search_finds_what_each_bears_and_why_not_more() {
         tries += 1;
         assert!(tries <= Search::RATE.tries_max(), "it ends");
     }
-    let bearings = bearings(&found);
-    let [tcp, datagram, enet] = &bearings[..] else { panic!("three") };
+    let capacities = capacities(&found);
+    let [tcp, datagram, enet] = &capacities[..] else { panic!("three") };
     assert!((610..=700).contains(&tcp.highest().expect("some")));
     assert!(matches!(tcp.broke().expect("it broke").fate, Fate::Stale { .. }));
     assert_eq!((datagram.highest(), datagram.broke()), (Some(Search::RATE.to), None));

@@ -7,10 +7,11 @@ fn series(values: &[f64]) -> Series {
 }
 
 /// The outcome of one comparison in age p99, among `family` that are all alike.
-fn outcome(subject: &[f64], against: &[f64], noise: Option<f64>, family: usize) -> Outcome {
-    let (subject, against) = (series(subject), series(against));
-    let contests: Vec<_> =
-        (0..family).map(|_| Contest { subject: &subject, against: &against, controls: Vec::new() }).collect();
+fn outcome(candidate: &[f64], against: &[f64], noise: Option<f64>, family: usize) -> Outcome {
+    let (candidate, against) = (series(candidate), series(against));
+    let contests: Vec<_> = (0..family)
+        .map(|_| Contest { candidate: &candidate, against: &against, controls: Vec::new() })
+        .collect();
     judge(Metric::AgeP99, &contests, noise, 1)[0].1
 }
 
@@ -51,9 +52,9 @@ fn what_does_not_matter_is_no_difference_however_sure() {
 fn repeats_are_paired_and_two_are_not_enough() {
     assert_eq!(outcome(&[1.0, 2.0], &[9_000.0, 9_000.0], None, 1), Outcome::NotEnoughData);
     // Three each, but only two in common.
-    let (subject, against) =
+    let (candidate, against) =
         (series(&[1.0, 1.0, 1.0]), Series::from([(1, 9_000.0), (2, 9_000.0), (3, 9_000.0)]));
-    let contest = Contest { subject: &subject, against: &against, controls: Vec::new() };
+    let contest = Contest { candidate: &candidate, against: &against, controls: Vec::new() };
     assert_eq!(judge(Metric::AgeP99, &[contest], None, 1), [(None, Outcome::NotEnoughData)]);
     // Repeats that lie 20 ms apart hide nothing of 3 ms within each.
     let repeats = [50_000.0, 60_000.0, 70_000.0];
@@ -63,8 +64,11 @@ fn repeats_are_paired_and_two_are_not_enough() {
 
 #[test]
 fn the_noise_is_the_far_end_of_the_control_s_interval() {
-    let (subject, against) = (series(&[10.0, 13.0, 11.0]), series(&[11.0, 11.0, 11.0]));
-    assert_eq!(Contest { subject: &subject, against: &against, controls: Vec::new() }.noise(1), Some(2.0));
+    let (candidate, against) = (series(&[10.0, 13.0, 11.0]), series(&[11.0, 11.0, 11.0]));
+    assert_eq!(
+        Contest { candidate: &candidate, against: &against, controls: Vec::new() }.noise(1),
+        Some(2.0)
+    );
 }
 
 /// A stream on a lossy link is noisy against itself; what lies below all its runs is fresher all the same.
@@ -72,15 +76,15 @@ fn the_noise_is_the_far_end_of_the_control_s_interval() {
 fn what_lies_apart_from_a_noisy_reference_and_its_control_is_indicated() {
     // In µs.
     let series = |values: [f64; 3]| -> Series { (0..).zip(values.map(|ms| ms * 1e3)).collect() };
-    let (subject, against, control) =
+    let (candidate, against, control) =
         (series([46.0, 44.0, 48.0]), series([70.0, 220.0, 90.0]), series([210.0, 66.0, 80.0]));
-    let noise = Contest { subject: &control, against: &against, controls: Vec::new() }.noise(1);
-    let outcome = |controls: Vec<&Series>, subject: &Series| {
-        judge(Metric::AgeP99, &[Contest { subject, against: &against, controls }], noise, 1)[0].1
+    let noise = Contest { candidate: &control, against: &against, controls: Vec::new() }.noise(1);
+    let outcome = |controls: Vec<&Series>, candidate: &Series| {
+        judge(Metric::AgeP99, &[Contest { candidate, against: &against, controls }], noise, 1)[0].1
     };
-    assert_eq!(outcome(vec![&control], &subject), Outcome::Better(Evidence::Indicated));
+    assert_eq!(outcome(vec![&control], &candidate), Outcome::Better(Evidence::Indicated));
     assert_eq!(
-        outcome(Vec::new(), &subject),
+        outcome(Vec::new(), &candidate),
         Outcome::NoDetectableDifference,
         "three against three can be chance"
     );

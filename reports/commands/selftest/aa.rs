@@ -22,12 +22,12 @@ const WRONG_MAX: u32 = 1;
 pub(crate) fn aa(comparisons: u32, repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
     let scenario = scenario(vec![transport], comparisons * repeat, 2);
     let results = measured(scenario)?;
-    let table = Observations::of(&results);
+    let table = Observations::from_results(&results);
     let mut wrong = 0;
     for comparison in 0..comparisons {
         let repeats = comparison * repeat..(comparison + 1) * repeat;
         let mut called = Vec::new();
-        for &metric in Metric::of_workload(Workload::Moves) {
+        for &metric in Metric::all_for(Workload::Moves) {
             let (effect, outcome) = against_itself(&results, &table, metric, repeats.clone());
             match (outcome, effect) {
                 (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => {
@@ -66,9 +66,9 @@ fn against_itself(
             .map(|(&at, &value)| (at, value))
             .collect()
     };
-    let (against, control, subject) = (arm(0), arm(1), arm(2));
+    let (against, control, candidate) = (arm(0), arm(1), arm(2));
     let seed = results.scenario.seed;
-    let noise = Contest { subject: &control, against: &against, controls: Vec::new() }.noise(seed);
-    let contest = Contest { subject: &subject, against: &against, controls: vec![&control] };
+    let noise = Contest { candidate: &control, against: &against, controls: Vec::new() }.noise(seed);
+    let contest = Contest { candidate: &candidate, against: &against, controls: vec![&control] };
     judge(metric, &[contest], noise, seed).remove(0)
 }

@@ -55,18 +55,22 @@ pub(crate) fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
     let mut arms = [Series::new(), Series::new(), Series::new()];
     for key in &runs {
         let run = run_once::run(if key.arm == 2 { &burdened } else { &plain }, key, Place::Loopback)?;
-        arms[usize::from(key.arm)].extend(Metric::ServerCpu.of(&run).map(|value| (key.repeat, value)));
+        arms[usize::from(key.arm)].extend(Metric::ServerCpu.measure(&run).map(|value| (key.repeat, value)));
     }
-    let [against, control, subject] = &arms;
-    let noise = Contest { subject: control, against, controls: Vec::new() }.noise(plain.seed);
-    let (effect, outcome) =
-        judge(Metric::ServerCpu, &[Contest { subject, against, controls: vec![control] }], noise, plain.seed)
-            .remove(0);
+    let [against, control, candidate] = &arms;
+    let noise = Contest { candidate: control, against, controls: Vec::new() }.noise(plain.seed);
+    let (effect, outcome) = judge(
+        Metric::ServerCpu,
+        &[Contest { candidate, against, controls: vec![control] }],
+        noise,
+        plain.seed,
+    )
+    .remove(0);
     let effect = effect.context("not enough runs came to their end")?;
     println!(
         "{}; {:+.1} %, of which noise can be {:.1} %",
         describe(Metric::ServerCpu, &effect, outcome),
-        (effect.subject / effect.against - 1.0) * 100.0,
+        (effect.candidate / effect.against - 1.0) * 100.0,
         noise.unwrap_or(0.0) / effect.against * 100.0
     );
     ensure!(
@@ -88,11 +92,11 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
             &[kind],
             &Contender::plain(kind),
             ACCOUNT_BURN_US_PER_S,
-            affinity::of_run(),
+            affinity::run_cpu(),
         )?;
         let plan = LoadPlan {
             workload: Workload::Moves,
-            cpu: affinity::of_run(),
+            cpu: affinity::run_cpu(),
             addresses: server.addresses().clone(),
             trusted: Trusted::Pin(server.pin().to_owned()),
             pairs: vec![[kind.into(); 2]; 10],

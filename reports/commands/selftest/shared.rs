@@ -9,10 +9,10 @@ use crate::{
     },
     data::results::Results,
     plan::scenario::Scenario,
-    render::verdict_text::in_a_word,
+    render::verdict_text::outcome_label,
     run::{
         provenance,
-        runner::{enter_lab, measure},
+        runner::{enter_testbed, measure},
     },
 };
 
@@ -32,9 +32,9 @@ pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u
 
 /// Runs it all, and keeps nothing on disk.
 pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
-    let lab = enter_lab(&scenario.links)?;
+    let testbed = enter_testbed(&scenario.links)?;
     let mut results = Results::empty(scenario, provenance::collect());
-    measure(&mut results, lab.as_ref(), None)?;
+    measure(&mut results, testbed.as_ref(), None)?;
     for failure in &results.failures {
         eprintln!("warning: {} failed: {}", failure.key, failure.reason);
     }
@@ -45,13 +45,13 @@ pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
 pub(crate) fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     format!(
         "{} against {} {} ({} to {}, floor {}, p = {:.3}): {}",
-        metric.number(effect.subject),
+        metric.number(effect.candidate),
         metric.number(effect.against),
         metric.unit(),
         metric.signed(effect.interval.low),
         metric.signed(effect.interval.high),
         metric.number(effect.floor),
         effect.p,
-        in_a_word(outcome),
+        outcome_label(outcome),
     )
 }

@@ -7,7 +7,7 @@ use crate::{
     commands::selftest::tcpdump::{Capture, Count},
     data::{results::ATTEMPTS_MAX, run_result::RunResult},
     plan::scenario::{Network, RunKey, Scenario},
-    run::{place::Place, run_once, runner::enter_lab},
+    run::{place::Place, run_once, runner::enter_testbed},
 };
 
 /// How far the capture's counts may lie from the link's. Both see the same packets; what crosses just as the window opens
@@ -22,8 +22,8 @@ const REQUIRED: &str = "NETDUEL_LINK_REQUIRED";
 pub(crate) fn wire() -> anyhow::Result<()> {
     let network: Network = LINK.parse()?;
     let spec = network.spec().context("a link was asked for")?.clone();
-    let lab = match enter_lab([&network]) {
-        Ok(lab) => lab.context("a link was asked for")?,
+    let testbed = match enter_testbed([&network]) {
+        Ok(testbed) => testbed.context("a link was asked for")?,
         Err(error) => return skip(&format!("no emulated links: {error}")),
     };
     if !Capture::is_possible() {
@@ -38,7 +38,7 @@ pub(crate) fn wire() -> anyhow::Result<()> {
     };
     let mut worst: f64 = 0.0;
     for key in scenario.runs() {
-        let (run, [received, sent]) = captured(&scenario, &key, &lab, &spec)?;
+        let (run, [received, sent]) = captured(&scenario, &key, &testbed, &spec)?;
         let link = run.link.as_ref().context("the run was on a link")?;
         worst = worst.max(tell(&run, link, received, sent));
     }
@@ -61,11 +61,11 @@ fn skip(why: &str) -> anyhow::Result<()> {
 fn captured(
     scenario: &Scenario,
     key: &RunKey,
-    lab: &Testbed,
+    testbed: &Testbed,
     spec: &LinkSpec,
 ) -> anyhow::Result<(RunResult, [Count; 2])> {
     for _ in 0..ATTEMPTS_MAX {
-        let link = lab.link(spec, scenario.seed)?;
+        let link = testbed.link(spec, scenario.seed)?;
         let capture = Capture::start(&link)?;
         match run_once::run(scenario, key, Place::on_link(link, false)?) {
             Ok(run) => {
