@@ -69,13 +69,16 @@ pub mod analysis {
     pub mod memory_slope;
     pub mod metrics;
     pub mod ratios;
+    pub mod repeats;
     pub(crate) mod settings;
     pub mod statistics;
     pub mod summary;
     pub(crate) mod sweep;
+    pub(crate) mod traffic;
     pub(crate) mod units;
     pub(crate) mod validity;
     pub mod verdict;
+    pub mod warning;
 }
 
 /// Results, as files hold them.

@@ -4,7 +4,10 @@
 use std::fmt;
 
 use crate::{
-    analysis::summary::{dropped, offered, superseded, together},
+    analysis::{
+        repeats::Repeats,
+        traffic::{dropped, offered, superseded},
+    },
     data::{results::Results, run_result::RunResult},
     plan::{
         scenario::{Contender, Group, RunKey},
@@ -176,7 +179,7 @@ fn tried(results: &Results, search: &Search, key: &RunKey, value: u32) -> Option
 }
 
 fn fate(runs: &[&RunResult], criterion: &Criterion) -> Fate {
-    let Some(age_p99_us) = together(runs, |run| &run.load.stats.age).quantile_us(0.99) else {
+    let Some(age_p99_us) = Repeats::new(runs).merged(|run| &run.load.stats.age).quantile_us(0.99) else {
         return Fate::TooFew;
     };
     if age_p99_us > criterion.age_p99_max_ms * 1_000 {

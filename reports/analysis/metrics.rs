@@ -3,7 +3,7 @@
 use netduel_loadgen::Workload;
 
 use crate::{
-    analysis::summary::{bytes_in, bytes_out},
+    analysis::traffic::{bytes_in, bytes_out},
     data::run_result::RunResult,
 };
 

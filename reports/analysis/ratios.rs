@@ -8,7 +8,7 @@ use netduel_loadgen::Baseline;
 use crate::{
     analysis::{
         statistics::median,
-        summary::{bytes_in, bytes_out},
+        traffic::{bytes_in, bytes_out},
     },
     data::{results::Results, run_result::RunResult},
     plan::scenario::{Contender, Group, RunKey},

@@ -6,7 +6,8 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        summary::{LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary, dropped},
+        summary::{LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary},
+        traffic::dropped,
         units::milliseconds,
     },
     data::{results::Results, run_result::RunResult},

@@ -8,8 +8,10 @@ use netduel_transport::TransportKind;
 
 use crate::{
     analysis::{
-        summary::{self, Figure, Row},
+        repeats::{Figure, Repeats, repeats_of},
+        summary::Row,
         sweep::Sweep,
+        traffic::dropped,
         units::milliseconds,
     },
     data::{results::Results, run_result::RunResult},
@@ -84,7 +86,7 @@ pub(crate) fn tails(
     let named = |row: &&Row| Named {
         class: class_of(row.key.contender),
         name: row.key.contender.to_string(),
-        samples: summary::together(&summary::repeats_of(results, &row.key), pick),
+        samples: Repeats::new(&repeats_of(results, &row.key)).merged(pick),
     };
     tails_of(&rows.iter().map(named).collect::<Vec<_>>(), title, note)
 }
@@ -147,17 +149,14 @@ fn tail(Named { class, name: kind, samples }: &Named) -> Line {
 pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
     let title = "Age over time.";
     let lost = |repeat: u32| -> u64 {
-        let runs = rows.iter().flat_map(|row| summary::repeats_of(results, &row.key));
-        runs.filter(|run| run.key.repeat == repeat)
-            .filter_map(|run| run.link.as_ref())
-            .map(summary::dropped)
-            .sum()
+        let runs = rows.iter().flat_map(|row| repeats_of(results, &row.key));
+        runs.filter(|run| run.key.repeat == repeat).filter_map(|run| run.link.as_ref()).map(dropped).sum()
     };
     // The repeat with the most to see; the first of equals.
     let repeat = (0..results.scenario.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
     let runs: Vec<&RunResult> = rows
         .iter()
-        .flat_map(|row| summary::repeats_of(results, &row.key))
+        .flat_map(|row| repeats_of(results, &row.key))
         .filter(|run| run.key.repeat == repeat)
         .collect();
     let window_s = results.scenario.duration_ms as f64 / 1e3;

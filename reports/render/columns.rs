@@ -3,10 +3,7 @@
 use netduel_loadgen::Workload;
 
 use crate::{
-    analysis::{
-        summary::{Figure, Row},
-        units::milliseconds,
-    },
+    analysis::{repeats::Figure, summary::Row, units::milliseconds},
     data::results::Results,
 };
 

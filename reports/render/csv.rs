@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{analysis::summary::Row, data::results::Results};
+use crate::{
+    analysis::{repeats::Repeats, summary::Row},
+    data::results::Results,
+};
 
 /// One line for each run, in the order in which they ran.
 pub fn csv(results: &Results) -> String {
@@ -12,7 +15,7 @@ pub fn csv(results: &Results) -> String {
         .runs
         .iter()
         .map(|run| {
-            let row = Row { key: run.key.clone(), ..Row::of(&[run]) };
+            let row = Row { key: run.key.clone(), ..Row::from_repeats(Repeats::new(&[run])) };
             let mut cells = Vec::new();
             flatten(&mut cells, "", serde_json::to_value(row).unwrap_or_default());
             cells

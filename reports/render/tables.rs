@@ -3,7 +3,8 @@
 use crate::{
     analysis::{
         capacity::Capacity,
-        summary::{Figure, Row, Summary},
+        repeats::Figure,
+        summary::{Row, Summary},
         validity::Check,
     },
     data::results::{Calibration, Provenance, Results},

@@ -1,0 +1,126 @@
+//! Figures over the repeats of one combination. Pure.
+
+use netduel_client::stats::Samples;
+use netduel_loadgen::Connects;
+use serde::Serialize;
+
+use crate::{
+    data::{results::Results, run_result::RunResult},
+    plan::scenario::RunKey,
+};
+
+/// A split of CPU time into user and system is shown from this many ticks of 10 ms on: one tick is 5 % of it then.
+const SPLIT_US_MIN: u64 = 20 * 10_000;
+
+/// A figure over the repeats of a run: of all of them together, and how far they lay apart.
+///
+/// Together, and not the median of them: what is rare on a link (a burst of losses) falls into some repeats and not into
+/// others, and a median would leave it out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Of all repeats together.
+    pub value: f64,
+    /// The smallest of the single repeats.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Figure {
+    /// `None` if it is not known of all together; where single repeats do not say, the spread is that of the rest.
+    fn from_repeats(value: Option<f64>, repeats: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
+        let value = value?;
+        let (min, max) =
+            repeats.into_iter().flatten().fold((value, value), |(min, max), it| (min.min(it), max.max(it)));
+        Some(Self { value, min, max })
+    }
+}
+
+/// The runs of one combination that came to their end, one for each repeat.
+#[derive(Clone, Copy)]
+pub(crate) struct Repeats<'a>(&'a [&'a RunResult]);
+
+impl<'a> Repeats<'a> {
+    pub(crate) const fn new(runs: &'a [&'a RunResult]) -> Self {
+        Self(runs)
+    }
+
+    pub(crate) const fn runs(self) -> &'a [&'a RunResult] {
+        self.0
+    }
+
+    /// Returns the samples of all repeats in one distribution.
+    pub(crate) fn merged(self, pick: fn(&RunResult) -> &Samples) -> Samples {
+        let mut all = Samples::default();
+        self.0.iter().for_each(|run| all.merge(pick(run)));
+        all
+    }
+
+    /// Reads a figure from the samples of all repeats together, with the spread of the single ones.
+    pub(crate) fn samples(
+        self,
+        pick: fn(&RunResult) -> &Samples,
+        read: impl Fn(&Samples) -> Option<f64>,
+    ) -> Option<Figure> {
+        Figure::from_repeats(read(&self.merged(pick)), self.0.iter().map(|run| read(pick(run))))
+    }
+
+    /// Returns a quantile of the samples, in µs.
+    pub(crate) fn quantile(self, pick: fn(&RunResult) -> &Samples, quantile: f64) -> Option<Figure> {
+        self.samples(pick, |it| it.quantile_us(quantile).map(|us| us as f64))
+    }
+
+    /// Returns a quantile of a time that connecting took, in µs, where players come and go.
+    pub(crate) fn connect_quantile(self, pick: fn(&Connects) -> &Samples, quantile: f64) -> Option<Figure> {
+        let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
+        let mut all = Samples::default();
+        self.0.iter().filter_map(|run| run.load.connects.as_ref()).for_each(|it| all.merge(pick(it)));
+        Figure::from_repeats(all.quantile_us(quantile).map(|us| us as f64), self.0.iter().map(|run| of(run)))
+    }
+
+    /// Returns the ratio of two sums over the repeats. `None` if any repeat does not know its part.
+    pub(crate) fn ratio(
+        self,
+        part: impl Fn(&RunResult) -> Option<u64>,
+        whole: impl Fn(&RunResult) -> Option<u64>,
+    ) -> Option<Figure> {
+        let of =
+            |part: Option<u64>, whole: Option<u64>| Some(part? as f64 / whole.filter(|&it| it > 0)? as f64);
+        let parts = self.0.iter().map(|run| part(run)).sum();
+        let wholes = self.0.iter().map(|run| whole(run)).sum();
+        Figure::from_repeats(of(parts, wholes), self.0.iter().map(|run| of(part(run), whole(run))))
+    }
+
+    /// Returns a part of the server's CPU time for each fresh move, in µs, by the part's share of the ticks. `None` with too
+    /// few ticks.
+    pub(crate) fn cpu_per_move(self, part: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+        let ticks = |run: &RunResult| Some(run.server.user_us? + run.server.system_us?);
+        let enough = self.0.iter().filter_map(|run| ticks(run)).sum::<u64>() >= SPLIT_US_MIN;
+        let scaled = |run: &RunResult| Some(run.server.cpu_us? * part(run)? / ticks(run)?.max(1));
+        self.ratio(scaled, |run| Some(run.load.stats.fresh)).filter(|_| enough)
+    }
+
+    /// Returns the bytes of the run with the most of them.
+    pub(crate) fn largest(self, bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+        let of = |run: &&RunResult| Some(bytes(run)? as f64);
+        Figure::from_repeats(self.0.iter().filter_map(of).reduce(f64::max), self.0.iter().map(of))
+    }
+}
+
+/// The repeats of one combination.
+pub(crate) fn repeats_of<'a>(results: &'a Results, key: &RunKey) -> Vec<&'a RunResult> {
+    results.runs.iter().filter(|run| run.key.combination() == key.combination()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_of_all_repeats_together_with_their_spread() {
+        let repeats = [Some(1.0), None, Some(3.0)];
+        assert_eq!(Figure::from_repeats(Some(2.5), repeats), Some(Figure { value: 2.5, min: 1.0, max: 3.0 }));
+        assert_eq!(Figure::from_repeats(Some(4.0), repeats), Some(Figure { value: 4.0, min: 1.0, max: 4.0 }));
+        assert_eq!(Figure::from_repeats(None, repeats), None);
+    }
+}
