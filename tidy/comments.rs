@@ -77,9 +77,17 @@ mod tests {
 
     #[test]
     fn finds_blocks_of_each_kind() {
-        let source = "//! How it is.\n//! More.\n\n/// What it is.\nfn a() {} // Why it is.\n// A b.\nlet s = \" // no\";\n";
+        let lines = [
+            "//! How it is.",
+            "//! More.",
+            "",
+            "/// What it is.",
+            "fn a() {} // Why it is.",
+            "// A b.",
+            "let s = \" // no\";",
+        ];
         let found: Vec<_> =
-            blocks(source).into_iter().map(|it| (it.kind, it.line, it.is_headless())).collect();
+            blocks(&lines.join("\n")).into_iter().map(|it| (it.kind, it.line, it.is_headless())).collect();
         assert_eq!(
             found,
             [(Kind::Doc, 1, true), (Kind::Doc, 4, true), (Kind::Plain, 5, true), (Kind::Plain, 6, false)]

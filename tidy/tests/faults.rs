@@ -109,8 +109,9 @@ fn finds_long_lines() {
 #[test]
 fn finds_long_test_names() {
     let repository = Repository::new();
-    let tests = "//! A crate.\n\n#[test]\n#[ignore]\nfn one_two_three_four_five_six_seven() {}\n\n#[tokio::test]\nasync fn one_two_three_four_five_six() {}\n";
-    repository.write("app/lib.rs", tests);
+    let long = "#[test]\n#[ignore]\nfn one_two_three_four_five_six_seven() {}\n";
+    let short = "#[tokio::test]\nasync fn one_two_three_four_five_six() {}\n";
+    repository.write("app/lib.rs", &format!("//! A crate.\n\n{long}\n{short}"));
     assert_eq!(places(&repository.find(Check::Prose))[0], "app/lib.rs:5");
 }
 
@@ -263,8 +264,9 @@ fn draws_direct_dependencies_only() {
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"base\", \"top\", \"alone\"]\n",
     );
-    let needs = "[dependencies]\napp = { path = \"../app\" }\nbase = { path = \"../base\" }\n[dev-dependencies]\nalone = { path = \"../alone\" }\n";
-    for (name, needs) in [("top", needs), ("alone", "")] {
+    let normal = "[dependencies]\napp = { path = \"../app\" }\nbase = { path = \"../base\" }\n";
+    let needs = format!("{normal}[dev-dependencies]\nalone = {{ path = \"../alone\" }}\n");
+    for (name, needs) in [("top", needs.as_str()), ("alone", "")] {
         let package =
             format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n{needs}");
         repository.write(&format!("{name}/Cargo.toml"), &package);
