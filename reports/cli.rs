@@ -25,6 +25,19 @@ use crate::{
     },
 };
 
+/// Runs the whole program `netduel-report` and returns its exit code.
+///
+/// A program that has transports of its own registers them, calls this function, and has every command with them. It
+/// calls before it starts a thread: an emulated link needs a process of one thread. A comparison starts the running
+/// program again as the server, the players and the emulator of a link, so each of them passes through the same `main`.
+pub fn main() -> ExitCode {
+    netduel_link::init();
+    Cli::parse().run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
 /// Compares transports for small, frequent, latest-wins updates, over real sockets.
 #[derive(Parser)]
 #[command(

@@ -6,6 +6,8 @@
 /// The command line of `netduel-report`.
 pub mod cli;
 
+pub use cli::main;
+
 /// The commands that compare: one file for each, and the steps that they share.
 pub mod commands {
     pub mod compare;

@@ -1,7 +1,7 @@
 //! The conformance suite of transports: each case runs over each kind, on real sockets.
 //!
-//! A crate that implements [`Transport`](netduel_transport::Transport) runs the suite over its kind from a test program
-//! without a harness (`harness = false`):
+//! A crate that implements [`Transport`](netduel_transport::Transport) runs the suite over its kind
+//! from a test program without a harness (`harness = false`):
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -14,9 +14,10 @@
 //! }
 //! ```
 //!
-//! The cases of `lanes`, `closing` and `resources` apply to every kind. Those of `hostile_input` depend on the
-//! [`Socket`](netduel_transport::Socket) below the kind, and those of `trust` on its encryption. The cases run one after another, since
-//! some of them count what the whole process holds.
+//! The cases of `lanes`, `closing` and `resources` apply to every kind. Those of `hostile_input`
+//! depend on the [`Socket`](netduel_transport::Socket) below the kind, and those of `trust` on its
+//! encryption. The cases run one after another, since some of them count what the whole process
+//! holds.
 
 mod closing;
 mod fixture;
@@ -69,7 +70,8 @@ cases! {
     resources::path_stats_report_what_is_in_effect;
 }
 
-/// Runs every case over each of `kinds` and returns the exit code. The arguments of the program are those of any test.
+/// Runs every case over each of `kinds` and returns the exit code. The arguments of the program are
+/// those of any test.
 pub fn run(kinds: impl IntoIterator<Item = TransportKind>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

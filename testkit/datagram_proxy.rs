@@ -1,4 +1,5 @@
-//! A UDP proxy between one client and one server that drops, repeats, reorders and forges datagrams.
+//! A UDP proxy between one client and one server that drops, repeats, reorders and forges
+//! datagrams.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +25,8 @@ pub enum Impairment {
     DropAlternate,
     /// Delivers each datagram of the client 200 times.
     Flood,
-    /// Gives the client another port, as a NAT that forgot it does, and then forwards every datagram.
+    /// Gives the client another port, as a NAT that forgot it does, and then forwards every
+    /// datagram.
     Rebind,
 }
 

@@ -1,5 +1,5 @@
-//! Test helpers that several crates share: proxies that impair the path between a client and a server, and the
-//! conformance suite of transports ([`conformance`]).
+//! Test helpers that several crates share: proxies that impair the path between a client and a
+//! server, and the conformance suite of transports ([`conformance`]).
 //!
 //! A development helper. Everything here panics where a test should fail.
 

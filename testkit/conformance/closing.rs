@@ -101,7 +101,8 @@ pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
         let (ours, theirs) = tokio::join!(recv(&mut client.receiver), recv(&mut accepted.receiver));
         assert_eq!((ours, theirs), (given_up.clone(), given_up));
     } else {
-        // The kernel acknowledges a stream, so the test silences the remote peer: nobody polls it, and it sends no keep-alive.
+        // The kernel acknowledges a stream, so the test silences the remote peer: nobody polls it,
+        // and it sends no keep-alive.
         let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
         let server = serve(kind, &seldom);
         let (mut client, _accepted) = tokio::join!(server.connect(&impatient), server.accept());

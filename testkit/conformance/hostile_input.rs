@@ -1,4 +1,5 @@
-//! Cases about input that no correct client sends: other kinds, unfinished input, forged and lost datagrams.
+//! Cases about input that no correct client sends: other kinds, unfinished input, forged and lost
+//! datagrams.
 
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ pub(super) async fn rejects_other_kinds(kind: TransportKind) {
     echo_works(&mut client, &mut accepted).await;
 }
 
-/// Over TCP, a client that closes its half or stays silent inside a handshake or a frame ends its connection in time.
+/// Over TCP, a client that closes its half or stays silent inside a handshake or a frame ends its
+/// connection in time.
 pub(super) async fn unfinished_input_ends_the_connection(kind: TransportKind) {
     if !over_tcp(kind) {
         return; // Datagrams have neither halves nor prefixes.
@@ -93,7 +95,8 @@ pub(super) async fn ignores_forged_datagrams(kind: TransportKind) {
     }
 }
 
-/// Control messages arrive once and in order over a path that drops, repeats and reorders datagrams.
+/// Control messages arrive once and in order over a path that drops, repeats and reorders
+/// datagrams.
 pub(super) async fn control_survives_a_lossy_path(kind: TransportKind) {
     const MESSAGES: usize = 60;
     let options = Options { handshake_timeout: PATIENCE, ..Options::default() };

@@ -4,7 +4,8 @@ use netduel_transport::{ConnectError, Identity, Options, TransportKind, Trust};
 
 use super::fixture::{Server, echo_works, serve};
 
-/// An encrypted kind accepts a trusted certificate or a pinned one, and reports every other as a typed error.
+/// An encrypted kind accepts a trusted certificate or a pinned one, and reports every other as a
+/// typed error.
 pub(super) async fn accepts_only_trusted_certificates(kind: TransportKind) {
     if !kind.capabilities().encrypted {
         return;

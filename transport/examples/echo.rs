@@ -9,7 +9,8 @@ use std::{error::Error, net::Ipv4Addr, time::Duration};
 
 use netduel_transport::{Close, CloseReason, Identity, Lane, Listener, Options, TransportKind};
 
-/// The number of updates that the client sends. Kinds with unreliable state may lose some of the answers.
+/// The number of updates that the client sends. Kinds with unreliable state may lose some of the
+/// answers.
 const UPDATES: u32 = 20;
 const PERIOD: Duration = Duration::from_millis(16);
 const DONE: u32 = Close::FIRST_APPLICATION_CODE;

@@ -1,4 +1,5 @@
-//! A connection over any byte stream, for transports from outside this crate: [`Connection::over_stream`].
+//! A connection over any byte stream, for transports from outside this crate:
+//! [`Connection::over_stream`].
 
 use std::{
     io,
@@ -30,12 +31,14 @@ use crate::{
 impl Connection {
     /// Makes a connection of a byte stream on which the handshake is over.
     ///
-    /// The connection has everything that the contract of a kind asks for: frames, the bounded control queue, the newest
-    /// update in place of those that wait, keep-alives, the idle timeout, the read deadline and close frames. `path_stats`
-    /// reads what the stream knows of its path; [`tcp_path_stats`](crate::tcp_path_stats) does so for TCP.
+    /// The connection has everything that the contract of a kind asks for: frames, the bounded
+    /// control queue, the newest update in place of those that wait, keep-alives, the idle timeout,
+    /// the read deadline and close frames. `path_stats` reads what the stream knows of its path;
+    /// [`tcp_path_stats`](crate::tcp_path_stats) does so for TCP.
     ///
-    /// The stream takes part in latest-wins as far as it refuses to buffer: an update that it has taken cannot be
-    /// replaced. It must accept other bytes when a write that was pending is repeated.
+    /// The stream takes part in latest-wins as far as it refuses to buffer: an update that it has
+    /// taken cannot be replaced. It must accept other bytes when a write that was pending is
+    /// repeated.
     pub fn over_stream<S>(
         kind: TransportKind,
         remote_addr: SocketAddr,
@@ -113,7 +116,8 @@ impl<S: ByteStream> Shared<S> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what the stream takes, and leaves the rest to the receiver's task. Returns how many updates were superseded.
+    /// Writes what the stream takes, and leaves the rest to the receiver's task. Returns how many
+    /// updates were superseded.
     fn flush_or_wake(&self, mut io: MutexGuard<'_, Io<S>>) -> Result<usize, CloseReason> {
         // A write that is pending replaces the waker of the receiver's task, so that task polls again.
         let flushed = io.write_out(&mut Context::from_waker(Waker::noop()));
@@ -240,8 +244,8 @@ impl<S: ByteStream> ReceiveHalf for StreamReceiver<S> {
         Ok(None)
     }
 
-    /// Writes what is left, and reads until the remote peer closes. Unread bytes would make a kernel send a reset, which
-    /// can destroy the close frame.
+    /// Writes what is left, and reads until the remote peer closes. Unread bytes would make a
+    /// kernel send a reset, which can destroy the close frame.
     fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
             while self.poll_flush(cx).is_ok() {

@@ -1,7 +1,8 @@
-//! Interoperability with ENet's library in C: `enet_peer.c`, compiled here, talks to a listener on both channels.
+//! Interoperability with ENet's library in C: `enet_peer.c`, compiled here, talks to a listener on
+//! both channels.
 //!
-//! The tests need a C compiler and the library (`apt-get install libenet-dev`). Without them they print the reason and
-//! pass; `NETDUEL_ENET_REQUIRED=1` makes that a failure.
+//! The tests need a C compiler and the library (`apt-get install libenet-dev`). Without them they
+//! print the reason and pass; `NETDUEL_ENET_REQUIRED=1` makes that a failure.
 
 use std::{
     path::PathBuf,
@@ -54,7 +55,8 @@ fn listen() -> Listener {
     kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
 }
 
-/// Runs the program against `listener`. The arguments are its channels, its checksum and the code that it leaves with.
+/// Runs the program against `listener`. The arguments are its channels, its checksum and the code
+/// that it leaves with.
 async fn run(peer: &PathBuf, listener: &Listener, arguments: [&str; 3]) -> (String, Output) {
     let mut command = Command::new(peer);
     command.arg(listener.local_addr().port().to_string()).args(arguments);

@@ -1,4 +1,5 @@
-//! Raw bytes over plain TCP: unfinished and malformed frames end the connection, with a close frame in answer.
+//! Raw bytes over plain TCP: unfinished and malformed frames end the connection, with a close frame
+//! in answer.
 
 use std::time::Duration;
 
