@@ -1,24 +1,24 @@
 //! Simulated worlds: the whole server with its players, in one thread and under a clock that jumps from one event to the
 //! next. A seed, or the bytes of a script, decide who joins, moves, lies, leaves and is cut off, and what the paths
-//! between them do. What must hold, `ledger.rs` says; the same seed does the same again.
+//! between them do. What must hold, `oracle.rs` says; the same seed does the same again.
 //!
 //! `world.rs` sets a world up, steps through it and ends it; `slot.rs` is a place in it that players come and
-//! go at; `view.rs` what a player knows, `player.rs` what it can say; `path.rs` the way between; `choices.rs` who decides.
+//! go at; `model.rs` what a player knows, `player.rs` what it can say; `path.rs` the way between; `choices.rs` who decides.
 
-mod choices;
-mod ledger;
+mod entropy;
+mod oracle;
 mod path;
 mod player;
+mod player_model;
 mod slot;
 mod trace;
-mod view;
 mod world;
 
 use std::time::Duration;
 
 use netduel_server::Snapshot;
 
-use choices::Choices;
+use entropy::Entropy;
 
 /// What came of a world in which everything held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl std::fmt::Display for Violation {
 /// # Errors
 /// What did not hold.
 pub fn run(seed: u64, print: bool) -> Result<Outcome, Violation> {
-    world::run(Choices::of_seed(seed), print)
+    world::run(Entropy::from_seed(seed), print)
 }
 
 /// Runs the world that `script` decides; `print` as of [`run`].
@@ -58,5 +58,5 @@ pub fn run(seed: u64, print: bool) -> Result<Outcome, Violation> {
 /// # Errors
 /// What did not hold.
 pub fn run_script(script: &[u8], print: bool) -> Result<Outcome, Violation> {
-    world::run(Choices::of_script(script), print)
+    world::run(Entropy::from_script(script), print)
 }

@@ -9,16 +9,16 @@ use netduel_protocol::{
 use netduel_transport::{Close, Lane, Sender};
 
 use crate::{
-    ledger::Ledger,
-    view::{View, Wish},
+    oracle::Oracle,
+    player_model::{Intent, PlayerModel},
 };
 
-/// A player's mouth. What it may say, its [`View`] knows.
+/// A player's mouth. What it may say, its [`PlayerModel`] knows.
 #[derive(Clone)]
 pub(crate) struct Player {
     pub(crate) number: usize,
     pub(crate) sender: Sender,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) oracle: Arc<Oracle>,
     pub(crate) payload_max_bytes: usize,
 }
 
@@ -64,12 +64,12 @@ impl Player {
         }
     }
 
-    fn view<T>(&self, act: impl FnOnce(&mut View) -> T) -> T {
-        act(&mut self.ledger.books().views[self.number])
+    fn model<T>(&self, act: impl FnOnce(&mut PlayerModel) -> T) -> T {
+        act(&mut self.oracle.state().models[self.number])
     }
 
     pub(crate) fn offend(&self) {
-        self.view(|view| view.offended = true);
+        self.model(|model| model.offended = true);
     }
 
     pub(crate) fn goodbye(&self) {
@@ -82,14 +82,14 @@ impl Player {
 
     /// Asks for a match if it may. Code 0 is none.
     pub(crate) fn join(&self, code: u8) {
-        if self.view(View::join) {
+        if self.model(PlayerModel::join) {
             self.say_join(code);
         }
     }
 
     /// Asks for the seat that it lost, if it lost one. Returns whether it did; mostly it shows what is right.
     pub(crate) fn come_back(&self, twist: u8) -> bool {
-        let shown = self.view(|view| view.come_back(twist));
+        let shown = self.model(|model| model.come_back(twist));
         if let Some((game, token, attempt)) = &shown {
             let (game, token, attempt) = (*game, token.clone(), *attempt);
             self.say(Lane::Control, &ClientMessage::Resume { game, token, attempt });
@@ -104,10 +104,10 @@ impl Player {
 
     /// Leaves, and learns by the pong when the server knows.
     pub(crate) fn leave(&self) {
-        let mark = self.view(|view| {
-            (view.wish != Wish::Nothing && !matches!(view.wish, Wish::Away(_))).then(|| {
-                let mark = view.ping();
-                view.wish = Wish::Away(mark);
+        let mark = self.model(|model| {
+            (model.intent != Intent::Nothing && !matches!(model.intent, Intent::Leaving(_))).then(|| {
+                let mark = model.ping();
+                model.intent = Intent::Leaving(mark);
                 mark
             })
         });
@@ -119,7 +119,7 @@ impl Player {
 
     /// Before its first join nobody pings.
     pub(crate) fn ping(&self) {
-        if let Some(sent_us) = self.view(|view| view.joined.then(|| view.ping())) {
+        if let Some(sent_us) = self.model(|model| model.joined.then(|| model.ping())) {
             self.say(Lane::Control, &ClientMessage::Ping { sent_us });
         }
     }
@@ -128,8 +128,8 @@ impl Player {
     pub(crate) fn walk(&self, how: u8) -> Option<u32> {
         let axis = |bits: u8| f32::from(bits & 3) - 1.0;
         let heading = Heading { x: axis(how), y: axis(how >> 2) };
-        let update =
-            self.view(|view| (view.wish == Wish::Game).then(|| view.walk(clock::now_us(), heading))?)?;
+        let update = self
+            .model(|model| (model.intent == Intent::Game).then(|| model.walk(clock::now_us(), heading))?)?;
         self.tell(Lane::State, update, usize::from(how) * self.payload_max_bytes / 255);
         Some(update.seq)
     }
@@ -138,14 +138,14 @@ impl Player {
     pub(crate) fn jump(&self, how: u8) {
         let place = (ARENA - PLAYER) * f32::from(how) / 255.0;
         let position = Position { x: place, y: ARENA - PLAYER - place };
-        if let Some(update) = self.view(|view| view.jump(clock::now_us(), position)) {
+        if let Some(update) = self.model(|model| model.jump(clock::now_us(), position)) {
             self.tell(Lane::State, update, 0);
         }
     }
 
     /// A move of a number that was used already, or of none.
     pub(crate) fn say_again(&self, how: u8) {
-        if let Some(update) = self.view(|view| view.stale(clock::now_us(), u32::from(how % 4))) {
+        if let Some(update) = self.model(|model| model.stale(clock::now_us(), u32::from(how % 4))) {
             self.tell(Lane::State, update, 0);
         }
     }
@@ -159,7 +159,7 @@ impl Player {
     /// What nobody of good will says.
     pub(crate) fn misbehave(&self, how: u8) {
         self.offend();
-        let playing = self.view(|view| view.playing.as_ref().map(|playing| playing.started.game));
+        let playing = self.model(|model| model.playing.as_ref().map(|playing| playing.started.game));
         let (game, seq) = (playing.unwrap_or(1), 1_000_000);
         let update = Move { game, seq, ..Move::default() };
         match how % 10 {

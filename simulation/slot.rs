@@ -11,7 +11,7 @@ use netduel_transport::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{ledger::Ledger, player::Player, view::Playing};
+use crate::{oracle::Oracle, player::Player, player_model::Playing};
 
 /// A connection that lives, and what the world can do to it.
 pub(crate) struct Slot {
@@ -44,22 +44,22 @@ impl Slot {
     /// Connects who lost the match `lost`, or none.
     pub(crate) fn connect(
         network: &Network,
-        ledger: &Arc<Ledger>,
+        oracle: &Arc<Oracle>,
         from: SocketAddr,
         path: Path,
         greeting: Greeting,
         lost: Option<Playing>,
         payload_max_bytes: usize,
     ) -> Self {
-        let number = ledger.books().open(path.in_order, lost);
+        let number = oracle.state().open(path.in_order, lost);
         let (link, connecting) = network.connect(number, from, path);
         let (awake, hears) = watch::channel(true);
         let player = Arc::new(Mutex::new(None));
         let task = tokio::spawn(live(connecting, hears, {
-            let (slot, ledger) = (player.clone(), ledger.clone());
+            let (slot, oracle) = (player.clone(), oracle.clone());
             move |connection: &Connection| {
                 let sender = connection.sender.clone();
-                let player = Player { number, sender, ledger, payload_max_bytes };
+                let player = Player { number, sender, oracle, payload_max_bytes };
                 match greeting {
                     Greeting::Mute => player.offend(),
                     Greeting::Hello => player.hello(),
@@ -99,38 +99,38 @@ impl Slot {
     }
 
     /// The path carries nothing, one way or both; or all again.
-    pub(crate) fn silence(&mut self, ledger: &Ledger, up: bool, down: bool) {
+    pub(crate) fn silence(&mut self, oracle: &Oracle, up: bool, down: bool) {
         self.link.silence(Side::Client, up);
         self.link.silence(Side::Server, down);
         self.up_silent = up;
         if !up {
             // What was held back arrives now, even if the player is gone.
-            ledger.books().lost(self.number, false);
+            oracle.state().lost(self.number, false);
         }
-        self.note_lost(ledger);
+        self.note_lost(oracle);
     }
 
     /// The player's process stands still, or goes on.
-    pub(crate) fn sleep(&mut self, ledger: &Ledger, asleep: bool) {
+    pub(crate) fn sleep(&mut self, oracle: &Oracle, asleep: bool) {
         self.awake.send_replace(!asleep);
         self.asleep = asleep;
-        self.note_lost(ledger);
+        self.note_lost(oracle);
     }
 
-    fn note_lost(&self, ledger: &Ledger) {
+    fn note_lost(&self, oracle: &Oracle) {
         let lost = self.up_silent || self.asleep || self.gone || self.is_over();
-        ledger.books().lost(self.number, lost);
+        oracle.state().lost(self.number, lost);
     }
 
     /// Its process dies.
-    pub(crate) fn vanish(&mut self, ledger: &Ledger, server_is_told: bool) {
+    pub(crate) fn vanish(&mut self, oracle: &Oracle, server_is_told: bool) {
         self.link.vanish(Side::Client, server_is_told);
         self.gone = true;
-        self.note_lost(ledger);
+        self.note_lost(oracle);
     }
 }
 
-/// A player's task: it polls the connection, and no more. The ledger hears what comes.
+/// A player's task: it polls the connection, and no more. The oracle hears what comes.
 async fn live(
     connecting: impl Future<Output = Result<Connection, ConnectError>>,
     mut awake: watch::Receiver<bool>,

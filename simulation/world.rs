@@ -1,4 +1,4 @@
-//! A world: it is set up, stepped through while [`Choices`] last, calmed down, and ended. Nothing in it waits for anything
+//! A world: it is set up, stepped through while [`Entropy`] last, calmed down, and ended. Nothing in it waits for anything
 //! real.
 
 use std::{
@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Outcome, Violation,
-    choices::Choices,
-    ledger::Ledger,
+    entropy::Entropy,
+    oracle::Oracle,
     path::{DELAY_MAX, path},
     slot::{Greeting, Slot},
     trace::Trace,
@@ -58,7 +58,7 @@ fn simulated_us() -> u64 {
 }
 
 /// Runs a world to its end.
-pub(crate) fn run(mut choices: Choices<'_>, print: bool) -> Result<Outcome, Violation> {
+pub(crate) fn run(mut entropy: Entropy<'_>, print: bool) -> Result<Outcome, Violation> {
     let mut runtime = Builder::new_current_thread();
     // A world without sockets needs no reactor, and its clock only jumps.
     let runtime = runtime.enable_time().start_paused(true).build();
@@ -66,16 +66,16 @@ pub(crate) fn run(mut choices: Choices<'_>, print: bool) -> Result<Outcome, Viol
     runtime.block_on(async {
         BEGAN.set(Some(Instant::now()));
         clock::simulate(simulated_us);
-        let mut world = World::new(&mut choices, print);
-        while choices.step() && world.ledger.books().violation().is_none() {
-            world.step(&mut choices).await;
+        let mut world = World::new(&mut entropy, print);
+        while entropy.next_step() && world.oracle.state().violation().is_none() {
+            world.step(&mut entropy).await;
         }
-        world.end(&mut choices).await
+        world.end(&mut entropy).await
     })
 }
 
 struct World {
-    ledger: Arc<Ledger>,
+    oracle: Arc<Oracle>,
     network: Network,
     observer: Observer,
     shutdown: CancellationToken,
@@ -95,37 +95,37 @@ struct World {
 }
 
 impl World {
-    fn new(choices: &mut Choices<'_>, print: bool) -> Self {
-        let slots = 2 + usize::from(choices.byte() % (SLOTS_MAX - 1));
+    fn new(entropy: &mut Entropy<'_>, print: bool) -> Self {
+        let slots = 2 + usize::from(entropy.byte() % (SLOTS_MAX - 1));
         let config = Config {
-            relay: choices.one_of(&[RelayPolicy::Other, RelayPolicy::Other, RelayPolicy::Both]),
-            connections_max: choices.one_of(&[1_000, 1_000, slots - 1]),
-            connections_per_address_max: choices.one_of(&[128, 128, 128, 2]),
+            relay: entropy.choose(&[RelayPolicy::Other, RelayPolicy::Other, RelayPolicy::Both]),
+            connections_max: entropy.choose(&[1_000, 1_000, slots - 1]),
+            connections_per_address_max: entropy.choose(&[128, 128, 128, 2]),
             // A world's connections come from one address, and within moments. `server/admission.rs` tests this limit.
             connections_per_address_per_s: u32::MAX,
-            matches_max: choices.one_of(&[500, 500, slots / 2, 1]),
-            messages_per_s_max: choices.one_of(&[1_200, 60]),
-            drain_timeout: choices.one_of(&[Duration::from_secs(10), Duration::from_secs(1)]),
-            resume_grace: Duration::from_secs(choices.one_of(&[15, 4, 1, 0])),
+            matches_max: entropy.choose(&[500, 500, slots / 2, 1]),
+            messages_per_s_max: entropy.choose(&[1_200, 60]),
+            drain_timeout: entropy.choose(&[Duration::from_secs(10), Duration::from_secs(1)]),
+            resume_grace: Duration::from_secs(entropy.choose(&[15, 4, 1, 0])),
             ..Config::default()
         };
         let options = Options::default();
         // A keep-alive on its way when the player is lost, the timeout, and two beats of its clock.
         let silence_max = DELAY_MAX + options.idle_timeout + options.keep_alive / 2 + 4 * TICK;
-        let ledger = Arc::new(Ledger::new(config.clone(), silence_max, Trace::new(print)));
-        let (network, listener) = network(&options, ledger.clone());
+        let oracle = Arc::new(Oracle::new(config.clone(), silence_max, Trace::new(print)));
+        let (network, listener) = network(&options, oracle.clone());
         let server = Server::new(vec![listener], config.clone());
         let (observer, shutdown) = (server.observer(), CancellationToken::new());
         let serving = {
-            let (serving, ledger) = (server.run(shutdown.clone()), ledger.clone());
+            let (serving, oracle) = (server.run(shutdown.clone()), oracle.clone());
             tokio::spawn(async move {
                 let counters = serving.await;
-                ledger.books().server_ended();
+                oracle.state().server_ended();
                 counters
             })
         };
         Self {
-            ledger,
+            oracle,
             network,
             observer,
             shutdown,
@@ -142,15 +142,15 @@ impl World {
         }
     }
 
-    async fn step(&mut self, choices: &mut Choices<'_>) {
-        let place = usize::from(choices.byte()) % self.slots.len();
-        let (what, how, pause) = (choices.byte(), choices.byte(), choices.byte());
+    async fn step(&mut self, entropy: &mut Entropy<'_>) {
+        let place = usize::from(entropy.byte()) % self.slots.len();
+        let (what, how, pause) = (entropy.byte(), entropy.byte(), entropy.byte());
         if self.slots[place].as_ref().is_none_or(Slot::is_over) {
             self.connect(place, what, how);
         } else if let Some(slot) = &mut self.slots[place] {
             let what = what % 64;
-            self.ledger
-                .books()
+            self.oracle
+                .state()
                 .trace
                 .note(clock::now_us(), format_args!("the world: {what} {how} at connection {}", slot.number));
             match what {
@@ -160,11 +160,11 @@ impl World {
                     }
                 }
                 52 => self.give_up(place),
-                53 => slot.vanish(&self.ledger, true),
-                54 => slot.vanish(&self.ledger, false),
-                55..=57 => slot.silence(&self.ledger, how % 3 != 1, how % 3 != 0),
+                53 => slot.vanish(&self.oracle, true),
+                54 => slot.vanish(&self.oracle, false),
+                55..=57 => slot.silence(&self.oracle, how % 3 != 1, how % 3 != 0),
                 58..=60 => self.heal(place),
-                61 | 62 => slot.sleep(&self.ledger, what == 61),
+                61 | 62 => slot.sleep(&self.oracle, what == 61),
                 _ if how < 16 => self.drain(),
                 _ => {}
             }
@@ -186,7 +186,7 @@ impl World {
         // Now and then somebody shows the token of another.
         let thief = what >= 250;
         let loser = if thief { (place + 1) % self.slots.len() } else { place };
-        let lost = self.newest[loser].and_then(|number| self.ledger.books().views[number].resume_ticket());
+        let lost = self.newest[loser].and_then(|number| self.oracle.state().models[number].resume_ticket());
         let greeting = match what {
             0..8 => Greeting::Mute,
             8..16 => Greeting::Hello,
@@ -197,7 +197,7 @@ impl World {
         let seed = self.links.len() as u64 * 256 + u64::from(what);
         let path = path(how, seed, &self.calm);
         let bytes = self.payload_max_bytes;
-        let slot = Slot::connect(&self.network, &self.ledger, from, path, greeting, lost, bytes);
+        let slot = Slot::connect(&self.network, &self.oracle, from, path, greeting, lost, bytes);
         self.links.push(slot.link.clone());
         self.newest[place] = Some(slot.number);
         self.slots[place] = Some(slot);
@@ -213,68 +213,68 @@ impl World {
     /// What a place's connections send arrives again, that of given up ones, too.
     fn heal(&mut self, place: usize) {
         if let Some(slot) = &mut self.slots[place] {
-            slot.silence(&self.ledger, false, false);
+            slot.silence(&self.oracle, false, false);
         }
         for number in self.given_up[place].drain(..) {
             self.links[number].silence(Side::Client, false);
-            let mut books = self.ledger.books();
+            let mut state = self.oracle.state();
             // What it held back is heard now, and then nothing more.
-            books.lost(number, false);
-            books.lost(number, true);
+            state.lost(number, false);
+            state.lost(number, true);
         }
     }
 
     fn drain(&mut self) {
         if self.drained.is_none() {
             self.drained = Some(Instant::now());
-            self.ledger.books().draining = true;
+            self.oracle.state().draining = true;
             self.shutdown.cancel();
         }
     }
 
     fn check(&self) {
-        self.ledger.books().check(&self.observer.census());
+        self.oracle.state().check(&self.observer.census());
         for slot in self.slots.iter().flatten().filter(|slot| slot.link.is_unflushed(Side::Server)) {
-            self.ledger.books().violated(format!("what {} is told waits for nothing", slot.number));
+            self.oracle.state().violated(format!("what {} is told waits for nothing", slot.number));
         }
     }
 
     /// Everything heals, everybody agrees and moves once more, and all are gone.
-    async fn end(mut self, choices: &mut Choices<'_>) -> Result<Outcome, Violation> {
+    async fn end(mut self, entropy: &mut Entropy<'_>) -> Result<Outcome, Violation> {
         self.calm.store(true, Relaxed);
         for place in 0..self.slots.len() {
             self.heal(place);
         }
         for slot in self.slots.iter_mut().flatten() {
-            slot.sleep(&self.ledger, false);
+            slot.sleep(&self.oracle, false);
         }
         self.settle().await;
         self.all_hear_of_it().await;
         // Not all go in the same way.
         for place in &mut self.slots {
             let Some(slot) = place else { continue };
-            match (choices.byte() % 3, slot.player()) {
+            match (entropy.byte() % 3, slot.player()) {
                 (0, Some(player)) => player.goodbye(),
-                (1, _) => slot.vanish(&self.ledger, false),
+                (1, _) => slot.vanish(&self.oracle, false),
                 _ => *place = None,
             }
         }
         sleep(DELAY_MAX).await;
         self.slots.clear();
         self.settle().await;
-        let ledger = self.ledger.clone();
+        let oracle = self.oracle.clone();
         let counters = self.nothing_is_left().await;
-        let mut books = ledger.books();
+        let mut state = oracle.state();
         if let Some(counters) = &counters
-            && let Err(what) = books.balance(counters)
+            && let Err(what) = state.balance(counters)
         {
-            books.violated(what);
+            state.violated(what);
         }
-        match (books.violation(), counters) {
+        match (state.violation(), counters) {
             (None, Some(counters)) => Ok(Outcome {
-                trace_hash: books.trace.hash,
-                events: books.trace.events,
-                connections: books.views.len() as u64,
+                trace_hash: state.trace.hash,
+                events: state.trace.events,
+                connections: state.models.len() as u64,
                 simulated: Duration::from_micros(clock::now_us()),
                 counters,
             }),
@@ -294,43 +294,43 @@ impl World {
 
     /// Players and server agree on who plays whom, and the last move of each arrives.
     async fn all_hear_of_it(&mut self) {
-        let agreed = self.ledger.books().agree_with_players();
+        let agreed = self.oracle.state().agree_with_players();
         let pairs = match agreed {
             Ok(pairs) => pairs,
-            Err(what) => return self.ledger.books().violated(what),
+            Err(what) => return self.oracle.state().violated(what),
         };
         for slot in self.slots.iter().flatten().filter(|slot| !slot.is_over()) {
             let late = [Side::Client, Side::Server].map(|side| slot.link.flow(side, Lane::State).waiting);
             if late != [0, 0] {
-                self.ledger.books().violated(format!("updates from and to {} wait: {late:?}", slot.number));
+                self.oracle.state().violated(format!("updates from and to {} wait: {late:?}", slot.number));
             }
         }
         for mover in pairs.into_iter().flatten() {
             let player = self.slots.iter().flatten().find(|slot| slot.number == mover);
             let Some(player) = player.and_then(Slot::player) else { continue };
             // A move that it forged may count, and then those that it numbers rightly come too late.
-            if self.ledger.books().views[mover].offended {
+            if self.oracle.state().models[mover].offended {
                 continue;
             }
             let mut arrived = false;
             for _ in 0..LAST_MOVES {
                 let Some(seq) = player.walk(0) else { break };
                 sleep(2 * DELAY_MAX + 4 * TICK).await;
-                arrived = self.ledger.books().is_told(mover, seq);
+                arrived = self.oracle.state().is_told(mover, seq);
                 if arrived {
                     break;
                 }
             }
             if !arrived {
-                self.ledger.books().violated(format!("the last move of {mover} did not arrive"));
+                self.oracle.state().violated(format!("the last move of {mover} did not arrive"));
             }
         }
     }
 
     /// Ends the server. Sessions, seats, tasks and senders must be gone.
     async fn nothing_is_left(self) -> Option<Snapshot> {
-        let Self { ledger, network, observer, serving, shutdown, links, .. } = self;
-        let violated = |what: String| ledger.books().violated(what);
+        let Self { oracle, network, observer, serving, shutdown, links, .. } = self;
+        let violated = |what: String| oracle.state().violated(what);
         let census = observer.census();
         let Census { handshakes, addresses, connections, waiting, matches, .. } = &census;
         if !connections.is_empty() || [*handshakes, *addresses, *waiting, *matches] != [0; 4] {

@@ -10,7 +10,7 @@ use netduel_transport::Lane;
 
 /// What the player is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Intent {
     /// It may join.
     #[default]
     Nothing,
@@ -21,7 +21,7 @@ pub(crate) enum Wish {
     /// It plays.
     Game,
     /// It said that it leaves, and waits for this pong: only then does it know which match it left.
-    Away(u64),
+    Leaving(u64),
 }
 
 /// A match as its player knows it.
@@ -40,8 +40,8 @@ pub(crate) struct Playing {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct View {
-    pub(crate) wish: Wish,
+pub(crate) struct PlayerModel {
+    pub(crate) intent: Intent,
     /// It did once, or showed a token.
     pub(crate) joined: bool,
     /// It broke the protocol or the rules, so that the server may send it away.
@@ -58,7 +58,7 @@ pub(crate) struct View {
     updates: BTreeSet<(u64, u64)>,
 }
 
-impl View {
+impl PlayerModel {
     /// Of who lost the connection to the match `lost`, or to none.
     pub(crate) fn new(in_order: bool, lost: Option<Playing>) -> Self {
         Self { in_order, lost, ..Self::default() }
@@ -66,19 +66,19 @@ impl View {
 
     /// The match that the player could come back to, if this connection is over.
     pub(crate) fn resume_ticket(&self) -> Option<Playing> {
-        let playing = match self.wish {
-            Wish::Game => &self.playing,
-            Wish::Nothing | Wish::Seat => &self.lost,
-            Wish::Match | Wish::Away(_) => return None,
+        let playing = match self.intent {
+            Intent::Game => &self.playing,
+            Intent::Nothing | Intent::Seat => &self.lost,
+            Intent::Match | Intent::Leaving(_) => return None,
         };
         playing.clone().filter(|playing| playing.started.resume_ticket.is_some())
     }
 
     /// The player asks for a match, and for no seat any more. Returns whether it may.
     pub(crate) fn join(&mut self) -> bool {
-        let may = self.wish == Wish::Nothing;
+        let may = self.intent == Intent::Nothing;
         if may {
-            (self.wish, self.joined, self.lost) = (Wish::Match, true, None);
+            (self.intent, self.joined, self.lost) = (Intent::Match, true, None);
         }
         may
     }
@@ -86,12 +86,12 @@ impl View {
     /// The player asks for its seat, which it can do right after the hello: the match, the token and the try that it shows.
     /// Mostly the right ones; `twist` decides.
     pub(crate) fn come_back(&mut self, twist: u8) -> Option<(GameId, SeatToken, u32)> {
-        if self.wish != Wish::Nothing || self.joined {
+        if self.intent != Intent::Nothing || self.joined {
             return None;
         }
         let lost = self.lost.as_mut()?;
         let (game, token) = (lost.started.game, lost.started.resume_ticket.as_ref()?.token.clone());
-        (self.wish, self.joined) = (Wish::Seat, true);
+        (self.intent, self.joined) = (Intent::Seat, true);
         let again = lost.attempts;
         lost.attempts += 1;
         Some(match twist % 16 {
@@ -154,30 +154,30 @@ impl View {
                 if self.pings.pop_front() != Some(pong.ping_sent_us) {
                     return Err(format!("pong {} out of order", pong.ping_sent_us));
                 }
-                if self.wish == Wish::Away(pong.ping_sent_us) {
-                    (self.wish, self.playing) = (Wish::Nothing, None);
+                if self.intent == Intent::Leaving(pong.ping_sent_us) {
+                    (self.intent, self.playing) = (Intent::Nothing, None);
                 }
             }
-            _ if matches!(self.wish, Wish::Away(_)) => {}
-            Told::Waiting if self.wish == Wish::Match || self.offended => {}
-            Told::Started(started) if self.wish == Wish::Match || self.offended => {
-                (self.wish, self.playing) = (Wish::Game, Some(Playing::new(started.clone())));
+            _ if matches!(self.intent, Intent::Leaving(_)) => {}
+            Told::Waiting if self.intent == Intent::Match || self.offended => {}
+            Told::Started(started) if self.intent == Intent::Match || self.offended => {
+                (self.intent, self.playing) = (Intent::Game, Some(Playing::new(started.clone())));
             }
-            Told::Resumed(resumed) if self.wish == Wish::Seat => {
+            Told::Resumed(resumed) if self.intent == Intent::Seat => {
                 let mut playing = self.lost.take().ok_or("it lost no match")?;
                 playing.resume(resumed)?;
-                (self.wish, self.playing) = (Wish::Game, Some(playing));
+                (self.intent, self.playing) = (Intent::Game, Some(playing));
             }
             Told::Corrected(correction) => self.playing(correction.game)?.correct(correction)?,
             Told::OpponentLeft { game, .. } => {
                 self.playing(*game)?;
-                (self.wish, self.playing) = (Wish::Nothing, None);
+                (self.intent, self.playing) = (Intent::Nothing, None);
             }
             Told::OpponentReconnecting { game, .. } | Told::OpponentBack { game, .. } => {
                 self.playing(*game)?;
             }
-            Told::Draining { .. } if self.wish == Wish::Game => {}
-            other => return Err(format!("{other:?} while it is about {:?}", self.wish)),
+            Told::Draining { .. } if self.intent == Intent::Game => {}
+            other => return Err(format!("{other:?} while it is about {:?}", self.intent)),
         }
         Ok(())
     }

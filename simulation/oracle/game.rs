@@ -1,4 +1,4 @@
-//! A match as the ledger knows it: its two seats, who sits there, where its player is, and what brings a lost one back.
+//! A match as the oracle knows it: its two seats, who sits there, where its player is, and what brings a lost one back.
 
 use netduel_protocol::{
     GameId, LeaveReason, Move, MoveWithPayload, SeatToken,
@@ -64,10 +64,10 @@ pub(super) struct Proof {
 /// Whether the time of a match that waits for a player is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grace {
-    Lasts,
+    Running,
     /// The timer fires about now.
-    Ends,
-    IsOver,
+    Expiring,
+    Expired,
 }
 
 impl Game {
@@ -122,9 +122,9 @@ impl Game {
         let since_us = self.seats.iter().filter_map(|seat| Some(seat.away?.since_us)).min()?;
         let until_us = since_us + grace_us;
         Some(match now_us {
-            now_us if now_us < until_us => Grace::Lasts,
-            now_us if now_us <= until_us + LATE_MAX_US => Grace::Ends,
-            _ => Grace::IsOver,
+            now_us if now_us < until_us => Grace::Running,
+            now_us if now_us <= until_us + LATE_MAX_US => Grace::Expiring,
+            _ => Grace::Expired,
         })
     }
 

@@ -4,10 +4,10 @@ use netduel_protocol::clock;
 use netduel_server::{Census, Snapshot};
 use netduel_transport::simulation::Side;
 
-use super::{Books, Stand};
-use crate::view::Wish;
+use super::{OracleState, SessionState};
+use crate::player_model::Intent;
 
-impl Books {
+impl OracleState {
     /// Liveness: who is lost is let go in time.
     pub(super) fn in_time(&self, connection: usize) -> Result<(), String> {
         let session = &self.sessions[connection];
@@ -31,7 +31,8 @@ impl Books {
 
     fn agrees(&self, census: &Census) -> Result<(), String> {
         self.live.iter().try_for_each(|&it| self.knows_its_peer(it))?;
-        let waiting = self.live.iter().filter(|&&it| self.sessions[it].stand == Stand::Waiting).count();
+        let waiting =
+            self.live.iter().filter(|&&it| self.sessions[it].state == SessionState::Waiting).count();
         let connected: usize = census.connections.iter().map(|(_, count)| count).sum();
         let going = self.going();
         let [(games, away), (games_max, away_max)] = going;
@@ -50,18 +51,23 @@ impl Books {
     /// Once all is calm, players and server agree on who does what. Returns who plays.
     pub(crate) fn agree_with_players(&self) -> Result<Vec<[usize; 2]>, String> {
         for &it in &self.live {
-            let (session, view) = (&self.sessions[it], &self.views[it]);
-            let started = view.playing.as_ref().map(|playing| &playing.started);
+            let (session, model) = (&self.sessions[it], &self.models[it]);
+            let started = model.playing.as_ref().map(|playing| &playing.started);
             let game = started.map(|started| (started.game, usize::from(started.player)));
-            let agree = view.offended
-                || match session.stand {
-                    Stand::Playing(id, number) => view.wish == Wish::Game && game == Some((id, number)),
-                    Stand::Waiting => view.wish == Wish::Match,
-                    Stand::Idle => view.wish == Wish::Nothing,
-                    Stand::Gone => false,
+            let agree = model.offended
+                || match session.state {
+                    SessionState::Playing(id, number) => {
+                        model.intent == Intent::Game && game == Some((id, number))
+                    }
+                    SessionState::Waiting => model.intent == Intent::Match,
+                    SessionState::Idle => model.intent == Intent::Nothing,
+                    SessionState::Gone => false,
                 };
             if !agree {
-                return Err(format!("{it} is {:?} to the server, and about {:?}", session.stand, view.wish));
+                return Err(format!(
+                    "{it} is {:?} to the server, and about {:?}",
+                    session.state, model.intent
+                ));
             }
             if let Some(side) = [Side::Client, Side::Server]
                 .into_iter()
@@ -70,8 +76,8 @@ impl Books {
                 return Err(format!("control messages of the {side:?} of {it} did not arrive"));
             }
         }
-        let pairs = self.live.iter().filter_map(|&it| match self.sessions[it].stand {
-            Stand::Playing(id, 0) => Some([0, 1].map(|number| self.games[&id].seats[number].sitter())),
+        let pairs = self.live.iter().filter_map(|&it| match self.sessions[it].state {
+            SessionState::Playing(id, 0) => Some([0, 1].map(|number| self.games[&id].seats[number].sitter())),
             _ => None,
         });
         Ok(pairs.collect())
@@ -88,27 +94,27 @@ impl Books {
         let equal = |what: &str, theirs: u64, ours: u64| {
             (theirs == ours).then_some(()).ok_or(format!("{what}: the server counts {theirs}, we {ours}"))
         };
-        equal("updates relayed", counted.updates_relayed, self.tally.updates)?;
-        equal("updates superseded", counted.updates_superseded, self.tally.superseded)?;
-        equal("idle timeouts", counted.idle_timeouts, self.tally.idle_timeouts)?;
+        equal("updates relayed", counted.updates_relayed, self.counters.updates)?;
+        equal("updates superseded", counted.updates_superseded, self.counters.superseded)?;
+        equal("idle timeouts", counted.idle_timeouts, self.counters.idle_timeouts)?;
         equal("matches started", counted.matches_started, self.games.len() as u64)?;
         equal("matches ended", counted.matches_ended, self.games.len() as u64)?;
         equal("panics", counted.panics, 0)?;
         // The one move too many of a flood is read and not relayed.
-        let too_many = self.tally.away.checked_sub(counted.updates_away);
+        let too_many = self.counters.away.checked_sub(counted.updates_away);
         if too_many.is_none_or(|too_many| too_many > counted.expelled_flooding) {
-            equal("updates for nobody", counted.updates_away, self.tally.away)?;
+            equal("updates for nobody", counted.updates_away, self.counters.away)?;
         }
         // A drain ends what waits and refuses who comes back, in a moment that is not seen.
-        if !self.draining && !self.tally.unsure {
-            equal("seats kept", counted.seats_kept, self.tally.seats_kept)?;
-            equal("seats resumed", counted.seats_resumed, self.tally.seats_resumed)?;
-            equal("seats expired", counted.seats_expired, self.tally.seats_expired)?;
-            equal("refusals of seats", counted.refused_resume, self.tally.seats_refused)?;
+        if !self.draining && !self.counters.unsure {
+            equal("seats kept", counted.seats_kept, self.counters.seats_kept)?;
+            equal("seats resumed", counted.seats_resumed, self.counters.seats_resumed)?;
+            equal("seats expired", counted.seats_expired, self.counters.seats_expired)?;
+            equal("refusals of seats", counted.refused_resume, self.counters.seats_refused)?;
         }
         let handshakes = counted.accepted - counted.handshakes_failed;
         // Those under way are not waited for at the end of a drain.
-        equal("handshakes", handshakes, if self.draining { handshakes } else { self.tally.accepted })?;
+        equal("handshakes", handshakes, if self.draining { handshakes } else { self.counters.accepted })?;
         // Of who is sent away, those that came too often, too early or behind the offence are not even counted.
         let moves = |closing| -> u64 {
             self.sessions.iter().filter(|it| it.closing == closing).map(|it| it.moves).sum()

@@ -1,8 +1,8 @@
-//! What must hold of everything that happens: the ledger sees each message where it is sent and where it arrives, and
+//! What must hold of everything that happens: the oracle sees each message where it is sent and where it arrives, and
 //! knows at any moment who waits, who plays whom, and who is gone. It believes nobody: neither a player nor the server's
 //! counters. The first violation is kept.
 
-mod account;
+mod accounting;
 mod game;
 mod rules;
 mod seats;
@@ -21,14 +21,14 @@ use netduel_transport::{
 };
 
 use crate::{
+    player_model::{PlayerModel, Playing},
     trace::{Trace, words},
-    view::{Playing, View},
 };
 use game::{Game, Proof};
 
 /// Where a connection stands by what the server was told and said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stand {
+enum SessionState {
     /// Not connected yet, or no more.
     #[default]
     Gone,
@@ -40,7 +40,7 @@ enum Stand {
 /// The server's end of a connection.
 #[derive(Debug, Default)]
 struct Session {
-    stand: Stand,
+    state: SessionState,
     accepted_us: u64,
     /// The code of a join that was read and not answered.
     asked: Option<Option<String>>,
@@ -57,7 +57,7 @@ struct Session {
     replaced: bool,
     /// It showed a token that is not good, or that may not be any more.
     may_be_refused: bool,
-    /// It ended without the player's wish; what the opponent is told of it if the player does not come back.
+    /// It ended without the player's intent; what the opponent is told of it if the player does not come back.
     cut_off: Option<LeaveReason>,
     /// A message that it was handed and has not dealt with: first come those before.
     ahead: Option<(Lane, Vec<u8>)>,
@@ -69,9 +69,9 @@ struct Session {
     control: [VecDeque<Vec<u8>>; 2],
 }
 
-/// What the ledger counted, to be held against the server's own count.
+/// What the oracle counted, to be held against the server's own count.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counters {
     updates: u64,
     superseded: u64,
     idle_timeouts: u64,
@@ -87,14 +87,14 @@ struct Tally {
 }
 
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct OracleState {
     config: Config,
     /// A side is heard of within this time, or its peer gives it up.
     silence_max_us: u64,
     pub(crate) draining: bool,
     pub(crate) trace: Trace,
     violation: Option<String>,
-    pub(crate) views: Vec<View>,
+    pub(crate) models: Vec<PlayerModel>,
     sessions: Vec<Session>,
     /// Sessions that are not over.
     live: BTreeSet<usize>,
@@ -102,54 +102,54 @@ pub(crate) struct Books {
     /// A connection showed a token as its seat's time ran out, or as the server began to drain: which was first, the answer
     /// tells.
     asking: Option<(usize, usize, Proof)>,
-    tally: Tally,
+    counters: Counters,
 }
 
 /// See the module.
-pub(crate) struct Ledger(Mutex<Books>);
+pub(crate) struct Oracle(Mutex<OracleState>);
 
-impl Tap for Ledger {
+impl Tap for Oracle {
     fn see(&self, connection: usize, side: Side, event: Event<'_>) {
-        let mut books = self.books();
-        books.trace.event(clock::now_us(), connection, side, event);
+        let mut state = self.state();
+        state.trace.event(clock::now_us(), connection, side, event);
         let outcome = match side {
-            Side::Server => books.at_server(connection, event),
-            Side::Client => books.at_client(connection, event),
+            Side::Server => state.at_server(connection, event),
+            Side::Client => state.at_client(connection, event),
         };
         if let Err(what) = outcome {
-            books.violated(format!("{side:?} {connection}: {}: {what}", words(side, event)));
+            state.violated(format!("{side:?} {connection}: {}: {what}", words(side, event)));
         }
     }
 }
 
-impl Ledger {
+impl Oracle {
     pub(crate) fn new(config: Config, silence_max: Duration, trace: Trace) -> Self {
-        Self(Mutex::new(Books {
+        Self(Mutex::new(OracleState {
             config,
             silence_max_us: silence_max.as_micros() as u64,
             draining: false,
             trace,
             violation: None,
-            views: Vec::new(),
+            models: Vec::new(),
             sessions: Vec::new(),
             live: BTreeSet::new(),
             games: BTreeMap::new(),
             asking: None,
-            tally: Tally::default(),
+            counters: Counters::default(),
         }))
     }
 
-    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, OracleState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
+impl OracleState {
     /// A connection begins, of who lost the match `lost` or none; returns its number.
     pub(crate) fn open(&mut self, in_order: bool, lost: Option<Playing>) -> usize {
-        self.views.push(View::new(in_order, lost));
+        self.models.push(PlayerModel::new(in_order, lost));
         self.sessions.push(Session::default());
-        self.views.len() - 1
+        self.models.len() - 1
     }
 
     /// The server says that it is done: then everybody has been let go.
@@ -188,7 +188,7 @@ impl Books {
                     self.sessions[connection].arrived(Side::Server, message)?;
                 }
                 let message = decode(message).map_err(|error| error.to_string())?;
-                self.views[connection].hear(lane, &message)?;
+                self.models[connection].hear(lane, &message)?;
                 match &message {
                     ServerMessage::Moved(told) => self.has_origin(connection, told)?,
                     ServerMessage::MovedBoth(both) => {
@@ -224,10 +224,10 @@ impl Books {
     fn at_server(&mut self, connection: usize, event: Event<'_>) -> Result<(), String> {
         match event {
             Event::Connected => {
-                self.tally.accepted += 1;
+                self.counters.accepted += 1;
                 self.live.insert(connection);
                 let session = &mut self.sessions[connection];
-                (session.stand, session.accepted_us) = (Stand::Idle, clock::now_us());
+                (session.state, session.accepted_us) = (SessionState::Idle, clock::now_us());
             }
             Event::Received(lane, message) => {
                 self.came(connection, lane, message)?;
@@ -248,11 +248,11 @@ impl Books {
                 if lane == Lane::Control {
                     self.sessions[connection].control[Side::Server as usize].push_back(message.to_vec());
                 }
-                self.tally.superseded += superseded as u64;
+                self.counters.superseded += superseded as u64;
                 let message = decode(message).map_err(|error| error.to_string())?;
                 self.said(connection, &message)?;
             }
-            Event::Flushed(superseded) => self.tally.superseded += superseded as u64,
+            Event::Flushed(superseded) => self.counters.superseded += superseded as u64,
             Event::Closed(goodbye) => {
                 self.may_close(connection, goodbye)?;
                 self.sessions[connection].closing = true;
@@ -260,7 +260,7 @@ impl Books {
             Event::Ended(reason) => {
                 self.ended(connection, reason);
                 let timed_out = matches!(reason, CloseReason::IdleTimeout(_));
-                self.tally.idle_timeouts += u64::from(timed_out);
+                self.counters.idle_timeouts += u64::from(timed_out);
                 let session = &self.sessions[connection];
                 if timed_out && session.lost_us.is_none() && session.excused_us < clock::now_us() {
                     return Err("given up while it could be heard".into());
@@ -270,7 +270,7 @@ impl Books {
                 self.in_time(connection)?;
                 self.live.remove(&connection);
                 self.depart(connection);
-                self.sessions[connection].stand = Stand::Gone;
+                self.sessions[connection].state = SessionState::Gone;
             }
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Books {
             (Ok(ClientMessage::Resume { game, token, attempt }), _) if session.read == 2 => {
                 self.shows(connection, Proof { game, token, attempt });
             }
-            (Ok(ClientMessage::Join { code, .. }), Lane::Control) if session.stand == Stand::Idle => {
+            (Ok(ClientMessage::Join { code, .. }), Lane::Control) if session.state == SessionState::Idle => {
                 session.asked = Some(code);
             }
             (Ok(ClientMessage::Leave), Lane::Control) => self.depart(connection),
@@ -311,14 +311,14 @@ impl Books {
     /// Out of the queue or the match, by its own doing.
     fn depart(&mut self, connection: usize) {
         let session = &mut self.sessions[connection];
-        if let Stand::Playing(game, _) = session.stand
+        if let SessionState::Playing(game, _) = session.state
             && let Some(game) = self.games.get_mut(&game)
         {
             game.over = true;
         }
         session.asked = None;
-        if session.stand != Stand::Gone {
-            session.stand = Stand::Idle;
+        if session.state != SessionState::Gone {
+            session.state = SessionState::Idle;
         }
     }
 }

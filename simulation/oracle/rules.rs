@@ -8,11 +8,11 @@ use netduel_server::RelayPolicy;
 use netduel_transport::Close;
 
 use super::{
-    Books, Stand,
+    OracleState, SessionState,
     game::{Game, Grace},
 };
 
-impl Books {
+impl OracleState {
     /// Pairing, isolation and order, where the server speaks.
     pub(super) fn said(&mut self, connection: usize, message: &ServerMessage<'_>) -> Result<(), String> {
         match message {
@@ -22,16 +22,16 @@ impl Books {
                     return Err(format!("waits although {other} waits for the same"));
                 }
                 let session = &mut self.sessions[connection];
-                (session.stand, session.code) = (Stand::Waiting, code);
+                (session.state, session.code) = (SessionState::Waiting, code);
             }
             ServerMessage::Started(started) => self.started(connection, started)?,
             ServerMessage::Moved(told) => {
-                self.tally.updates += 1;
+                self.counters.updates += 1;
                 let (game, number) = self.plays(connection)?;
                 self.relayed(game, 1 - number, told)?;
             }
             ServerMessage::MovedBoth(both) => {
-                self.tally.updates += 1;
+                self.counters.updates += 1;
                 let (game, _) = self.plays(connection)?;
                 for (number, told) in both.iter().enumerate() {
                     self.relayed(game, number, told)?;
@@ -57,13 +57,13 @@ impl Books {
         let session = &mut self.sessions[connection];
         session.joined = true;
         let code = session.asked.take().ok_or("it did not ask for a match")?;
-        if session.stand == Stand::Idle { Ok(code) } else { Err(format!("it is {:?}", session.stand)) }
+        if session.state == SessionState::Idle { Ok(code) } else { Err(format!("it is {:?}", session.state)) }
     }
 
     fn waits_for(&self, code: &Option<String>) -> Option<usize> {
         let waits = |&number: &usize| {
             let session = &self.sessions[number];
-            session.stand == Stand::Waiting && session.code == *code
+            session.state == SessionState::Waiting && session.code == *code
         };
         self.live.iter().copied().find(waits)
     }
@@ -76,7 +76,7 @@ impl Books {
             return Err("a match with itself".into());
         }
         if number == 1 {
-            let agreed = self.sessions[connection].stand == Stand::Playing(id, 1)
+            let agreed = self.sessions[connection].state == SessionState::Playing(id, 1)
                 && self.games[&id].seats[0].sitter() == peer;
             return if agreed {
                 self.tells_token(id, 1, &started.resume_ticket)
@@ -85,8 +85,8 @@ impl Books {
             };
         }
         let session = &self.sessions[connection];
-        if session.stand != Stand::Waiting || self.waits_for(&session.code) != Some(connection) {
-            return Err(format!("it was {:?}, or somebody has waited longer", session.stand));
+        if session.state != SessionState::Waiting || self.waits_for(&session.code) != Some(connection) {
+            return Err(format!("it was {:?}, or somebody has waited longer", session.state));
         }
         let code = session.code.clone();
         if self.answered(peer)? != code {
@@ -96,16 +96,16 @@ impl Books {
             return Err("the number of another match".into());
         }
         for (number, player) in [connection, peer].into_iter().enumerate() {
-            self.sessions[player].stand = Stand::Playing(id, number);
+            self.sessions[player].state = SessionState::Playing(id, number);
             self.leaves_its_seat(player);
         }
         self.tells_token(id, 0, &started.resume_ticket)
     }
 
     pub(super) fn plays(&self, connection: usize) -> Result<(GameId, usize), String> {
-        match self.sessions[connection].stand {
-            Stand::Playing(game, number) => Ok((game, number)),
-            stand => Err(format!("it is {stand:?}")),
+        match self.sessions[connection].state {
+            SessionState::Playing(game, number) => Ok((game, number)),
+            state => Err(format!("it is {state:?}")),
         }
     }
 
@@ -162,7 +162,7 @@ impl Books {
         if game_id != id || *positions != known {
             return Err(format!("it plays {game_id}, and they were at {known:?}"));
         }
-        let may_be_expelled = self.views[peer].offended || self.flooded(peer);
+        let may_be_expelled = self.models[peer].offended || self.flooded(peer);
         let fair = may_be_expelled || self.sessions[peer].closing || self.draining;
         if reason == LeaveReason::Expelled && !fair {
             return Err(format!("player {peer} did nothing wrong"));
@@ -172,18 +172,18 @@ impl Books {
             let grace = game.grace(self.grace_us(), now_us);
             let at_once = away.since_us == now_us && reason == LeaveReason::Expelled && may_be_expelled;
             let in_time = match grace {
-                Some(Grace::Ends) => reason == away.reason,
+                Some(Grace::Expiring) => reason == away.reason,
                 _ => self.draining && reason == away.reason || at_once,
             };
             if !in_time {
                 return Err(format!("its peer's seat is kept: {away:?}, and its time {grace:?}"));
             }
-            self.tally.seats_expired += u64::from(grace == Some(Grace::Ends));
-            self.tally.seats_kept -= u64::from(at_once);
+            self.counters.seats_expired += u64::from(grace == Some(Grace::Expiring));
+            self.counters.seats_kept -= u64::from(at_once);
             self.ends(id);
         }
         // Whoever left is seen to leave in the same poll: `check` holds them against each other.
-        self.sessions[connection].stand = Stand::Idle;
+        self.sessions[connection].state = SessionState::Idle;
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Books {
             Some(CloseCode::Replaced) => session.replaced,
             Some(CloseCode::NoSuchSeat) => session.may_be_refused,
             Some(CloseCode::ServerFault | CloseCode::Done) => false,
-            Some(_) => self.views[connection].offended,
+            Some(_) => self.models[connection].offended,
             None => goodbye.code == Close::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };
         if fair { Ok(()) } else { Err("for nothing that it did".into()) }

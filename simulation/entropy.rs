@@ -10,7 +10,7 @@ const STEPS: std::ops::Range<usize> = 40..440;
 const SCRIPT_STEPS_MAX: usize = 256;
 
 /// See the module.
-pub(crate) struct Choices<'a> {
+pub(crate) struct Entropy<'a> {
     source: Source<'a>,
     steps_left: usize,
 }
@@ -20,19 +20,19 @@ enum Source<'a> {
     Script(std::slice::Iter<'a, u8>),
 }
 
-impl<'a> Choices<'a> {
-    pub(crate) fn of_seed(seed: u64) -> Self {
+impl<'a> Entropy<'a> {
+    pub(crate) fn from_seed(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let steps_left = random.random_range(STEPS);
         Self { source: Source::Seed(Box::new(random)), steps_left }
     }
 
-    pub(crate) fn of_script(script: &'a [u8]) -> Self {
+    pub(crate) fn from_script(script: &'a [u8]) -> Self {
         Self { source: Source::Script(script.iter()), steps_left: SCRIPT_STEPS_MAX }
     }
 
     /// Whether there is another step.
-    pub(crate) fn step(&mut self) -> bool {
+    pub(crate) fn next_step(&mut self) -> bool {
         let more = match &self.source {
             Source::Seed(_) => true,
             Source::Script(left) => left.len() > 0,
@@ -48,7 +48,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.byte()) % choices.len()]
+    pub(crate) fn choose<T: Copy>(&mut self, options: &[T]) -> T {
+        options[usize::from(self.byte()) % options.len()]
     }
 }

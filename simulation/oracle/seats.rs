@@ -4,7 +4,7 @@ use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, ResumeTi
 use netduel_transport::{Close, CloseReason};
 
 use super::{
-    Books, Stand,
+    OracleState, SessionState,
     game::{Away, Game, Grace, Proof},
 };
 
@@ -16,7 +16,7 @@ enum Verdict {
     Yes(usize),
 }
 
-impl Books {
+impl OracleState {
     /// How long a seat is kept.
     pub(super) fn grace_us(&self) -> u64 {
         self.config.resume_grace.as_micros() as u64
@@ -24,11 +24,11 @@ impl Books {
 
     /// A player says where it is.
     pub(super) fn moves(&mut self, connection: usize, told: &MoveWithPayload<'_>) {
-        let Stand::Playing(id, number) = self.sessions[connection].stand else { return };
+        let SessionState::Playing(id, number) = self.sessions[connection].state else { return };
         let Some(game) = self.games.get_mut(&id).filter(|_| told.update.game == id) else { return };
         let moved = game.moves(number, told, self.config.relay.payload_max_bytes());
         let nobody_hears = game.seats[1 - number].away.is_some();
-        self.tally.away += u64::from(moved && nobody_hears);
+        self.counters.away += u64::from(moved && nobody_hears);
         game.seats[number].untold &= !nobody_hears;
     }
 
@@ -42,12 +42,12 @@ impl Books {
         }
         let deals_with_more = session.dealing;
         self.read_ahead(connection);
-        let stand = self.sessions[connection].stand;
+        let state = self.sessions[connection].state;
         self.leaves_its_seat(connection);
         // What it did last may have it sent away, and nobody be told.
-        if let Stand::Playing(id, _) = stand
+        if let SessionState::Playing(id, _) = state
             && deals_with_more
-            && (self.views[connection].offended || self.flooded(connection))
+            && (self.models[connection].offended || self.flooded(connection))
             && let Some(game) = self.games.get_mut(&id)
         {
             game.unsure = true;
@@ -57,13 +57,15 @@ impl Books {
     /// A player's connection is lost: its seat is kept, where seats are.
     pub(super) fn leaves_its_seat(&mut self, connection: usize) {
         let session = &mut self.sessions[connection];
-        let (Some(reason), Stand::Playing(id, number)) = (session.cut_off, session.stand) else { return };
+        let (Some(reason), SessionState::Playing(id, number)) = (session.cut_off, session.state) else {
+            return;
+        };
         let Some(game) = self.games.get_mut(&id).filter(|_| !self.config.resume_grace.is_zero()) else {
             return;
         };
-        session.stand = Stand::Idle;
+        session.state = SessionState::Idle;
         game.seats[number].away = Some(Away { since_us: clock::now_us(), reason });
-        self.tally.seats_kept += 1;
+        self.counters.seats_kept += 1;
     }
 
     /// A player shows what takes it back, or does not.
@@ -74,7 +76,7 @@ impl Books {
         session.joined = true;
         session.may_be_refused = !matches!(verdict, Verdict::Yes(_));
         match verdict {
-            Verdict::No => self.tally.seats_refused += 1,
+            Verdict::No => self.counters.seats_refused += 1,
             Verdict::Maybe(number) => self.asking = Some((connection, number, proof)),
             Verdict::Yes(number) => self.takes(connection, number, proof),
         }
@@ -86,8 +88,8 @@ impl Books {
             return Verdict::No;
         };
         match game.grace(self.grace_us(), clock::now_us()) {
-            Some(Grace::IsOver) => Verdict::No,
-            Some(Grace::Ends) => Verdict::Maybe(number),
+            Some(Grace::Expired) => Verdict::No,
+            Some(Grace::Expiring) => Verdict::Maybe(number),
             _ if self.draining || game.unsure => Verdict::Maybe(number),
             _ => Verdict::Yes(number),
         }
@@ -100,11 +102,11 @@ impl Books {
         let seat = &game.seats[number];
         if seat.away.is_none() {
             let before = &mut self.sessions[seat.sitter()];
-            (before.stand, before.replaced) = (Stand::Idle, true);
+            (before.state, before.replaced) = (SessionState::Idle, true);
         }
         game.take(number, connection, proof);
-        self.sessions[connection].stand = Stand::Playing(id, number);
-        self.tally.seats_resumed += 1;
+        self.sessions[connection].state = SessionState::Playing(id, number);
+        self.counters.seats_resumed += 1;
     }
 
     /// Something was said that is only said once a seat in that match was taken back.
@@ -119,7 +121,7 @@ impl Books {
         if let Some((.., proof)) = self.asking.take()
             && let Some(game) = self.games.get_mut(&proof.game)
         {
-            (game.unsure, self.tally.unsure) = (true, true);
+            (game.unsure, self.counters.unsure) = (true, true);
         }
     }
 
@@ -127,15 +129,15 @@ impl Books {
     pub(super) fn answered_asking(&mut self, connection: usize, goodbye: &Close) {
         match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::Replaced) => {
-                if let Stand::Playing(id, _) = self.sessions[connection].stand {
+                if let SessionState::Playing(id, _) = self.sessions[connection].state {
                     self.took_what_it_asked(id);
                 }
             }
             Some(CloseCode::NoSuchSeat) => {
                 // Then its time was over.
                 if let Some((.., proof)) = self.asking.take_if(|(asker, ..)| *asker == connection) {
-                    self.tally.seats_refused += 1;
-                    self.tally.seats_expired += 1;
+                    self.counters.seats_refused += 1;
+                    self.counters.seats_expired += 1;
                     self.ends(proof.game);
                 }
             }
@@ -217,10 +219,10 @@ impl Books {
         self.never_answered();
         let (grace_us, now_us) = (self.grace_us(), clock::now_us());
         for game in self.games.values_mut().filter(|game| !game.over) {
-            let expired = game.grace(grace_us, now_us) == Some(Grace::IsOver);
+            let expired = game.grace(grace_us, now_us) == Some(Grace::Expired);
             game.over = expired || draining && game.away() > 0;
-            self.tally.seats_expired += u64::from(expired);
-            self.tally.unsure |= game.unsure;
+            self.counters.seats_expired += u64::from(expired);
+            self.counters.unsure |= game.unsure;
         }
     }
 
@@ -232,7 +234,7 @@ impl Books {
         let (mut least, mut most) = ((0, 0), (0, 0));
         for game in self.games.values().filter(|game| !game.over) {
             most = add(most, game);
-            if !game.unsure && game.grace(grace_us, now_us) != Some(Grace::Ends) {
+            if !game.unsure && game.grace(grace_us, now_us) != Some(Grace::Expiring) {
                 least = add(least, game);
             }
         }
@@ -245,10 +247,10 @@ impl Books {
         if session.replaced && !session.closing {
             return Err(format!("{connection} was not told that another took its seat"));
         }
-        let Stand::Playing(id, number) = session.stand else { return Ok(()) };
+        let SessionState::Playing(id, number) = session.state else { return Ok(()) };
         let game = &self.games[&id];
         let (seat, peer) = (&game.seats[number], &game.seats[1 - number]);
-        let there = self.sessions[peer.sitter()].stand == Stand::Playing(id, 1 - number);
+        let there = self.sessions[peer.sitter()].state == SessionState::Playing(id, 1 - number);
         let knows = !game.over
             && seat.sitter() == connection
             && (there || peer.away.is_some())
@@ -265,7 +267,7 @@ impl Books {
     pub(super) fn ends(&mut self, id: GameId) {
         if let Some(game) = self.games.get_mut(&id) {
             game.over = true;
-            self.tally.unsure |= game.unsure;
+            self.counters.unsure |= game.unsure;
         }
     }
 }
