@@ -1,15 +1,17 @@
-//! Where a world's decisions come from: a seed, or the bytes of a script. Each takes a byte or two, so that a fuzzer can
-//! change one without changing all that follow.
+//! The entropy of a world: a source of decisions from a seed, or from the bytes of a script.
+//!
+//! Each decision takes a byte or two, so a fuzzer can change one without changing all that follow.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Steps of a world, at least and at most. Enough for a few matches each; more worlds find more than longer ones.
+/// The range of the number of steps in a seeded world. They suffice for a few matches. More worlds
+/// find more than longer ones.
 const STEPS: std::ops::Range<usize> = 40..440;
-/// Steps of a script: a fuzzer's longer inputs add nothing but time.
+/// The largest number of steps of a script. Longer inputs of a fuzzer only take more time.
 const SCRIPT_STEPS_MAX: usize = 256;
 
-/// See the module.
+/// A source of decisions with a limited number of steps.
 pub(crate) struct Entropy<'a> {
     source: Source<'a>,
     steps_left: usize,
@@ -21,17 +23,19 @@ enum Source<'a> {
 }
 
 impl<'a> Entropy<'a> {
+    /// Creates a source of pseudo-random decisions.
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let steps_left = random.random_range(STEPS);
         Self { source: Source::Seed(Box::new(random)), steps_left }
     }
 
+    /// Creates a source that reads its decisions from `script`.
     pub(crate) fn from_script(script: &'a [u8]) -> Self {
         Self { source: Source::Script(script.iter()), steps_left: SCRIPT_STEPS_MAX }
     }
 
-    /// Whether there is another step.
+    /// Starts the next step. Returns whether there is one.
     pub(crate) fn next_step(&mut self) -> bool {
         let more = match &self.source {
             Source::Seed(_) => true,
@@ -40,7 +44,7 @@ impl<'a> Entropy<'a> {
         more && self.steps_left.checked_sub(1).map(|left| self.steps_left = left).is_some()
     }
 
-    /// A script that is over is all zeros.
+    /// Returns the next byte. A script continues with zeros after its end.
     pub(crate) fn byte(&mut self) -> u8 {
         match &mut self.source {
             Source::Seed(random) => random.random(),
@@ -48,6 +52,7 @@ impl<'a> Entropy<'a> {
         }
     }
 
+    /// Returns one of `options`, which the next byte selects.
     pub(crate) fn choose<T: Copy>(&mut self, options: &[T]) -> T {
         options[usize::from(self.byte()) % options.len()]
     }

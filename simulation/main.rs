@@ -1,4 +1,4 @@
-//! `netduel-simulation`: thousands of simulated worlds, or one of them with everything that happens in it.
+//! `netduel-simulation`: runs thousands of simulated worlds, or traces one of them.
 
 use std::{
     num::NonZero,
@@ -18,36 +18,37 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use netduel_simulation::{Outcome, Violation, run, run_script};
 
-/// Of so many worlds one is run twice, to see whether it does the same again.
+/// The interval of worlds that run twice, to check that a seed reproduces its run.
 const TWICE_EVERY: u64 = 20;
-/// Violations to be shown: the first ones tell.
+/// The largest number of printed violations. The first ones suffice to debug.
 const SHOWN_MAX: usize = 10;
 
-/// Runs the server and its players in simulated worlds, and checks what must hold. Each world follows from its seed.
+/// Runs the server and its players in simulated worlds, and checks their invariants. A seed
+/// determines each world.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// How many worlds
+    /// Number of worlds
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
 
-    /// The first world's seed
+    /// Seed of the first world
     #[arg(long, default_value_t = 0)]
     first: u64,
 
-    /// Worlds at the same time, each on a thread; one for each processor unless told otherwise
+    /// Number of worlds that run at the same time, one per thread [default: one per processor]
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
 
-    /// Run one world alone
+    /// Run only the world of this seed
     #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
     seed: Option<u64>,
 
-    /// Run the world of a file that fuzzing found (fuzz/README.md)
+    /// Run the world of a script file that fuzzing found (fuzz/README.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "first", "jobs", "seed"])]
     script: Option<PathBuf>,
 
-    /// Say what happens in it
+    /// Print every event of the world
     #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
     trace: bool,
 }
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         (None, Some(file)) => match std::fs::read(&file) {
             Ok(script) => one(&file.display().to_string(), run_script(&script, args.trace)),
             Err(error) => {
-                eprintln!("cannot read {}: {error}", file.display());
+                eprintln!("cannot read the script {}: {error}", file.display());
                 ExitCode::FAILURE
             }
         },
@@ -70,20 +71,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(world: &str, came: Result<Outcome, Violation>) -> ExitCode {
-    match came {
+/// Prints the result of one world.
+fn one(world: &str, result: Result<Outcome, Violation>) -> ExitCode {
+    match result {
         Ok(outcome) => {
-            println!("{world} holds: {outcome:#?}");
+            println!("{world}: all invariants hold: {outcome:#?}");
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            eprintln!("{world} is violated {violation}");
+            eprintln!("{world}: violation {violation}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// What came of all worlds.
+/// The totals of all worlds.
 #[derive(Default)]
 struct Total {
     worlds: u64,
@@ -108,6 +110,7 @@ impl Total {
     }
 }
 
+/// Runs all worlds of `seeds` on `jobs` threads, and prints the totals.
 fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
     let began = Instant::now();
     let progress = ProgressBar::new(seeds.end - seeds.start).with_style(
@@ -140,7 +143,7 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
     let took_s = began.elapsed().as_secs_f64();
     let Total { worlds, events, connections, matches, resumed, moves, simulated, violated } = total;
     println!(
-        "{worlds} worlds hold, {} do not; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, {connections} connections, \
+        "{worlds} worlds passed, {} failed; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, {connections} connections, \
          {matches} matches, {resumed} seats resumed, {moves} moves, {events} events",
         violated.len(),
         (worlds + violated.len() as u64) as f64 / took_s,
@@ -149,13 +152,13 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
     if violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a world, some of them twice.
+/// Runs a world, and some worlds twice.
 fn checked(seed: u64) -> Result<Outcome, Violation> {
     let again = seed.is_multiple_of(TWICE_EVERY);
     let ran = catch_unwind(|| (run(seed, false), again.then(|| run(seed, false))));
     match ran {
         Ok((first, Some(second))) if first != second => {
-            Err(Violation("by differing from itself: something is not decided by the seed".into()))
+            Err(Violation("of determinism: two runs of the seed differ".into()))
         }
         Ok((first, _)) => first,
         Err(_) => Err(Violation("by a panic".into())),
@@ -164,7 +167,7 @@ fn checked(seed: u64) -> Result<Outcome, Violation> {
 
 fn tell(seed: u64, violation: &Violation, before: usize) {
     if before < SHOWN_MAX {
-        eprintln!("seed {seed} is violated {violation}");
-        eprintln!("    to see it: cargo simulate --seed {seed} --trace");
+        eprintln!("seed {seed}: violation {violation}");
+        eprintln!("    to see it, run: cargo simulate --seed {seed} --trace");
     }
 }

@@ -1,6 +1,8 @@
-//! What must hold of everything that happens: the oracle sees each message where it is sent and where it arrives, and
-//! knows at any moment who waits, who plays whom, and who is gone. It believes nobody: neither a player nor the server's
-//! counters. The first violation is kept.
+//! The test oracle: checks the invariants of every event.
+//!
+//! The oracle observes each message at its sending and at its arrival. From these messages alone it
+//! tracks which players wait, which play each other, and which are gone. It trusts neither the
+//! players nor the server's counters, and it keeps the first violation.
 
 mod accounting;
 mod game;
@@ -22,14 +24,14 @@ use netduel_transport::{
 
 use crate::{
     player_model::{PlayerModel, Playing},
-    trace::{Trace, words},
+    trace::{Trace, describe},
 };
 use game::{Game, Proof};
 
-/// Where a connection stands by what the server was told and said.
+/// The state of a connection, from the messages that the server received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SessionState {
-    /// Not connected yet, or no more.
+    /// Not connected yet, or disconnected.
     #[default]
     Gone,
     Idle,
@@ -37,75 +39,80 @@ enum SessionState {
     Playing(GameId, usize),
 }
 
-/// The server's end of a connection.
+/// The oracle's record of the server's end of a connection.
 #[derive(Debug, Default)]
 struct Session {
     state: SessionState,
     accepted_us: u64,
-    /// The code of a join that was read and not answered.
+    /// The match code of a join that the server has read and not answered.
     asked: Option<Option<String>>,
     code: Option<String>,
     joined: bool,
-    /// The server closes it.
+    /// Whether the server closes the connection.
     closing: bool,
+    /// The number of messages that the server was handed.
     read: u32,
-    /// It was handed a message since it last had nothing ahead.
-    dealing: bool,
-    /// Of them, moves.
+    /// Whether the server was handed a message since its queue was last empty.
+    processing: bool,
+    /// The number of moves among the messages.
     moves: u64,
-    /// Another connection took its seat.
+    /// Whether another connection took the seat.
     replaced: bool,
-    /// It showed a token that is not good, or that may not be any more.
+    /// Whether the player presented a token that is invalid or may have expired.
     may_be_refused: bool,
-    /// It ended without the player's intent; what the opponent is told of it if the player does not come back.
+    /// The leave reason of a lost connection, which the opponent receives if the player does not
+    /// return.
     cut_off: Option<LeaveReason>,
-    /// A message that it was handed and has not dealt with: first come those before.
+    /// A message that the server was handed and has not processed yet, because earlier ones come
+    /// first.
     ahead: Option<(Lane, Vec<u8>)>,
-    /// Since when nothing of the player can arrive.
+    /// The time from which on no message of the player can arrive, in µs.
     lost_us: Option<u64>,
-    /// Until when it may still be given up for an outage that is over.
+    /// The end of the time in which a past outage may still cause an idle timeout, in µs.
     excused_us: u64,
-    /// Control messages on their way, by the side that sent them.
+    /// The control messages in flight, by the side that sent them.
     control: [VecDeque<Vec<u8>>; 2],
 }
 
-/// What the oracle counted, to be held against the server's own count.
+/// The oracle's counters, for comparison with the server's.
 #[derive(Debug, Default)]
 struct Counters {
     updates: u64,
     superseded: u64,
     idle_timeouts: u64,
     accepted: u64,
-    /// Moves for who was away.
+    /// The number of moves while the opponent was away.
     away: u64,
     seats_kept: u64,
     seats_resumed: u64,
     seats_expired: u64,
     seats_refused: u64,
-    /// Something of seats could not be seen, so that the four before this may differ from the server's.
+    /// Whether the oracle could not observe an event of a seat, so that the four seat counters may
+    /// differ from the server's.
     unsure: bool,
 }
 
+/// The state of the oracle.
 #[derive(Debug)]
 pub(crate) struct OracleState {
     config: Config,
-    /// A side is heard of within this time, or its peer gives it up.
+    /// The longest silence of a side, in µs, after which the other side closes the connection.
     silence_max_us: u64,
     pub(crate) draining: bool,
     pub(crate) trace: Trace,
     violation: Option<String>,
     pub(crate) models: Vec<PlayerModel>,
     sessions: Vec<Session>,
-    /// Sessions that are not over.
+    /// The sessions that are not over.
     live: BTreeSet<usize>,
     games: BTreeMap<GameId, Game>,
-    /// A connection showed a token as its seat's time ran out, or as the server began to drain: which was first, the answer
-    /// tells.
-    asking: Option<(usize, usize, Proof)>,
+    /// A connection that presented a token just as the seat's grace expired or the drain began. The
+    /// server's answer tells which came first.
+    undecided: Option<(usize, usize, Proof)>,
     counters: Counters,
 }
 
-/// See the module.
+/// The oracle, shared by the world, its slots and the network's tap.
 pub(crate) struct Oracle(Mutex<OracleState>);
 
 impl Tap for Oracle {
@@ -117,7 +124,7 @@ impl Tap for Oracle {
             Side::Client => state.at_client(connection, event),
         };
         if let Err(what) = outcome {
-            state.violated(format!("{side:?} {connection}: {}: {what}", words(side, event)));
+            state.violated(format!("{side:?} {connection}: {}: {what}", describe(side, event)));
         }
     }
 }
@@ -134,32 +141,34 @@ impl Oracle {
             sessions: Vec::new(),
             live: BTreeSet::new(),
             games: BTreeMap::new(),
-            asking: None,
+            undecided: None,
             counters: Counters::default(),
         }))
     }
 
+    /// Locks the state.
     pub(crate) fn state(&self) -> MutexGuard<'_, OracleState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl OracleState {
-    /// A connection begins, of who lost the match `lost` or none; returns its number.
+    /// Registers a connection and returns its number. `lost` is the match of the player's lost
+    /// connection.
     pub(crate) fn open(&mut self, in_order: bool, lost: Option<Playing>) -> usize {
         self.models.push(PlayerModel::new(in_order, lost));
         self.sessions.push(Session::default());
         self.models.len() - 1
     }
 
-    /// The server says that it is done: then everybody has been let go.
+    /// Checks that no session is left when the server ends.
     pub(crate) fn server_ended(&mut self) {
         if !self.live.is_empty() {
             self.violated(format!("the server ended before the sessions of {:?}", self.live));
         }
     }
 
-    /// From now on nothing of that player arrives, or again.
+    /// Records whether messages of a player can arrive from now on.
     pub(crate) fn lost(&mut self, connection: usize, lost: bool) {
         let session = &mut self.sessions[connection];
         if session.lost_us.is_some() && !lost {
@@ -168,12 +177,14 @@ impl OracleState {
         session.lost_us = lost.then(|| session.lost_us.unwrap_or_else(clock::now_us));
     }
 
+    /// Records a violation. Only the first one is kept.
     pub(crate) fn violated(&mut self, what: String) {
         self.trace.note(clock::now_us(), format_args!("VIOLATED: {what}"));
         let at_s = clock::now_us() as f64 / 1e6;
         self.violation.get_or_insert(format!("at {at_s:.6} s: {what}"));
     }
 
+    /// Returns the first violation.
     pub(crate) fn violation(&self) -> Option<&str> {
         self.violation.as_deref()
     }
@@ -188,12 +199,12 @@ impl OracleState {
                     self.sessions[connection].arrived(Side::Server, message)?;
                 }
                 let message = decode(message).map_err(|error| error.to_string())?;
-                self.models[connection].hear(lane, &message)?;
+                self.models[connection].receive(lane, &message)?;
                 match &message {
-                    ServerMessage::Moved(told) => self.has_origin(connection, told)?,
+                    ServerMessage::Moved(told) => self.check_origin(connection, told)?,
                     ServerMessage::MovedBoth(both) => {
                         for told in both.iter().filter(|told| told.update.seq > 0) {
-                            self.has_origin(connection, told)?;
+                            self.check_origin(connection, told)?;
                         }
                     }
                     _ => {}
@@ -205,19 +216,20 @@ impl OracleState {
         Ok(())
     }
 
-    /// A move names its mover in its payload: one of the two of that match, to whom it is told.
-    fn has_origin(&mut self, hearer: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
+    /// Checks the isolation of matches: the payload names the mover, who must be a player of the
+    /// receiver's match.
+    fn check_origin(&mut self, receiver: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let origin = origin(told.payload);
-        let hears_own = self.tells_both();
-        let game = self.games.get_mut(&told.update.game).ok_or("an update of no match")?;
-        let number = |player| game.seats.iter().position(|seat| seat.sat.contains(&player));
-        match (number(hearer), origin.and_then(number)) {
-            (Some(hears), Some(moved)) if hears != moved || hears_own => {
-                let newest = &mut game.seats[hears].reached[moved];
+        let receives_own = self.tells_both();
+        let game = self.games.get_mut(&told.update.game).ok_or("an update of an unknown match")?;
+        let number = |player| game.seats.iter().position(|seat| seat.holders.contains(&player));
+        match (number(receiver), origin.and_then(number)) {
+            (Some(receives), Some(moved)) if receives != moved || receives_own => {
+                let newest = &mut game.seats[receives].reached[moved];
                 *newest = told.update.seq.max(*newest);
                 Ok(())
             }
-            _ => Err(format!("{hearer} hears {origin:?} in the match {game:?}")),
+            _ => Err(format!("{receiver} receives a move of {origin:?} in the match {game:?}")),
         }
     }
 
@@ -230,11 +242,11 @@ impl OracleState {
                 (session.state, session.accepted_us) = (SessionState::Idle, clock::now_us());
             }
             Event::Received(lane, message) => {
-                self.came(connection, lane, message)?;
+                self.handed(connection, lane, message)?;
                 self.read(connection, lane, message);
             }
             Event::ReceivedAhead(lane, message) => {
-                self.came(connection, lane, message)?;
+                self.handed(connection, lane, message)?;
                 let ahead = (lane, message.to_vec());
                 if let Some((lane, message)) = self.sessions[connection].ahead.replace(ahead) {
                     self.read(connection, lane, &message);
@@ -242,7 +254,7 @@ impl OracleState {
             }
             Event::NothingAhead => {
                 self.read_ahead(connection);
-                self.sessions[connection].dealing = false;
+                self.sessions[connection].processing = false;
             }
             Event::Sent(lane, message, superseded) => {
                 if lane == Lane::Control {
@@ -250,7 +262,7 @@ impl OracleState {
                 }
                 self.counters.superseded += superseded as u64;
                 let message = decode(message).map_err(|error| error.to_string())?;
-                self.said(connection, &message)?;
+                self.sent(connection, &message)?;
             }
             Event::Flushed(superseded) => self.counters.superseded += superseded as u64,
             Event::Closed(goodbye) => {
@@ -263,7 +275,7 @@ impl OracleState {
                 self.counters.idle_timeouts += u64::from(timed_out);
                 let session = &self.sessions[connection];
                 if timed_out && session.lost_us.is_none() && session.excused_us < clock::now_us() {
-                    return Err("given up while it could be heard".into());
+                    return Err("idle timeout although its messages could arrive".into());
                 }
             }
             Event::Released => {
@@ -276,23 +288,24 @@ impl OracleState {
         Ok(())
     }
 
-    fn came(&mut self, connection: usize, lane: Lane, bytes: &[u8]) -> Result<(), String> {
+    /// Records a message that the server was handed.
+    fn handed(&mut self, connection: usize, lane: Lane, bytes: &[u8]) -> Result<(), String> {
         let session = &mut self.sessions[connection];
         session.read += 1;
-        session.dealing = true;
+        session.processing = true;
         let is_move = matches!(decode::<ClientMessage>(bytes), Ok(ClientMessage::Move(_)));
         session.moves += u64::from(is_move && lane == Lane::State);
         if lane == Lane::Control { session.arrived(Side::Client, bytes) } else { Ok(()) }
     }
 
-    /// The server deals with a message.
+    /// Records a message that the server processes.
     fn read(&mut self, connection: usize, lane: Lane, bytes: &[u8]) {
         let session = &mut self.sessions[connection];
         match (decode::<ClientMessage>(bytes), lane) {
             (Ok(ClientMessage::Move(told)), Lane::State) => self.moves(connection, &told),
-            // Where else it comes, the server sends its player away.
+            // At any other place, the server expels the player for it.
             (Ok(ClientMessage::Resume { game, token, attempt }), _) if session.read == 2 => {
-                self.shows(connection, Proof { game, token, attempt });
+                self.presents(connection, Proof { game, token, attempt });
             }
             (Ok(ClientMessage::Join { code, .. }), Lane::Control) if session.state == SessionState::Idle => {
                 session.asked = Some(code);
@@ -308,7 +321,7 @@ impl OracleState {
         }
     }
 
-    /// Out of the queue or the match, by its own doing.
+    /// Records that a player left the queue or the match by itself.
     fn depart(&mut self, connection: usize) {
         let session = &mut self.sessions[connection];
         if let SessionState::Playing(game, _) = session.state
@@ -324,18 +337,18 @@ impl OracleState {
 }
 
 impl Session {
-    /// The control lane: what arrives is what was sent, in that order, once.
+    /// Checks the control lane: messages arrive in the order of their sending, exactly once.
     fn arrived(&mut self, from: Side, message: &[u8]) -> Result<(), String> {
         match self.control[from as usize].pop_front() {
             Some(sent) if sent == message => Ok(()),
             sent => {
-                Err(format!("a control message of {} B should come first", sent.map_or(0, |sent| sent.len())))
+                Err(format!("expected a control message of {} B first", sent.map_or(0, |sent| sent.len())))
             }
         }
     }
 }
 
-/// A payload begins with its sender's number.
+/// Returns the sender's number, with which a payload begins.
 fn origin(payload: &[u8]) -> Option<usize> {
     let (number, _) = payload.split_first_chunk::<4>()?;
     usize::try_from(u32::from_le_bytes(*number)).ok()

@@ -1,4 +1,5 @@
-//! Paths between players and the server: from none to one across the world, and bad ones.
+//! Network paths between players and the server, from a perfect to an intercontinental or a lossy
+//! one.
 
 use std::{
     sync::{
@@ -16,17 +17,18 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
-/// One way, in ms: at least, what may come on top, and updates lost in percent.
+/// The kinds of paths: one-way base delay in ms, jitter in ms, and loss of updates in percent.
 const KINDS: [(u64, u64, u32); 6] =
     [(0, 0, 0), (1, 2, 1), (20, 5, 5), (60, 40, 20), (150, 150, 2), (400, 400, 50)];
-/// No packet is under way for longer.
+/// The largest one-way delay of a packet.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(800);
 
-/// Some update gets through within this time. Updates say that their sender lives, so it adds nothing to that, and were they
-/// all lost for as long as the idle timeout, it would rightly be given up.
+/// The longest time without a delivered update. Updates serve as keep-alives. If all updates were
+/// lost for an idle timeout, the server would rightly close the connection.
 const LOSING_MAX: Duration = Duration::from_secs(5);
 
-/// A path of kind `kind`, whose luck `seed` decides. No update is lost any more once it is `calm`.
+/// Creates a path of kind `kind` with random losses and delays from `seed`. Once `calm` is set, no
+/// update is lost.
 pub(crate) fn path(kind: u8, seed: u64, calm: &Arc<AtomicBool>) -> Path {
     let number = usize::from(kind >> 1) % KINDS.len();
     let fates = |stream: u64| -> Fates {

@@ -1,4 +1,4 @@
-//! What a simulated player can say, good and bad.
+//! A simulated player: sends legal and illegal messages.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     player_model::{Intent, PlayerModel},
 };
 
-/// A player's mouth. What it may say, its [`PlayerModel`] knows.
+/// The sending side of a player. Its [`PlayerModel`] decides which messages are legal.
 #[derive(Clone)]
 pub(crate) struct Player {
     pub(crate) number: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    /// What the player does at a step, by its two bytes; mostly it plays.
+    /// Performs the action of a step, which two bytes select. Most actions are moves.
     pub(crate) fn act(&self, what: u8, how: u8, messages_per_s_max: u32) {
         match what {
             0..29 => {
@@ -35,32 +35,32 @@ impl Player {
                 }
             }
             33..36 => self.jump(how),
-            36..38 => self.say_again(how),
+            36..38 => self.repeat_move(how),
             38..40 => self.ping(),
             40..42 => self.leave(),
-            42..48 if how >= 64 && self.come_back(how) => {}
+            42..48 if how >= 64 && self.resume(how) => {}
             42..48 => self.join(how % 3),
             48 => self.misbehave(how),
             49 if messages_per_s_max < 1_000 => {
                 self.offend();
                 (0..messages_per_s_max + 40).for_each(|_| self.ping());
             }
-            50 | 51 if how < 128 => self.goodbye(),
+            50 | 51 if how < 128 => self.close(),
             _ => {}
         }
     }
 
-    /// Whether the connection still stands is for its own task to find out.
-    fn raw(&self, lane: Lane, bytes: &[u8]) {
+    /// Sends bytes. The receiving task detects a closed connection, so errors are ignored here.
+    fn send_bytes(&self, lane: Lane, bytes: &[u8]) {
         match lane {
             Lane::Control => drop(self.sender.send_control(bytes)),
             Lane::State => drop(self.sender.send_state(bytes)),
         }
     }
 
-    fn say(&self, lane: Lane, message: &ClientMessage<'_>) {
+    fn send(&self, lane: Lane, message: &ClientMessage<'_>) {
         if let Ok(bytes) = encode(message, &mut [0; MAX_MESSAGE_BYTES]) {
-            self.raw(lane, bytes);
+            self.send_bytes(lane, bytes);
         }
     }
 
@@ -68,41 +68,43 @@ impl Player {
         act(&mut self.oracle.state().models[self.number])
     }
 
+    /// Marks the player as an offender, whom the server may expel.
     pub(crate) fn offend(&self) {
         self.model(|model| model.offended = true);
     }
 
-    pub(crate) fn goodbye(&self) {
+    /// Closes the connection.
+    pub(crate) fn close(&self) {
         self.sender.close(Close::new(netduel_protocol::CloseCode::Done.code(), "the player is done"));
     }
 
     pub(crate) fn hello(&self) {
-        self.say(Lane::Control, &ClientMessage::Hello { version: VERSION });
+        self.send(Lane::Control, &ClientMessage::Hello { version: VERSION });
     }
 
-    /// Asks for a match if it may. Code 0 is none.
+    /// Joins the queue if the player may. Code 0 means no match code.
     pub(crate) fn join(&self, code: u8) {
         if self.model(PlayerModel::join) {
-            self.say_join(code);
+            self.send_join(code);
         }
     }
 
-    /// Asks for the seat that it lost, if it lost one. Returns whether it did; mostly it shows what is right.
-    pub(crate) fn come_back(&self, twist: u8) -> bool {
-        let shown = self.model(|model| model.come_back(twist));
-        if let Some((game, token, attempt)) = &shown {
+    /// Requests the lost seat, mostly with the right token. Returns whether there was a lost seat.
+    pub(crate) fn resume(&self, twist: u8) -> bool {
+        let ticket = self.model(|model| model.resume_request(twist));
+        if let Some((game, token, attempt)) = &ticket {
             let (game, token, attempt) = (*game, token.clone(), *attempt);
-            self.say(Lane::Control, &ClientMessage::Resume { game, token, attempt });
+            self.send(Lane::Control, &ClientMessage::Resume { game, token, attempt });
         }
-        shown.is_some()
+        ticket.is_some()
     }
 
-    fn say_join(&self, code: u8) {
+    fn send_join(&self, code: u8) {
         let code = (code > 0).then(|| code.to_string());
-        self.say(Lane::Control, &ClientMessage::Join { name: self.number.to_string(), code });
+        self.send(Lane::Control, &ClientMessage::Join { name: self.number.to_string(), code });
     }
 
-    /// Leaves, and learns by the pong when the server knows.
+    /// Leaves the match. A ping after the leave tells by its pong that the server processed it.
     pub(crate) fn leave(&self) {
         let mark = self.model(|model| {
             (model.intent != Intent::Nothing && !matches!(model.intent, Intent::Leaving(_))).then(|| {
@@ -112,69 +114,70 @@ impl Player {
             })
         });
         if let Some(sent_us) = mark {
-            self.say(Lane::Control, &ClientMessage::Leave);
-            self.say(Lane::Control, &ClientMessage::Ping { sent_us });
+            self.send(Lane::Control, &ClientMessage::Leave);
+            self.send(Lane::Control, &ClientMessage::Ping { sent_us });
         }
     }
 
-    /// Before its first join nobody pings.
+    /// Sends a ping. A player does not ping before its first join.
     pub(crate) fn ping(&self) {
         if let Some(sent_us) = self.model(|model| model.joined.then(|| model.ping())) {
-            self.say(Lane::Control, &ClientMessage::Ping { sent_us });
+            self.send(Lane::Control, &ClientMessage::Ping { sent_us });
         }
     }
 
-    /// A legal move, as far as the player knows. Returns its number, if it plays.
+    /// Sends a move that is legal as far as the player knows. Returns its sequence number, if the
+    /// player plays.
     pub(crate) fn walk(&self, how: u8) -> Option<u32> {
         let axis = |bits: u8| f32::from(bits & 3) - 1.0;
         let heading = Heading { x: axis(how), y: axis(how >> 2) };
         let update = self
             .model(|model| (model.intent == Intent::Game).then(|| model.walk(clock::now_us(), heading))?)?;
-        self.tell(Lane::State, update, usize::from(how) * self.payload_max_bytes / 255);
+        self.send_move(Lane::State, update, usize::from(how) * self.payload_max_bytes / 255);
         Some(update.seq)
     }
 
-    /// Further than anybody can walk.
+    /// Sends a move over an illegal distance.
     pub(crate) fn jump(&self, how: u8) {
         let place = (ARENA - PLAYER) * f32::from(how) / 255.0;
         let position = Position { x: place, y: ARENA - PLAYER - place };
         if let Some(update) = self.model(|model| model.jump(clock::now_us(), position)) {
-            self.tell(Lane::State, update, 0);
+            self.send_move(Lane::State, update, 0);
         }
     }
 
-    /// A move of a number that was used already, or of none.
-    pub(crate) fn say_again(&self, how: u8) {
+    /// Sends a move with a used sequence number.
+    pub(crate) fn repeat_move(&self, how: u8) {
         if let Some(update) = self.model(|model| model.stale(clock::now_us(), u32::from(how % 4))) {
-            self.tell(Lane::State, update, 0);
+            self.send_move(Lane::State, update, 0);
         }
     }
 
-    fn tell(&self, lane: Lane, update: Move, filler_bytes: usize) {
+    fn send_move(&self, lane: Lane, update: Move, filler_bytes: usize) {
         let mut payload = (self.number as u32).to_le_bytes().to_vec();
         payload.resize(filler_bytes.max(payload.len()), update.seq as u8);
-        self.say(lane, &ClientMessage::Move(MoveWithPayload { update, payload: &payload }));
+        self.send(lane, &ClientMessage::Move(MoveWithPayload { update, payload: &payload }));
     }
 
-    /// What nobody of good will says.
+    /// Sends a message that breaks the protocol or the rules.
     pub(crate) fn misbehave(&self, how: u8) {
         self.offend();
         let playing = self.model(|model| model.playing.as_ref().map(|playing| playing.started.game));
         let (game, seq) = (playing.unwrap_or(1), 1_000_000);
         let update = Move { game, seq, ..Move::default() };
         match how % 10 {
-            0 => self.raw(Lane::Control, &[how; 3]),
-            1 => self.raw(Lane::State, &[how; 3]),
+            0 => self.send_bytes(Lane::Control, &[how; 3]),
+            1 => self.send_bytes(Lane::State, &[how; 3]),
             2 => self.hello(),
-            3 => self.say_join(how / 9 % 3),
-            4 => self.tell(Lane::Control, update, 0),
-            5 => self.tell(Lane::State, Move { corrections: u16::MAX, ..update }, 0),
-            6 => self.tell(Lane::State, Move { game: game + 1 + u64::from(how / 9), ..update }, 0),
-            7 => self.tell(Lane::State, update, self.payload_max_bytes + 1),
-            8 => self.say(Lane::State, &ClientMessage::Leave),
+            3 => self.send_join(how / 9 % 3),
+            4 => self.send_move(Lane::Control, update, 0),
+            5 => self.send_move(Lane::State, Move { corrections: u16::MAX, ..update }, 0),
+            6 => self.send_move(Lane::State, Move { game: game + 1 + u64::from(how / 9), ..update }, 0),
+            7 => self.send_move(Lane::State, update, self.payload_max_bytes + 1),
+            8 => self.send(Lane::State, &ClientMessage::Leave),
             _ => {
                 let token = SeatToken::new([how; SeatToken::BYTES]);
-                self.say(Lane::Control, &ClientMessage::Resume { game, token, attempt: 1 });
+                self.send(Lane::Control, &ClientMessage::Resume { game, token, attempt: 1 });
             }
         }
     }

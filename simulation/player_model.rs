@@ -1,4 +1,5 @@
-//! A connection as its player sees it: what the player knows, says next, and may be told. Pure.
+//! The model of a player: its state on one connection, its next messages, and the messages that it
+//! may receive. Pure.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,23 +9,23 @@ use netduel_protocol::{
 };
 use netduel_transport::Lane;
 
-/// What the player is about.
+/// The intent of a player.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// It may join.
+    /// No request is pending; the player may join.
     #[default]
     Nothing,
-    /// It joined and was not told of a match yet.
+    /// The player joined, and its match has not started yet.
     Match,
-    /// It showed a token, and was not told yet that the seat is its own.
+    /// The player presented a seat token, and the server has not confirmed the seat yet.
     Seat,
-    /// It plays.
+    /// The player plays a match.
     Game,
-    /// It said that it leaves, and waits for this pong: only then does it know which match it left.
+    /// The player sent a leave, and waits for this pong. Only the pong tells which match it left.
     Leaving(u64),
 }
 
-/// A match as its player knows it.
+/// A match, as its player knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Playing {
     pub(crate) started: Started,
@@ -32,40 +33,41 @@ pub(crate) struct Playing {
     corrections: u16,
     position: Position,
     last_at_us: u64,
-    /// Tries to come back by the newest token.
+    /// The number of resume attempts with the newest token.
     attempts: u32,
-    /// The token before the newest.
+    /// The token before the newest one.
     spent: Option<SeatToken>,
 }
 
-/// See the module.
+/// The state of a player on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct PlayerModel {
     pub(crate) intent: Intent,
-    /// It did once, or showed a token.
+    /// Whether the player has joined, or presented a token, on this connection.
     pub(crate) joined: bool,
-    /// It broke the protocol or the rules, so that the server may send it away.
+    /// Whether the player broke the protocol or the rules, so that the server may expel it.
     pub(crate) offended: bool,
-    /// Updates come to it in the order in which they were sent.
+    /// Whether the path delivers updates in the order of their sending.
     in_order: bool,
     pub(crate) playing: Option<Playing>,
-    /// What was played over another connection.
+    /// The match of a lost connection.
     lost: Option<Playing>,
     welcomed: bool,
     last_ping: u64,
     pings: VecDeque<u64>,
-    /// The updates it was told: game and number.
+    /// The received updates, as match and sequence number.
     updates: BTreeSet<(u64, u64)>,
 }
 
 impl PlayerModel {
-    /// Of who lost the connection to the match `lost`, or to none.
+    /// Creates the model of a new connection. `lost` is the match of the player's lost connection,
+    /// if there is one.
     pub(crate) fn new(in_order: bool, lost: Option<Playing>) -> Self {
         Self { in_order, lost, ..Self::default() }
     }
 
-    /// The match that the player could come back to, if this connection is over.
-    pub(crate) fn resume_ticket(&self) -> Option<Playing> {
+    /// Returns the match that the player could resume after the end of this connection.
+    pub(crate) fn resumable(&self) -> Option<Playing> {
         let playing = match self.intent {
             Intent::Game => &self.playing,
             Intent::Nothing | Intent::Seat => &self.lost,
@@ -74,18 +76,18 @@ impl PlayerModel {
         playing.clone().filter(|playing| playing.started.resume_ticket.is_some())
     }
 
-    /// The player asks for a match, and for no seat any more. Returns whether it may.
+    /// Joins the queue and gives up a lost seat. Returns whether the player may join now.
     pub(crate) fn join(&mut self) -> bool {
-        let may = self.intent == Intent::Nothing;
-        if may {
+        let allowed = self.intent == Intent::Nothing;
+        if allowed {
             (self.intent, self.joined, self.lost) = (Intent::Match, true, None);
         }
-        may
+        allowed
     }
 
-    /// The player asks for its seat, which it can do right after the hello: the match, the token and the try that it shows.
-    /// Mostly the right ones; `twist` decides.
-    pub(crate) fn come_back(&mut self, twist: u8) -> Option<(GameId, SeatToken, u32)> {
+    /// Requests the lost seat, which a player can do right after the hello. Returns the match, the
+    /// token and the attempt to present. `twist` selects wrong ones now and then.
+    pub(crate) fn resume_request(&mut self, twist: u8) -> Option<(GameId, SeatToken, u32)> {
         if self.intent != Intent::Nothing || self.joined {
             return None;
         }
@@ -103,14 +105,14 @@ impl PlayerModel {
         })
     }
 
-    /// The next ping's mark.
+    /// Returns the timestamp of the next ping.
     pub(crate) fn ping(&mut self) -> u64 {
         self.last_ping += 1;
         self.pings.push_back(self.last_ping);
         self.last_ping
     }
 
-    /// A legal move, as far as the player knows.
+    /// Returns a move that is legal as far as the player knows.
     pub(crate) fn walk(&mut self, now_us: u64, heading: Heading) -> Option<Move> {
         let playing = self.playing.as_mut()?;
         let at_us = now_us - playing.started.started_us;
@@ -119,7 +121,7 @@ impl PlayerModel {
         Some(playing.step())
     }
 
-    /// A move to wherever.
+    /// Returns a move to any position.
     pub(crate) fn jump(&mut self, now_us: u64, position: Position) -> Option<Move> {
         let playing = self.playing.as_mut()?;
         playing.last_at_us = now_us - playing.started.started_us;
@@ -127,7 +129,7 @@ impl PlayerModel {
         Some(playing.step())
     }
 
-    /// A move under a number that was used up to `before` moves ago.
+    /// Returns a move with a sequence number that was used `before` moves ago.
     pub(crate) fn stale(&mut self, now_us: u64, before: u32) -> Option<Move> {
         let update = self.walk(now_us, Heading::default())?;
         let playing = self.playing.as_mut()?;
@@ -135,22 +137,25 @@ impl PlayerModel {
         Some(Move { seq: playing.seq.saturating_sub(before), ..update })
     }
 
-    /// What the player is told, and whether it may be.
-    pub(crate) fn hear(&mut self, lane: Lane, message: &ServerMessage<'_>) -> Result<(), String> {
-        use ServerMessage as Told;
+    /// Receives a message.
+    ///
+    /// # Errors
+    /// The server may not send this message now.
+    pub(crate) fn receive(&mut self, lane: Lane, message: &ServerMessage<'_>) -> Result<(), String> {
+        use ServerMessage as Message;
         match message {
-            Told::Moved(told) => {
-                return self.hear_update(lane, told.update.game, told.update.seq.into());
+            Message::Moved(told) => {
+                return self.receive_update(lane, told.update.game, told.update.seq.into());
             }
-            Told::MovedBoth([first, second]) => {
+            Message::MovedBoth([first, second]) => {
                 let steps = u64::from(first.update.seq) + u64::from(second.update.seq);
-                return self.hear_update(lane, first.update.game, steps);
+                return self.receive_update(lane, first.update.game, steps);
             }
             _ if lane == Lane::State => return Err(format!("{message:?} on the state lane")),
-            Told::Welcome { .. } if self.welcomed => return Err("a second welcome".into()),
-            Told::Welcome { .. } => self.welcomed = true,
+            Message::Welcome { .. } if self.welcomed => return Err("a second welcome".into()),
+            Message::Welcome { .. } => self.welcomed = true,
             _ if !self.welcomed => return Err(format!("{message:?} before the welcome")),
-            Told::Pong(pong) => {
+            Message::Pong(pong) => {
                 if self.pings.pop_front() != Some(pong.ping_sent_us) {
                     return Err(format!("pong {} out of order", pong.ping_sent_us));
                 }
@@ -159,36 +164,36 @@ impl PlayerModel {
                 }
             }
             _ if matches!(self.intent, Intent::Leaving(_)) => {}
-            Told::Waiting if self.intent == Intent::Match || self.offended => {}
-            Told::Started(started) if self.intent == Intent::Match || self.offended => {
+            Message::Waiting if self.intent == Intent::Match || self.offended => {}
+            Message::Started(started) if self.intent == Intent::Match || self.offended => {
                 (self.intent, self.playing) = (Intent::Game, Some(Playing::new(started.clone())));
             }
-            Told::Resumed(resumed) if self.intent == Intent::Seat => {
-                let mut playing = self.lost.take().ok_or("it lost no match")?;
+            Message::Resumed(resumed) if self.intent == Intent::Seat => {
+                let mut playing = self.lost.take().ok_or("the player lost no match")?;
                 playing.resume(resumed)?;
                 (self.intent, self.playing) = (Intent::Game, Some(playing));
             }
-            Told::Corrected(correction) => self.playing(correction.game)?.correct(correction)?,
-            Told::OpponentLeft { game, .. } => {
+            Message::Corrected(correction) => self.playing(correction.game)?.correct(correction)?,
+            Message::OpponentLeft { game, .. } => {
                 self.playing(*game)?;
                 (self.intent, self.playing) = (Intent::Nothing, None);
             }
-            Told::OpponentReconnecting { game, .. } | Told::OpponentBack { game, .. } => {
+            Message::OpponentReconnecting { game, .. } | Message::OpponentBack { game, .. } => {
                 self.playing(*game)?;
             }
-            Told::Draining { .. } if self.intent == Intent::Game => {}
-            other => return Err(format!("{other:?} while it is about {:?}", self.intent)),
+            Message::Draining { .. } if self.intent == Intent::Game => {}
+            other => return Err(format!("{other:?} while its intent is {:?}", self.intent)),
         }
         Ok(())
     }
 
     fn playing(&mut self, game: GameId) -> Result<&mut Playing, String> {
         let playing = self.playing.as_mut().filter(|playing| playing.started.game == game);
-        playing.ok_or(format!("it does not play {game}"))
+        playing.ok_or(format!("the player does not play match {game}"))
     }
 
-    /// Latest wins: what was sent in order rises strictly; otherwise nothing comes twice.
-    fn hear_update(&mut self, lane: Lane, game: u64, number: u64) -> Result<(), String> {
+    /// Checks that updates in order have rising numbers, and that no update arrives twice.
+    fn receive_update(&mut self, lane: Lane, game: u64, number: u64) -> Result<(), String> {
         if lane != Lane::State {
             return Err("an update on the control lane".into());
         }
@@ -224,11 +229,12 @@ impl Playing {
         Ok(())
     }
 
-    /// Goes on as `client/lib.rs` does: from the server's position only if its own cannot be reached from there.
+    /// Resumes the match as `client/lib.rs` does. The player takes the server's position only if
+    /// its own cannot be reached from there.
     fn resume(&mut self, resumed: &Resumed) -> Result<(), String> {
         let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
         if (*game, *player) != (self.started.game, self.started.player) {
-            return Err("the seat of another".into());
+            return Err("the seat of another player".into());
         }
         let known = Move { at_us: *at_us, position: positions[usize::from(*player)], ..Move::default() };
         let predicted = Move { at_us: self.last_at_us, position: self.position, ..Move::default() };

@@ -1,4 +1,4 @@
-//! A place in a world that players come and go at, one after the other.
+//! A slot of a world: a place for one player after another.
 
 use std::{
     net::SocketAddr,
@@ -13,35 +13,35 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{oracle::Oracle, player::Player, player_model::Playing};
 
-/// A connection that lives, and what the world can do to it.
+/// A live connection with its player, which the world can disturb.
 pub(crate) struct Slot {
     pub(crate) number: usize,
     pub(crate) link: Arc<Link>,
-    /// Once it is connected.
+    /// The player, once it is connected.
     player: Arc<Mutex<Option<Player>>>,
-    /// Whether it polls its connection. Dropped, it drops the connection.
+    /// Whether the player's task polls the connection. Dropping the sender drops the connection.
     awake: watch::Sender<bool>,
     task: JoinHandle<()>,
-    /// The world silenced what it sends, or it.
+    /// Whether the world silenced the path from the player to the server.
     pub(crate) up_silent: bool,
     asleep: bool,
     gone: bool,
 }
 
-/// What a player does as soon as it is connected.
+/// The first messages of a player after it connected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Greeting {
-    /// Nothing, ever.
+    /// No message, ever.
     Mute,
     Hello,
-    /// Hello, and a join with this code.
+    /// Hello, and a join with this match code.
     Join(u8),
-    /// Hello, and what takes it back to its seat, with this twist.
-    Back(u8),
+    /// Hello, and a request for the lost seat with this twist.
+    Resume(u8),
 }
 
 impl Slot {
-    /// Connects who lost the match `lost`, or none.
+    /// Connects a player. `lost` is the match of its lost connection, if there is one.
     pub(crate) fn connect(
         network: &Network,
         oracle: &Arc<Oracle>,
@@ -53,9 +53,9 @@ impl Slot {
     ) -> Self {
         let number = oracle.state().open(path.in_order, lost);
         let (link, connecting) = network.connect(number, from, path);
-        let (awake, hears) = watch::channel(true);
+        let (awake, awake_receiver) = watch::channel(true);
         let player = Arc::new(Mutex::new(None));
-        let task = tokio::spawn(live(connecting, hears, {
+        let task = tokio::spawn(live(connecting, awake_receiver, {
             let (slot, oracle) = (player.clone(), oracle.clone());
             move |connection: &Connection| {
                 let sender = connection.sender.clone();
@@ -67,9 +67,9 @@ impl Slot {
                         player.hello();
                         player.join(code);
                     }
-                    Greeting::Back(twist) => {
+                    Greeting::Resume(twist) => {
                         player.hello();
-                        player.come_back(twist);
+                        player.resume(twist);
                     }
                 }
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(player);
@@ -87,30 +87,30 @@ impl Slot {
         }
     }
 
-    /// The player, if it is connected and does not sleep.
+    /// Returns the player, if it is connected and awake.
     pub(crate) fn player(&self) -> Option<Player> {
         let player = self.player.lock().unwrap_or_else(PoisonError::into_inner).clone();
         player.filter(|_| !self.asleep)
     }
 
-    /// Its connection ended, or was never made.
+    /// Whether the connection ended, or was never made.
     pub(crate) fn is_over(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// The path carries nothing, one way or both; or all again.
+    /// Silences each direction of the path, or heals it.
     pub(crate) fn silence(&mut self, oracle: &Oracle, up: bool, down: bool) {
         self.link.silence(Side::Client, up);
         self.link.silence(Side::Server, down);
         self.up_silent = up;
         if !up {
-            // What was held back arrives now, even if the player is gone.
+            // The held-back messages arrive now, even if the player is gone.
             oracle.state().lost(self.number, false);
         }
         self.note_lost(oracle);
     }
 
-    /// The player's process stands still, or goes on.
+    /// Suspends the player's process, or resumes it.
     pub(crate) fn sleep(&mut self, oracle: &Oracle, asleep: bool) {
         self.awake.send_replace(!asleep);
         self.asleep = asleep;
@@ -122,7 +122,8 @@ impl Slot {
         oracle.state().lost(self.number, lost);
     }
 
-    /// Its process dies.
+    /// Kills the player's process. `server_is_told` says whether the host still closes the
+    /// connection.
     pub(crate) fn vanish(&mut self, oracle: &Oracle, server_is_told: bool) {
         self.link.vanish(Side::Client, server_is_told);
         self.gone = true;
@@ -130,7 +131,8 @@ impl Slot {
     }
 }
 
-/// A player's task: it polls the connection, and no more. The oracle hears what comes.
+/// Runs a player's task, which only polls the connection. The oracle observes the received
+/// messages.
 async fn live(
     connecting: impl Future<Output = Result<Connection, ConnectError>>,
     mut awake: watch::Receiver<bool>,
@@ -140,11 +142,11 @@ async fn live(
     greet(&connection);
     let Connection { sender: _, mut receiver } = connection;
     while awake.wait_for(|awake| *awake).await.is_ok() {
-        let hear = async |receiver: &mut Receiver| while receiver.recv().await.is_ok() {};
+        let receive_all = async |receiver: &mut Receiver| while receiver.recv().await.is_ok() {};
         tokio::select! {
             biased;
             changed = awake.changed() => if changed.is_err() { return },
-            () = hear(&mut receiver) => return,
+            () = receive_all(&mut receiver) => return,
         }
     }
 }

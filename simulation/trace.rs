@@ -1,4 +1,5 @@
-//! What happened, as a hash: two runs of a world that differ anywhere differ here. And as text, for people.
+//! The trace of a world: a hash of all events, which differs between any two different runs, and a
+//! text log.
 
 use netduel_protocol::{ClientMessage, ServerMessage, decode};
 use netduel_transport::{
@@ -6,10 +7,10 @@ use netduel_transport::{
     simulation::{Event, Side},
 };
 
-/// See the module.
+/// The trace of one world.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    /// FNV-1a, 64 bits.
+    /// The hash of all events (FNV-1a, 64 bits).
     pub(crate) hash: u64,
     pub(crate) events: u64,
     print: bool,
@@ -20,6 +21,7 @@ impl Trace {
         Self { hash: 0xcbf2_9ce4_8422_2325, events: 0, print }
     }
 
+    /// Adds an event to the hash, and prints it if the trace is printed.
     pub(crate) fn event(&mut self, at_us: u64, connection: usize, side: Side, event: Event<'_>) {
         self.events += 1;
         self.add(&at_us.to_le_bytes());
@@ -43,18 +45,19 @@ impl Trace {
             Event::Released => self.add(&[5]),
         }
         if self.print && !matches!(event, Event::NothingAhead | Event::Flushed(0)) {
-            self.note(at_us, format_args!("{side:?} {connection}: {}", words(side, event)));
+            self.note(at_us, format_args!("{side:?} {connection}: {}", describe(side, event)));
         }
     }
 
-    /// What the world does to it.
+    /// Prints a note, if the trace is printed.
     pub(crate) fn note(&self, at_us: u64, what: std::fmt::Arguments<'_>) {
         if self.print {
             println!("{:>12.6} {what}", at_us as f64 / 1e6);
         }
     }
 
-    /// Tokens are the system's random numbers, others each time: the words of a message leave them out.
+    /// Adds a message to the hash. Seat tokens are random in every run, so a message with a token
+    /// is hashed as text without it.
     fn add_message(&mut self, from: Side, lane: Lane, bytes: &[u8]) {
         let has_token = lane == Lane::Control
             && match from {
@@ -77,8 +80,8 @@ impl Trace {
     }
 }
 
-/// What happened at `side`, for people.
-pub(crate) fn words(side: Side, event: Event<'_>) -> String {
+/// Describes an event at `side` for people.
+pub(crate) fn describe(side: Side, event: Event<'_>) -> String {
     match (event, side) {
         (Event::Sent(_, bytes, 0), _) => format!("sent {}", message(side, bytes)),
         (Event::Sent(_, bytes, count), _) => {
@@ -106,5 +109,5 @@ fn message(from: Side, bytes: &[u8]) -> String {
             other => format!("{other:?}"),
         }),
     };
-    known.unwrap_or_else(|_| format!("{} B of garbage", bytes.len()))
+    known.unwrap_or_else(|_| format!("{} B that do not decode", bytes.len()))
 }

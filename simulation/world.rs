@@ -1,5 +1,7 @@
-//! A world: it is set up, stepped through while [`Entropy`] last, calmed down, and ended. Nothing in it waits for anything
-//! real.
+//! A world: sets up the server and its slots, runs steps while [`Entropy`] lasts, calms the network
+//! and ends the server.
+//!
+//! The world never waits for real time.
 
 use std::{
     cell::Cell,
@@ -25,34 +27,34 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Outcome, Violation,
     entropy::Entropy,
     oracle::Oracle,
+    outcome::{Outcome, Violation},
     path::{DELAY_MAX, path},
     slot::{Greeting, Slot},
     trace::Trace,
 };
 
-/// Players at the same time at most.
+/// The largest number of concurrent players.
 const SLOTS_MAX: u8 = 10;
-/// A timer of tokio's is this much late at most.
+/// The largest lateness of a tokio timer.
 const TICK: Duration = Duration::from_millis(1);
-/// What the server gives itself for goodbyes, twice.
+/// Twice the time that the server allows itself for closing connections.
 const CLOSING_MAX: Duration = Duration::from_secs(4);
-/// What the world waits for between steps, in ms.
+/// The pauses between steps, in ms.
 const PAUSES_MS: [u64; 16] = [0, 0, 0, 0, 1, 1, 2, 5, 10, 16, 16, 30, 50, 100, 400, 1_000];
-/// Longer than any idle timeout. Rare: a byte of 255.
+/// A pause longer than any idle timeout. It is rare: a byte of 255 selects it.
 const LONG_PAUSE: Duration = Duration::from_secs(12);
-/// Itself, and one that accepts.
+/// The number of tasks of an idle server: itself, and one that accepts.
 const SERVER_TASKS: usize = 2;
-/// Tries that a last move has: each correction takes one.
+/// The number of attempts for a last move. Each correction takes one.
 const LAST_MOVES: usize = 3;
 
 thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The world's time, from a second after nothing. It needs the world's runtime.
+/// Returns the world's time in µs, which starts at one second. It needs the world's runtime.
 fn simulated_us() -> u64 {
     BEGAN.get().map_or(0, |began| 1_000_000 + began.elapsed().as_micros() as u64)
 }
@@ -60,9 +62,9 @@ fn simulated_us() -> u64 {
 /// Runs a world to its end.
 pub(crate) fn run(mut entropy: Entropy<'_>, print: bool) -> Result<Outcome, Violation> {
     let mut runtime = Builder::new_current_thread();
-    // A world without sockets needs no reactor, and its clock only jumps.
+    // A world without sockets needs no reactor, and its paused clock only jumps.
     let runtime = runtime.enable_time().start_paused(true).build();
-    let runtime = runtime.map_err(|error| Violation(format!("no runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| Violation(format!("cannot create a runtime: {error}")))?;
     runtime.block_on(async {
         BEGAN.set(Some(Instant::now()));
         clock::simulate(simulated_us);
@@ -83,12 +85,13 @@ struct World {
     payload_max_bytes: usize,
     config: Config,
     options: Options,
-    /// No update is lost any more.
+    /// Whether updates are no longer lost.
     calm: Arc<AtomicBool>,
     slots: Vec<Option<Slot>>,
-    /// By place: the newest connection of its player, if it had one, and those that it gave up while nothing that it sent
-    /// arrived. What they hold back arrives when the place's path heals.
+    /// The newest connection of each slot, if there was one.
     newest: Vec<Option<usize>>,
+    /// The connections of each slot that were dropped while silenced. Their held-back messages
+    /// arrive when the slot's path heals.
     given_up: Vec<Vec<usize>>,
     links: Vec<Arc<Link>>,
     drained: Option<Instant>,
@@ -101,7 +104,8 @@ impl World {
             relay: entropy.choose(&[RelayPolicy::Other, RelayPolicy::Other, RelayPolicy::Both]),
             connections_max: entropy.choose(&[1_000, 1_000, slots - 1]),
             connections_per_address_max: entropy.choose(&[128, 128, 128, 2]),
-            // A world's connections come from one address, and within moments. `server/admission.rs` tests this limit.
+            // A world's connections come from one address within moments. `server/admission.rs`
+            // tests this limit.
             connections_per_address_per_s: u32::MAX,
             matches_max: entropy.choose(&[500, 500, slots / 2, 1]),
             messages_per_s_max: entropy.choose(&[1_200, 60]),
@@ -110,7 +114,8 @@ impl World {
             ..Config::default()
         };
         let options = Options::default();
-        // A keep-alive on its way when the player is lost, the timeout, and two beats of its clock.
+        // The bound is the sum of a keep-alive in flight at the loss, the idle timeout, and two
+        // ticks of the keep-alive clock.
         let silence_max = DELAY_MAX + options.idle_timeout + options.keep_alive / 2 + 4 * TICK;
         let oracle = Arc::new(Oracle::new(config.clone(), silence_max, Trace::new(print)));
         let (network, listener) = network(&options, oracle.clone());
@@ -142,30 +147,31 @@ impl World {
         }
     }
 
+    /// Runs one step: a random action at a random slot, then a pause.
     async fn step(&mut self, entropy: &mut Entropy<'_>) {
         let place = usize::from(entropy.byte()) % self.slots.len();
-        let (what, how, pause) = (entropy.byte(), entropy.byte(), entropy.byte());
+        let (action, detail, pause) = (entropy.byte(), entropy.byte(), entropy.byte());
         if self.slots[place].as_ref().is_none_or(Slot::is_over) {
-            self.connect(place, what, how);
+            self.connect(place, action, detail);
         } else if let Some(slot) = &mut self.slots[place] {
-            let what = what % 64;
-            self.oracle
-                .state()
-                .trace
-                .note(clock::now_us(), format_args!("the world: {what} {how} at connection {}", slot.number));
-            match what {
+            let action = action % 64;
+            self.oracle.state().trace.note(
+                clock::now_us(),
+                format_args!("the world: {action} {detail} at connection {}", slot.number),
+            );
+            match action {
                 0..52 => {
                     if let Some(player) = slot.player() {
-                        player.act(what, how, self.config.messages_per_s_max);
+                        player.act(action, detail, self.config.messages_per_s_max);
                     }
                 }
                 52 => self.give_up(place),
                 53 => slot.vanish(&self.oracle, true),
                 54 => slot.vanish(&self.oracle, false),
-                55..=57 => slot.silence(&self.oracle, how % 3 != 1, how % 3 != 0),
+                55..=57 => slot.silence(&self.oracle, detail % 3 != 1, detail % 3 != 0),
                 58..=60 => self.heal(place),
-                61 | 62 => slot.sleep(&self.oracle, what == 61),
-                _ if how < 16 => self.drain(),
+                61 | 62 => slot.sleep(&self.oracle, action == 61),
+                _ if detail < 16 => self.drain(),
                 _ => {}
             }
         }
@@ -180,22 +186,23 @@ impl World {
         self.check();
     }
 
-    /// Most say hello and join at once, half of them with one of three codes; or come back, if they lost a match.
-    fn connect(&mut self, place: usize, what: u8, how: u8) {
+    /// Connects a player to a slot. Most players say hello and join at once, half of them with one
+    /// of three match codes. A player with a lost match mostly resumes it.
+    fn connect(&mut self, place: usize, action: u8, detail: u8) {
         self.give_up(place);
-        // Now and then somebody shows the token of another.
-        let thief = what >= 250;
+        // Now and then a player presents the token of another player.
+        let thief = action >= 250;
         let loser = if thief { (place + 1) % self.slots.len() } else { place };
-        let lost = self.newest[loser].and_then(|number| self.oracle.state().models[number].resume_ticket());
-        let greeting = match what {
+        let lost = self.newest[loser].and_then(|number| self.oracle.state().models[number].resumable());
+        let greeting = match action {
             0..8 => Greeting::Mute,
             8..16 => Greeting::Hello,
-            64.. if lost.is_some() => Greeting::Back(what),
-            _ => Greeting::Join((what % 8).saturating_sub(4)),
+            64.. if lost.is_some() => Greeting::Resume(action),
+            _ => Greeting::Join((action % 8).saturating_sub(4)),
         };
         let from = SocketAddr::from((Ipv4Addr::new(10, 0, 0, place as u8 % 3), 1_000));
-        let seed = self.links.len() as u64 * 256 + u64::from(what);
-        let path = path(how, seed, &self.calm);
+        let seed = self.links.len() as u64 * 256 + u64::from(action);
+        let path = path(detail, seed, &self.calm);
         let bytes = self.payload_max_bytes;
         let slot = Slot::connect(&self.network, &self.oracle, from, path, greeting, lost, bytes);
         self.links.push(slot.link.clone());
@@ -203,14 +210,14 @@ impl World {
         self.slots[place] = Some(slot);
     }
 
-    /// The connection is dropped with its slot.
+    /// Drops the connection of a slot.
     fn give_up(&mut self, place: usize) {
         if let Some(slot) = self.slots[place].take().filter(|slot| slot.up_silent) {
             self.given_up[place].push(slot.number);
         }
     }
 
-    /// What a place's connections send arrives again, that of given up ones, too.
+    /// Heals the paths of a slot's connections, including the dropped ones.
     fn heal(&mut self, place: usize) {
         if let Some(slot) = &mut self.slots[place] {
             slot.silence(&self.oracle, false, false);
@@ -218,7 +225,7 @@ impl World {
         for number in self.given_up[place].drain(..) {
             self.links[number].silence(Side::Client, false);
             let mut state = self.oracle.state();
-            // What it held back is heard now, and then nothing more.
+            // The held-back messages arrive now, and nothing after them.
             state.lost(number, false);
             state.lost(number, true);
         }
@@ -235,11 +242,13 @@ impl World {
     fn check(&self) {
         self.oracle.state().check(&self.observer.census());
         for slot in self.slots.iter().flatten().filter(|slot| slot.link.is_unflushed(Side::Server)) {
-            self.oracle.state().violated(format!("what {} is told waits for nothing", slot.number));
+            self.oracle
+                .state()
+                .violated(format!("messages to {} wait although nothing holds them back", slot.number));
         }
     }
 
-    /// Everything heals, everybody agrees and moves once more, and all are gone.
+    /// Ends the world: all paths heal, all players move once more, and all players leave.
     async fn end(mut self, entropy: &mut Entropy<'_>) -> Result<Outcome, Violation> {
         self.calm.store(true, Relaxed);
         for place in 0..self.slots.len() {
@@ -249,12 +258,12 @@ impl World {
             slot.sleep(&self.oracle, false);
         }
         self.settle().await;
-        self.all_hear_of_it().await;
-        // Not all go in the same way.
+        self.check_agreement().await;
+        // The players leave in different ways.
         for place in &mut self.slots {
             let Some(slot) = place else { continue };
             match (entropy.byte() % 3, slot.player()) {
-                (0, Some(player)) => player.goodbye(),
+                (0, Some(player)) => player.close(),
                 (1, _) => slot.vanish(&self.oracle, false),
                 _ => *place = None,
             }
@@ -263,7 +272,7 @@ impl World {
         self.slots.clear();
         self.settle().await;
         let oracle = self.oracle.clone();
-        let counters = self.nothing_is_left().await;
+        let counters = self.end_server().await;
         let mut state = oracle.state();
         if let Some(counters) = &counters
             && let Err(what) = state.balance(counters)
@@ -282,7 +291,8 @@ impl World {
         }
     }
 
-    /// Until everybody who is lost is known to be, nobody's seat is kept any more, and all have heard of it.
+    /// Waits until the server detected all lost players, all kept seats expired, and all players
+    /// were notified.
     async fn settle(&self) {
         sleep(DELAY_MAX + self.options.idle_timeout + self.options.keep_alive).await;
         if self.observer.census().away > 0 {
@@ -292,8 +302,9 @@ impl World {
         self.check();
     }
 
-    /// Players and server agree on who plays whom, and the last move of each arrives.
-    async fn all_hear_of_it(&mut self) {
+    /// Checks that players and server agree on the running matches, and that the last move of each
+    /// player arrives.
+    async fn check_agreement(&mut self) {
         let agreed = self.oracle.state().agree_with_players();
         let pairs = match agreed {
             Ok(pairs) => pairs,
@@ -302,13 +313,15 @@ impl World {
         for slot in self.slots.iter().flatten().filter(|slot| !slot.is_over()) {
             let late = [Side::Client, Side::Server].map(|side| slot.link.flow(side, Lane::State).waiting);
             if late != [0, 0] {
-                self.oracle.state().violated(format!("updates from and to {} wait: {late:?}", slot.number));
+                self.oracle
+                    .state()
+                    .violated(format!("updates from and to {} still wait: {late:?}", slot.number));
             }
         }
         for mover in pairs.into_iter().flatten() {
             let player = self.slots.iter().flatten().find(|slot| slot.number == mover);
             let Some(player) = player.and_then(Slot::player) else { continue };
-            // A move that it forged may count, and then those that it numbers rightly come too late.
+            // A forged move may count. Moves with the right number then arrive too late.
             if self.oracle.state().models[mover].offended {
                 continue;
             }
@@ -316,7 +329,7 @@ impl World {
             for _ in 0..LAST_MOVES {
                 let Some(seq) = player.walk(0) else { break };
                 sleep(2 * DELAY_MAX + 4 * TICK).await;
-                arrived = self.oracle.state().is_told(mover, seq);
+                arrived = self.oracle.state().has_received(mover, seq);
                 if arrived {
                     break;
                 }
@@ -327,23 +340,23 @@ impl World {
         }
     }
 
-    /// Ends the server. Sessions, seats, tasks and senders must be gone.
-    async fn nothing_is_left(self) -> Option<Snapshot> {
+    /// Ends the server, and checks that no session, seat, task or sender is left.
+    async fn end_server(self) -> Option<Snapshot> {
         let Self { oracle, network, observer, serving, shutdown, links, .. } = self;
         let violated = |what: String| oracle.state().violated(what);
         let census = observer.census();
         let Census { handshakes, addresses, connections, waiting, matches, .. } = &census;
         if !connections.is_empty() || [*handshakes, *addresses, *waiting, *matches] != [0; 4] {
-            violated(format!("something is left over: {census:?}"));
+            violated(format!("resources are left over: {census:?}"));
         }
         let held = |sides: &[Side]| links.iter().position(|link| sides.iter().any(|side| link.held(*side)));
         if self.drained.is_none() {
             let tasks = Handle::current().metrics().num_alive_tasks();
             if tasks != SERVER_TASKS {
-                violated(format!("{tasks} tasks are left over, of {SERVER_TASKS}"));
+                violated(format!("{tasks} tasks run, expected {SERVER_TASKS}"));
             }
             if let Some(number) = held(&[Side::Server]) {
-                violated(format!("the server holds on to connection {number}"));
+                violated(format!("the server still holds connection {number}"));
             }
         }
         let since = self.drained.unwrap_or_else(Instant::now);
@@ -352,7 +365,7 @@ impl World {
         let counters = timeout(at_most, serving).await;
         drop((network, observer));
         if let Some(number) = held(&[Side::Client, Side::Server]) {
-            violated(format!("somebody holds on to connection {number}"));
+            violated(format!("a task still holds connection {number}"));
         }
         for (number, link) in links.iter().enumerate() {
             for side in [Side::Client, Side::Server] {

@@ -1,5 +1,7 @@
-//! What the fuzz targets call: one function for each decoder, and one for the server as a whole. Each takes any bytes and
-//! panics if something does not hold that must. `tests/replay.rs` runs them on stable.
+//! The harness of the fuzz targets: one function for each decoder, and one for the whole server.
+//!
+//! Each function takes any bytes and panics if an invariant is violated. `tests/replay.rs` runs the
+//! functions on stable Rust.
 
 mod server;
 
@@ -8,10 +10,11 @@ use netduel_transport::fuzzing;
 
 pub use server::{play, server};
 
-/// A harness function.
+/// A harness function, which takes the fuzzer's input.
 pub type Harness = fn(&[u8]);
 
-/// Every target by its name, which is that of its file in `fuzz/targets` and of its folder in `fuzz/seeds`.
+/// All targets by name. The name is also that of the file in `fuzz/targets` and of the folder in
+/// `fuzz/seeds`.
 pub const ALL: [(&str, Harness); 6] = [
     ("client_message", client_message),
     ("server_message", server_message),
@@ -21,28 +24,30 @@ pub const ALL: [(&str, Harness); 6] = [
     ("server", server),
 ];
 
-/// What a client sends: what decodes can be sent on, and means the same then.
+/// Checks a client message: a decoded message encodes, in no more bytes, and decodes to an equal
+/// message.
 ///
 /// # Panics
-/// If that does not hold.
+/// The check fails.
 pub fn client_message(input: &[u8]) {
     if let Ok(message) = decode::<ClientMessage>(input) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let bytes = encode(&message, &mut buffer).expect("what was decoded fits");
-        assert!(bytes.len() <= input.len(), "encoding is the shortest");
+        let bytes = encode(&message, &mut buffer).expect("a decoded message fits");
+        assert!(bytes.len() <= input.len(), "the encoding is the shortest");
         assert_eq!(decode::<ClientMessage>(bytes).as_ref(), Ok(&message));
     }
 }
 
-/// What a server sends, likewise.
+/// Checks a server message: a decoded message encodes, in no more bytes, and decodes to an equal
+/// message.
 ///
 /// # Panics
-/// If that does not hold.
+/// The check fails.
 pub fn server_message(input: &[u8]) {
     if let Ok(message) = decode::<ServerMessage>(input) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let bytes = encode(&message, &mut buffer).expect("what was decoded fits");
-        assert!(bytes.len() <= input.len(), "encoding is the shortest");
+        let bytes = encode(&message, &mut buffer).expect("a decoded message fits");
+        assert!(bytes.len() <= input.len(), "the encoding is the shortest");
         assert_eq!(decode::<ServerMessage>(bytes).as_ref(), Ok(&message));
     }
 }

@@ -1,22 +1,24 @@
-//! The whole server under a script: a simulated world (`simulation/`) whose decisions are the script's bytes.
+//! The fuzz target of the whole server: a simulated world (`simulation/`) whose decisions are the
+//! input's bytes.
 
 use netduel_server::Snapshot;
 
-/// Runs the world of `script`: eight bytes set it up, each four are a step (`simulation/world.rs`).
+/// Runs the world of `script`. Eight bytes set up the world, and each further four bytes are a step
+/// (`simulation/world.rs`).
 ///
 /// # Panics
-/// If something does not hold that must.
+/// An invariant is violated.
 pub fn server(script: &[u8]) {
     play(script);
 }
 
-/// The same, and what the server counted.
+/// Runs the world of `script`, and returns the server's counters.
 ///
 /// # Panics
-/// Likewise.
+/// An invariant is violated.
 pub fn play(script: &[u8]) -> Snapshot {
     match netduel_simulation::run_script(script, false) {
         Ok(outcome) => outcome.counters,
-        Err(violation) => panic!("violated {violation}"),
+        Err(violation) => panic!("violation {violation}"),
     }
 }

@@ -1,4 +1,4 @@
-//! See `client_message` of `fuzz/harness`.
+//! Fuzz target that calls `client_message` of `fuzz/harness`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `frames` of `fuzz/harness`.
+//! Fuzz target that calls `frames` of `fuzz/harness`.
 
 #![no_main]
 

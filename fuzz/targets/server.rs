@@ -1,4 +1,4 @@
-//! See `server` of `fuzz/harness`.
+//! Fuzz target that calls `server` of `fuzz/harness`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `server_message` of `fuzz/harness`.
+//! Fuzz target that calls `server_message` of `fuzz/harness`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `tls_messages` of `fuzz/harness`.
+//! Fuzz target that calls `tls_messages` of `fuzz/harness`.
 
 #![no_main]
 

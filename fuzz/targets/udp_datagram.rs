@@ -1,4 +1,4 @@
-//! See `udp_datagram` of `fuzz/harness`.
+//! Fuzz target that calls `udp_datagram` of `fuzz/harness`.
 
 #![no_main]
 

@@ -1,59 +1,63 @@
-//! A match as the oracle knows it: its two seats, who sits there, where its player is, and what brings a lost one back.
+//! The oracle's record of a match: its two seats with their connections, positions and resume
+//! tokens.
 
 use netduel_protocol::{
     GameId, LeaveReason, Move, MoveWithPayload, SeatToken,
     game::{self, Position, START},
 };
 
-/// When a timer of the server's was due and when it fired differ by this at most, in µs: two beats of tokio's clock.
+/// The largest lateness of a server timer, in µs: two ticks of tokio's clock.
 const LATE_MAX_US: u64 = 2_000;
 
 #[derive(Debug)]
 pub(super) struct Game {
     pub(super) seats: [Seat; 2],
     pub(super) over: bool,
-    /// It may be over: who was to be sent away lost the connection in the same moment, and no opponent was told.
+    /// Whether the match may be over. A player who was about to be expelled lost the connection at
+    /// the same moment, and no opponent was notified.
     pub(super) unsure: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// The connections that sat here, one after the other. The last one does, unless it is away.
-    pub(super) sat: Vec<usize>,
+    /// The connections that held the seat, in order. The last one holds it now, unless it is away.
+    pub(super) holders: Vec<usize>,
+    /// The absence of the player; `None` while it is connected.
     pub(super) away: Option<Away>,
-    /// The newest legal move, at first where the player begins; and what came with it.
+    /// The newest legal move, or the start position before the first one.
     pub(super) last: Move,
+    /// The payload of the newest legal move.
     pub(super) payload: Vec<u8>,
-    /// Where the player was before that.
+    /// The position before the newest legal move.
     pub(super) before: Position,
-    /// The peer was not told of it yet.
-    pub(super) untold: bool,
+    /// Whether the opponent has not been sent the newest move yet.
+    pub(super) unsent: bool,
     pub(super) corrections: u16,
-    /// The number of an illegal move that nobody was told of.
+    /// The number of an illegal move that was not corrected yet.
     pub(super) illegal: Option<u32>,
-    /// The numbers of the newest moves of both that have reached who sits here.
+    /// The numbers of the newest moves of both players that have reached this seat.
     pub(super) reached: [u32; 2],
-    /// What it was told of its peer.
-    pub(super) knows_peer_away: bool,
-    /// Its peer is back, and it was not told.
-    pub(super) peer_is_back: bool,
-    /// Who sits here came back, and was not told.
+    /// Whether the player was notified that the opponent is away.
+    pub(super) knows_opponent_away: bool,
+    /// Whether the opponent is back and the player was not notified yet.
+    pub(super) opponent_is_back: bool,
+    /// Whether the player resumed and was not notified yet.
     pub(super) is_back: bool,
-    /// Takes its player back; `None` if the newest was told to nobody.
+    /// The token that resumes the seat; `None` if the newest one was sent to nobody.
     pub(super) token: Option<SeatToken>,
-    /// What led here the last time, as long as nobody has moved since.
-    led_here: Option<Proof>,
+    /// The last accepted proof, until the first move after it.
+    last_proof: Option<Proof>,
 }
 
-/// A seat is kept.
+/// The absence of a player whose seat is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Away {
     pub(super) since_us: u64,
-    /// What its peer is told if nobody comes back.
+    /// The leave reason that the opponent receives if the player does not return.
     pub(super) reason: LeaveReason,
 }
 
-/// What a player shows for its seat.
+/// The proof that a player presents for its seat.
 #[derive(Clone, Debug)]
 pub(super) struct Proof {
     pub(super) game: GameId,
@@ -61,29 +65,31 @@ pub(super) struct Proof {
     pub(super) attempt: u32,
 }
 
-/// Whether the time of a match that waits for a player is over.
+/// The state of the grace period of a match that waits for a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grace {
+    /// The grace period runs.
     Running,
     /// The timer fires about now.
     Expiring,
+    /// The grace period is over.
     Expired,
 }
 
 impl Game {
-    /// The first player waited, the second came.
+    /// Creates a match of the player who waited and the player who joined.
     pub(super) fn of(players: [usize; 2]) -> Self {
         let [first, second] = players;
         let seats = [Seat::new(first, START[0]), Seat::new(second, START[1])];
         Self { seats, over: false, unsure: false }
     }
 
-    /// Where both are.
+    /// Returns the positions of both players.
     pub(super) fn positions(&self) -> [Position; 2] {
         [0, 1].map(|number| self.seats[number].last.position)
     }
 
-    /// A player of it said where it is. Returns whether it is there now.
+    /// Applies a move of player `number`. Returns whether the move is legal.
     pub(super) fn moves(&mut self, number: usize, told: &MoveWithPayload<'_>, payload_max: usize) -> bool {
         let MoveWithPayload { update, payload } = *told;
         let seat = &mut self.seats[number];
@@ -97,27 +103,29 @@ impl Game {
             return false;
         }
         (seat.before, seat.last, seat.payload) = (seat.last.position, update, payload.to_vec());
-        (seat.untold, seat.led_here) = (true, None);
+        (seat.unsent, seat.last_proof) = (true, None);
         true
     }
 
-    /// Whose seat `proof` is of.
+    /// Returns the seat that `proof` is valid for.
     pub(super) fn seat_of(&self, proof: &Proof) -> Option<usize> {
         self.seats.iter().position(|seat| seat.is_proved_by(proof))
     }
 
-    /// `connection` sits in seat `number` from now on.
+    /// Gives seat `number` to `connection`.
     pub(super) fn take(&mut self, number: usize, connection: usize, proof: Proof) {
         let seat = &mut self.seats[number];
-        seat.sat.push(connection);
-        (seat.away, seat.token, seat.led_here) = (None, None, Some(proof));
-        (seat.illegal, seat.knows_peer_away, seat.peer_is_back, seat.is_back) = (None, false, false, true);
+        seat.holders.push(connection);
+        (seat.away, seat.token, seat.last_proof) = (None, None, Some(proof));
+        (seat.illegal, seat.knows_opponent_away, seat.opponent_is_back, seat.is_back) =
+            (None, false, false, true);
         self.unsure = false;
-        let peer = &mut self.seats[1 - number];
-        peer.peer_is_back = peer.away.is_none();
+        let opponent = &mut self.seats[1 - number];
+        opponent.opponent_is_back = opponent.away.is_none();
     }
 
-    /// Somebody is away, and how much of `grace_us` is left for who went first.
+    /// Returns the state of the grace period, which starts with the first absence; `None` if both
+    /// players are connected.
     pub(super) fn grace(&self, grace_us: u64, now_us: u64) -> Option<Grace> {
         let since_us = self.seats.iter().filter_map(|seat| Some(seat.away?.since_us)).min()?;
         let until_us = since_us + grace_us;
@@ -128,6 +136,7 @@ impl Game {
         })
     }
 
+    /// Returns the number of absent players.
     pub(super) fn away(&self) -> usize {
         self.seats.iter().filter(|seat| seat.away.is_some()).count()
     }
@@ -136,36 +145,37 @@ impl Game {
 impl Seat {
     fn new(player: usize, position: Position) -> Self {
         Self {
-            sat: vec![player],
+            holders: vec![player],
             away: None,
             last: Move { position, ..Move::default() },
             payload: Vec::new(),
             before: position,
-            untold: false,
+            unsent: false,
             corrections: 0,
             illegal: None,
             reached: [0; 2],
-            knows_peer_away: false,
-            peer_is_back: false,
+            knows_opponent_away: false,
+            opponent_is_back: false,
             is_back: false,
             token: None,
-            led_here: None,
+            last_proof: None,
         }
     }
 
-    /// Who sits here, or sat here last.
-    pub(super) fn sitter(&self) -> usize {
-        self.sat[self.sat.len() - 1]
+    /// Returns the connection that holds the seat, or held it last.
+    pub(super) fn holder(&self) -> usize {
+        self.holders[self.holders.len() - 1]
     }
 
-    /// A token is good until another is given out, and then for later tries until a move came from who has that.
+    /// Whether `proof` is valid. A token is valid until the next one is issued. After that it stays
+    /// valid for later attempts, until a player with the next token moves.
     fn is_proved_by(&self, proof: &Proof) -> bool {
         let again = |before: &Proof| before.token == proof.token && before.attempt < proof.attempt;
-        self.token.as_ref() == Some(&proof.token) || self.led_here.as_ref().is_some_and(again)
+        self.token.as_ref() == Some(&proof.token) || self.last_proof.as_ref().is_some_and(again)
     }
 
-    /// Whether that token is, or was just before, good for this seat.
+    /// Whether `token` is the current or the previous token of this seat.
     pub(super) fn knows(&self, token: &SeatToken) -> bool {
-        self.token.as_ref() == Some(token) || self.led_here.as_ref().is_some_and(|it| it.token == *token)
+        self.token.as_ref() == Some(token) || self.last_proof.as_ref().is_some_and(|it| it.token == *token)
     }
 }

@@ -1,4 +1,5 @@
-//! What the server may say, and to whom: pairing, isolation, order, and that nobody is sent away for nothing.
+//! Rules for the server's messages: matchmaking, isolation and order of updates, and justified
+//! closes.
 
 use netduel_protocol::{
     CloseCode, Correction, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock,
@@ -13,13 +14,13 @@ use super::{
 };
 
 impl OracleState {
-    /// Pairing, isolation and order, where the server speaks.
-    pub(super) fn said(&mut self, connection: usize, message: &ServerMessage<'_>) -> Result<(), String> {
+    /// Checks a message that the server sends.
+    pub(super) fn sent(&mut self, connection: usize, message: &ServerMessage<'_>) -> Result<(), String> {
         match message {
             ServerMessage::Waiting => {
                 let code = self.answered(connection)?;
                 if let Some(other) = self.waits_for(&code) {
-                    return Err(format!("waits although {other} waits for the same"));
+                    return Err(format!("queued although {other} waits with the same code"));
                 }
                 let session = &mut self.sessions[connection];
                 (session.state, session.code) = (SessionState::Waiting, code);
@@ -39,27 +40,34 @@ impl OracleState {
             }
             ServerMessage::Corrected(correction) => self.corrected(connection, correction)?,
             ServerMessage::OpponentLeft { game, reason, positions } => {
-                self.peer_left(connection, *game, *reason, positions)?;
+                self.opponent_left(connection, *game, *reason, positions)?;
             }
             ServerMessage::Resumed(resumed) => self.resumed(connection, resumed)?,
             ServerMessage::OpponentReconnecting { game, grace_ms } => {
-                self.peer_reconnecting(connection, *game, *grace_ms)?;
+                self.opponent_reconnecting(connection, *game, *grace_ms)?;
             }
-            ServerMessage::OpponentBack { game, .. } => self.peer_back(connection, *game)?,
-            ServerMessage::Draining { .. } if !self.draining => return Err("it does not drain".into()),
+            ServerMessage::OpponentBack { game, .. } => self.opponent_back(connection, *game)?,
+            ServerMessage::Draining { .. } if !self.draining => {
+                return Err("a drain notice without a drain".into());
+            }
             ServerMessage::Draining { .. } | ServerMessage::Welcome { .. } | ServerMessage::Pong(_) => {}
         }
         Ok(())
     }
 
-    /// The code of the join that is answered now.
+    /// Returns the match code of the join that the server answers now.
     fn answered(&mut self, connection: usize) -> Result<Option<String>, String> {
         let session = &mut self.sessions[connection];
         session.joined = true;
-        let code = session.asked.take().ok_or("it did not ask for a match")?;
-        if session.state == SessionState::Idle { Ok(code) } else { Err(format!("it is {:?}", session.state)) }
+        let code = session.asked.take().ok_or("the player did not join")?;
+        if session.state == SessionState::Idle {
+            Ok(code)
+        } else {
+            Err(format!("the session is {:?}", session.state))
+        }
     }
 
+    /// Returns the connection that waits with this match code.
     fn waits_for(&self, code: &Option<String>) -> Option<usize> {
         let waits = |&number: &usize| {
             let session = &self.sessions[number];
@@ -68,63 +76,66 @@ impl OracleState {
         self.live.iter().copied().find(waits)
     }
 
-    /// Who waited is told first, then who came; or not any more, if that one is gone already.
+    /// Checks a match start. The waiting player is notified first, then the joining one, unless it
+    /// is gone already.
     fn started(&mut self, connection: usize, started: &Started) -> Result<(), String> {
         let (id, number) = (started.game, usize::from(started.player));
-        let peer: usize = started.opponent_name.parse().map_err(|_| "the peer has no name")?;
-        if peer == connection {
+        let opponent: usize = started.opponent_name.parse().map_err(|_| "the opponent has no name")?;
+        if opponent == connection {
             return Err("a match with itself".into());
         }
         if number == 1 {
             let agreed = self.sessions[connection].state == SessionState::Playing(id, 1)
-                && self.games[&id].seats[0].sitter() == peer;
+                && self.games[&id].seats[0].holder() == opponent;
             return if agreed {
                 self.tells_token(id, 1, &started.resume_ticket)
             } else {
-                Err("its peer was not told".into())
+                Err("the opponent was not notified".into())
             };
         }
         let session = &self.sessions[connection];
         if session.state != SessionState::Waiting || self.waits_for(&session.code) != Some(connection) {
-            return Err(format!("it was {:?}, or somebody has waited longer", session.state));
+            return Err(format!("the session was {:?}, or another player has waited longer", session.state));
         }
         let code = session.code.clone();
-        if self.answered(peer)? != code {
-            return Err(format!("{peer} asked for another code"));
+        if self.answered(opponent)? != code {
+            return Err(format!("{opponent} gave another match code"));
         }
-        if self.games.insert(id, Game::of([connection, peer])).is_some() {
+        if self.games.insert(id, Game::of([connection, opponent])).is_some() {
             return Err("the number of another match".into());
         }
-        for (number, player) in [connection, peer].into_iter().enumerate() {
+        for (number, player) in [connection, opponent].into_iter().enumerate() {
             self.sessions[player].state = SessionState::Playing(id, number);
-            self.leaves_its_seat(player);
+            self.keep_seat(player);
         }
         self.tells_token(id, 0, &started.resume_ticket)
     }
 
+    /// Returns the match and the seat number of a playing connection.
     pub(super) fn plays(&self, connection: usize) -> Result<(GameId, usize), String> {
         match self.sessions[connection].state {
             SessionState::Playing(game, number) => Ok((game, number)),
-            state => Err(format!("it is {state:?}")),
+            state => Err(format!("the session is {state:?}")),
         }
     }
 
+    /// Whether the relay policy sends both positions to both players.
     pub(super) fn tells_both(&self) -> bool {
         self.config.relay == RelayPolicy::Both
     }
 
-    /// What is told of a player in a match is the last that it said and may: whoever sits there, and nobody else.
+    /// Checks a relayed move: it is the newest legal move of that seat, sent once.
     fn relayed(&mut self, id: GameId, number: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let tells_both = self.tells_both();
         let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
-        // Of who has not moved yet, who is told of both hears nothing.
+        // A player who has not moved yet is relayed without an update.
         let is_last = (told.update, told.payload) == (seat.last, &seat.payload)
             || tells_both && told.update.seq == 0 && seat.last.seq == 0;
         if !is_last {
-            return Err(format!("player {number} of {:?} is at {:?}", seat.sat, seat.last));
+            return Err(format!("player {number} of {:?} is at {:?}", seat.holders, seat.last));
         }
-        if !std::mem::take(&mut seat.untold) && !tells_both {
-            return Err("it was told already".into());
+        if !std::mem::take(&mut seat.unsent) && !tells_both {
+            return Err("the move was sent already".into());
         }
         Ok(())
     }
@@ -137,11 +148,11 @@ impl OracleState {
         if known == (game, corrections, Some(seq), position) {
             Ok(())
         } else {
-            Err(format!("it is {known:?}"))
+            Err(format!("expected {known:?}"))
         }
     }
 
-    fn peer_left(
+    fn opponent_left(
         &mut self,
         connection: usize,
         id: GameId,
@@ -153,19 +164,19 @@ impl OracleState {
         game.unsure = false;
         let game = &self.games[&id];
         let seat = &game.seats[1 - number];
-        let peer = seat.sitter();
+        let opponent = seat.holder();
         let mut known = game.positions();
-        // The move that was one too many was read and not dealt with.
-        if self.flooded(peer) && positions[1 - number] == seat.before {
+        // The server read the first excess move of a flood but did not process it.
+        if self.flooded(opponent) && positions[1 - number] == seat.before {
             known[1 - number] = seat.before;
         }
         if game_id != id || *positions != known {
-            return Err(format!("it plays {game_id}, and they were at {known:?}"));
+            return Err(format!("it plays {game_id}, with the positions {known:?}"));
         }
-        let may_be_expelled = self.models[peer].offended || self.flooded(peer);
-        let fair = may_be_expelled || self.sessions[peer].closing || self.draining;
+        let may_be_expelled = self.models[opponent].offended || self.flooded(opponent);
+        let fair = may_be_expelled || self.sessions[opponent].closing || self.draining;
         if reason == LeaveReason::Expelled && !fair {
-            return Err(format!("player {peer} did nothing wrong"));
+            return Err(format!("player {opponent} did nothing wrong"));
         }
         if let Some(away) = seat.away {
             let now_us = clock::now_us();
@@ -176,32 +187,35 @@ impl OracleState {
                 _ => self.draining && reason == away.reason || at_once,
             };
             if !in_time {
-                return Err(format!("its peer's seat is kept: {away:?}, and its time {grace:?}"));
+                return Err(format!(
+                    "the opponent's seat is kept: {away:?}, with the grace period {grace:?}"
+                ));
             }
             self.counters.seats_expired += u64::from(grace == Some(Grace::Expiring));
             self.counters.seats_kept -= u64::from(at_once);
             self.ends(id);
         }
-        // Whoever left is seen to leave in the same poll: `check` holds them against each other.
+        // The opponent's leaving is observed in the same poll. `check` compares the two.
         self.sessions[connection].state = SessionState::Idle;
         Ok(())
     }
 
+    /// Whether the connection reached the message rate limit.
     pub(super) fn flooded(&self, connection: usize) -> bool {
         self.sessions[connection].read >= self.config.messages_per_s_max
     }
 
-    /// Nobody is sent away for nothing.
+    /// Checks that the server has a reason to close a connection.
     pub(super) fn may_close(&mut self, connection: usize, goodbye: &Close) -> Result<(), String> {
-        self.answered_asking(connection, goodbye);
+        self.settle_undecided(connection, goodbye);
         let session = &self.sessions[connection];
         let fair = match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::ServerFull) => self.live.len() > self.config.connections_max,
-            // Handshakes count, too, and are not seen here.
+            // The limit also counts handshakes, which the oracle cannot observe.
             Some(CloseCode::TooManyFromAddress) => {
                 self.sessions.len() > self.config.connections_per_address_max
             }
-            Some(CloseCode::TooManyMatches) => self.games_going() >= self.config.matches_max,
+            Some(CloseCode::TooManyMatches) => self.running_games() >= self.config.matches_max,
             Some(CloseCode::ShuttingDown) => self.draining,
             Some(CloseCode::JoinTimeout) => {
                 let waited_us = clock::now_us() - session.accepted_us;
@@ -214,10 +228,11 @@ impl OracleState {
             Some(_) => self.models[connection].offended,
             None => goodbye.code == Close::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };
-        if fair { Ok(()) } else { Err("for nothing that it did".into()) }
+        if fair { Ok(()) } else { Err("the server had no reason to close".into()) }
     }
 
-    pub(super) fn games_going(&self) -> usize {
+    /// Returns the number of running matches.
+    pub(super) fn running_games(&self) -> usize {
         self.games.values().filter(|game| !game.over).count()
     }
 }

@@ -1,4 +1,5 @@
-//! Seats that outlive a connection: who leaves one, who may take it back, and what both players are told of it.
+//! Rules for seats that outlive a connection: their keeping, resuming and expiry, and the notices
+//! to both players.
 
 use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, ResumeTicket, Resumed, clock};
 use netduel_transport::{Close, CloseReason};
@@ -8,31 +9,34 @@ use super::{
     game::{Away, Game, Grace, Proof},
 };
 
-/// Whether what a player shows takes it back.
+/// The verdict on a presented proof.
 enum Verdict {
+    /// The proof is invalid.
     No,
-    /// Its seat's time runs out about now, or the server may be draining.
+    /// The seat expires about now, or the server may be draining, so the proof may be accepted.
     Maybe(usize),
+    /// The proof is valid for this seat.
     Yes(usize),
 }
 
 impl OracleState {
-    /// How long a seat is kept.
+    /// Returns the grace period of a seat, in µs.
     pub(super) fn grace_us(&self) -> u64 {
         self.config.resume_grace.as_micros() as u64
     }
 
-    /// A player says where it is.
+    /// Records a move of a player.
     pub(super) fn moves(&mut self, connection: usize, told: &MoveWithPayload<'_>) {
         let SessionState::Playing(id, number) = self.sessions[connection].state else { return };
         let Some(game) = self.games.get_mut(&id).filter(|_| told.update.game == id) else { return };
         let moved = game.moves(number, told, self.config.relay.payload_max_bytes());
-        let nobody_hears = game.seats[1 - number].away.is_some();
-        self.counters.away += u64::from(moved && nobody_hears);
-        game.seats[number].untold &= !nobody_hears;
+        let opponent_is_away = game.seats[1 - number].away.is_some();
+        self.counters.away += u64::from(moved && opponent_is_away);
+        game.seats[number].unsent &= !opponent_is_away;
     }
 
-    /// The server learns that a connection is over, deals with what it has read before, and keeps the seat.
+    /// Records that the server detected the end of a connection. It processes the messages read
+    /// before, and keeps the seat.
     pub(super) fn ended(&mut self, connection: usize, reason: &CloseReason) {
         let session = &mut self.sessions[connection];
         if reason.is_loss() {
@@ -40,13 +44,13 @@ impl OracleState {
             let told = if timed_out { LeaveReason::TimedOut } else { LeaveReason::Disconnected };
             session.cut_off = Some(told);
         }
-        let deals_with_more = session.dealing;
+        let processes_more = session.processing;
         self.read_ahead(connection);
         let state = self.sessions[connection].state;
-        self.leaves_its_seat(connection);
-        // What it did last may have it sent away, and nobody be told.
+        self.keep_seat(connection);
+        // The last message may expel the player without a notice to the opponent.
         if let SessionState::Playing(id, _) = state
-            && deals_with_more
+            && processes_more
             && (self.models[connection].offended || self.flooded(connection))
             && let Some(game) = self.games.get_mut(&id)
         {
@@ -54,8 +58,8 @@ impl OracleState {
         }
     }
 
-    /// A player's connection is lost: its seat is kept, where seats are.
-    pub(super) fn leaves_its_seat(&mut self, connection: usize) {
+    /// Keeps the seat of a lost connection, if the server keeps seats.
+    pub(super) fn keep_seat(&mut self, connection: usize) {
         let session = &mut self.sessions[connection];
         let (Some(reason), SessionState::Playing(id, number)) = (session.cut_off, session.state) else {
             return;
@@ -68,16 +72,16 @@ impl OracleState {
         self.counters.seats_kept += 1;
     }
 
-    /// A player shows what takes it back, or does not.
-    pub(super) fn shows(&mut self, connection: usize, proof: Proof) {
-        self.never_answered();
+    /// Records that a player presents a proof for a seat.
+    pub(super) fn presents(&mut self, connection: usize, proof: Proof) {
+        self.drop_undecided();
         let verdict = self.verdict(&proof);
         let session = &mut self.sessions[connection];
         session.joined = true;
         session.may_be_refused = !matches!(verdict, Verdict::Yes(_));
         match verdict {
             Verdict::No => self.counters.seats_refused += 1,
-            Verdict::Maybe(number) => self.asking = Some((connection, number, proof)),
+            Verdict::Maybe(number) => self.undecided = Some((connection, number, proof)),
             Verdict::Yes(number) => self.takes(connection, number, proof),
         }
     }
@@ -95,13 +99,13 @@ impl OracleState {
         }
     }
 
-    /// A connection sits in a seat from now on, and whoever sat there does no more.
+    /// Gives a seat to a connection, and replaces the previous one.
     fn takes(&mut self, connection: usize, number: usize, proof: Proof) {
         let id = proof.game;
         let Some(game) = self.games.get_mut(&id) else { return };
         let seat = &game.seats[number];
         if seat.away.is_none() {
-            let before = &mut self.sessions[seat.sitter()];
+            let before = &mut self.sessions[seat.holder()];
             (before.state, before.replaced) = (SessionState::Idle, true);
         }
         game.take(number, connection, proof);
@@ -109,61 +113,62 @@ impl OracleState {
         self.counters.seats_resumed += 1;
     }
 
-    /// Something was said that is only said once a seat in that match was taken back.
-    fn took_what_it_asked(&mut self, id: GameId) {
-        if let Some((connection, number, proof)) = self.asking.take_if(|(.., proof)| proof.game == id) {
+    /// Decides an undecided proof as accepted, because the server sent a message that follows only
+    /// a resume of that match.
+    fn take_undecided(&mut self, id: GameId) {
+        if let Some((connection, number, proof)) = self.undecided.take_if(|(.., proof)| proof.game == id) {
             self.takes(connection, number, proof);
         }
     }
 
-    /// Nobody was there to be told whether a token was good.
-    pub(super) fn never_answered(&mut self) {
-        if let Some((.., proof)) = self.asking.take()
+    /// Drops an undecided proof whose answer had no receiver.
+    pub(super) fn drop_undecided(&mut self) {
+        if let Some((.., proof)) = self.undecided.take()
             && let Some(game) = self.games.get_mut(&proof.game)
         {
             (game.unsure, self.counters.unsure) = (true, true);
         }
     }
 
-    /// The server closes a connection, which may be an answer to the token that was shown last.
-    pub(super) fn answered_asking(&mut self, connection: usize, goodbye: &Close) {
+    /// Decides an undecided proof by a close, which may be the answer to it.
+    pub(super) fn settle_undecided(&mut self, connection: usize, goodbye: &Close) {
         match CloseCode::from_code(goodbye.code) {
             Some(CloseCode::Replaced) => {
                 if let SessionState::Playing(id, _) = self.sessions[connection].state {
-                    self.took_what_it_asked(id);
+                    self.take_undecided(id);
                 }
             }
             Some(CloseCode::NoSuchSeat) => {
-                // Then its time was over.
-                if let Some((.., proof)) = self.asking.take_if(|(asker, ..)| *asker == connection) {
+                // The refusal means that the grace period was over.
+                if let Some((.., proof)) = self.undecided.take_if(|(asker, ..)| *asker == connection) {
                     self.counters.seats_refused += 1;
                     self.counters.seats_expired += 1;
                     self.ends(proof.game);
                 }
             }
-            _ => drop(self.asking.take_if(|(asker, ..)| *asker == connection)),
+            _ => drop(self.undecided.take_if(|(asker, ..)| *asker == connection)),
         }
     }
 
-    /// What a player is told who came back: where it and its peer are, and the next token.
+    /// Checks the notice to a player who resumed: both positions, and the next token.
     pub(super) fn resumed(&mut self, connection: usize, resumed: &Resumed) -> Result<(), String> {
-        self.took_what_it_asked(resumed.game);
+        self.take_undecided(resumed.game);
         let (id, number) = self.plays(connection)?;
         let game = self.games.get_mut(&id).ok_or("no such match")?;
         let positions = game.positions();
         let seat = &mut game.seats[number];
         if !std::mem::take(&mut seat.is_back) {
-            return Err("it did not come back, or was told".into());
+            return Err("the player did not resume, or was notified already".into());
         }
         let known = (id, number, positions, seat.last.seq, seat.last.at_us, seat.corrections);
         let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
         if known != (*game, usize::from(*player), *positions, *seq, *at_us, *corrections) {
-            return Err(format!("it is back at {known:?}"));
+            return Err(format!("expected a resume at {known:?}"));
         }
         self.tells_token(id, number, &Some(resume_ticket.clone()))
     }
 
-    /// The token that a seat is good for from now on. It is a new one.
+    /// Records the next token of a seat, and checks that it is new.
     pub(super) fn tells_token(
         &mut self,
         id: GameId,
@@ -172,12 +177,12 @@ impl OracleState {
     ) -> Result<(), String> {
         let grace_ms = self.config.resume_grace.as_millis() as u32;
         if resume_ticket.as_ref().map_or(0, |resume_ticket| resume_ticket.grace_ms) != grace_ms {
-            return Err(format!("seats are kept for {grace_ms} ms"));
+            return Err(format!("expected a grace period of {grace_ms} ms"));
         }
         let token = resume_ticket.as_ref().map(|resume_ticket| resume_ticket.token.clone());
         let is_known = |token| self.games.values().flat_map(|game| &game.seats).any(|seat| seat.knows(token));
         if token.as_ref().is_some_and(is_known) {
-            return Err("a token that was given out before".into());
+            return Err("the token was issued before".into());
         }
         if let Some(game) = self.games.get_mut(&id) {
             game.seats[number].token = token;
@@ -185,8 +190,8 @@ impl OracleState {
         Ok(())
     }
 
-    /// Who plays is told that its peer is away: once, and only then.
-    pub(super) fn peer_reconnecting(
+    /// Checks the notice that the opponent is away, which a player receives once.
+    pub(super) fn opponent_reconnecting(
         &mut self,
         connection: usize,
         id: GameId,
@@ -196,27 +201,32 @@ impl OracleState {
         let game = self.games.get_mut(&id).filter(|_| plays == id).ok_or("another match")?;
         game.unsure = false;
         if game.seats[1 - number].away.is_none()
-            || std::mem::replace(&mut game.seats[number].knows_peer_away, true)
+            || std::mem::replace(&mut game.seats[number].knows_opponent_away, true)
         {
-            return Err(format!("its peer is there, or it was told: {game:?}"));
+            return Err(format!("the opponent is connected, or the player was notified already: {game:?}"));
         }
         let right_ms = self.config.resume_grace.as_millis() as u32;
-        if grace_ms == right_ms { Ok(()) } else { Err(format!("it waits for {right_ms} ms")) }
+        if grace_ms == right_ms { Ok(()) } else { Err(format!("expected a grace period of {right_ms} ms")) }
     }
 
-    /// The same, once the peer is back.
-    pub(super) fn peer_back(&mut self, connection: usize, id: GameId) -> Result<(), String> {
-        self.took_what_it_asked(id);
+    /// Checks the notice that the opponent is back, which a player receives once.
+    pub(super) fn opponent_back(&mut self, connection: usize, id: GameId) -> Result<(), String> {
+        self.take_undecided(id);
         let (plays, number) = self.plays(connection)?;
         let game = self.games.get_mut(&id).filter(|_| plays == id).ok_or("another match")?;
         let seat = &mut game.seats[number];
-        seat.knows_peer_away = false;
-        if std::mem::take(&mut seat.peer_is_back) { Ok(()) } else { Err("its peer did not come back".into()) }
+        seat.knows_opponent_away = false;
+        if std::mem::take(&mut seat.opponent_is_back) {
+            Ok(())
+        } else {
+            Err("the opponent did not resume".into())
+        }
     }
 
-    /// Matches whose players did not come back in time are over, and in a drain all that wait for one.
-    pub(super) fn end_what_nobody_came_back_to(&mut self, draining: bool) {
-        self.never_answered();
+    /// Ends the matches whose grace period is over. In a drain, ends all matches that wait for a
+    /// player.
+    pub(super) fn expire_seats(&mut self, draining: bool) {
+        self.drop_undecided();
         let (grace_us, now_us) = (self.grace_us(), clock::now_us());
         for game in self.games.values_mut().filter(|game| !game.over) {
             let expired = game.grace(grace_us, now_us) == Some(Grace::Expired);
@@ -226,9 +236,9 @@ impl OracleState {
         }
     }
 
-    /// How many matches go on, and seats in them wait for their players: at least and at most, since the time of some may
-    /// run out just now.
-    pub(super) fn going(&self) -> [(usize, usize); 2] {
+    /// Returns the numbers of running matches and of absent players, at least and at most, because
+    /// some grace periods may end just now.
+    pub(super) fn running(&self) -> [(usize, usize); 2] {
         let (grace_us, now_us) = (self.grace_us(), clock::now_us());
         let add = |(games, away): (usize, usize), game: &Game| (games + 1, away + game.away());
         let (mut least, mut most) = ((0, 0), (0, 0));
@@ -241,29 +251,30 @@ impl OracleState {
         [least, most]
     }
 
-    /// Who plays knows who is away and who is back, and who was replaced is let go.
-    pub(super) fn knows_its_peer(&self, connection: usize) -> Result<(), String> {
+    /// Checks that a player was notified of the opponent's state, and that a replaced connection is
+    /// closed.
+    pub(super) fn knows_opponent(&self, connection: usize) -> Result<(), String> {
         let session = &self.sessions[connection];
         if session.replaced && !session.closing {
-            return Err(format!("{connection} was not told that another took its seat"));
+            return Err(format!("{connection} was not told of its replacement"));
         }
         let SessionState::Playing(id, number) = session.state else { return Ok(()) };
         let game = &self.games[&id];
-        let (seat, peer) = (&game.seats[number], &game.seats[1 - number]);
-        let there = self.sessions[peer.sitter()].state == SessionState::Playing(id, 1 - number);
+        let (seat, opponent) = (&game.seats[number], &game.seats[1 - number]);
+        let there = self.sessions[opponent.holder()].state == SessionState::Playing(id, 1 - number);
         let knows = !game.over
-            && seat.sitter() == connection
-            && (there || peer.away.is_some())
-            && (seat.knows_peer_away == peer.away.is_some() || game.unsure)
-            && !seat.peer_is_back
+            && seat.holder() == connection
+            && (there || opponent.away.is_some())
+            && (seat.knows_opponent_away == opponent.away.is_some() || game.unsure)
+            && !seat.opponent_is_back
             && !seat.is_back;
         if knows || session.closing {
             return Ok(());
         }
-        Err(format!("{connection} was not told of {} in match {id}: {game:?}", peer.sitter()))
+        Err(format!("{connection} was not notified of {} in match {id}: {game:?}", opponent.holder()))
     }
 
-    /// A match is over, and its seats are nobody's.
+    /// Ends a match.
     pub(super) fn ends(&mut self, id: GameId) {
         if let Some(game) = self.games.get_mut(&id) {
             game.over = true;

@@ -1,22 +1,22 @@
-//! A few simulated worlds. `cargo simulate --seeds 10000` runs many.
+//! Tests of a few simulated worlds. `cargo simulate --seeds 10000` runs many.
 
 use netduel_server::Snapshot;
 use netduel_simulation::run;
 
-/// A few seconds' worth, unoptimised.
+/// The number of worlds, which take a few seconds without optimisation.
 const SEEDS: u64 = 200;
 
 fn held(seed: u64) -> netduel_simulation::Outcome {
     run(seed, false).unwrap_or_else(|violation| {
         panic!(
-            "seed {seed} is violated {violation}\n\
-             to see it: cargo simulate --seed {seed} --trace"
+            "seed {seed}: violation {violation}\n\
+             to see it, run: cargo simulate --seed {seed} --trace"
         )
     })
 }
 
 #[test]
-fn what_must_hold_does_and_the_worlds_reach_what_they_are_for() {
+fn worlds_hold_and_reach_every_case() {
     let worlds: Vec<Snapshot> = (0..SEEDS).map(|seed| held(seed).counters).collect();
     let reached = |what: &str, count: fn(&Snapshot) -> u64| {
         let worlds = worlds.iter().filter(|counters| count(counters) > 0).count();
@@ -34,18 +34,18 @@ fn what_must_hold_does_and_the_worlds_reach_what_they_are_for() {
     reached("too many matches", |counters| counters.refused_matches);
     reached("a flood", |counters| counters.expelled_flooding);
     reached("garbage", |counters| counters.expelled_malformed);
-    reached("what may not come now", |counters| counters.expelled_unexpected);
-    reached("somebody who never joins", |counters| counters.expelled_join_timeout);
+    reached("an unexpected message", |counters| counters.expelled_unexpected);
+    reached("a join timeout", |counters| counters.expelled_join_timeout);
     reached("a kept seat", |counters| counters.seats_kept);
-    reached("a seat taken back", |counters| counters.seats_resumed);
-    reached("a seat that nobody came back to", |counters| counters.seats_expired);
-    reached("a token that is not good", |counters| counters.refused_resume);
-    reached("a move for who is away", |counters| counters.updates_away);
+    reached("a resumed seat", |counters| counters.seats_resumed);
+    reached("an expired seat", |counters| counters.seats_expired);
+    reached("an invalid token", |counters| counters.refused_resume);
+    reached("a move for an absent opponent", |counters| counters.updates_away);
 }
 
 #[test]
-fn a_seed_does_the_same_again_and_another_does_not() {
-    // 20 drains a server that players are on: it tells them in one order.
+fn seed_reproduces_its_world() {
+    // Seed 20 drains a server with players, whom it notifies in a fixed order.
     for seed in 0..=20 {
         assert_eq!(held(seed), held(seed), "seed {seed}");
         assert_ne!(held(seed).trace_hash, held(seed + 1).trace_hash);

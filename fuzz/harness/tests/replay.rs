@@ -1,4 +1,5 @@
-//! The fuzz targets on stable: every committed seed, its neighbours, and some random inputs, the same each time.
+//! Replay of the fuzz targets on stable Rust: every committed seed, its mutations, and reproducible
+//! random inputs.
 
 use std::{fs, path::PathBuf};
 
@@ -6,27 +7,33 @@ use netduel_fuzz_harness::{ALL, play};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A run of it takes about a second; fuzzing proper is for `fuzz/README.md`.
+/// The number of random inputs per target. They take about a second; `fuzz/README.md` says how to
+/// fuzz for longer.
 const RANDOM_INPUTS: usize = 2_000;
-/// A world takes some milliseconds, and random ones are the simulation's.
+/// The number of scripts of the server target. A world takes some milliseconds, and the simulation
+/// runs random worlds.
 const SCRIPTS: usize = 100;
+/// The largest size of a random input, in bytes.
 const INPUT_MAX_BYTES: usize = 400;
 
+/// Returns the committed seeds of a target.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "seeds", target].iter().collect();
-    let mut files: Vec<_> =
-        fs::read_dir(&folder).expect("a folder of seeds").map(|entry| entry.expect("read").path()).collect();
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .expect("the folder of seeds exists")
+        .map(|entry| entry.expect("read").path())
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "no seeds in {}", folder.display());
     files.iter().map(|file| fs::read(file).expect("read")).collect()
 }
 
 #[test]
-fn every_seed_holds_and_so_do_its_truncations_and_flipped_bits() {
+fn seeds_and_their_mutations_hold() {
     for (name, harness) in ALL {
         for seed in seeds(name) {
             harness(&seed);
-            // Its neighbours are the random test's.
+            // The random test mutates the server's seeds.
             if name == "server" {
                 continue;
             }
@@ -41,7 +48,7 @@ fn every_seed_holds_and_so_do_its_truncations_and_flipped_bits() {
 }
 
 #[test]
-fn random_inputs_and_mutated_seeds_hold() {
+fn random_inputs_hold() {
     for (name, harness) in ALL {
         let (seeds, mut random) = (seeds(name), ChaCha8Rng::seed_from_u64(1));
         let inputs = if name == "server" { SCRIPTS } else { RANDOM_INPUTS };
@@ -60,15 +67,15 @@ fn random_inputs_and_mutated_seeds_hold() {
                     input[place] = random.random();
                 }
             }
-            println!("{name} {input:?}"); // Shown only if it fails.
+            println!("{name} {input:?}"); // The test prints this only on failure.
             harness(&input);
         }
     }
 }
 
-/// A script that reaches nothing would hold, too.
+/// Checks the coverage of the seeds, because a script that reaches nothing would pass, too.
 #[test]
-fn the_seeds_of_the_server_reach_what_they_are_for() {
+fn server_seeds_reach_every_case() {
     let played: Vec<_> = seeds("server").iter().map(|script| play(script)).collect();
     let reached = |what: &str, count: u64| assert!(count > 0, "no seed reaches {what}");
     reached("a match", played.iter().map(|counters| counters.matches_started).sum());
@@ -77,14 +84,14 @@ fn the_seeds_of_the_server_reach_what_they_are_for() {
     reached("a stale move", played.iter().map(|counters| counters.moves_stale).sum());
     reached("a full server", played.iter().map(|counters| counters.refused_full).sum());
     reached("a superseded update", played.iter().map(|counters| counters.updates_superseded).sum());
-    reached("somebody who fell silent", played.iter().map(|counters| counters.idle_timeouts).sum());
+    reached("an idle timeout", played.iter().map(|counters| counters.idle_timeouts).sum());
     reached("a flood", played.iter().map(|counters| counters.expelled_flooding).sum());
     reached("too many matches", played.iter().map(|counters| counters.refused_matches).sum());
     reached("garbage", played.iter().map(|counters| counters.expelled_malformed).sum());
-    reached("what may not come now", played.iter().map(|counters| counters.expelled_unexpected).sum());
+    reached("an unexpected message", played.iter().map(|counters| counters.expelled_unexpected).sum());
     reached("a kept seat", played.iter().map(|counters| counters.seats_kept).sum());
-    reached("a seat taken back", played.iter().map(|counters| counters.seats_resumed).sum());
-    reached("a token that is not good", played.iter().map(|counters| counters.refused_resume).sum());
-    reached("a seat that nobody came back to", played.iter().map(|counters| counters.seats_expired).sum());
-    reached("a move for who is away", played.iter().map(|counters| counters.updates_away).sum());
+    reached("a resumed seat", played.iter().map(|counters| counters.seats_resumed).sum());
+    reached("an invalid token", played.iter().map(|counters| counters.refused_resume).sum());
+    reached("an expired seat", played.iter().map(|counters| counters.seats_expired).sum());
+    reached("a move for an absent opponent", played.iter().map(|counters| counters.updates_away).sum());
 }
