@@ -177,7 +177,11 @@ fn tell(addr: SocketAddr, identity: &Identity) -> anyhow::Result<()> {
 
 /// As they are by default, but for the patience: players are not polled, and say nothing, while others connect.
 pub(crate) fn options() -> Options {
-    Options { idle_timeout: Duration::from_secs(60), ..Options::default() }
+    Options {
+        protocol: netduel_protocol::NAME.into(),
+        idle_timeout: Duration::from_secs(60),
+        ..Options::default()
+    }
 }
 
 /// Limits that no bench meets: all players come from one address, and as fast as they can. The checks stay.

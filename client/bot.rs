@@ -5,8 +5,9 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, Player, bot_path::BotPath, cli::ConnectArgs, ticker::Ticker};
+use netduel_client::{Event, PlayError, Player, bot_path::BotPath, cli::ConnectArgs, ticker::Ticker};
 use netduel_protocol::{clock, game::Position};
+use netduel_transport::ConnectError;
 use tokio::time::{Instant, sleep_until};
 
 /// The period of pings: short enough to track the clock, too long to disturb the measurement.
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
+            if let Some(PlayError::Connect(ConnectError::Untrusted(_))) = error.downcast_ref() {
+                eprintln!("Give the server's certificate file with --ca, or its fingerprint with --pin.");
+            }
             ExitCode::FAILURE
         }
     }

@@ -53,12 +53,23 @@ impl ConnectArgs {
             (None, Some(pin)) => Some(Trust::pin(pin)),
             (None, None) => None,
         };
+        if trust.is_none() && self.transport.capabilities().encrypted {
+            let kind = self.transport;
+            anyhow::bail!(
+                "{kind} checks the server's certificate: give its file with --ca, or its fingerprint with --pin"
+            );
+        }
         Ok(PlayerConfig {
             addr,
             server_name: host,
             kind: self.transport,
             trust,
-            options: Options { congestion: self.congestion, nodelay: !self.nagle, ..Options::default() },
+            options: Options {
+                protocol: netduel_protocol::NAME.into(),
+                congestion: self.congestion,
+                nodelay: !self.nagle,
+                ..Options::default()
+            },
             name: name.to_owned(),
             period_us,
         })

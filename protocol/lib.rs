@@ -23,6 +23,8 @@ pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
 use game::Position;
 pub use token::SeatToken;
 
+/// The name of the protocol, which the handshakes of TLS, QUIC and `udp` carry (`netduel-tls/1`).
+pub const NAME: &str = "netduel";
 /// The version of the protocol, raised with every change of the messages. [`ClientMessage::Hello`]
 /// never changes its shape, so that any two versions can tell each other their number.
 pub const VERSION: u16 = 3;

@@ -275,6 +275,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
 
 fn options(args: &ServerArgs) -> Options {
     Options {
+        protocol: netduel_protocol::NAME.into(),
         congestion: args.congestion,
         nodelay: !args.nagle,
         resumption: args.resumption,
@@ -304,13 +305,13 @@ fn config(args: &ServerArgs) -> Config {
 
 fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
     let identity = match &args.identity {
-        None => Identity::generate(&args.names)?,
+        None => Identity::generate_as(netduel_protocol::NAME, &args.names)?,
         Some(folder) => {
             let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
             if !key.exists() {
                 std::fs::create_dir_all(folder)
                     .with_context(|| format!("cannot create the folder {}", folder.display()))?;
-                Identity::generate(&args.names)?.save(&certificate, &key)?;
+                Identity::generate_as(netduel_protocol::NAME, &args.names)?.save(&certificate, &key)?;
             }
             Identity::load(&certificate, &key)?
         }

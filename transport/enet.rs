@@ -27,7 +27,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -44,6 +44,7 @@ use crate::{
     io::{
         frame,
         keep_alive::Heartbeat,
+        mutex::lock,
         outbox::CONTROL_QUEUE_BYTES,
         rate_limit::RateLimit,
         udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming},
@@ -175,7 +176,7 @@ fn assemble(
         pool: BytesMut::new(),
         heartbeat,
         tick: every(HANDSHAKE_TICK),
-        datagrams: RateLimit::new("datagrams", options.packets_per_s_max),
+        datagrams: RateLimit::new(options.packets_per_s_max),
     })
 }
 
@@ -197,7 +198,7 @@ struct Shared {
 impl Shared {
     /// The lock is held for some memory copies and system calls that do not wait, never across an await.
     fn host(&self) -> MutexGuard<'_, ConnectionHost> {
-        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.host)
     }
 
     fn hold(&self, message: &[u8], kind: PacketKind) -> Packet {
@@ -288,7 +289,7 @@ impl EnetReceiver {
         drop(host);
         if heard {
             self.heartbeat.heard();
-            self.datagrams.count(1).map_err(io::Error::other)?;
+            self.datagrams.count(1, "datagrams").map_err(io::Error::other)?;
         }
         match event {
             // Nothing was fed: it was ENet that gave up.

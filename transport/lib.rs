@@ -28,6 +28,7 @@ mod io {
     pub(crate) mod byte_stream;
     pub(crate) mod frame;
     pub(crate) mod keep_alive;
+    pub(crate) mod mutex;
     pub(crate) mod outbox;
     pub(crate) mod rate_limit;
     pub(crate) mod tcp_info;
@@ -60,9 +61,10 @@ pub use connection::{
     lane::{Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES},
     listener::{Incoming, Listener},
     options::{Congestion, Options},
-    path_stats::PathStats,
+    path_stats::{CongestionInEffect, PathStats, Setting, TlsSuite},
     transport::{Handshake, Listen, Target, Transport},
 };
+pub use io::rate_limit::RateLimit;
 pub use kinds::{RegisterError, UnknownTransport};
 pub use tcp::path_stats as tcp_path_stats;
 #[cfg(feature = "bench")]

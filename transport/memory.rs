@@ -6,7 +6,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::{
     BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
     Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
-    io::outbox::CONTROL_QUEUE_BYTES,
+    io::{mutex::lock, outbox::CONTROL_QUEUE_BYTES},
 };
 
 /// Connections that may wait to be accepted.
@@ -30,7 +30,7 @@ pub(crate) struct Memory;
 static LISTENERS: LazyLock<Mutex<HashMap<u16, mpsc::Sender<Connection>>>> = LazyLock::new(Mutex::default);
 
 fn listeners() -> MutexGuard<'static, HashMap<u16, mpsc::Sender<Connection>>> {
-    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&LISTENERS)
 }
 
 impl Transport for Memory {
@@ -132,7 +132,7 @@ struct Waiting {
 
 impl Mailbox {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

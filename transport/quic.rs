@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     BoxFuture, Congestion, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, MAX_STATE_BYTES,
-    Options, Target, Transport, TransportKind, connection::path_stats::setting, tls::identity::Verifier,
+    Options, Setting, Target, Transport, TransportKind, tls::identity::Verifier,
 };
 
 /// Updates that may be in flight as streams of their own. At 240 updates a second this is a quarter of a second of
@@ -110,11 +110,6 @@ pub(crate) struct Quic {
 }
 
 impl Quic {
-    /// A name of its own for each way, so that two sides that disagree find out in the handshake.
-    fn alpn(self) -> String {
-        format!("netduel-{}/1", self.info().name)
-    }
-
     fn transport_config(self, options: &Options) -> TransportConfig {
         let mut config = TransportConfig::default();
         config
@@ -180,7 +175,7 @@ impl Transport for Quic {
         identity: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
-        let tls = identity.server_config(&self.alpn(), options.resumption)?;
+        let tls = identity.server_config(&options.alpn(kind), options.resumption)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut config = ServerConfig::with_crypto(Arc::new(ObservedServer(Arc::new(tls))));
         config
@@ -222,7 +217,7 @@ impl Quic {
         options: &Options,
     ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
         let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
-        let (tls, verifier) = trust.client_config(to.kind, &self.alpn(), options.resumption)?;
+        let (tls, verifier) = trust.client_config(to.kind, &options.alpn(to.kind), options.resumption)?;
         let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(ObservedClient(Arc::new(tls))));
@@ -248,24 +243,24 @@ fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -
     }
 }
 
-/// What is set, for [`crate::PathStats::settings`].
-fn settings(config: &ConnectionConfig) -> Vec<(String, String)> {
+/// Returns the settings of a connection, for [`crate::PathStats::settings`].
+fn settings(config: &ConnectionConfig) -> Vec<Setting> {
     let mut settings = vec![
-        setting("initial MTU B", INITIAL_MTU_BYTES),
-        setting("MTU discovery", "off"),
-        setting("acknowledgements", format!("every {} packets, or after 25 ms", config.options.ack_packets)),
-        setting("timer grid ms", timer_grid::GRID.as_millis()),
-        setting("stream window B", STREAM_WINDOW_BYTES),
-        setting("connection window B", CONNECTION_WINDOW_BYTES),
+        Setting::InitialMtuBytes(INITIAL_MTU_BYTES),
+        Setting::MtuDiscovery(false),
+        Setting::AckPackets(config.options.ack_packets),
+        Setting::TimerGridMs(timer_grid::GRID_US / 1000),
+        Setting::StreamWindowBytes(STREAM_WINDOW_BYTES),
+        Setting::ConnectionWindowBytes(CONNECTION_WINDOW_BYTES),
     ];
-    settings.extend(match config.lane {
-        StateLane::Stream => vec![],
-        StateLane::Uni => vec![setting("streams at once", MAX_UNI_STREAMS)],
-        StateLane::Datagram => vec![
-            setting("datagrams to send B", DATAGRAM_SEND_BUFFER_BYTES),
-            setting("datagrams to read B", DATAGRAM_RECEIVE_BUFFER_BYTES),
-        ],
-    });
+    match config.lane {
+        StateLane::Stream => {}
+        StateLane::Uni => settings.push(Setting::ConcurrentStreams(MAX_UNI_STREAMS)),
+        StateLane::Datagram => settings.extend([
+            Setting::DatagramSendBufferBytes(DATAGRAM_SEND_BUFFER_BYTES),
+            Setting::DatagramReceiveBufferBytes(DATAGRAM_RECEIVE_BUFFER_BYTES),
+        ]),
+    }
     settings
 }
 

@@ -13,7 +13,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, Once, PoisonError,
+        Arc, Mutex, MutexGuard, Once,
         atomic::{
             AtomicBool,
             Ordering::{Acquire, Release},
@@ -37,11 +37,12 @@ use crate::{
     io::{
         frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
         keep_alive::Heartbeat,
+        mutex::lock,
         outbox::{Flushed, Outbox},
         tcp_info,
         udp_socket::share_port,
     },
-    tls::identity::SUITE_NAME,
+    tls::identity::SUITE,
 };
 
 /// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
@@ -51,7 +52,6 @@ const BACKLOG: u32 = 1024;
 const NOTSENT_LOWAT_BYTES: u32 = 1;
 /// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
-const ALPN: &str = "netduel-tls/1";
 
 thread_local! {
     /// Where a thread reads to, whichever connection it is for: always in the processor's cache, and no connection holds
@@ -98,7 +98,9 @@ impl Transport for Tcp {
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
         let acceptor = if self.tls {
-            Some(TlsAcceptor::from(Arc::new(identity.server_config(ALPN, options.resumption)?)))
+            Some(TlsAcceptor::from(Arc::new(
+                identity.server_config(&options.alpn(kind), options.resumption)?,
+            )))
         } else {
             None
         };
@@ -116,7 +118,9 @@ impl Transport for Tcp {
             let tls = match (self.tls, to.trust) {
                 (false, _) => None,
                 (true, None) => return Err(ConnectError::NoTrust(to.kind)),
-                (true, Some(trust)) => Some(trust.client_config(to.kind, ALPN, options.resumption)?),
+                (true, Some(trust)) => {
+                    Some(trust.client_config(to.kind, &options.alpn(to.kind), options.resumption)?)
+                }
             };
             let socket = TcpStream::connect(to.addr).await.map_err(unreachable)?;
             tune(&socket, options).map_err(unreachable)?;
@@ -247,7 +251,7 @@ struct Out {
 impl Shared {
     /// The lock is held for a few memory copies and a non-blocking system call, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.out)
     }
 
     /// Writes what the socket takes; never waits.
@@ -357,7 +361,7 @@ impl SendHalf for Shared {
     }
 
     fn path_stats(&self) -> PathStats {
-        let tls = self.encrypted.then(|| SUITE_NAME.to_owned());
+        let tls = self.encrypted.then_some(SUITE);
         PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
     }
 

@@ -23,7 +23,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -40,6 +40,7 @@ use crate::{
     io::{
         frame::{self, FrameKind, FrameReader},
         keep_alive::Heartbeat,
+        mutex::lock,
         rate_limit::RateLimit,
         udp_demux::{self, DatagramReceiver, DatagramSender, Demux, Incoming},
     },
@@ -69,7 +70,7 @@ impl Transport for Udp {
         _: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
-        let gate = Arc::new(Challenger::new()?);
+        let gate = Arc::new(Challenger::new(&options.alpn(TransportKind::Udp))?);
         let demux = Demux::bind(addr, gate.clone(), options)?;
         Ok(Box::new(UdpListen { demux, gate, options: options.clone() }))
     }
@@ -87,7 +88,9 @@ impl Transport for Udp {
             SystemRandom::new()
                 .fill(&mut token)
                 .map_err(|_| unreachable(io::Error::other("the system has no random numbers")))?;
-            let rtt = knock(&datagrams_out, &mut datagrams_in, token).await.map_err(unreachable)?;
+            let rtt = knock(&options.alpn(to.kind), &datagrams_out, &mut datagrams_in, token)
+                .await
+                .map_err(unreachable)?;
             Ok(assemble(datagrams_out, datagrams_in, token, rtt, options))
         })
     }
@@ -164,7 +167,7 @@ fn assemble(
         arrived: 0,
         frames: FrameReader::new(options.read_deadline),
         newest: None,
-        datagrams: RateLimit::new("datagrams", options.packets_per_s_max),
+        datagrams: RateLimit::new(options.packets_per_s_max),
         heartbeat: Heartbeat::new(options, remote),
         timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
     };
@@ -201,7 +204,7 @@ impl Out {
 impl Shared {
     /// The lock is held for a memory copy and a system call that does not wait, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.out)
     }
 
     /// Sends a datagram that nothing is lost with if it is lost.
@@ -340,7 +343,7 @@ impl UdpReceiver {
             return Ok(None);
         }
         self.heartbeat.heard();
-        self.datagrams.count(1)?;
+        self.datagrams.count(1, "datagrams")?;
         let size = body.len();
         match kind {
             Type::State if size > 2 + MAX_STATE_BYTES => {

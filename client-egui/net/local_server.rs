@@ -91,7 +91,11 @@ impl LocalServer {
         on_thread("netduel-server", async move {
             let bind = |kind: TransportKind| {
                 let port = if audience == Audience::Network { kind.default_port() } else { 0 };
-                kind.bind((host, port).into(), &identity, &Options::default())
+                kind.bind(
+                    (host, port).into(),
+                    &identity,
+                    &Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
+                )
             };
             match TransportKind::ALL.into_iter().map(bind).collect::<Result<Vec<Listener>, _>>() {
                 Err(error) => drop(ready.send(Err(error))),
@@ -133,7 +137,7 @@ impl LocalServer {
             server_name: "127.0.0.1".into(),
             kind,
             trust: Some(self.trust.clone()),
-            options: Options::default(),
+            options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
             name: name.into(),
             period_us,
         })

@@ -218,7 +218,7 @@ impl Contender {
             server_name: addr.ip().to_string(),
             kind,
             trust: Some(Trust::pin(plan.pin.parse()?)),
-            options: Options::default(),
+            options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
             name: "racer".into(),
             period_us: 1_000_000 / u64::from(plan.rate_hz.max(1)),
         };

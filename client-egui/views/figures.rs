@@ -208,7 +208,7 @@ pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
         ),
         (
             "control",
-            path.congestion.clone().unwrap_or_else(|| "not known".into()),
+            path.congestion.as_ref().map_or("not known".into(), ToString::to_string),
             "The congestion control in effect, as the network stack reports it.",
         ),
         (
@@ -219,7 +219,7 @@ pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
         ("lost", count(path.lost_packets), "Packets that the transport declared lost."),
         (
             "Encryption",
-            path.tls.clone().unwrap_or_else(|| "none".into()),
+            path.tls.as_ref().map_or("none".into(), ToString::to_string),
             "The negotiated TLS version and cipher suite.",
         ),
         ("", String::new(), ""),

@@ -31,7 +31,12 @@ impl Server {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
             runtime.block_on(async {
                 let bind = |kind: TransportKind| {
-                    kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
+                    kind.bind(
+                        ([127, 0, 0, 1], 0).into(),
+                        &identity,
+                        &Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
+                    )
+                    .expect("bind")
                 };
                 let listeners: Vec<_> = TransportKind::ALL.into_iter().map(bind).collect();
                 let addresses = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();

@@ -2,19 +2,18 @@
 
 use netduel_transport::PathStats;
 
-/// What the kernel sets by need, so that both sides may differ in it: TCP's buffers grow with the path.
-const SET_BY_NEED: &str = "buffer B";
 /// What a run's two sides do not have alike: the setting, the players' value and the server's. Nothing where a side does
 /// not say.
 pub(crate) fn differences(players: &PathStats, server: &PathStats) -> Vec<(String, String, String)> {
-    let read_back =
-        [("congestion control", &players.congestion, &server.congestion), ("TLS", &players.tls, &server.tls)];
+    let congestion = [players, server].map(|side| side.congestion.as_ref().map(ToString::to_string));
+    let tls = [players, server].map(|side| side.tls.as_ref().map(ToString::to_string));
+    let read_back = [("congestion control", congestion), ("TLS", tls)];
     let mut differences: Vec<(String, String, String)> = (read_back.into_iter())
-        .filter_map(|(name, one, other)| Some((name.to_owned(), one.clone()?, other.clone()?)))
+        .filter_map(|(name, [one, other])| Some((name.to_owned(), one?, other?)))
         .collect();
-    for (name, value) in players.settings.iter().filter(|(name, _)| !name.ends_with(SET_BY_NEED)) {
-        let other = server.settings.iter().find(|(other, _)| other == name);
-        differences.extend(other.map(|(_, other)| (name.clone(), value.clone(), other.clone())));
+    for setting in players.settings.iter().filter(|setting| !setting.adjusts_itself()) {
+        let other = server.settings.iter().find(|other| other.name() == setting.name());
+        differences.extend(other.map(|other| (setting.name().to_owned(), setting.value(), other.value())));
     }
     differences.retain(|(_, one, other)| one != other);
     differences
@@ -27,9 +26,9 @@ mod tests {
     #[test]
     fn what_both_say_and_do_not_have_alike_is_told() {
         let side = |congestion: Option<&str>, nodelay: &str, buffer: &str| PathStats {
-            congestion: congestion.map(str::to_owned),
+            congestion: congestion.map(|name| name.to_owned().into()),
             settings: [("TCP_NODELAY", nodelay), ("send buffer B", buffer)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()).into())
                 .to_vec(),
             ..PathStats::default()
         };

@@ -147,8 +147,8 @@ impl Row {
             link_lost_share: repeats
                 .ratio(|run| Some(dropped(run.link.as_ref()?)), |run| Some(offered(run.link.as_ref()?))),
             lateness_p99_us: repeats.quantile(|run| &run.load.lateness, 0.99),
-            congestion: path.congestion.clone(),
-            tls: path.tls.clone(),
+            congestion: path.congestion.as_ref().map(ToString::to_string),
+            tls: path.tls.as_ref().map(ToString::to_string),
             max_packet_bytes: path.max_packet_bytes,
             players: path.clone(),
             server: of_server.map(|it| it.path.clone()),

@@ -112,7 +112,13 @@ impl Contender {
     /// What these settings mean to a connection.
     pub fn options(&self) -> Options {
         let Self { congestion, nagle, resumption, .. } = *self;
-        Options { congestion, nodelay: !nagle, resumption, ..Options::default() }
+        Options {
+            protocol: netduel_protocol::NAME.into(),
+            congestion,
+            nodelay: !nagle,
+            resumption,
+            ..Options::default()
+        }
     }
 
     /// The settings that are not the plain ones.

@@ -273,7 +273,9 @@ const TRANSPORT: &[Column] = &[
     }),
     ("min RTT ms", "the lowest it saw", |_, it| ms(it.last.path.min_rtt_us)),
     ("window B", "congestion window, at the end", |_, it| count(it.last.path.congestion_window_bytes)),
-    ("congestion", "congestion control in effect", |_, it| it.last.path.congestion.clone()),
+    ("congestion", "congestion control in effect", |_, it| {
+        it.last.path.congestion.as_ref().map(ToString::to_string)
+    }),
     ("lost", "packets that it declared lost", |_, it| count(it.last.path.lost_packets)),
     ("sent again", "segments that it sent again; QUIC counts none", |_, it| {
         count(it.last.path.retransmitted_packets)
@@ -282,5 +284,5 @@ const TRANSPORT: &[Column] = &[
         count(it.last.path.throttled_messages)
     }),
     ("packet B", "largest packet payload", |_, it| count(it.last.path.max_packet_bytes)),
-    ("TLS", "version and suite", |_, it| it.last.path.tls.clone()),
+    ("TLS", "version and suite", |_, it| it.last.path.tls.as_ref().map(ToString::to_string)),
 ];

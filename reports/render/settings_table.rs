@@ -65,20 +65,16 @@ pub(crate) fn sides(summary: &Summary) -> Table {
                     side.into(),
                     match kind.capabilities().congestion {
                         CongestionControl::AsAsked => {
-                            read(|path| path.congestion.clone().unwrap_or_else(|| UNSAID.into()))
+                            read(|path| path.congestion.as_ref().map_or(UNSAID.into(), ToString::to_string))
                         }
                         CongestionControl::Own => "its own".into(),
                         CongestionControl::None => "none".into(),
                     },
-                    read(|path| path.tls.clone().unwrap_or_else(|| "not encrypted".into())),
+                    read(|path| path.tls.as_ref().map_or("not encrypted".into(), ToString::to_string)),
                     read(|path| path.max_packet_bytes.map_or(UNSAID.into(), |bytes| bytes.to_string())),
                     read(|path| match &path.settings[..] {
                         [] => UNSAID.into(),
-                        all => all
-                            .iter()
-                            .map(|(name, value)| format!("{name}: {value}"))
-                            .collect::<Vec<_>>()
-                            .join("; "),
+                        all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
                     }),
                 ],
             );

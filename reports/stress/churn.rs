@@ -130,7 +130,7 @@ async fn come_and_go(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) 
                         server_name: "localhost".into(),
                         kind,
                         trust: Some(trust.clone()),
-                        options: Options::default(),
+                        options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
                         name: format!("churn {number}"),
                         period_us: 1_000_000,
                     });

@@ -200,7 +200,7 @@ fn witnesses(
         duration_ms: args.duration.as_millis() as u64,
         pings_hz: 1,
         seed: turn.into(),
-        options: Options::default(),
+        options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
     };
     let mut watched = Ok(());
     let outcome = play(&mut Place::Loopback, &plan, Some(server), |usage| {

@@ -177,7 +177,7 @@ struct Client {
 
 impl Client {
     async fn connect(&self) -> Option<Connection> {
-        let options = Options::default();
+        let options = Options { protocol: netduel_protocol::NAME.into(), ..Options::default() };
         let connected = self.kind.connect(self.addr, "localhost", Some(&self.trust), &options).await;
         if connected.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -69,7 +69,11 @@ impl Program {
             kind,
             trust: Some(self.trust.clone()),
             // The client always asks for resumption, which takes both sides.
-            options: Options { resumption: true, ..Options::default() },
+            options: Options {
+                protocol: netduel_protocol::NAME.into(),
+                resumption: true,
+                ..Options::default()
+            },
             name: "tester".into(),
             period_us: 16_667,
         };

@@ -192,9 +192,7 @@ pub enum ConnectError {
         timeout: Duration,
     },
     /// The server's certificate is not one we trust.
-    #[error(
-        "the server's certificate is not trusted: {0}. Give its certificate file with --ca, or its fingerprint with --pin"
-    )]
+    #[error("the server's certificate is not trusted: {0}. Trust its certificate, or pin its fingerprint")]
     Untrusted(String),
     /// The server's certificate is not the pinned one. Never retried and never ignored.
     #[error(
@@ -207,7 +205,9 @@ pub enum ConnectError {
         presented: String,
     },
     /// No trust was given for an encrypted transport. There is no accept-any.
-    #[error("{0} checks the server's certificate: give its file with --ca, or its fingerprint with --pin")]
+    #[error(
+        "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its fingerprint"
+    )]
     NoTrust(TransportKind),
     /// The handshake failed: garbage, another protocol, or a peer that gave up.
     #[error("the handshake over {kind} failed: {reason}. Is it {kind} that the server speaks on that port?")]

@@ -1,8 +1,10 @@
 //! What can be set on a connection. The same for every transport, so that none is favoured by its defaults.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use super::kind::TransportKind;
 
 /// Settings of a connection, the same on all kinds.
 ///
@@ -20,6 +22,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
+    /// The name of the application's protocol, for [`Self::alpn`]. At most [`Self::PROTOCOL_MAX_BYTES`] long.
+    #[serde(default = "neutral_protocol")]
+    pub protocol: Cow<'static, str>,
     /// Congestion control asked for; what took effect stands in [`crate::PathStats::congestion`].
     pub congestion: Congestion,
     /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
@@ -58,6 +63,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            protocol: neutral_protocol(),
             congestion: Congestion::Cubic,
             nodelay: true,
             ack_packets: 10,
@@ -69,6 +75,22 @@ impl Default for Options {
             resumption: false,
             share_port: false,
         }
+    }
+}
+
+const fn neutral_protocol() -> Cow<'static, str> {
+    Cow::Borrowed("two-lanes")
+}
+
+impl Options {
+    /// The longest [`Self::protocol`], in bytes: what fits into the first datagram of the `udp` kind.
+    pub const PROTOCOL_MAX_BYTES: usize = 20;
+
+    /// Returns the protocol name that both sides must agree on in the handshake of `kind`, such as `two-lanes-tls/1`: the
+    /// ALPN of TLS and QUIC. Each kind has its own, so that two sides that disagree find out at once.
+    pub fn alpn(&self, kind: TransportKind) -> String {
+        let protocol = &self.protocol[..self.protocol.floor_char_boundary(Self::PROTOCOL_MAX_BYTES)];
+        format!("{protocol}-{kind}/1")
     }
 }
 

@@ -94,7 +94,7 @@ impl FrameReader {
             deadline,
             unfinished: None,
             armed: false,
-            keep_alives: RateLimit::new("keep-alives", KEEP_ALIVES_MAX),
+            keep_alives: RateLimit::new(KEEP_ALIVES_MAX),
         }
     }
 
@@ -133,7 +133,7 @@ impl FrameReader {
         }
         self.armed = false;
         if kind == FrameKind::KeepAlive {
-            self.keep_alives.count(1)?;
+            self.keep_alives.count(1, "keep-alives")?;
         }
         self.buffer.advance(HEADER_BYTES);
         Ok(Some((kind, self.buffer.split_to(size).freeze())))

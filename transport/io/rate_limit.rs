@@ -1,44 +1,75 @@
-//! How often a peer may do what nobody else counts, since it need not bring a message.
+//! A rate limit as a token bucket: [`RateLimit`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::FrameError;
 
-/// The time that a limit is for.
+/// The time for which a limit counts, and for which the bucket holds tokens.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Counts what comes, and looks at the clock only when there was as much as may come in a second.
-pub(crate) struct RateLimit {
-    /// In words, for who sends too many of them.
-    what: &'static str,
-    max: u32,
-    count: u32,
-    since: Instant,
+/// A token bucket that holds one second's events: a burst after a stall passes, a flood does not.
+///
+/// The bucket looks at the clock only when it is empty, so that an event within the limit costs a subtraction.
+///
+/// ```
+/// # use netduel_transport::RateLimit;
+/// let mut limit = RateLimit::new(2);
+/// assert!(limit.take(1) && limit.take(1));
+/// assert!(!limit.take(1));
+/// ```
+#[derive(Debug)]
+pub struct RateLimit {
+    per_s: u32,
+    left: u32,
+    refilled: Instant,
 }
 
 impl RateLimit {
-    pub(crate) fn new(what: &'static str, max: u32) -> Self {
-        Self { what, max, count: 0, since: Instant::now() }
+    /// Returns a full bucket for this many events a second. [`u32::MAX`] means no limit in practice.
+    pub fn new(per_s: u32) -> Self {
+        Self::new_at(per_s, Instant::now())
     }
 
-    /// An error if these are more than may be.
-    pub(crate) fn count(&mut self, more: u32) -> Result<(), FrameError> {
-        self.count_at(more, Instant::now)
+    /// Returns a full bucket for this many events a second, for callers with a clock of their own.
+    pub fn new_at(per_s: u32, now: Instant) -> Self {
+        Self { per_s, left: per_s, refilled: now }
     }
 
-    fn count_at(&mut self, more: u32, now: impl FnOnce() -> Instant) -> Result<(), FrameError> {
-        self.count = self.count.saturating_add(more);
-        if self.count <= self.max {
-            return Ok(());
+    /// Returns the limit in events a second.
+    pub const fn per_s(&self) -> u32 {
+        self.per_s
+    }
+
+    /// Takes `count` events out of the bucket. Returns `false` if they are more than the limit allows now.
+    pub fn take(&mut self, count: u32) -> bool {
+        self.take_at(count, Instant::now)
+    }
+
+    /// Takes `count` events out of the bucket by a clock of the caller's, which is read only if the bucket is empty.
+    /// Returns `false` if they are more than the limit allows now.
+    pub fn take_at(&mut self, count: u32, now: impl FnOnce() -> Instant) -> bool {
+        if self.left < count {
+            let now = now();
+            let elapsed = now.saturating_duration_since(self.refilled).min(PERIOD);
+            let earned = elapsed.as_micros() * u128::from(self.per_s) / PERIOD.as_micros();
+            // Less than one event earns nothing yet, so its time is kept.
+            if earned > 0 {
+                let earned = u32::try_from(earned).unwrap_or(u32::MAX);
+                self.left = self.left.saturating_add(earned).min(self.per_s);
+                self.refilled = now;
+            }
         }
-        let now = now();
-        if now.duration_since(self.since) >= PERIOD {
-            (self.count, self.since) = (more, now);
-        }
-        if self.count <= self.max {
-            return Ok(());
-        }
-        Err(FrameError::TooMany { what: self.what, max: self.max, period: PERIOD })
+        let taken = self.left.checked_sub(count);
+        self.left = taken.unwrap_or(self.left);
+        taken.is_some()
+    }
+
+    /// Takes `count` events named `what`, as [`Self::take`] does.
+    pub(crate) fn count(&mut self, count: u32, what: &'static str) -> Result<(), FrameError> {
+        let too_many = FrameError::TooMany { what, max: self.per_s, period: PERIOD };
+        self.take(count).then_some(()).ok_or(too_many)
     }
 }
 
@@ -47,16 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_may_be_pass_within_a_second_and_not_one_more() {
-        let mut tally = RateLimit::new("knocks", 3);
-        let begin = tally.since;
+    fn refills_by_the_second() {
+        let begin = Instant::now();
+        let mut limit = RateLimit::new_at(3, begin);
         let mut passed = |ms: u64| {
             let now = || begin + Duration::from_millis(ms);
-            (0..10).take_while(|_| tally.count_at(1, now).is_ok()).count()
+            (0..10).take_while(|_| limit.take_at(1, now)).count()
         };
-        assert_eq!([passed(0), passed(999), passed(1_000), passed(1_999), passed(5_000)], [3, 0, 3, 0, 3]);
-        let error = tally.count_at(4, || begin + Duration::from_secs(9)).expect_err("four at once");
-        assert_eq!(error.to_string(), "more than 3 knocks within 1s");
-        assert_eq!(RateLimit::new("knocks", u32::MAX).count(u32::MAX), Ok(()), "no limit");
+        assert_eq!([passed(0), passed(300), passed(1_300), passed(1_634), passed(9_000)], [3, 0, 3, 1, 3]);
+    }
+
+    #[test]
+    fn names_the_limit_in_its_error() {
+        let error = RateLimit::new(3).count(4, "keep-alives").expect_err("four at once");
+        assert_eq!(error.to_string(), "more than 3 keep-alives within 1s");
+        assert_eq!(RateLimit::new(u32::MAX).count(u32::MAX, "keep-alives"), Ok(()), "no limit");
     }
 }

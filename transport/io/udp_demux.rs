@@ -12,7 +12,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -27,7 +27,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::udp_socket::UdpSocket;
+use super::{mutex::lock, udp_socket::UdpSocket};
 use crate::{Options, PathStats};
 
 /// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
@@ -136,7 +136,7 @@ struct Inbox {
 
 impl Inbox {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn push(&self, datagram: Bytes) {
@@ -266,7 +266,7 @@ struct Running {
 
 impl Running {
     fn routes(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<Inbox>>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.routes)
     }
 }
 

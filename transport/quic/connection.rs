@@ -8,7 +8,7 @@
 use std::{
     io, mem,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -25,10 +25,10 @@ use super::{
     tls_session,
 };
 use crate::{
-    Close, CloseReason, CloseState, Congestion, Options, PathStats, SendHalf,
+    Close, CloseReason, CloseState, Congestion, CongestionInEffect, Options, PathStats, SendHalf, Setting,
     connection::connection as connections,
-    io::{frame::FrameKind, outbox::Outbox},
-    tls::identity::SUITE_NAME,
+    io::{frame::FrameKind, mutex::lock, outbox::Outbox},
+    tls::identity::SUITE,
 };
 
 /// Control goes before state where both wait.
@@ -128,7 +128,7 @@ impl Shared {
 
     /// The lock is held for one system call at most for each packet, never across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A packet, or news of connection IDs. `true` for the first since the connection was last settled.
@@ -442,7 +442,7 @@ impl SendHalf for Shared {
             rtt_us: micros(stats.path.rtt),
             min_rtt_us: micros(stats.path.min_rtt),
             congestion_window_bytes: Some(stats.path.cwnd),
-            congestion: state.congestion_in_effect().map(str::to_owned),
+            congestion: state.congestion_in_effect().map(CongestionInEffect::Known),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
             throttled_messages: None,
@@ -451,7 +451,7 @@ impl SendHalf for Shared {
             sent_bytes: Some(stats.udp_tx.bytes),
             received_bytes: Some(stats.udp_rx.bytes),
             max_packet_bytes: Some(stats.path.current_mtu.into()),
-            tls: Some(SUITE_NAME.to_owned()),
+            tls: Some(SUITE),
             settings: state.settings(),
         }
         .with_headers(state.remote_addr(), UDP_HEADER_BYTES)
@@ -468,14 +468,14 @@ impl State {
     }
 
     /// quinn-proto tells nothing back of most of these, so they are what it was told; the socket's are the kernel's word.
-    fn settings(&self) -> Vec<(String, String)> {
+    fn settings(&self) -> Vec<Setting> {
         let mut settings = super::settings(&self.config);
         settings.extend(self.endpoint.socket_buffers.iter().cloned());
         settings
     }
 
     /// Asked of the controller itself, not of the configuration.
-    fn congestion_in_effect(&self) -> Option<&'static str> {
+    fn congestion_in_effect(&self) -> Option<Congestion> {
         let controller = self.proto.congestion_state().clone_box().into_any();
         let congestion = if controller.is::<Cubic>() {
             Congestion::Cubic
@@ -486,6 +486,6 @@ impl State {
         } else {
             return None;
         };
-        Some(congestion.name())
+        Some(congestion)
     }
 }

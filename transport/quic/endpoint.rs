@@ -12,7 +12,7 @@ use std::{
     io::{self, IoSliceMut},
     mem,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
     time::Instant,
 };
@@ -32,7 +32,7 @@ use super::{
     timer::Timer,
     timer_grid::{Tick, Timers},
 };
-use crate::Options;
+use crate::{Options, Setting, io::mutex::lock};
 
 /// What one read may bring: the kernel joins packets of one peer (GRO) up to the largest IP packet.
 const READ_BYTES: usize = 64 * 1024;
@@ -47,7 +47,7 @@ pub(super) struct Endpoint {
     knocked: Notify,
     idle: Notify,
     /// What the socket's buffers are: one copy for all connections.
-    pub(super) socket_buffers: Vec<(String, String)>,
+    pub(super) socket_buffers: Vec<Setting>,
 }
 
 struct Inner {
@@ -123,7 +123,7 @@ impl Endpoint {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// `false` if the system has no room for it now.

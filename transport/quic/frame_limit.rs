@@ -10,7 +10,7 @@ const LOOK_PACKETS: u32 = 64;
 
 /// Of one connection. quinn-proto counts what it could decrypt, so nobody is held to what others send in its name.
 pub(super) struct FrameLimit {
-    tally: RateLimit,
+    limit: RateLimit,
     /// Since the last look.
     packets: u32,
     /// At the last look.
@@ -19,7 +19,7 @@ pub(super) struct FrameLimit {
 
 impl FrameLimit {
     pub(super) fn new(frames_per_s_max: u32) -> Self {
-        Self { tally: RateLimit::new("QUIC frames", frames_per_s_max), packets: 0, frames: 0 }
+        Self { limit: RateLimit::new(frames_per_s_max), packets: 0, frames: 0 }
     }
 
     /// A packet was taken in.
@@ -31,7 +31,7 @@ impl FrameLimit {
         self.packets = 0;
         let frames = total(&proto.stats().frame_rx);
         let more = frames - std::mem::replace(&mut self.frames, frames);
-        self.tally.count(u32::try_from(more).unwrap_or(u32::MAX))
+        self.limit.count(u32::try_from(more).unwrap_or(u32::MAX), "QUIC frames")
     }
 }
 

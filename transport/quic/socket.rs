@@ -9,7 +9,7 @@ use std::{
 use quinn_proto::Transmit;
 use quinn_udp::{RecvMeta, UdpSocketState};
 
-use crate::{Options, connection::path_stats::buffers, io::udp_socket::UdpSocket};
+use crate::{Options, Setting, io::udp_socket::UdpSocket};
 
 /// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
 const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -21,9 +21,9 @@ pub(super) struct Socket {
 
 impl Socket {
     /// With what its buffers are.
-    pub(super) fn bind(addr: SocketAddr, options: &Options) -> io::Result<(Self, Vec<(String, String)>)> {
+    pub(super) fn bind(addr: SocketAddr, options: &Options) -> io::Result<(Self, Vec<Setting>)> {
         let io = UdpSocket::bind(addr, options)?;
-        let buffers = buffers(&socket2::SockRef::from(io.get()));
+        let buffers = Setting::buffers(&socket2::SockRef::from(io.get()));
         let udp = UdpSocketState::new(io.get().into())?;
         Ok((Self { udp, io }, buffers))
     }

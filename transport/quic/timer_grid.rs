@@ -14,7 +14,7 @@ use quinn_proto::ConnectionHandle;
 /// Deadlines fire up to this much late.
 pub(super) const GRID: Duration = Duration::from_millis(5);
 /// In a number that a processor divides by at once; those of a `Duration` have 128 bits.
-const GRID_US: u64 = GRID.as_micros() as u64;
+pub(super) const GRID_US: u64 = GRID.as_micros() as u64;
 
 /// One grid for all endpoints of the process, so that they wake up together.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

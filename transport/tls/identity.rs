@@ -11,7 +11,7 @@ use std::{
     fmt, fs, io,
     path::Path,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use netduel_atomic_file::{create_private, write_atomic};
@@ -29,9 +29,13 @@ use rustls::{
     server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache},
 };
 
-use crate::connection::{
-    error::{ConnectError, IdentityError},
-    kind::TransportKind,
+use crate::{
+    connection::{
+        error::{ConnectError, IdentityError},
+        kind::TransportKind,
+        path_stats::TlsSuite,
+    },
+    io::mutex::lock,
 };
 
 /// A self-made certificate is good for this many days: longer than any measurement or party, shorter than anybody
@@ -40,7 +44,7 @@ const VALID_DAYS: i64 = 90;
 
 /// One suite for TLS and QUIC, so that both pay for the same cipher. It is the one QUIC's first packets need anyway
 /// (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
-pub(crate) const SUITE_NAME: &str = "TLSv1.3 TLS13_AES_128_GCM_SHA256";
+pub(crate) const SUITE: TlsSuite = TlsSuite::Tls13Aes128GcmSha256;
 
 /// Each is good for one connection, and that connection brings the next one.
 const TICKETS: usize = 1;
@@ -73,18 +77,27 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A fresh self-signed identity for these names and addresses, in memory only.
+    /// Makes a fresh self-signed identity for these names and addresses, in memory only. Its common name is the first of
+    /// them.
     ///
     /// # Errors
     /// A name that no certificate can carry.
     pub fn generate(names: &[String]) -> Result<Self, IdentityError> {
+        Self::generate_as(names.first().map_or("localhost", String::as_str), names)
+    }
+
+    /// Makes a fresh self-signed identity for these names and addresses, with a common name of the program's choice.
+    ///
+    /// # Errors
+    /// A name that no certificate can carry.
+    pub fn generate_as(common_name: &str, names: &[String]) -> Result<Self, IdentityError> {
         let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
         let mut params = rcgen::CertificateParams::new(names).map_err(failed)?;
         let now = std::time::SystemTime::now();
         // A day of slack for clients whose clock is behind.
         params.not_before = (now - std::time::Duration::from_secs(86_400)).into();
         params.not_after = (now + std::time::Duration::from_secs(86_400 * VALID_DAYS as u64)).into();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "netduel");
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
         let key = rcgen::KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
         Ok(Self {
@@ -122,7 +135,7 @@ impl Identity {
         create_private(key, pem.as_bytes()).map_err(|error| file_error(key, error))
     }
 
-    /// Writes only the certificate, as PEM: what clients load with `--ca`.
+    /// Writes only the certificate, as PEM: what clients trust by [`Trust::from_file`].
     ///
     /// # Errors
     /// The system's.
@@ -231,7 +244,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -246,17 +259,9 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let bad = || IdentityError::BadPin(text.into());
-        let digits: Vec<u8> = text
-            .bytes()
-            .filter(|byte| *byte != b':')
-            .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
-            .collect::<Option<_>>()
-            .ok_or_else(bad)?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        if digits.len() != 64 {
-            return Err(bad());
-        }
-        bytes.try_into().map(Self).map_err(|_| bad())
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text.replace(':', ""), &mut hash).map_err(|_| bad())?;
+        Ok(Self(hash))
     }
 }
 
@@ -369,10 +374,6 @@ impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Trust({:?})", self.accepted)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Checks the server's certificate and notes why it was refused, since neither TLS nor QUIC hands that back typed.

@@ -24,11 +24,10 @@ const KNOCK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 const CHALLENGE_LIFETIME_US: u64 = 10_000_000;
 /// When it was made, in µs of the listener's clock, and the MAC.
 const CHALLENGE_BYTES: usize = 8 + 32;
-/// Says what is spoken, and in which version.
-const PROTOCOL: &[u8] = b"netduel-udp/1";
 
 /// A client's handshake. Ends connected or with the system's refusal; the deadline is the caller's.
 pub(super) async fn knock(
+    protocol: &str,
     datagrams_out: &DatagramSender,
     datagrams_in: &mut DatagramReceiver,
     token: Token,
@@ -37,7 +36,7 @@ pub(super) async fn knock(
     let mut interval = KNOCK_INTERVAL;
     let mut knock = Vec::new();
     write_header(&mut knock, Type::Hello, token);
-    knock.extend_from_slice(PROTOCOL);
+    knock.extend_from_slice(protocol.as_bytes());
     knock.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
     loop {
         datagrams_out.send(&knock);
@@ -75,13 +74,15 @@ pub(super) async fn knock(
 pub(super) struct Challenger {
     key: hmac::Key,
     start: Instant,
+    /// The name and version of the protocol that a hello must begin with.
+    protocol: Box<[u8]>,
 }
 
 impl Challenger {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(protocol: &str) -> io::Result<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| io::Error::other("the system has no random numbers"))?;
-        Ok(Self { key, start: Instant::now() })
+        Ok(Self { key, start: Instant::now(), protocol: protocol.as_bytes().into() })
     }
 
     pub(super) fn now_us(&self) -> u64 {
@@ -133,7 +134,7 @@ impl AddressValidator for Arc<Challenger> {
             return false;
         };
         match Type::parse(kind) {
-            Some(Type::Hello) if body.starts_with(PROTOCOL) && body.len() >= CHALLENGE_BYTES => {
+            Some(Type::Hello) if body.starts_with(&self.protocol) && body.len() >= CHALLENGE_BYTES => {
                 write_header(answer, Type::Challenge, *token);
                 answer.extend_from_slice(&self.challenge(from, *token, self.now_us()));
                 false
@@ -153,17 +154,19 @@ impl AddressValidator for Arc<Challenger> {
 mod tests {
     use super::*;
 
+    const PROTOCOL: &str = "test-udp/1";
+
     fn hello(token: Token) -> Vec<u8> {
         let mut hello = Vec::new();
         write_header(&mut hello, Type::Hello, token);
-        hello.extend_from_slice(PROTOCOL);
+        hello.extend_from_slice(PROTOCOL.as_bytes());
         hello.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
         hello
     }
 
     #[test]
     fn only_who_gets_our_answers_is_let_in() {
-        let mut gate = Arc::new(Challenger::new().expect("random numbers"));
+        let mut gate = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let (client, other): (SocketAddr, SocketAddr) =
             (([10, 0, 0, 1], 7).into(), ([10, 0, 0, 1], 8).into());
         let token = [1, 2, 3, 4];
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_challenge_cannot_be_kept_for_later() {
-        let gate = Challenger::new().expect("random numbers");
+        let gate = Challenger::new(PROTOCOL).expect("random numbers");
         let client = ([10, 0, 0, 1], 7).into();
         let challenge = gate.challenge(client, [0; 4], 500);
         let age_us = |now_us| gate.age_us(client, [0; 4], &challenge, now_us);
@@ -198,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_no_hello_gets_no_answer() {
-        let mut gate = Arc::new(Challenger::new().expect("random numbers"));
+        let mut gate = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let client = ([10, 0, 0, 1], 7).into();
         let mut answer = Vec::new();
         let short = &hello([0; 4])[..HEADER_BYTES + CHALLENGE_BYTES - 1];

@@ -4,7 +4,7 @@ use netduel_protocol::{
     ClientMessage, CloseCode, MAX_CODE_BYTES, MAX_NAME_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES,
     VERSION, decode, game::Position,
 };
-use netduel_transport::{Close, MAX_CONTROL_BYTES, TransportKind};
+use netduel_transport::{Close, MAX_CONTROL_BYTES, Options, TransportKind};
 use tokio::net::UdpSocket;
 
 use super::{
@@ -93,8 +93,11 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
         // The server neither answers nor remembers a client that names another protocol.
         let accepted = world.observer.snapshot().accepted;
         let stranger = UdpSocket::bind(localhost()).await.expect("bound");
-        stranger.send_to(&udp_hello(b"netduel-udp/9"), world.addr).await.expect("sent");
-        stranger.send_to(&udp_hello(b"netduel-udp/1"), world.addr).await.expect("sent");
+        stranger.send_to(&udp_hello(b"two-lanes-udp/9"), world.addr).await.expect("sent");
+        stranger
+            .send_to(&udp_hello(Options::default().alpn(TransportKind::Udp).as_bytes()), world.addr)
+            .await
+            .expect("sent");
         let mut answer = [0; 2048];
         stranger.recv(&mut answer).await.expect("the second is answered");
         let unheard = std::io::ErrorKind::WouldBlock;

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use netduel_transport::{Close, TransportKind};
+use netduel_transport::{Close, Options, TransportKind};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -47,7 +47,11 @@ impl Raw {
         match world.kind {
             TransportKind::Tcp => Self::Stream(Box::new(tcp_stream(world.addr).await)),
             TransportKind::Tls => {
-                let config = world.identity.trust().client_config_for("netduel-tls/1").expect("a trust");
+                let config = world
+                    .identity
+                    .trust()
+                    .client_config_for(&Options::default().alpn(TransportKind::Tls))
+                    .expect("a trust");
                 let socket = tcp_stream(world.addr).await;
                 let name = "localhost".try_into().expect("a name");
                 let tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
@@ -109,7 +113,7 @@ async fn tcp_stream(addr: SocketAddr) -> TcpStream {
 
 impl Quic {
     pub(crate) async fn open(world: &World, addr: SocketAddr) -> Self {
-        let alpn = format!("netduel-{}/1", world.kind);
+        let alpn = Options::default().alpn(world.kind);
         let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
         let config = QuicClientConfig::try_from(config).expect("TLS 1.3");
         let endpoint = quinn::Endpoint::client(localhost()).expect("bound");
@@ -174,7 +178,8 @@ impl Udp {
         let socket = UdpSocket::bind(localhost()).await.expect("bound");
         socket.connect(addr).await.expect("connected");
         let udp = Self { socket, place: 0, acknowledged: 0, close: None };
-        let challenge = udp.ask(&udp_hello(b"netduel-udp/1"), CHALLENGE).await;
+        let challenge =
+            udp.ask(&udp_hello(Options::default().alpn(TransportKind::Udp).as_bytes()), CHALLENGE).await;
         udp.ask(&[&[JOIN], &TOKEN[..], &challenge].concat(), WELCOME).await;
         udp
     }

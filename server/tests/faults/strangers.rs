@@ -146,7 +146,7 @@ pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
         let mut answer = [0; 2048];
         for _ in 0..500 {
             let forger = UdpSocket::bind(localhost()).await.expect("bound");
-            let hello = udp_hello(b"netduel-udp/1");
+            let hello = udp_hello(Options::default().alpn(TransportKind::Udp).as_bytes());
             forger.send_to(&hello, world.addr).await.expect("sent");
             let answered = timeout(PATIENCE, forger.recv(&mut answer)).await.expect("in time");
             assert!(answered.expect("received") <= hello.len());

@@ -3,14 +3,14 @@
 use std::{
     collections::VecDeque,
     future::pending,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{Fates, Flow};
-use crate::{CloseReason, CloseState, Lane};
+use crate::{CloseReason, CloseState, Lane, io::mutex::lock};
 
 /// Updates under way at most, each way. A path that holds more drops or supersedes.
 pub(super) const UPDATES_MAX: usize = 64;
@@ -72,7 +72,7 @@ impl Wire {
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     /// One packet of a handshake; a silent path never carries it.
