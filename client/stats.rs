@@ -1,7 +1,9 @@
-//! Latency, jitter, age and loss of the opponent's moves. Pure: time is passed in, and nothing here reads a clock.
+//! Latency, jitter, age and loss of the opponent's moves. Pure: callers pass the time in, and
+//! nothing here reads a clock.
 //!
-//! [`Samples`] is the project's one home of histograms and percentiles. [`MoveStats`] is what a receiver of moves
-//! knows; [`ClockSync`] is what pings tell about the server's clock; [`live`] is what a player sees of the last seconds.
+//! [`Samples`] is the project's one type for histograms and percentiles. [`MoveStats`] are the
+//! statistics of a receiver of moves; [`ClockSync`] estimates the server's clock from pings;
+//! [`live`] has a player's figures of the last seconds.
 
 pub mod live;
 
@@ -9,23 +11,28 @@ use hdrhistogram::Histogram;
 use netduel_protocol::{Move, Pong};
 use serde::{Deserialize, Serialize};
 
-/// A quantile is shown only if this many samples lie beyond it; p99 needs 1,000 samples then, p99.9 needs 10,000.
+/// The samples that must lie beyond a quantile for it to be shown: p99 needs 1,000 samples, p99.9
+/// needs 10,000.
 const SAMPLES_BEYOND: f64 = 10.0;
-/// Larger values count as this: an hour, in µs. Keeps a broken clock from asking for memory.
+/// The largest value in µs: an hour. Larger ones count as this, so that a broken clock takes no
+/// memory.
 const VALUE_MAX_US: u64 = 3_600_000_000;
-/// Width of a slot of an [`AgeSeries`] at first, in µs: a few moves at common rates, and well below a retransmission.
+/// The initial width of a slot of an [`AgeSeries`] in µs: a few moves at common rates, and well
+/// below a retransmission.
 const SLOT_US: u64 = 100_000;
-/// Slots in an [`AgeSeries`] at most, a minute of the narrowest: more than a chart has pixels to show, and at about 25
-/// bytes each in a file they stay below the histograms in size.
+/// The most slots in an [`AgeSeries`], a minute of the narrowest: more than a chart has pixels to
+/// show. At about 25 bytes each in a file they stay smaller than the histograms.
 const SLOTS_MAX: usize = 600;
-/// A gap of more than this many send periods is a freeze: two updates in a row were missing or late.
+/// The send periods that a gap must exceed to be a freeze: two updates in a row were missing or
+/// late.
 const FREEZE_PERIODS: u64 = 3;
 
 /// A distribution of durations in µs, within 1 % of each value.
 #[derive(Clone, Debug)]
 pub struct Samples {
     histogram: Histogram<u64>,
-    /// How many observations the weights stand for; what decides whether a quantile may be shown.
+    /// The number of observations behind the weights, which decides whether a quantile may be
+    /// shown.
     observations: u64,
 }
 
@@ -38,14 +45,14 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Counts one duration.
+    /// Records one duration.
     pub fn record(&mut self, value_us: u64) {
         self.add(value_us, 1);
         self.observations += 1;
     }
 
-    /// Counts a quantity that grew evenly from `from_us` to `to_us` in as many µs, weighted by time: one tooth of
-    /// the sawtooth of an age.
+    /// Records a quantity that grew evenly from `from_us` to `to_us` in as many µs, weighted by
+    /// time: one tooth of the sawtooth of an age.
     pub fn record_span(&mut self, from_us: u64, to_us: u64) {
         let (mut at, end) = (from_us.min(VALUE_MAX_US), to_us.min(VALUE_MAX_US));
         while at < end {
@@ -57,46 +64,48 @@ impl Samples {
     }
 
     fn add(&mut self, value_us: u64, weight: u64) {
-        // Fails only for a histogram that may not grow; ours does, up to the largest value.
+        // Fails only for a histogram of fixed range; ours grows up to the largest value.
         let _ = self.histogram.record_n(value_us.min(VALUE_MAX_US), weight);
     }
 
     /// Adds another distribution.
     pub fn merge(&mut self, other: &Self) {
-        // Fails only for a histogram that may not grow; ours do.
+        // Fails only for a histogram of fixed range; ours grows up to the largest value.
         let _ = self.histogram.add(&other.histogram);
         self.observations += other.observations;
     }
 
-    /// How many observations there are.
+    /// Returns the number of observations.
     pub fn count(&self) -> u64 {
         self.observations
     }
 
-    /// The mean in µs.
+    /// Returns the mean in µs.
     pub fn mean_us(&self) -> Option<f64> {
         (self.observations > 0).then(|| self.histogram.mean())
     }
 
-    /// The largest value in µs.
+    /// Returns the largest value in µs.
     pub fn max_us(&self) -> Option<u64> {
         (self.observations > 0).then(|| self.histogram.max())
     }
 
-    /// The value in µs that a share `quantile` (0 to 1) does not exceed; `None` without enough samples to tell.
+    /// Returns the value in µs that a share `quantile` (0 to 1) does not exceed; `None` without
+    /// enough samples.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
         self.quantile_beyond_us(quantile, SAMPLES_BEYOND)
     }
 
-    /// The same, where so many samples beyond it are enough.
+    /// Returns the quantile in µs, if `samples_beyond` samples lie beyond it.
     fn quantile_beyond_us(&self, quantile: f64, samples_beyond: f64) -> Option<u64> {
         let beyond = self.observations as f64 * quantile.min(1.0 - quantile);
-        // A hair of slack, since 1 − 0.99 is not exactly 0.01.
+        // The slack is for rounding: 1 − 0.99 is not exactly 0.01.
         (beyond + 1e-6 >= samples_beyond).then(|| self.histogram.value_at_quantile(quantile))
     }
 
-    /// The complementary distribution: values in µs, rising, each with the share of the weight (0 to 1) that lies over
-    /// it. It ends where [`Self::quantile_us`] would have too few samples to tell.
+    /// Returns the complementary distribution: rising values in µs, each with the share of the
+    /// weight (0 to 1) above it. The series ends where [`Self::quantile_us`] would have too few
+    /// samples.
     pub fn tail(&self) -> impl Iterator<Item = (u64, f64)> {
         let total = self.histogram.len();
         let share_min = SAMPLES_BEYOND / self.observations.max(1) as f64;
@@ -111,7 +120,7 @@ impl Samples {
     }
 }
 
-/// The form on disk: every bucket that holds something, as (value in µs, weight).
+/// The form on disk: every bucket that is not empty, as (value in µs, weight).
 #[derive(Serialize, Deserialize)]
 struct Buckets {
     observations: u64,
@@ -137,24 +146,26 @@ impl<'de> Deserialize<'de> for Samples {
     }
 }
 
-/// Age over the time of a window, in slots. When the window outlasts the slots, they become twice as wide.
+/// The age over the time of a window, in slots. When the window outlasts the slots, they become
+/// twice as wide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgeSeries {
-    /// Width of a slot in µs.
+    /// The width of a slot in µs.
     pub slot_us: u64,
-    /// One after another since the window opened.
+    /// The slots, one after another since the window opened.
     pub slots: Vec<AgeSlot>,
 }
 
-/// The age within one slot of an [`AgeSeries`], over all players: in a file `[known_us, area_us2, max_us]`.
+/// The age within one slot of an [`AgeSeries`], over all players: in a file `[known_us, area_us2,
+/// max_us]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u64, u64)", into = "(u64, u64, u64)")]
 pub struct AgeSlot {
-    /// How long an age was known in it, in µs; with many players more than the slot's width.
+    /// The time in which an age was known, in µs; with many players more than the slot's width.
     pub known_us: u64,
-    /// The age summed over that time, in µs².
+    /// The age integrated over that time, in µs².
     pub area_us2: u64,
-    /// The oldest it became, in µs.
+    /// The largest age, in µs.
     pub max_us: u64,
 }
 
@@ -171,7 +182,7 @@ impl From<AgeSlot> for (u64, u64, u64) {
 }
 
 impl AgeSlot {
-    /// The mean over time and players in µs; `None` where no age was known.
+    /// Returns the mean over time and players in µs; `None` where no age was known.
     pub fn mean_us(&self) -> Option<f64> {
         (self.known_us > 0).then(|| self.area_us2 as f64 / self.known_us as f64)
     }
@@ -190,7 +201,8 @@ impl Default for AgeSeries {
 }
 
 impl AgeSeries {
-    /// Takes in an age that grew evenly from `age_us` on, between two times in µs since the window opened.
+    /// Records an age that grew evenly from `age_us` on, between two times in µs since the window
+    /// opened.
     fn record(&mut self, from_us: u64, to_us: u64, age_us: u64) {
         let mut at_us = from_us;
         while at_us < to_us {
@@ -243,41 +255,43 @@ impl AgeSeries {
     }
 }
 
-/// What an arrived move was worth.
+/// The order of a received move among the moves before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Newer than all before.
+    /// The move is newer than all before it.
     Fresh,
-    /// Overtaken on its way: reordered, late, or sent twice.
+    /// The move was overtaken: reordered, late, or sent twice.
     Late,
 }
 
-/// What a receiver knows of its opponent's moves. All times are µs since the start of the match.
+/// Statistics of the opponent's moves at their receiver. All times are µs since the start of the
+/// match.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct MoveStats {
-    /// One-way delay from the intended send time, of fresh moves.
+    /// The one-way delay of fresh moves, from the intended send time.
     pub one_way: Samples,
-    /// Age of Information: how old the newest known position is, weighted by time (Kaul et al., INFOCOM 2012).
+    /// The Age of Information: the age of the newest known position, weighted by time (Kaul et al.,
+    /// INFOCOM 2012).
     pub age: Samples,
-    /// The same age over the time of the window.
+    /// The age over the time of the window.
     pub age_over_time: AgeSeries,
-    /// Interarrival jitter in µs: J += (|D| − J) / 16 (RFC 3550, 6.4.1).
+    /// The interarrival jitter in µs: J += (|D| − J) / 16 (RFC 3550, 6.4.1).
     pub jitter_us: f64,
-    /// Moves that were newer than all before them.
+    /// Moves that were newer than all moves before them.
     pub fresh: u64,
-    /// Moves that were not.
+    /// Moves that were not newer than all before them.
     pub late: u64,
-    /// Moves that were skipped: superseded or lost before they came here, or still under way.
+    /// Moves that were skipped: superseded, lost, or still under way.
     pub missing: u64,
     /// Gaps between fresh moves of more than three send periods.
     pub freezes: u64,
     /// The longest gap between fresh moves in µs.
     pub longest_gap_us: u64,
-    /// The largest error bound of the clocks that the delays were measured with, in µs.
+    /// The largest error bound of the clocks behind the delays, in µs.
     pub clock_error_us: u32,
     #[serde(skip)]
     newest: Option<Arrival>,
-    /// Up to when the age has been accounted.
+    /// The time up to which the age has been recorded.
     #[serde(skip)]
     accounted_us: u64,
     #[serde(skip)]
@@ -294,12 +308,14 @@ struct Arrival {
 }
 
 impl MoveStats {
-    /// Statistics of moves that are sent every `period_us`; it decides what counts as a freeze.
+    /// Creates statistics of moves that are sent every `period_us`, which decides what counts as a
+    /// freeze.
     pub fn new(period_us: u64) -> Self {
         Self { period_us, ..Self::default() }
     }
 
-    /// Takes in a move that arrived at `now_us`, when this side's clock was known to within `clock_error_us`.
+    /// Records a move that arrived at `now_us`, when this side's clock was known to within
+    /// `clock_error_us`.
     pub fn on_move(&mut self, now_us: u64, update: &Move, clock_error_us: u32) -> Freshness {
         let arrival = Arrival { seq: update.seq, sent_us: update.at_us, arrived_us: now_us };
         if let Some(newest) = self.newest {
@@ -323,7 +339,8 @@ impl MoveStats {
         Freshness::Fresh
     }
 
-    /// Starts a new window of measurement: what was counted is forgotten, what is known is not.
+    /// Starts a new window of measurement: clears the counts, and keeps the newest move and the
+    /// jitter.
     pub fn restart(&mut self, now_us: u64) {
         *self = Self {
             newest: self.newest,
@@ -334,7 +351,7 @@ impl MoveStats {
         };
     }
 
-    /// Closes the window at `now_us`: the age that ran since the last move counts, too.
+    /// Closes the window at `now_us`, and records the age since the last move.
     pub fn finish(&mut self, now_us: u64) {
         if let Some(newest) = self.newest {
             self.account_age(now_us);
@@ -342,7 +359,7 @@ impl MoveStats {
         }
     }
 
-    /// As it would be if the window closed at `now_us`.
+    /// Returns the statistics as if the window closed at `now_us`.
     #[must_use]
     pub fn finished(&self, now_us: u64) -> Self {
         let mut finished = self.clone();
@@ -383,15 +400,16 @@ impl MoveStats {
     }
 }
 
-/// How many round trips the offset is chosen from: at ten pings a second, the last 6.4 s.
+/// The number of round trips that the offset is chosen from: at ten pings a second, the last 6.4 s.
 const CLOCK_WINDOW: usize = 64;
 
-/// The server's clock as seen from here: the offset of the round trip that was shortest, hence least distorted.
+/// An estimate of the server's clock: the offset of the shortest round trip, which is the least
+/// distorted.
 #[derive(Clone, Debug, Default)]
 pub struct ClockSync {
-    /// Both ends read the same clock, so nothing needs to be estimated.
+    /// Whether both ends read the same clock, so that nothing needs to be estimated.
     shared: bool,
-    /// (round trip in µs, offset in µs), the newest last.
+    /// Round trips and offsets in µs, the newest last.
     recent: std::collections::VecDeque<(u64, i64)>,
     /// Round trips of pings.
     pub rtt: Samples,
@@ -423,8 +441,8 @@ impl ClockSync {
         now_us.saturating_add_signed(self.best().map_or(0, |(_, offset_us)| offset_us))
     }
 
-    /// How far [`Self::server_us`] may be off: half of the shortest round trip, since how it splits cannot be seen.
-    /// `u32::MAX` before the first pong.
+    /// Returns the error bound of [`Self::server_us`]: half of the shortest round trip, since its
+    /// two parts cannot be told apart.
     pub fn error_us(&self) -> u32 {
         match (self.shared, self.best()) {
             (true, _) => 0,
@@ -446,16 +464,17 @@ mod tests {
         Move { seq, at_us, ..Move::default() }
     }
 
-    /// Within the histogram's 1 %.
+    /// Whether `value` is within the histogram's 1 % of `wanted`.
     fn near(value: u64, wanted: u64) -> bool {
         value.abs_diff(wanted) * 100 <= wanted
     }
 
     #[test]
-    fn delay_runs_from_the_intended_time_so_a_stalled_peer_shows() {
+    fn delay_includes_the_sender_s_stall() {
         let mut stats = MoveStats::new(10_000);
         for seq in 1..=100u32 {
-            // The sender meant to send every 10 ms and stalled from 50 to 350 ms; then all comes at once.
+            // The sender meant to send every 10 ms and stalled from 50 to 350 ms; then all moves
+            // arrive at once.
             let at_us = u64::from(seq) * 10_000;
             let arrives_us = if (50_000..350_000).contains(&at_us) { 350_000 } else { at_us + 1_000 };
             stats.on_move(arrives_us, &sent(seq, at_us), 0);
@@ -470,8 +489,8 @@ mod tests {
     }
 
     #[test]
-    fn age_is_a_sawtooth_integrated_over_time() {
-        // Every 100 ms a move that took 20 ms: the age runs evenly from 20 to 120 ms.
+    fn age_is_integrated_over_time() {
+        // Every 100 ms a move arrives after 20 ms, so the age runs evenly from 20 to 120 ms.
         let mut stats = MoveStats::new(100_000);
         for seq in 1..=50u32 {
             let at_us = u64::from(seq) * 100_000;
@@ -485,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_counts_the_age_within_it_and_nothing_else() {
+    fn windows_count_only_their_own_time() {
         let mut stats = MoveStats::new(10_000);
         stats.on_move(5_000, &sent(1, 0), 0);
         stats.restart(100_000);
@@ -496,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn late_missing_and_jitter_are_told_apart() {
+    fn separates_late_missing_and_jitter() {
         let mut stats = MoveStats::new(10_000);
         for (now_us, seq) in [(11_000, 1), (41_000, 4), (42_000, 2), (42_000, 4)] {
             stats.on_move(now_us, &sent(seq, u64::from(seq) * 10_000), 7);
@@ -509,13 +528,14 @@ mod tests {
     }
 
     #[test]
-    fn age_over_time_has_the_areas_under_the_sawtooth_and_stays_bounded() {
+    fn age_series_keeps_areas_and_stays_bounded() {
         let mut stats = MoveStats::new(50_000);
         stats.on_move(20_000, &sent(1, 0), 0);
         stats.restart(50_000);
         stats.on_move(250_000, &sent(2, 240_000), 0);
         stats.finish(260_000);
-        // From 50 to 150, then to 250 ms in its two slots; then 10 to 20 ms in the third.
+        // The age runs from 50 to 150 and to 250 ms in the first two slots, and from 10 to 20 ms in
+        // the third.
         let slots = &stats.age_over_time.slots;
         let means: Vec<f64> = slots.iter().filter_map(AgeSlot::mean_us).collect();
         assert_eq!(means, [100_000.0, 200_000.0, 15_000.0]);
@@ -532,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_falls_to_what_the_samples_can_tell() {
+    fn tail_ends_where_samples_end() {
         let mut samples = Samples::default();
         (1..=1_000).for_each(|value| samples.record(value * 100));
         let tail: Vec<(u64, f64)> = samples.tail().collect();
@@ -543,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_need_samples_and_survive_disk() {
+    fn quantiles_need_samples() {
         let mut samples = Samples::default();
         (1..=999).for_each(|value| samples.record(value * 100));
         assert_eq!(samples.quantile_us(0.99), None);
@@ -561,8 +581,8 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_is_that_of_the_shortest_round_trip() {
-        // The server's clock is 5 s ahead; one way takes 2 ms, the other 2 ms plus what queues.
+    fn clock_uses_the_shortest_round_trip() {
+        // The server's clock is 5 s ahead. One way takes 2 ms, the other 2 ms plus queueing.
         let mut clock = ClockSync::new(false);
         assert_eq!(clock.error_us(), u32::MAX);
         for (sent_us, queue_us) in [(0, 30_000), (100_000, 0), (200_000, 9_000)] {

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{config::Config, counters::Counters, mutex::lock};
+use crate::{config::Config, counters::Counters, mutex::lock, rate_limit::Bucket};
 
 /// The most addresses that are remembered for their rate alone, without a connection: about a
 /// megabyte. An attacker with more addresses has no need to open many connections from each; then
@@ -45,9 +45,8 @@ pub(crate) struct AdmissionControl {
     handshakes: AtomicUsize,
 }
 
-/// A token bucket for each address, stored as the time at which the bucket is full again (the
-/// generic cell rate algorithm). An address is forgotten once it has no connection and its bucket
-/// is full.
+/// The connections and the rate limit of each address. An address is forgotten once it has no
+/// connection and its bucket is full.
 #[derive(Debug, Default)]
 struct Addresses {
     known: HashMap<IpAddr, Address>,
@@ -58,7 +57,8 @@ struct Addresses {
 #[derive(Debug)]
 struct Address {
     connections: usize,
-    full_at: Instant,
+    /// The address's connections per second.
+    bucket: Bucket,
 }
 
 /// The reason to drop a connection.
@@ -76,20 +76,19 @@ impl Addresses {
         if connections >= handshaking_max(config) {
             return Err(TooMany::AtOnce);
         }
-        let full_at = known.map_or(now, |it| it.full_at.max(now)) + connection_cost(config);
-        if full_at - now > burst(config) {
+        let mut bucket = known.map_or(Bucket::full(now), |it| it.bucket);
+        if !bucket.take(connection_cost(config), burst(config), now) {
             return Err(TooMany::TooFast);
         }
         self.unconnected -= usize::from(known.is_some() && connections == 0);
-        self.known.insert(address, Address { connections: connections + 1, full_at });
+        self.known.insert(address, Address { connections: connections + 1, bucket });
         Ok(connections)
     }
 
     /// Charges [`FLOODER_COST`] to an address whose connection flooded.
     fn charge(&mut self, address: IpAddr, now: Instant, config: &Config) {
         if let Some(known) = self.known.get_mut(&address) {
-            let charged = known.full_at.max(now) + connection_cost(config) * FLOODER_COST;
-            known.full_at = charged.min(now + burst(config));
+            known.bucket.charge(connection_cost(config) * FLOODER_COST, burst(config), now);
         }
     }
 
@@ -100,12 +99,13 @@ impl Addresses {
             return;
         }
         self.unconnected += 1;
-        let full_at = known.full_at;
+        let bucket = known.bucket;
         if self.unconnected > REMEMBERED_MAX {
-            self.known.retain(|_, it| it.connections > 0 || it.full_at > now);
+            self.known.retain(|_, it| it.connections > 0 || !it.bucket.is_full(now));
             self.unconnected = self.known.values().filter(|it| it.connections == 0).count();
         }
-        if (full_at <= now || self.unconnected > REMEMBERED_MAX) && self.known.remove(&address).is_some() {
+        if (bucket.is_full(now) || self.unconnected > REMEMBERED_MAX) && self.known.remove(&address).is_some()
+        {
             self.unconnected -= 1;
         }
     }

@@ -16,6 +16,7 @@ mod metrics;
 mod mutex;
 mod player;
 mod player_sender;
+mod rate_limit;
 mod relay;
 mod relay_latency;
 mod seat;

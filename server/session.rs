@@ -15,6 +15,7 @@ use crate::{
     lobby::Lobby,
     low_priority::{Budget, LowPriorityQueue},
     player::Player,
+    rate_limit::MessageLimit,
     seat::Proof,
 };
 
@@ -150,7 +151,7 @@ async fn play(
         return over;
     }
     lobby.counters.note_path(&player.to.sender);
-    let mut allowance = Allowance::new(lobby.config.messages_per_s_max);
+    let mut limit = MessageLimit::new(lobby.config.messages_per_s_max);
     let mut relay_latency = lobby.relay_latency(player.to.sender.kind());
     let (mut budget, mut left_over) = (Budget::new(queue, BUDGET_MESSAGES), None);
     loop {
@@ -160,8 +161,7 @@ async fn play(
         };
         let begun = relay_latency.begin(&first);
         let dealt = first.map_err(Over::from);
-        let dealt =
-            dealt.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut budget, first));
+        let dealt = dealt.and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut budget, first));
         left_over = match dealt {
             Ok(left_over) => left_over,
             Err(over) => return over,
@@ -178,7 +178,7 @@ fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
     receiver: &mut Receiver,
-    allowance: &mut Allowance,
+    limit: &mut MessageLimit,
     budget: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, Over> {
@@ -188,7 +188,9 @@ fn on_batch(
         while let Some((lane, bytes)) = next.take_if(|_| budget.take_one()) {
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
-            allowance.take()?;
+            if !limit.take() {
+                return Err(too_many_messages(lobby.config.messages_per_s_max).into());
+            }
             on_message(lobby, player, lane, &bytes, batched)?;
             next = following?; // The end of the connection comes after the messages before it.
         }
@@ -201,33 +203,9 @@ fn on_batch(
     dealt
 }
 
-/// A token bucket that holds the messages of one second: a burst after a stall passes, a flood does
-/// not.
-struct Allowance {
-    per_s: u32,
-    left: u32,
-    refilled_us: u64,
-}
-
-impl Allowance {
-    fn new(per_s: u32) -> Self {
-        Self { per_s, left: per_s, refilled_us: clock::now_us() }
-    }
-
-    /// Takes one message from the bucket. Reads the clock only when the bucket is empty.
-    fn take(&mut self) -> Result<(), Close> {
-        if self.left == 0 {
-            let now_us = clock::now_us();
-            let earned = u128::from(now_us - self.refilled_us) * u128::from(self.per_s) / 1_000_000;
-            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(self.per_s);
-            self.refilled_us = now_us;
-        }
-        self.left = self.left.checked_sub(1).ok_or_else(|| {
-            let reason = format!("more than {} messages a second: send fewer", self.per_s);
-            Close::new(CloseCode::TooManyMessages.code(), reason)
-        })?;
-        Ok(())
-    }
+fn too_many_messages(per_s: u32) -> Close {
+    let reason = format!("more than {per_s} messages a second: send fewer");
+    Close::new(CloseCode::TooManyMessages.code(), reason)
 }
 
 fn join_timeout(limit: Duration) -> Close {

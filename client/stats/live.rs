@@ -1,7 +1,8 @@
-//! What a player may look at while it plays: figures of the last seconds, and a trace of the last half minute. Pure.
+//! A player's live figures: statistics of the last seconds, and a trace of the last half minute.
+//! Pure.
 //!
-//! [`super::MoveStats`] is of a whole window and feeds reports; this forgets what is old. All times are µs since the
-//! start of the match by the server's clock.
+//! [`super::MoveStats`] covers a whole window and feeds reports; this module forgets old values.
+//! All times are µs since the start of the match by the server's clock.
 
 use std::collections::VecDeque;
 
@@ -11,24 +12,28 @@ use serde::{Deserialize, Serialize};
 
 use super::{FREEZE_PERIODS, Freshness, MoveStats, Samples};
 
-/// What the figures are of: long enough for a median, short enough to see a change within a breath.
+/// The time that the figures cover in µs: long enough for a median, short enough to show a change
+/// at once.
 pub const RECENT_US: u64 = 5_000_000;
-/// What the trace is of: time to say "did you see that?" and to look.
+/// The time that the trace covers in µs: long enough to look at an incident after it happened.
 pub const TRACE_US: u64 = 30_000_000;
-/// Moves and pings kept for the trace: half a minute of the fastest rate, 240 Hz. What comes faster shortens it.
+/// The most moves and pings kept for the trace: half a minute at the fastest rate, 240 Hz. A faster
+/// rate shortens the trace.
 const TRACE_MAX: usize = 7_200;
-/// The recent figures forget in steps of this.
+/// The step in which the recent figures forget old values, in µs.
 const SLOT_US: u64 = 250_000;
-/// Slots that make up [`RECENT_US`].
+/// The number of slots in [`RECENT_US`].
 const SLOTS: usize = (RECENT_US / SLOT_US) as usize;
-/// Bytes and packets are counted over this: the shortest time in which a rate of 60 Hz is even.
+/// The time over which bytes and packets are counted, in µs: the shortest in which a rate of 60 Hz
+/// is even.
 const RATE_US: u64 = 1_000_000;
-/// Looks at the transport's counters that are kept: a second of them, however often the caller looks.
+/// The most samples kept of the transport's counters: a second of them, at any rate of sampling.
 const LOOKS_MAX: usize = 64;
-/// Samples that must lie beyond a live quantile. Reports ask for ten, to speak of other days; these figures speak only of
-/// the seconds that just went by, and of those they are the whole.
+/// The samples that must lie beyond a live quantile. Reports ask for ten, to generalise; live
+/// figures describe only the last seconds, of which they have every sample.
 const BEYOND_LIVE: f64 = 1.0;
-/// Of a time-weighted age no sample needs to: half a tooth says how old the position was for half of its time.
+/// The samples that must lie beyond a live quantile of the age: none, since half a tooth shows the
+/// age for half of its time.
 const BEYOND_LIVE_AGE: f64 = 0.0;
 
 /// A figure over the last five seconds, in µs. `None` where nothing is known.
@@ -38,16 +43,16 @@ pub struct Recent {
     pub current_us: Option<u64>,
     /// The median.
     pub p50_us: Option<u64>,
-    /// What 95 of 100 do not exceed.
+    /// The 95th percentile.
     pub p95_us: Option<u64>,
-    /// The largest.
+    /// The maximum.
     pub max_us: Option<u64>,
 }
 
-/// Distributions of the last [`RECENT_US`], in slots that are forgotten one by one.
+/// Distributions of the last [`RECENT_US`], in slots that are dropped one by one.
 #[derive(Clone, Debug, Default)]
 struct Sliding {
-    /// (number of the slot since the start, what is in it), the newest last; [`SLOTS`] at most.
+    /// Slots by their number since the start, the newest last; [`SLOTS`] at most.
     slots: VecDeque<(u64, Samples)>,
     current_us: Option<u64>,
 }
@@ -74,7 +79,8 @@ impl Sliding {
         &mut self.slots[last].1
     }
 
-    /// With what still grows, from one value to another.
+    /// Returns the recent figure. `growing_us` is the first and the current value of a quantity
+    /// that still grows.
     fn recent(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
         let oldest = (now_us / SLOT_US).saturating_sub(SLOTS as u64);
         let mut all = Samples::default();
@@ -92,7 +98,7 @@ impl Sliding {
     }
 }
 
-/// Bytes and packets a second, by the transport's own count. `None` where it does not count.
+/// Bytes and packets a second, by the transport's own counters; `None` where it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Bytes sent a second, headers included.
@@ -105,64 +111,64 @@ pub struct Rates {
     pub received_packets_per_s: Option<f64>,
 }
 
-/// Everything that one player knows of its link and its opponent's moves, at one moment.
+/// All figures of one player at one moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// When, in µs since the start of the match.
+    /// The time of the figures, in µs since the start of the match.
     pub at_us: u64,
-    /// How old the newest known position of the opponent is.
+    /// The age of the opponent's newest known position.
     pub age: Recent,
-    /// From the opponent's intended sending to the arrival here.
+    /// The time from the opponent's intended send time to the arrival here.
     pub one_way: Recent,
-    /// How far the clocks behind the one-way delay may be off, in µs.
+    /// The error bound of the clocks behind the one-way delay, in µs.
     pub clock_error_us: u32,
-    /// From here to the server and back, without the time within it.
+    /// The round trip to the server, without the time within it.
     pub round_trip: Recent,
-    /// From here to the server.
+    /// The delay from here to the server.
     pub up: Recent,
-    /// From the server to here.
+    /// The delay from the server to here.
     pub down: Recent,
-    /// Between a ping's arrival in the server and its answer.
+    /// The time between a ping's arrival in the server and its answer.
     pub in_server: Recent,
-    /// Interarrival jitter (RFC 3550) in µs.
+    /// The interarrival jitter (RFC 3550) in µs.
     pub jitter_us: f64,
-    /// The opponent's send period in µs, as its moves show it.
+    /// The opponent's send period in µs, estimated from its moves.
     pub peer_period_us: Option<u64>,
-    /// Gaps of more than three of its periods, since the start.
+    /// Gaps of more than three of the opponent's send periods, since the start.
     pub freezes: u64,
     /// The longest gap since the start, in µs.
     pub longest_gap_us: u64,
     /// Moves sent since the start.
     pub sent: u64,
-    /// Of those, replaced by a newer one before they left.
+    /// Moves that were replaced by a newer one before they were sent.
     pub superseded: u64,
-    /// Moves that came and were newer than all before.
+    /// Received moves that were newer than all before them.
     pub received: u64,
-    /// Moves that came when a newer one had come already.
+    /// Received moves that arrived after a newer one.
     pub late: u64,
-    /// Moves that never came: lost, or superseded by the sender or the server.
+    /// Moves that never arrived: lost, or superseded by the sender or the server.
     pub missing: u64,
-    /// What crosses the wire.
+    /// The traffic on the wire.
     pub rates: Rates,
-    /// What the transport says itself.
+    /// The transport's own statistics.
     pub path: PathStats,
 }
 
 /// The last half minute as points (s since the start of the match, ms).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
-    /// The age of the opponent's position: a sawtooth, which falls when a move comes; its upper envelope where many
-    /// teeth share a column of the plot.
+    /// The age of the opponent's position: a sawtooth that falls with each received move. Where
+    /// many teeth share a column of the plot, this is their upper envelope.
     pub age: Vec<[f64; 2]>,
     /// The one-way delay of each fresh move.
     pub one_way: Vec<[f64; 2]>,
-    /// Round trips of pings.
+    /// The round trips of pings.
     pub round_trip: Vec<[f64; 2]>,
-    /// When a gap began that became a freeze, and when it ended, in s.
+    /// The beginning and the end of each freeze, in s.
     pub freezes: Vec<(f64, f64)>,
 }
 
-/// See the module.
+/// The live statistics of one player.
 #[derive(Clone, Debug, Default)]
 pub struct LiveStats {
     one_way: Sliding,
@@ -171,9 +177,9 @@ pub struct LiveStats {
     up: Sliding,
     down: Sliding,
     in_server: Sliding,
-    /// (arrived, intended sending) of fresh moves, the newest last.
+    /// Arrival and intended send time of fresh moves in µs, the newest last.
     moves: VecDeque<(u64, u64)>,
-    /// (time, round trip).
+    /// Times and round trips of pings in µs.
     pings: VecDeque<(u64, u64)>,
     looks: VecDeque<(u64, PathStats)>,
     newest_seq: u32,
@@ -182,7 +188,7 @@ pub struct LiveStats {
 }
 
 impl LiveStats {
-    /// Takes in a move of the opponent that came at `now_us`.
+    /// Records a move of the opponent that arrived at `now_us`.
     pub fn on_move(&mut self, now_us: u64, update: &Move, freshness: Freshness) {
         if freshness == Freshness::Late {
             return;
@@ -203,7 +209,7 @@ impl LiveStats {
         push_bounded(&mut self.moves, TRACE_MAX, (now_us, update.at_us));
     }
 
-    /// Takes in an answered ping: its ways there and back, and the time within the server.
+    /// Records an answered ping: its delays in both directions, and the time within the server.
     pub fn on_pong(&mut self, now_us: u64, up_us: u64, in_server_us: u64, down_us: u64) {
         let rtt_us = up_us.saturating_add(down_us);
         self.round_trip.record(now_us, rtt_us);
@@ -213,7 +219,7 @@ impl LiveStats {
         push_bounded(&mut self.pings, TRACE_MAX, (now_us, rtt_us));
     }
 
-    /// Takes in what the transport says; a few times a second.
+    /// Records the transport's statistics. Call it a few times a second.
     pub fn on_path(&mut self, now_us: u64, path: PathStats) {
         while self.looks.front().is_some_and(|(at_us, _)| now_us.saturating_sub(*at_us) > RATE_US) {
             self.looks.pop_front();
@@ -221,9 +227,11 @@ impl LiveStats {
         push_bounded(&mut self.looks, LOOKS_MAX, (now_us, path));
     }
 
-    /// Everything there is to say at `now_us`. `totals` are those of the match, `sent` and `superseded` the player's.
+    /// Returns all figures at `now_us`. `totals` are the statistics of the match; `sent` and
+    /// `superseded` are the player's counts.
     pub fn figures(&self, now_us: u64, totals: &MoveStats, sent: u64, superseded: u64) -> Figures {
-        // The tooth that still grows counts as far as it has grown, so that a silent opponent does not look well.
+        // The growing tooth counts as far as it has grown, so that a silent opponent does not look
+        // good.
         let tooth_us = self.moves.back().map(|(arrived_us, sent_us)| {
             (arrived_us.saturating_sub(*sent_us), now_us.saturating_sub(*sent_us))
         });
@@ -268,8 +276,9 @@ impl LiveStats {
         }
     }
 
-    /// The last `span_us` up to `now_us`, for a plot that is `columns` wide: of many teeth that share a column only the
-    /// peak of the tallest is kept, so that no peak is lost and the line is not a solid band.
+    /// Returns the last `span_us` up to `now_us`, for a plot of `columns`. Of many teeth that share
+    /// a column only the highest peak is kept, so that no peak is lost and the line is not a solid
+    /// band.
     pub fn trace(&self, now_us: u64, span_us: u64, columns: usize) -> Trace {
         let from_us = now_us.saturating_sub(span_us);
         let column_us = (span_us / columns.max(1) as u64).max(1);
@@ -326,7 +335,7 @@ mod tests {
         Move { seq, at_us, ..Move::default() }
     }
 
-    /// 60 moves a second that take 20 ms, from 0 to `until_us`.
+    /// Records 60 moves a second with a delay of 20 ms, from 0 to `until_us`.
     fn even(live: &mut LiveStats, until_us: u64) {
         for seq in 1..=(until_us / 16_667) as u32 {
             let at_us = u64::from(seq) * 16_667;
@@ -335,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_of_the_last_five_seconds_only() {
+    fn figures_cover_five_seconds() {
         let mut live = LiveStats::default();
         live.on_move(900_000, &sent(1, 0), Freshness::Fresh);
         let totals = MoveStats::new(16_667);
@@ -367,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_is_a_sawtooth_and_keeps_every_peak() {
+    fn trace_keeps_every_peak() {
         let mut live = LiveStats::default();
         even(&mut live, 10_000_000);
         let seq = (10_000_000 / 16_667) as u32 + 20;
@@ -383,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_of_the_last_second_and_memory_stays_bounded() {
+    fn rates_cover_a_second_and_memory_is_bounded() {
         let mut live = LiveStats::default();
         let path = |bytes| PathStats { sent_bytes: Some(bytes), ..PathStats::default() };
         (0..40).for_each(|tenth| live.on_path(tenth * 100_000, path(tenth * 500)));

@@ -114,7 +114,7 @@ fn errors_say_what_to_do() {
         (&["--server", &nobody][..], 1, "Is the server running there"),
         (&["--transport", "tls"], 1, "give its file with --ca"),
         (&["--transport", "quic-stream", "--ca", "no-such-file.pem"], 1, "no-such-file.pem"),
-        (&["--transport", "pigeon"], 2, "there are tcp, tls,"),
+        (&["--transport", "pigeon"], 2, "expected one of tcp, tls,"),
         (&["--pin", "abc"], 2, "64 hexadecimal digits"),
         (&["--pin", &wrong_pin, "--ca", "x"], 2, "cannot be used with"),
         (&["--server", "127.0.0.1:port"], 1, "is not a port"),

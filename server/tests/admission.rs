@@ -112,7 +112,7 @@ async fn limits_matches() {
 
 #[tokio::test]
 async fn limits_silent_handshakes() {
-    let tls = TransportKind::ALL.into_iter().find(|kind| kind.name() == "tls").expect("there is TLS");
+    let tls = TransportKind::Tls;
     let server = Running::of(tls, Config { handshakes_max: 3, ..Config::default() });
     let mut witness = server.matched(tls).await;
     let mut silent = Vec::new();

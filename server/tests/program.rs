@@ -210,7 +210,7 @@ fn start_errors_say_what_to_do() {
         (&["--listen", &taken][..], 1, "The port is taken"),
         (&["--listen", "tcp=127.0.0.1:0", "--metrics", &taken[4..]], 1, "choose another --metrics"),
         (&["--listen", "tcp"], 2, "KIND=ADDRESS"),
-        (&["--listen", "pigeon=127.0.0.1:1"], 2, "there are tcp, tls,"),
+        (&["--listen", "pigeon=127.0.0.1:1"], 2, "expected one of tcp, tls,"),
         (&["--listen", "tcp=nowhere"], 2, "is not an address with a port"),
         (&["--relay", "nobody"], 2, "expected `other` or `both`"),
         (&["--idle-timeout", "5"], 2, "5 is not in 6..=600"),

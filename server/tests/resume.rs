@@ -1,4 +1,5 @@
-//! Players that lose the connection and come back to their seat: real sockets, every transport, and from one to another.
+//! Players that lose the connection and resume their seat: over real sockets, over every transport,
+//! and from one transport to another.
 
 use std::time::Duration;
 
@@ -17,12 +18,12 @@ use running::{PERIOD_US, Running, every_kind};
 
 mod running;
 
-/// No single wait in this suite needs nearly as long.
+/// The timeout of every wait; none needs nearly as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Moves of each player before the cut and after it.
 const MOVES: u64 = 500;
 
-/// A path that is dark for this long is lost: short, since the tests wait for it.
+/// Returns short timeouts, since the tests wait for a lost path to be noticed.
 fn quick_to_notice() -> Options {
     Options {
         keep_alive: Duration::from_millis(300),
@@ -36,7 +37,7 @@ fn kind(name: &str) -> TransportKind {
 }
 
 impl Running {
-    /// Scripts run faster than real time.
+    /// Starts a server without a limit on messages, since scripts run faster than real time.
     fn for_scripts(config: Config, options: &Options) -> Self {
         Self::start(every_kind(), Config { messages_per_s_max: u32::MAX, ..config }, options)
     }
@@ -45,7 +46,7 @@ impl Running {
         self.player_config(kind, &format!("over {kind}"), options)
     }
 
-    /// A connection that said hello and `next`.
+    /// Opens a connection that sends a hello and `next`.
     async fn raw(&self, kind: TransportKind, next: &ClientMessage<'_>) -> Connection {
         let trust = Some(&self.trust);
         let connection = kind
@@ -59,7 +60,7 @@ impl Running {
         connection
     }
 
-    /// Two connections in a match, and how it began for each.
+    /// Starts a match of two raw connections. Returns each with its start message.
     async fn raw_match(&self, kind: TransportKind) -> [(Connection, Started); 2] {
         let join = ClientMessage::Join { name: "raw".into(), code: Some("raw".into()) };
         let mut first = self.raw(kind, &join).await;
@@ -69,12 +70,12 @@ impl Running {
         [(first, one), (second, other)]
     }
 
-    /// What the server answers to a token that is not good.
+    /// Returns the server's close for a bad token.
     async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Close {
         server_close(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
     }
 
-    /// A connection that is given the seat back, and the next token.
+    /// Opens a connection that resumes a seat. Returns it with the next token.
     async fn back(
         &self,
         kind: TransportKind,
@@ -88,7 +89,7 @@ impl Running {
     }
 }
 
-/// What the next message that is `wanted` says.
+/// Waits for the next `wanted` message, and returns what `wanted` took from it.
 async fn hear<T>(connection: &mut Connection, wanted: impl Fn(ServerMessage<'_>) -> Option<T>) -> T {
     loop {
         let (_, bytes) = timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect("open");
@@ -106,7 +107,7 @@ async fn started(connection: &mut Connection) -> Started {
     .await
 }
 
-/// The next token, of a connection that was given its seat back.
+/// Waits until the seat is resumed. Returns the next token.
 async fn resumed(connection: &mut Connection) -> SeatToken {
     hear(connection, |message| match message {
         ServerMessage::Resumed(resumed) => Some(resumed.resume_ticket.token),
@@ -119,7 +120,7 @@ async fn peer_back(connection: &mut Connection) {
     hear(connection, |message| matches!(message, ServerMessage::OpponentBack { .. }).then_some(())).await;
 }
 
-/// How the server ends a connection.
+/// Waits for the server's close.
 async fn server_close(mut connection: Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
@@ -134,7 +135,7 @@ fn token(started: &Started) -> SeatToken {
     started.resume_ticket.as_ref().expect("seats are kept").token.clone()
 }
 
-/// Two players in a match, both of whom are always driven, and what happened to each but for moves.
+/// Two players in a match, both of them always polled, and their events except for moves.
 struct Duel {
     players: [Player; 2],
     heard: [Vec<Event>; 2],
@@ -195,7 +196,7 @@ impl Duel {
         self.heard[number].iter().any(wanted)
     }
 
-    /// Takes in what comes within `time`.
+    /// Receives events for `time`.
     async fn listen(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Ok((number, event)) = tokio::time::timeout_at(end, self.next()).await {
@@ -203,7 +204,7 @@ impl Duel {
         }
     }
 
-    /// Both walk on by the script, faster than real time.
+    /// Moves both players along the script, faster than real time.
     async fn walk(&mut self, moves: u64) {
         for number in 1..=moves {
             self.script_us += PERIOD_US;
@@ -218,7 +219,8 @@ impl Duel {
         }
     }
 
-    /// The same, but so that no more moves are superseded or lost one after another than the rules bear.
+    /// Moves both players along the script, in step, so that no more consecutive moves are
+    /// superseded or lost than the rules allow.
     async fn play(&mut self) {
         for _ in 0..MOVES / 32 {
             self.walk(32).await;
@@ -226,7 +228,8 @@ impl Duel {
         }
     }
 
-    /// Both stand still and say so until each knows where the other is. Returns where they are.
+    /// Both players stand still and repeat their position until each has the other's. Returns the
+    /// positions.
     async fn agree(&mut self) -> [Position; 2] {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -243,7 +246,7 @@ impl Duel {
         }
     }
 
-    /// The server holds what both players hold.
+    /// Checks that the server holds the positions that both players hold.
     async fn finish(mut self) {
         let goals = self.agree().await;
         let [one, mut other] = self.players;
@@ -264,16 +267,16 @@ fn is_reconnecting(event: &Event) -> bool {
     matches!(event, Event::Reconnecting { .. })
 }
 
-/// How long the path is dark.
+/// The duration of an outage.
 #[derive(Clone, Copy)]
 enum Outage {
     UntilBothNotice,
-    /// The server may still think that the connection stands.
+    /// The outage ends before the server notices the loss.
     UntilThePlayerNotices,
     Lasts(Duration),
 }
 
-/// Player 0 is cut off in the middle of a match over `from`, and comes back over `to`.
+/// Cuts player 0 off in a match over `from`, and lets it resume over `to`.
 async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage) {
     let [from, to] = configs;
     let what = format!("{} to {}, against {}", from.kind, to.kind, peer.kind);
@@ -288,7 +291,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     assert!(before > 0, "{what}: nothing came");
 
     [&path, &back_path].iter().for_each(|path| path.set_blackhole(true));
-    // These are lost, and lead further than the first move after them may lie from the last that came.
+    // These moves are lost, and lead further than the next move may be from the last received one.
     duel.walk(120).await;
     match outage {
         Outage::UntilBothNotice => {
@@ -303,7 +306,7 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
         }
         Outage::Lasts(time) => duel.listen(time).await,
     }
-    // Nobody hears the one, and what the other says is for nobody.
+    // The server hears nothing of the one player, and drops the updates for it.
     duel.walk(10).await;
     [&path, &back_path].iter().for_each(|path| path.set_blackhole(false));
     duel.until(&format!("the return, {what}"), |duel| {
@@ -333,7 +336,8 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     duel.finish().await;
 }
 
-/// Every transport to itself, from a stream to datagrams and back, all at once.
+/// Cuts off matches of every transport at once: to the same transport, and from a stream to
+/// datagrams and back.
 async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapshot {
     let options = quick_to_notice();
     let server = Running::for_scripts(Config::default(), server_options);
@@ -351,7 +355,8 @@ async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapsho
     let census = server.observer.census();
     assert_eq!((census.matches, census.away), (0, 0));
     let counters = server.stop().await;
-    // More often than players lost the connection: a try that was given up may have come through in the end.
+    // Seats are resumed more often than players lost the connection: an attempt that was given up
+    // may have succeeded in the end.
     assert!(counters.seats_resumed >= count && counters.seats_expired == 0, "{counters:?}");
     assert_eq!((counters.matches_started, counters.matches_ended), (count, count));
     counters
@@ -361,12 +366,13 @@ async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapsho
 async fn who_is_cut_off_comes_back_to_the_match_on_every_transport_and_from_one_to_another() {
     let counters = cut_off_everywhere(&quick_to_notice(), Outage::UntilBothNotice).await;
     assert!(counters.seats_kept >= counters.matches_started);
-    assert!(counters.updates_away > 0, "moves for who is away are counted");
+    assert!(counters.updates_away > 0, "moves for a player that is away are counted");
 }
 
-/// On QUIC the shorter of both sides' idle timeouts counts, so there the server knows as soon.
+/// QUIC applies the shorter of both sides' idle timeouts, so there the server notices as early as
+/// the player.
 #[tokio::test]
-async fn who_comes_back_before_the_server_noticed_takes_the_seat_from_the_dead_connection() {
+async fn resume_replaces_a_dead_connection() {
     let server_options = Options { idle_timeout: PATIENCE, ..quick_to_notice() };
     let counters = cut_off_everywhere(&server_options, Outage::UntilThePlayerNotices).await;
     assert!(counters.seats_kept < counters.matches_started);
@@ -374,14 +380,15 @@ async fn who_comes_back_before_the_server_noticed_takes_the_seat_from_the_dead_c
 
 #[tokio::test]
 #[ignore = "takes as long as the outage; run it with --ignored"]
-async fn who_is_cut_off_for_five_seconds_comes_back() {
+async fn resumes_after_five_seconds() {
     cut_off_everywhere(&quick_to_notice(), Outage::Lasts(Duration::from_secs(5))).await;
 }
 
-/// The player's packets come from elsewhere all of a sudden, as when a Wi-Fi gives way to the telephone network. QUIC's
-/// connections outlive that; the others are given up after the idle timeout, and resumed over a new connection.
+/// The player's packets come from another address, as when a Wi-Fi gives way to the telephone
+/// network. QUIC connections survive that; the other kinds time out and resume over a new
+/// connection.
 #[tokio::test]
-async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
+async fn survives_a_change_of_address() {
     let options = quick_to_notice();
     let server = Running::for_scripts(Config::default(), &options);
     let mut moved = tokio::task::JoinSet::new();
@@ -399,7 +406,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
                 duel.heard = Default::default();
             }
             duel.play().await;
-            // Longer than it would take to notice a loss.
+            // The wait is longer than a loss takes to be noticed.
             duel.listen(2 * options.idle_timeout).await;
             let heard = duel.heard.concat();
             let harmless = |event: &Event| matches!(event, Event::OpponentBack { .. });
@@ -416,7 +423,7 @@ async fn a_change_of_address_keeps_a_quic_connection_and_the_others_match() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() {
+async fn tokens_are_good_once() {
     let server = Running::for_scripts(Config::default(), &Options::default());
     let elsewhere = Running::for_scripts(Config::default(), &Options::default());
     for kind in every_kind() {
@@ -426,7 +433,8 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
         let [_, (_foreign, strangers)] = elsewhere.raw_match(kind).await;
         assert_ne!(token(&mine), token(&theirs));
 
-        // The seat is taken while its connection still stands, as where one side does not know yet.
+        // The seat is resumed while its old connection still stands, as where one side has not
+        // noticed the loss.
         let game = mine.game;
         let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
         peer_back(&mut peer).await;
@@ -436,7 +444,8 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
             ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
             ("a try overtaken", server.refusal(kind, game, token(&mine), 1).await),
         ];
-        // The answer may be lost, so the token is good for later tries until a move says that the next one came.
+        // The answer may be lost, so the token is good for later attempts until a move shows that
+        // the next token arrived.
         let (back, next) = server.back(kind, game, token(&mine), 3).await;
         peer_back(&mut peer).await;
         assert_eq!(server_close(unanswered).await.code, CloseCode::Replaced.code());
@@ -455,7 +464,7 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
             ("of no match", server.refusal(kind, game + 1_000, next.clone(), 1).await),
             ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
         ]);
-        // None of them moved anybody.
+        // None of the refused attempts moved anybody.
         back.receiver.close(Close::new(CloseCode::Done.code(), "done")).await;
         hear(&mut peer, |message| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(())).await;
         refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
@@ -477,13 +486,13 @@ async fn a_token_is_good_once_in_its_match_and_everything_else_is_one_refusal() 
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
+async fn seats_expire_after_the_grace() {
     let config = Config { resume_grace: Duration::from_millis(300), ..Config::default() };
     let server = Running::for_scripts(config, &Options::default());
     for kind in every_kind() {
         let [(lost, mine), (mut peer, _)] = server.raw_match(kind).await;
         let game = mine.game;
-        // Without a close of the player's.
+        // The connection is dropped without a close.
         drop(lost);
         let away = |message: ServerMessage<'_>| match message {
             ServerMessage::OpponentReconnecting { game, grace_ms } => Some((game, grace_ms)),
@@ -497,7 +506,7 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
         assert_eq!(hear(&mut peer, left).await, (game, LeaveReason::Disconnected), "{kind}");
         let refusal = server.refusal(kind, game, token(&mine), 1).await;
         assert_eq!(refusal.code, CloseCode::NoSuchSeat.code(), "{kind}, expired: {refusal}");
-        // Once: what comes next is the answer to this.
+        // The opponent is told once: the next message is the answer to this ping.
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let ping = encode(&ClientMessage::Ping { sent_us: 1 }, &mut buffer).expect("encodes");
         peer.sender.send_control(ping).expect("open");
@@ -511,7 +520,7 @@ async fn nobody_waits_longer_than_the_grace_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn no_seat_is_kept_after_a_goodbye_or_while_the_server_drains() {
+async fn no_seat_is_kept_after_a_close_or_in_a_drain() {
     let options = Options::default();
     let server = Running::for_scripts(Config::default(), &options);
     let kind = TransportKind::ALL[0];

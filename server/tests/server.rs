@@ -182,8 +182,7 @@ async fn payloads_arrive_byte_for_byte() {
                         let Event::OpponentMoved { update, payload: got, .. } = event(player).await else {
                             panic!("not a move over {kind}")
                         };
-                        // Where both moves are relayed together, older moves come again, each with
-                        // its own payload.
+                        // Under `both`, older moves come again, each with its own payload.
                         assert_eq!(got, payload(1 - number, update.seq, max), "{kind}, {relay}, {update:?}");
                     }
                 }

@@ -86,7 +86,7 @@ pub(crate) async fn a_byte_at_a_time(world: &World) {
         assert_eq!(raw.close_frame().await.code, Close::READ_DEADLINE);
     }
     world.counted("stalled", 1, |it| it.expelled_stalled).await;
-    if world.kind.name() == "tls" {
+    if world.kind == TransportKind::Tls {
         // The same attack before the handshake, beside a connection that sends nothing.
         let failed = world.observer.snapshot().handshakes_failed;
         let silent = TcpStream::connect(world.addr).await.expect("connected");
@@ -140,7 +140,7 @@ async fn forgers(world: &World) -> JoinSet<()> {
 
 pub(crate) async fn handshakes_of_forged_addresses(world: &World) {
     let before = world.observer.snapshot();
-    if world.kind.name() == "udp" {
+    if world.kind == TransportKind::Udp {
         // The server answers the hello with a challenge that is no longer than the hello, and
         // remembers nothing.
         let mut answer = [0; 2048];
