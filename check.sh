@@ -25,6 +25,13 @@ deny() {
     # Advisories need a database from the network (deny.toml).
     cargo deny --offline check bans licenses sources
 }
+typos() {
+    if ! type -P typos >/dev/null; then # `command -v` would find this function.
+        echo "skipped: spelling needs typos (pip install typos)"
+        return
+    fi
+    command typos
+}
 # Fuzzes every target for FUZZ_SECONDS. No default step: cargo-fuzz compiles everything anew (fuzz/README.md).
 fuzz() {
     if ! command -v cargo-fuzz >/dev/null; then
@@ -42,7 +49,7 @@ fuzz() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(fmt tidy clippy doc test deny)
+[ ${#steps[@]} -gt 0 ] || steps=(fmt tidy typos clippy doc test deny)
 for step in "${steps[@]}"; do
     echo "== $step"
     "$step"

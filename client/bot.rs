@@ -5,7 +5,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, PlayError, Player, bot_path::BotPath, cli::ConnectArgs, ticker::Ticker};
+use netduel_client::{Event, PlayError, Player, bot_path::BotPath, cli::BotCli, ticker::Ticker};
 use netduel_protocol::{clock, game::Position};
 use netduel_transport::ConnectError;
 use tokio::time::{Instant, sleep_until};
@@ -13,43 +13,6 @@ use tokio::time::{Instant, sleep_until};
 /// The period of pings: short enough to track the clock, too long to disturb the measurement.
 const PING_PERIOD: Duration = Duration::from_millis(100);
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
-
-/// Joins a match and walks a scripted path. Start two bots to play a match.
-#[derive(Parser)]
-#[command(
-    version,
-    after_help = "Examples (the server runs with: netduel-server --cert-out cert.pem):
-  netduel-bot                                            over plain TCP, to this machine
-  netduel-bot --transport quic-datagram --ca cert.pem    over QUIC datagrams
-  netduel-bot --server play.example --transport tls --pin 5f0c…
-  netduel-bot --rate 120 --duration 30 --code friends    120 moves a second for 30 s, against an opponent with this code
-
-Exit code 0 after the match, 1 if no match was played to its end, 2 for a bad flag."
-)]
-struct Cli {
-    #[command(flatten)]
-    connect: ConnectArgs,
-
-    /// Name that the opponent sees
-    #[arg(long, default_value = "bot")]
-    name: String,
-
-    /// Play only an opponent that gives the same code
-    #[arg(long)]
-    code: Option<String>,
-
-    /// Moves per second
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rate: u32,
-
-    /// Seconds to play; without this flag the bot plays until the opponent leaves
-    #[arg(long, value_name = "SECONDS")]
-    duration: Option<u64>,
-
-    /// Seed of the path to walk
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
 
 fn main() -> ExitCode {
     match run() {
@@ -70,11 +33,11 @@ fn run() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let cli = Cli::parse();
+    let cli = BotCli::parse();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(play(&cli))
 }
 
-async fn play(cli: &Cli) -> anyhow::Result<()> {
+async fn play(cli: &BotCli) -> anyhow::Result<()> {
     let period_us = 1_000_000 / u64::from(cli.rate);
     let config = cli.connect.config(&cli.name, period_us).await?;
     let mut player = Player::connect(&config).await?;
@@ -102,7 +65,7 @@ async fn play(cli: &Cli) -> anyhow::Result<()> {
 }
 
 /// Walks until the time or the match is over. Returns which of them ended.
-async fn walk(cli: &Cli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
+async fn walk(cli: &BotCli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
     let course = BotPath::new(cli.seed);
     let start_us = clock::now_us();
     let mut beat = Ticker::new(start_us + period_us, period_us).context("the system has no timer")?;

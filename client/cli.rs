@@ -4,10 +4,49 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Parser};
 use netduel_transport::{Congestion, Fingerprint, Options, TransportKind, Trust};
 
 use crate::config::PlayerConfig;
+
+/// Joins a match and walks a scripted path. Start two bots to play a match.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netduel-bot",
+    version,
+    after_help = "Examples (the server runs with: netduel-server --cert-out cert.pem):
+  netduel-bot                                            over plain TCP, to this machine
+  netduel-bot --transport quic-datagram --ca cert.pem    over QUIC datagrams
+  netduel-bot --server play.example --transport tls --pin 5f0c…
+  netduel-bot --rate 120 --duration 30 --code friends    120 moves a second for 30 s, against an opponent with this code
+
+Exit code 0 after the match, 1 if no match was played to its end, 2 for a bad flag."
+)]
+pub struct BotCli {
+    /// The server to connect to
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+
+    /// Name that the opponent sees
+    #[arg(long, default_value = "bot")]
+    pub name: String,
+
+    /// Play only an opponent that gives the same code
+    #[arg(long)]
+    pub code: Option<String>,
+
+    /// Moves per second
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+
+    /// Seconds to play; without this flag the bot plays until the opponent leaves
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<u64>,
+
+    /// Seed of the path to walk
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
 
 /// Flags of the connection.
 #[derive(Args, Clone, Debug)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,26 @@ const TIMEOUT_MAX_S: u64 = 600;
 /// QUIC frames (a stream, and its reset), and each of our packets is acknowledged at most once; the
 /// rest is room for a protocol's own needs.
 const PACKETS_PER_MESSAGE: u32 = 4;
+
+/// Matches players and relays their moves, over every transport at once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netduel-server",
+    version,
+    after_help = "Examples:
+  netduel-server                                  serve every transport, for this machine only
+  netduel-server --host 0.0.0.0 --name my.host    serve the network; clients pin the printed fingerprint
+  netduel-server --cert-out cert.pem              clients trust it with --ca cert.pem
+  netduel-server --listen tcp=127.0.0.1:7000 --listen quic-datagram=127.0.0.1:7000
+  netduel-server --relay both                     relay by the older policy, to compare
+
+Exit code 0 after a clean drain, 1 if it cannot start or a second signal cut the drain short, 2 for a bad flag."
+)]
+pub struct Cli {
+    /// The flags of the server
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
