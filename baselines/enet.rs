@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 use netduel_transport::PathStats;
 use rusty_enet::{Event, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, PeerID};
 
-use crate::{Update, udp};
+use crate::{udp, wire::Update};
 
 const CHANNEL: u8 = 0;
 /// For as many as a preset has at once. Not more, since ENet walks all that there could be for each packet.

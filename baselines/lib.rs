@@ -13,29 +13,14 @@ mod quic;
 mod renet;
 mod stream;
 mod udp;
+mod wire;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::Command,
-};
+use std::{io, net::SocketAddr, process::Command};
 
 pub use load::play;
 pub use netduel_loadgen::Baseline;
 use netduel_transport::{Identity, PathStats, Trust};
-
-/// Bytes of a move: about what one of ours takes.
-pub const MOVE_BYTES: usize = 24;
-/// Datagrams that may be waiting to be read are the system's; this is the largest that is.
-const DATAGRAM_MAX_BYTES: usize = 2048;
-const UDP_HEADER_BYTES: u64 = 8;
-/// The protocol's name in TLS handshakes.
-const ALPN: &str = "netduel-baselines/1";
-/// In the relay's certificate.
-const SERVER_NAME: &str = "localhost";
-
-/// A move, as the baselines know it: text, since PodSixNet carries no other bytes.
-pub type Update = [u8; MOVE_BYTES];
+pub use wire::{MOVE_BYTES, Update};
 
 /// Whether a baseline can run here; all but PodSixNet, which needs Python, can.
 ///
@@ -48,13 +33,6 @@ pub fn check(baseline: Baseline) -> anyhow::Result<()> {
 /// The program that serves a baseline, where that is none of ours.
 pub fn other_program(baseline: Baseline, listen: SocketAddr) -> Option<Command> {
     (baseline == Baseline::PodSixNet).then(|| podsixnet::serve(listen))
-}
-
-/// Any address, of the same family as the relay's.
-fn any_address_for(relay: SocketAddr) -> SocketAddr {
-    let ip: IpAddr =
-        if relay.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    (ip, 0).into()
 }
 
 /// A relay that has its socket. Players are paired in the order in which they come.

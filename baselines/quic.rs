@@ -11,7 +11,7 @@ use quinn::{
 };
 use tokio::task::JoinSet;
 
-use crate::{ALPN, MOVE_BYTES, SERVER_NAME, UDP_HEADER_BYTES, Update, any_address_for};
+use crate::wire::{ALPN, MOVE_BYTES, SERVER_NAME, UDP_HEADER_BYTES, Update, any_address_for};
 
 /// Read from a stream at once: hundreds of moves.
 const READ_BYTES: usize = 16 * 1024;

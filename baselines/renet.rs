@@ -18,7 +18,10 @@ use renet_netcode::{ClientAuthentication, NetcodeServerTransport, ServerAuthenti
 use renetcode::NetcodeClient;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::{DATAGRAM_MAX_BYTES, Update, udp};
+use crate::{
+    udp,
+    wire::{DATAGRAM_MAX_BYTES, Update},
+};
 
 /// "Running at 60hz" (renet's README).
 const TICK: Duration = Duration::from_millis(16);

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, rustls::pki_types::ServerName};
 
-use crate::{ALPN, MOVE_BYTES, SERVER_NAME, Update};
+use crate::wire::{ALPN, MOVE_BYTES, SERVER_NAME, Update};
 
 /// Read at once: hundreds of moves.
 const READ_BYTES: usize = 16 * 1024;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 use netduel_transport::PathStats;
 use tokio::net::UdpSocket;
 
-use crate::{DATAGRAM_MAX_BYTES, UDP_HEADER_BYTES, Update};
+use crate::wire::{DATAGRAM_MAX_BYTES, UDP_HEADER_BYTES, Update, any_address_for};
 
 /// What a player says until it is answered with the same. Anything else is relayed.
 const HELLO: &[u8] = b"hello";
@@ -38,7 +38,7 @@ impl Socket {
 
     /// Of a player whose relay is at `relay`.
     pub(crate) async fn for_player(relay: SocketAddr) -> io::Result<Self> {
-        let socket = Self::bind(crate::any_address_for(relay))?;
+        let socket = Self::bind(any_address_for(relay))?;
         // tokio has not heard yet that it is, and would refuse to try.
         socket.socket.writable().await?;
         Ok(socket)
