@@ -1,6 +1,6 @@
 //! The command line of `netduel`, with the choices of the start screen.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use netduel_client::cli::ConnectArgs;
@@ -11,6 +11,9 @@ use crate::{
     race::protocol::Plan,
     settings::{Choice, ColorScheme, RATES_HZ, Settings},
 };
+
+/// The update rates that `--rate` accepts.
+const RATES: RangeInclusive<i64> = *RATES_HZ.start() as i64..=*RATES_HZ.end() as i64;
 
 /// Play a match in a window, and watch what each transport makes of the moves.
 #[derive(Parser, Debug)]
@@ -24,7 +27,8 @@ use crate::{
   netduel --server 192.168.0.7 --transport quic-datagram --pin 5f0c… --name Ada
   netduel --race                              races transports side by side
 
-Keys: arrows or WASD steer, Escape leaves, R starts another match or retries. Tab and Enter reach every other control."
+Keys: arrows or WASD steer, Escape leaves, R starts another match or retries.
+Tab and Enter reach every other control."
 )]
 pub struct Cli {
     /// Play against a bot at once
@@ -52,7 +56,7 @@ pub struct Cli {
     pub code: Option<String>,
 
     /// Moves per second
-    #[arg(long, value_parser = clap::value_parser!(u32).range(i64::from(*RATES_HZ.start())..=i64::from(*RATES_HZ.end())))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(RATES))]
     pub rate: Option<u32>,
 
     /// Colour scheme
@@ -134,9 +138,14 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 fn parse_size(text: &str) -> Result<[f32; 2], String> {
     let sides =
         text.split_once('x').and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
-    sides
-        .filter(|sides: &[f32; 2]| sides.iter().all(|side| (100.0..=10_000.0).contains(side)))
-        .ok_or_else(|| format!("'{text}' is not a size; expected WIDTHxHEIGHT with 100 to 10000 points each, such as 1280x800"))
+    sides.filter(|sides: &[f32; 2]| sides.iter().all(|side| (100.0..=10_000.0).contains(side))).ok_or_else(
+        || {
+            format!(
+                "'{text}' is not a size; expected WIDTHxHEIGHT with 100 to 10000 points \
+         each, such as 1280x800"
+            )
+        },
+    )
 }
 
 impl Cli {

@@ -67,8 +67,8 @@ fn window(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     )
     .map_err(|error| anyhow::anyhow!("{error}"))
     .context(
-        "cannot open a window. A window needs a display (on Linux: DISPLAY or WAYLAND_DISPLAY; over ssh: ssh -X) and OpenGL 2 \
-         (on Debian: apt-get install libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6). \
+        "cannot open a window. A window needs a display (on Linux: DISPLAY or WAYLAND_DISPLAY; over \
+         ssh: ssh -X) and OpenGL 2 (on Debian: apt-get install libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcursor1 libxi6). \
          To play without a window, run: cargo bot",
     )
 }

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::net::messages::{MatchRequest, ServerChoice};
 
 /// The default transport: the one that was made for moves.
-const FIRST_KIND: &str = "quic-datagram";
+const DEFAULT_KIND: TransportKind = TransportKind::QuicDatagram;
 /// The default transports of a race: the reference, and the default transport.
-const FIRST_RACE: [&str; 2] = ["tcp", FIRST_KIND];
+const DEFAULT_RACE: [TransportKind; 2] = [TransportKind::Tcp, DEFAULT_KIND];
 /// The default link of a race, on a system that can emulate links.
-const FIRST_LINK: &str = "wifi";
+const DEFAULT_LINK: &str = "wifi";
 /// The lowest and the highest update rate, in moves per second.
 pub const RATES_HZ: std::ops::RangeInclusive<u32> = 1..=240;
 
@@ -112,7 +112,7 @@ impl Default for Settings {
         Self {
             choice: Choice::default(),
             name: "player".into(),
-            transport: FIRST_KIND.into(),
+            transport: DEFAULT_KIND.name().into(),
             rate_hz: 60,
             code: String::new(),
             server: "127.0.0.1".into(),
@@ -121,8 +121,8 @@ impl Default for Settings {
             look: ColorScheme::default(),
             smooth: true,
             ghost: true,
-            race_transports: FIRST_RACE.map(String::from).into(),
-            race_link: FIRST_LINK.into(),
+            race_transports: DEFAULT_RACE.map(|kind| kind.name().into()).into(),
+            race_link: DEFAULT_LINK.into(),
         }
     }
 }
@@ -151,9 +151,9 @@ impl Settings {
         write_atomic(file, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
-    /// Returns the chosen transport, or the first of all if the name is unknown.
+    /// Returns the chosen transport, or TCP if the name is unknown.
     pub fn kind(&self) -> TransportKind {
-        parse_kinds([&self.transport]).next().unwrap_or(TransportKind::ALL[0])
+        parse_kinds([&self.transport]).next().unwrap_or(TransportKind::Tcp)
     }
 
     /// Returns the transports that race, in the order of [`TransportKind::ALL`].
@@ -185,7 +185,8 @@ impl Settings {
         let ca = filled(&self.ca).map(PathBuf::from).filter(|_| pin.is_none());
         if kind.capabilities().encrypted && ca.is_none() && pin.is_none() {
             return Err(format!(
-                "{kind} checks the server's certificate: paste the fingerprint that the host shows, or enter the path of the certificate file"
+                "{kind} checks the server's certificate: paste the fingerprint that the host shows, or \
+                 enter the path of the certificate file"
             ));
         }
         let server = filled(&self.server).ok_or("enter the server's address, such as 192.168.0.7")?;
@@ -193,6 +194,7 @@ impl Settings {
     }
 }
 
+/// Parses names of transports, and skips unknown ones.
 fn parse_kinds<'a>(names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = TransportKind> {
     names.into_iter().filter_map(|name| name.parse().ok()).filter(|kind| *kind != TransportKind::Memory)
 }
@@ -219,9 +221,9 @@ mod tests {
     #[test]
     fn default_names_exist() {
         let settings = Settings::default();
-        assert_eq!(settings.kind().name(), FIRST_KIND);
-        assert_eq!(settings.race_kinds().len(), FIRST_RACE.len());
-        assert!(netduel_link::profile(FIRST_LINK).is_ok());
+        assert_eq!(settings.kind(), DEFAULT_KIND);
+        assert_eq!(settings.race_kinds(), DEFAULT_RACE);
+        assert!(netduel_link::profile(DEFAULT_LINK).is_ok());
     }
 
     #[test]

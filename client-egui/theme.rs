@@ -67,15 +67,20 @@ pub(crate) fn palette(visuals: &Visuals) -> Palette {
     }
 }
 
-/// A colour for each transport, by its place in the list of all: after Okabe and Ito, who chose
-/// them to be told apart by everybody, darker on a light ground.
+/// Returns the colour of a transport. The palette follows Okabe and Ito, who chose colours that
+/// colour-blind people can tell apart. The light scheme uses darker variants.
 pub(crate) fn kind_color(kind: TransportKind, visuals: &Visuals) -> Color32 {
-    const DARK: [u32; 8] =
-        [0xff_7b_54, 0x56_b4_e9, 0xf0_e4_42, 0xcc_79_a7, 0x3d_d6_a3, 0xb0_a0_ff, 0xe0_e0_e0, 0xe6_9f_00];
-    const LIGHT: [u32; 8] =
-        [0xc8_40_00, 0x00_72_b2, 0x8a_7a_00, 0xa8_3f_7c, 0x00_7d_5c, 0x5b_47_c9, 0x40_40_40, 0xa0_6a_00];
-    let index = TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or_default();
-    rgb(if visuals.dark_mode { DARK } else { LIGHT }[index % DARK.len()])
+    let (dark, light) = match kind {
+        TransportKind::Tcp => (0xff_7b_54, 0xc8_40_00),
+        TransportKind::Tls => (0x56_b4_e9, 0x00_72_b2),
+        TransportKind::QuicStream => (0xf0_e4_42, 0x8a_7a_00),
+        TransportKind::QuicUni => (0xcc_79_a7, 0xa8_3f_7c),
+        TransportKind::QuicDatagram => (0x3d_d6_a3, 0x00_7d_5c),
+        TransportKind::Enet => (0xb0_a0_ff, 0x5b_47_c9),
+        TransportKind::Udp => (0xe0_e0_e0, 0x40_40_40),
+        _ => (0xe6_9f_00, 0xa0_6a_00),
+    };
+    rgb(if visuals.dark_mode { dark } else { light })
 }
 
 /// Sets the sizes and both schemes. The app calls this once.

@@ -143,8 +143,8 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
     let took_s = began.elapsed().as_secs_f64();
     let Total { worlds, events, connections, matches, resumed, moves, simulated, violated } = total;
     println!(
-        "{worlds} worlds passed, {} failed; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, {connections} connections, \
-         {matches} matches, {resumed} seats resumed, {moves} moves, {events} events",
+        "{worlds} worlds passed, {} failed; {took_s:.1} s, {:.0} worlds/s; {:.0} h simulated, \
+         {connections} connections, {matches} matches, {resumed} seats resumed, {moves} moves, {events} events",
         violated.len(),
         (worlds + violated.len() as u64) as f64 / took_s,
         simulated.as_secs_f64() / 3_600.0,

@@ -23,7 +23,8 @@ pub(crate) fn tiles(ui: &mut Ui, figures: &Figures) {
             "Age",
             format!("{} ms", ms(figures.age.p50_us)),
             Thresholds::AGE_MS.grade(in_ms(figures.age.p95_us)),
-            "Median age of the opponent's newest known position over the last 5 s. This is the delay that a player feels. Graded by its p95.",
+            "Median age of the opponent's newest known position over the last 5 s. This is the delay that \
+             a player feels. Graded by its p95.",
         ),
         (
             "Round trip",
@@ -35,13 +36,15 @@ pub(crate) fn tiles(ui: &mut Ui, figures: &Figures) {
             "Freezes",
             figures.freezes.to_string(),
             Thresholds::FREEZES_PER_MIN.grade(freezes_per_min),
-            "Number of times the opponent stood still for more than three of its send periods since the start of the match. Graded by the number per minute.",
+            "Number of times the opponent stood still for more than three of its send periods since the \
+             start of the match. Graded by the number per minute.",
         ),
         (
             "Missing",
             missing.map_or("–".into(), |percent| format!("{percent:.1} %")),
             Thresholds::MISSING_PERCENT.grade(missing),
-            "Share of the opponent's moves that never arrived: lost on the way, or superseded by a newer one before they were sent.",
+            "Share of the opponent's moves that never arrived: lost on the way, or superseded by a newer \
+             one before they were sent.",
         ),
     ];
     ui.columns(tiles.len(), |columns| {
@@ -79,14 +82,16 @@ pub(crate) fn delays(ui: &mut Ui, id: &str, figures: &Figures) {
         error_us => format!("± {} ms, because the clocks differ", ms(Some(error_us.into()))),
     };
     let one_way = format!(
-        "Delay from the intended sending of the opponent's move to its arrival here, through the server. Clock error: {clock_error}."
+        "Delay from the intended sending of the opponent's move to its arrival here, through the server. \
+         Clock error: {clock_error}."
     );
     let rows: [(&str, Recent, Thresholds, &str); 3] = [
         (
             "Age",
             figures.age,
             Thresholds::AGE_MS,
-            "Age of the opponent's newest known position, weighted by time. The age grows until the next move arrives.",
+            "Age of the opponent's newest known position, weighted by time. The age grows until the next \
+             move arrives.",
         ),
         ("One way", figures.one_way, Thresholds::ONE_WAY_MS, &one_way),
         (
@@ -115,7 +120,8 @@ pub(crate) fn delays(ui: &mut Ui, id: &str, figures: &Figures) {
             }
             let jitter_ms = (figures.received > 0).then_some(figures.jitter_us / 1e3);
             ui.label("Jitter").on_hover_text(
-                "Interarrival jitter (RFC 3550): running mean of the difference between the spacing of moves at arrival and at sending.",
+                "Interarrival jitter (RFC 3550): running mean of the difference between the spacing of \
+                 moves at arrival and at sending.",
             );
             right(ui, RichText::new(ms(jitter_ms.map(|ms| (ms * 1e3) as u64))).monospace());
             (0..3).for_each(|_| drop(ui.label("")));
@@ -154,12 +160,14 @@ pub(crate) fn counts(ui: &mut Ui, id: &str, figures: &Figures) {
         (
             "late",
             figures.late.to_string(),
-            "Moves that arrived after a newer one: late, reordered or duplicated. They do not change the screen.",
+            "Moves that arrived after a newer one: late, reordered or duplicated. They do not change the \
+             screen.",
         ),
         (
             "Moves missing",
             figures.missing.to_string(),
-            "Moves that never arrived: lost on the way, or superseded before they were sent. The receiver cannot tell the two apart.",
+            "Moves that never arrived: lost on the way, or superseded before they were sent. The receiver \
+             cannot tell the two apart.",
         ),
         (
             "longest gap",
@@ -198,7 +206,8 @@ pub(crate) fn transport(ui: &mut Ui, id: &str, figures: &Figures) {
         (
             "Smoothed RTT",
             in_ms(path.rtt_us),
-            "The transport's smoothed round-trip time, which includes acknowledgement delays. The round trip above is measured by pings of the game.",
+            "The transport's smoothed round-trip time, which includes acknowledgement delays. The round \
+             trip above is measured by pings of the game.",
         ),
         ("lowest RTT", in_ms(path.min_rtt_us), "The shortest round-trip time that the transport measured."),
         (

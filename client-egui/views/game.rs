@@ -240,12 +240,14 @@ impl GameView {
 
     fn switches(&self, ui: &mut Ui, settings: &mut Settings, backend: &Backend) {
         let late = format!(
-            "On: the opponent is drawn between its updates, {} ms late. Off: the opponent jumps to each update when it arrives.",
+            "On: the opponent is drawn between its updates, {} ms late. Off: the opponent jumps to each \
+             update when it arrives.",
             ms(Some(self.opponent.delay_us()))
         );
         ui.checkbox(&mut settings.smooth, "Smooth opponent").on_hover_text(late);
         ui.checkbox(&mut settings.ghost, "Ghost").on_hover_text(
-            "A dashed outline at the opponent's newest known position: its true position when it sent its last received move.",
+            "A dashed outline at the opponent's newest known position: its true position when it sent its \
+             last received move.",
         );
         if start::rate(ui, &mut settings.rate_hz) {
             backend.set_rate(settings.rate_hz);
@@ -286,9 +288,11 @@ impl GameView {
             ui.selectable_value(&mut self.shows_opponent, false, "My link");
             let enabled = opponent.is_some();
             ui.add_enabled_ui(enabled, |ui| {
-                ui.selectable_value(&mut self.shows_opponent, true, "Opponent's link").on_disabled_hover_text(
-                    "Only a match against the bot shows this. A remote player does not send its figures; the path of a move below estimates its link.",
-                );
+                ui.selectable_value(&mut self.shows_opponent, true, "Opponent's link")
+                    .on_disabled_hover_text(
+                        "Only a match against the bot shows this. A remote player does not send its figures; \
+                     the path of a move below estimates its link.",
+                    );
             });
             self.shows_opponent &= enabled;
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -340,7 +344,10 @@ impl GameView {
 
     fn save_button(&mut self, ui: &mut Ui, rate_hz: u32) {
         let button = ui.add_enabled(!self.recorder.is_empty(), egui::Button::new("Save recording"));
-        let button = button.on_hover_text("Saves the figures of this match as CSV and JSON, ten samples a second. netduel-report recording FILE.json makes a page of them.");
+        let button = button.on_hover_text(
+            "Saves the figures of this match as CSV and JSON, ten samples a \
+         second. netduel-report recording FILE.json makes a page of them.",
+        );
         if button.clicked() {
             self.note = self.save(rate_hz);
         }
@@ -352,7 +359,8 @@ impl GameView {
         Some(match self.recorder.save(&self.recordings, started, rate_hz) {
             Ok(path) => {
                 format!(
-                    "Saved {0}.csv and {0}.json. To make a page of it, run: netduel-report recording {0}.json",
+                    "Saved {0}.csv and {0}.json. To make a page of it, run: netduel-report recording \
+                     {0}.json",
                     path.display()
                 )
             }

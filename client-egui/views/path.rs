@@ -49,7 +49,8 @@ pub(crate) fn show(ui: &mut Ui, figures: &Figures, opponent: Option<&Figures>) {
                 name: "server to opponent",
                 time_us: out_us.flatten(),
                 color: |colors| colors.opponent,
-                about: "The one-way delay that the opponent measures, minus the other two parts. Known only against the bot, because a remote player does not send it.",
+                about: "The one-way delay that the opponent measures, minus the other two parts. Known \
+                 only against the bot, because a remote player does not send it.",
             },
         ],
     );
@@ -62,7 +63,8 @@ pub(crate) fn show(ui: &mut Ui, figures: &Figures, opponent: Option<&Figures>) {
                 name: "opponent to server",
                 time_us: back_us,
                 color: |colors| colors.opponent,
-                about: "The one-way delay of the opponent's moves, minus the other two parts: the opponent's link to the server, and queues on it.",
+                about: "The one-way delay of the opponent's moves, minus the other two parts: the \
+                 opponent's link to the server, and queues on it.",
             },
             server(),
             Part {

@@ -119,7 +119,8 @@ fn waiting_advice(snapshot: &Snapshot, seconds: u64) -> String {
     let advice = if snapshot.invitation.is_some() {
         "Give another player the address and the fingerprint above."
     } else {
-        "The server matches you with the next player who gives the same match code, or no code if you gave none."
+        "The server matches you with the next player who gives the same match code, or no code if you gave \
+         none."
     };
     format!("{advice} You have waited for {seconds} s. Escape leaves the queue.")
 }

@@ -91,7 +91,10 @@ pub(crate) fn draw(
                 plot.line(drawn.allow_hover(false).allow_band(false));
             }
         });
-    response.response.on_hover_text("The right edge is now. A red span is a freeze: the opponent stood still for more than three of its send periods.");
+    response.response.on_hover_text(
+        "The right edge is now. A red span is a freeze: the opponent stood \
+     still for more than three of its send periods.",
+    );
 }
 
 /// Formats a time on an axis that reaches to `top_ms`.

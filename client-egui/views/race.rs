@@ -238,7 +238,8 @@ impl RaceView {
                 ),
                 (None, true) => {}
             }
-            let about = "The dashed outline is the mover's true position. Arrows or WASD steer the mover; otherwise a script does.";
+            let about = "The dashed outline is the mover's true position. Arrows or WASD steer the mover; \
+             otherwise a script does.";
             ui.label(RichText::new(about).small().color(colors.muted));
         });
     }
@@ -272,7 +273,8 @@ impl RaceView {
         ui.separator();
         self.table(ui);
         ui.add_space(6.0);
-        let about = "A stream delivers in order, so a lost packet delays everything behind it: head-of-line blocking. A datagram, or a stream for each move, does not wait.";
+        let about = "A stream delivers in order, so a lost packet delays everything behind it: \
+         head-of-line blocking. A datagram, or a stream for each move, does not wait.";
         ui.label(RichText::new(about).small().color(palette(ui.visuals()).muted));
     }
 
@@ -343,18 +345,21 @@ impl RaceView {
         let heads = [
             (
                 "mean",
-                "Mean age since the start of the race or the last change of the rate. A comparison reports the same figure.",
+                "Mean age since the start of the race or the last change of the rate. A comparison reports \
+                 the same figure.",
             ),
             ("p99", "99th percentile of the age over the same time. It needs 1,000 updates."),
             ("p50", "Median age of the last 5 s."),
             ("max", "Largest age of the last 5 s."),
             (
                 "freezes",
-                "Number of times the opponent stood still for more than three send periods, since the start of the race.",
+                "Number of times the opponent stood still for more than three send periods, since the \
+                 start of the race.",
             ),
             (
                 "missing",
-                "Share of updates that never arrived: lost, or superseded by a newer one before they were sent.",
+                "Share of updates that never arrived: lost, or superseded by a newer one before they were \
+                 sent.",
             ),
         ];
         Grid::new("race table").num_columns(8).min_row_height(20.0).spacing([12.0, 5.0]).show(ui, |ui| {
@@ -404,8 +409,8 @@ fn link_warning(ui: &mut Ui, problems: &[String]) {
         return;
     }
     let text = format!(
-        "These ages are not valid: within the last half minute, {}. A comparison discards such a run. Reduce the load on \
-         this machine: race fewer transports, or lower the rate.",
+        "These ages are not valid: within the last half minute, {}. A comparison discards such a run. \
+         Reduce the load on this machine: race fewer transports, or lower the rate.",
         problems.join("; ")
     );
     ui.add(egui::Label::new(RichText::new(text).strong().color(palette(ui.visuals()).poor)).wrap());

@@ -66,7 +66,8 @@ impl StartView {
                 ui,
                 (Choice::Race, focused),
                 "Race transports",
-                "Send the same moves over several transports at once, over an emulated Wi-Fi or LTE link, and compare their delays.",
+                "Send the same moves over several transports at once, over an emulated Wi-Fi or LTE link, \
+                 and compare their delays.",
             )),
         });
         ui.add_space(GAP);
@@ -116,7 +117,8 @@ fn header(ui: &mut Ui, settings: &mut Settings) {
         ui.label(RichText::new("Netduel").size(34.0).strong());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| color_scheme(ui, settings));
     });
-    let text = "Two players, one server and the network between them. Play, and watch what each transport makes of your moves.";
+    let text = "Two players, one server and the network between them. Play, and watch what each transport \
+     makes of your moves.";
     ui.label(RichText::new(text).size(15.0).color(palette(ui.visuals()).muted));
 }
 
@@ -215,7 +217,9 @@ pub(crate) fn rate(ui: &mut Ui, rate_hz: &mut u32) -> bool {
 
 fn host(ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
     ui.label(RichText::new("Host").size(17.0).strong());
-    let about = "Start a server for players in your network, with every transport on its default port, and wait there for an opponent. The next screen shows the address and the fingerprint that other players need.";
+    let about = "Start a server for players in your network, with every transport on its default port, and \
+     wait there for an opponent. The next screen shows the address and the fingerprint that other players \
+     need.";
     ui.label(RichText::new(about).color(palette(ui.visuals()).muted));
     code(ui, "Match code to host", settings);
     ui.add_space(4.0);
