@@ -9,10 +9,25 @@ use std::{
 
 use serde::Deserialize;
 
+#[cfg(feature = "enet")]
+use crate::enet;
+#[cfg(feature = "quic")]
+use crate::quic;
+#[cfg(feature = "tcp")]
+use crate::tcp;
+#[cfg(feature = "udp")]
+use crate::udp;
 use crate::{
     BindError, ConnectError, Connection, Identity, Listener, Options, OutsideKind, Target, Transport,
-    TransportKind, Trust, connection::listener::within_deadline, enet, memory, quic, tcp, udp,
+    TransportKind, Trust, connection::listener::within_deadline, memory,
 };
+
+/// The number of built-in kinds that cross a network: one for each backend, but three for QUIC.
+const BUILT_IN: usize = cfg!(feature = "tcp") as usize
+    + cfg!(feature = "tls") as usize
+    + 3 * (cfg!(feature = "quic") as usize)
+    + cfg!(feature = "enet") as usize
+    + cfg!(feature = "udp") as usize;
 
 /// The transports from outside, in the order of their registration.
 static OUTSIDE: RwLock<Vec<&'static dyn Transport>> = RwLock::new(Vec::new());
@@ -23,8 +38,22 @@ fn outside() -> Vec<&'static dyn Transport> {
 
 impl TransportKind {
     /// Every built-in kind that crosses a network, in the order in which menus and reports show them.
-    pub const ALL: [Self; 7] =
-        [Self::Tcp, Self::Tls, Self::QuicStream, Self::QuicUni, Self::QuicDatagram, Self::Enet, Self::Udp];
+    pub const ALL: [Self; BUILT_IN] = [
+        #[cfg(feature = "tcp")]
+        Self::Tcp,
+        #[cfg(feature = "tls")]
+        Self::Tls,
+        #[cfg(feature = "quic")]
+        Self::QuicStream,
+        #[cfg(feature = "quic")]
+        Self::QuicUni,
+        #[cfg(feature = "quic")]
+        Self::QuicDatagram,
+        #[cfg(feature = "enet")]
+        Self::Enet,
+        #[cfg(feature = "udp")]
+        Self::Udp,
+    ];
 
     /// The largest number of transports that [`Self::register`] takes. More than a comparison can show at once.
     pub const OUTSIDE_MAX: usize = 16;
@@ -77,12 +106,19 @@ impl TransportKind {
 
     fn transport(self) -> &'static dyn Transport {
         match self {
+            #[cfg(feature = "tcp")]
             Self::Tcp => &tcp::PLAIN,
+            #[cfg(feature = "tls")]
             Self::Tls => &tcp::TLS,
+            #[cfg(feature = "quic")]
             Self::QuicStream => &quic::STREAM,
+            #[cfg(feature = "quic")]
             Self::QuicUni => &quic::UNI,
+            #[cfg(feature = "quic")]
             Self::QuicDatagram => &quic::DATAGRAM,
+            #[cfg(feature = "enet")]
             Self::Enet => &enet::ENET,
+            #[cfg(feature = "udp")]
             Self::Udp => &udp::UDP,
             Self::Memory => &memory::MEMORY,
             // Only `register` makes this variant, and nothing is ever taken out of the list.

@@ -2,13 +2,18 @@
 
 mod kinds;
 
+#[cfg(feature = "enet")]
 mod enet;
 mod memory;
+#[cfg(feature = "quic")]
 mod quic;
+#[cfg(feature = "tcp")]
 mod tcp;
+#[cfg(feature = "udp")]
 mod udp;
 
 /// The contract of a connection, and the values that users see.
+#[cfg_attr(not(all(feature = "quic", feature = "udp")), allow(dead_code))]
 mod connection {
     pub(crate) mod close;
     #[allow(clippy::module_inception)]
@@ -24,6 +29,7 @@ mod connection {
 }
 
 /// Sockets, framing, queues and timers that several transports share.
+#[cfg_attr(not(all(feature = "tcp", feature = "quic", feature = "enet", feature = "udp")), allow(dead_code))]
 mod io {
     pub(crate) mod byte_stream;
     pub(crate) mod frame;
@@ -31,12 +37,18 @@ mod io {
     pub(crate) mod mutex;
     pub(crate) mod outbox;
     pub(crate) mod rate_limit;
+    #[cfg(any(feature = "tcp", feature = "quic", feature = "enet", feature = "udp"))]
+    pub(crate) mod share_port;
+    #[cfg(feature = "tcp")]
     pub(crate) mod tcp_info;
+    #[cfg(any(feature = "enet", feature = "udp"))]
     pub(crate) mod udp_demux;
+    #[cfg(any(feature = "quic", feature = "enet", feature = "udp"))]
     pub(crate) mod udp_socket;
 }
 
 /// Certificates, trust and session resumption, for the transports that encrypt.
+#[cfg_attr(not(all(feature = "tls", feature = "quic")), allow(dead_code))]
 mod tls {
     pub(crate) mod identity;
     pub(crate) mod resumption;
@@ -66,6 +78,7 @@ pub use connection::{
 };
 pub use io::rate_limit::RateLimit;
 pub use kinds::{RegisterError, UnknownTransport};
+#[cfg(feature = "tcp")]
 pub use tcp::path_stats as tcp_path_stats;
 #[cfg(feature = "bench")]
 pub use testing::bench;

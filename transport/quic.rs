@@ -12,6 +12,7 @@
 //! `frame_limit.rs` how many frames a peer may send; `watched.rs` the TLS session.
 
 mod buffer_pool;
+mod config;
 mod connection;
 mod endpoint;
 mod frame_limit;
@@ -32,46 +33,21 @@ use std::{
 };
 
 use quinn_proto::{
-    AckFrequencyConfig, ClientConfig, ConnectionError, IdleTimeout, ServerConfig, TransportConfig, VarInt,
-    congestion::{BbrConfig, ControllerFactory, CubicConfig, NewRenoConfig},
+    ClientConfig, ConnectionError, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
 use self::{
-    connection::{ConnectionConfig, ConnectionGuard},
+    config::{ConnectionConfig, StateLane},
+    connection::{ConnectionGuard, Shared},
     endpoint::{Endpoint, EndpointHandle, Knock},
     tls_session::{ObservedClient, ObservedServer},
 };
 use crate::{
-    BoxFuture, Congestion, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, MAX_STATE_BYTES,
-    Options, Setting, Target, Transport, TransportKind, tls::identity::Verifier,
+    BoxFuture, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, Options, Target, Transport,
+    TransportKind, tls::identity::Verifier,
 };
 
-/// Updates that may be in flight as streams of their own. At 240 updates a second this is a quarter of a second of
-/// them, more than most round trips; beyond it updates are superseded. quinn-proto allocates a table of this size.
-const MAX_UNI_STREAMS: u32 = 64;
-/// What a stream may hold that its reader has not read: the largest updates at 240 Hz over 60 ms, or some 600 small ones.
-///
-/// On purpose not less. A long stream sends in order what it took, so a window of a few updates would leave more to the
-/// outbox to supersede; it was tried, and made the opponent's position *older*: what is sent during an outage is what
-/// finds the path again (a blocked stream waits for QUIC's probe timeout, which doubles), and a second of small updates
-/// fits a packet or two. Over 20 ms with an outage of 1 s, age at p99 was 1.07 s this way and 1.42 s with ten updates.
-const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
-/// The same for all streams of a connection: control and state.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
-/// Unsent datagrams, with quinn-proto's 32 bytes of bookkeeping each: what leaves in one packet together once congestion
-/// allows, so that a queued update delays no newer one. The stock 1 MiB would be minutes of stale moves.
-const DATAGRAM_SEND_BUFFER_BYTES: usize = MAX_STATE_BYTES + 64;
-/// Datagrams received and not yet read: a few dozen moves, or seven with the largest payloads. When full, quinn-proto drops the
-/// oldest.
-const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
-/// The smallest packet that every QUIC path carries (RFC 9000, 14), which is where quinn-proto begins, too.
-const INITIAL_MTU_BYTES: u16 = 1200;
-/// What a receiver does without the extension (RFC 9000, 13.2.2).
-const RFC_9000_ACK_PACKETS: u32 = 2;
-/// A gap is acknowledged at once, as without the extension: the sender of a stream must hear of a loss when the next
-/// packet shows it, and not when the third one does.
-const ACK_REORDERING: VarInt = VarInt::from_u32(1);
 /// From this many handshakes under way on a socket on, a newcomer proves its address first (Retry, RFC 9000, 8.1.2), which
 /// costs it a round trip and us no memory. Players come a few at a time; dozens at once are a rush or a forger.
 const RETRY_FROM_HANDSHAKES: usize = 32;
@@ -86,81 +62,16 @@ pub(crate) const STREAM: Quic = Quic { lane: StateLane::Stream };
 pub(crate) const UNI: Quic = Quic { lane: StateLane::Uni };
 pub(crate) const DATAGRAM: Quic = Quic { lane: StateLane::Datagram };
 
-/// How the state lane is carried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StateLane {
-    Stream,
-    Uni,
-    Datagram,
-}
-
-impl StateLane {
-    fn kind(self) -> TransportKind {
-        match self {
-            Self::Stream => TransportKind::QuicStream,
-            Self::Uni => TransportKind::QuicUni,
-            Self::Datagram => TransportKind::QuicDatagram,
-        }
-    }
-}
-
+/// One of the three kinds over QUIC.
 #[derive(Clone, Copy)]
 pub(crate) struct Quic {
     lane: StateLane,
 }
 
 impl Quic {
-    fn transport_config(self, options: &Options) -> TransportConfig {
-        let mut config = TransportConfig::default();
-        config
-            .max_concurrent_bidi_streams(1u8.into())
-            .max_concurrent_uni_streams(match self.lane {
-                StateLane::Stream => 1u8.into(),
-                StateLane::Uni => MAX_UNI_STREAMS.into(),
-                StateLane::Datagram => 0u8.into(),
-            })
-            .stream_receive_window(STREAM_WINDOW_BYTES.into())
-            .receive_window(CONNECTION_WINDOW_BYTES.into())
-            .send_window(CONNECTION_WINDOW_BYTES.into())
-            .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER_BYTES)
-            .datagram_receive_buffer_size(
-                (self.lane == StateLane::Datagram).then_some(DATAGRAM_RECEIVE_BUFFER_BYTES),
-            )
-            .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout).ok())
-            .keep_alive_interval(Some(options.keep_alive))
-            // No message needs more than the smallest packet, so larger ones are not probed for.
-            .initial_mtu(INITIAL_MTU_BYTES)
-            .mtu_discovery_config(None)
-            // A message fills one packet, and few need two: nothing for the system to cut.
-            .enable_segmentation_offload(false)
-            .ack_frequency_config(acknowledgements(options))
-            .congestion_controller_factory(controller(options.congestion));
-        config
-    }
-
     fn config(self, options: &Options) -> ConnectionConfig {
         ConnectionConfig { lane: self.lane, options: options.clone() }
     }
-}
-
-fn controller(congestion: Congestion) -> Arc<dyn ControllerFactory + Send + Sync> {
-    match congestion {
-        Congestion::Cubic => Arc::new(CubicConfig::default()),
-        Congestion::Bbr => Arc::new(BbrConfig::default()),
-        Congestion::Reno => Arc::new(NewRenoConfig::default()),
-    }
-}
-
-/// The acknowledgement frequency extension (draft-ietf-quic-ack-frequency), which both sides have.
-fn acknowledgements(options: &Options) -> Option<AckFrequencyConfig> {
-    if options.ack_packets == RFC_9000_ACK_PACKETS {
-        return None;
-    }
-    let mut config = AckFrequencyConfig::default();
-    // The extension counts the packets that may pass without one.
-    let threshold = options.ack_packets.saturating_sub(1);
-    config.ack_eliciting_threshold(threshold.into()).reordering_threshold(ACK_REORDERING);
-    Some(config)
 }
 
 impl Transport for Quic {
@@ -179,7 +90,7 @@ impl Transport for Quic {
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut config = ServerConfig::with_crypto(Arc::new(ObservedServer(Arc::new(tls))));
         config
-            .transport_config(Arc::new(self.transport_config(options)))
+            .transport_config(Arc::new(self.config(options).transport()))
             .max_incoming(INCOMING_MAX)
             .incoming_buffer_size(INCOMING_BUFFER_BYTES)
             .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES)
@@ -217,17 +128,18 @@ impl Quic {
         options: &Options,
     ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
         let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
-        let (tls, verifier) = trust.client_config(to.kind, &options.alpn(to.kind), options.resumption)?;
+        let (tls, verifier) = trust.client_config(&options.alpn(to.kind), options.resumption)?;
         let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(ObservedClient(Arc::new(tls))));
-        config.transport_config(Arc::new(self.transport_config(options)));
+        config.transport_config(Arc::new(self.config(options).transport()));
 
         let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let (endpoint, _) = Endpoint::bind(any, None, options)
             .map_err(|error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error })?;
         let owner = endpoint
-            .connect(config, to.addr, to.name, self.config(options))
+            .connect(config, to.addr, to.name, |new| Shared::new(new, self.config(options)))
+            .map(ConnectionGuard::new)
             .map_err(|error| failed(error.to_string()))?;
         owner.connected().await.map_err(|error| connect_error(to, &verifier, error))?;
         Ok((owner, endpoint))
@@ -241,27 +153,6 @@ fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -
         Some(refusal) => refusal,
         None => ConnectError::Handshake { kind: to.kind, reason },
     }
-}
-
-/// Returns the settings of a connection, for [`crate::PathStats::settings`].
-fn settings(config: &ConnectionConfig) -> Vec<Setting> {
-    let mut settings = vec![
-        Setting::InitialMtuBytes(INITIAL_MTU_BYTES),
-        Setting::MtuDiscovery(false),
-        Setting::AckPackets(config.options.ack_packets),
-        Setting::TimerGridMs(timer_grid::GRID_US / 1000),
-        Setting::StreamWindowBytes(STREAM_WINDOW_BYTES),
-        Setting::ConnectionWindowBytes(CONNECTION_WINDOW_BYTES),
-    ];
-    match config.lane {
-        StateLane::Stream => {}
-        StateLane::Uni => settings.push(Setting::ConcurrentStreams(MAX_UNI_STREAMS)),
-        StateLane::Datagram => settings.extend([
-            Setting::DatagramSendBufferBytes(DATAGRAM_SEND_BUFFER_BYTES),
-            Setting::DatagramReceiveBufferBytes(DATAGRAM_RECEIVE_BUFFER_BYTES),
-        ]),
-    }
-    settings
 }
 
 struct QuicListen {
@@ -314,7 +205,8 @@ impl Listen for QuicListen {
                 let _under_way = under_way;
                 let failed =
                     |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
-                let owner = knock.accept(config).map_err(failed)?;
+                let owner =
+                    knock.accept(|new| Shared::new(new, config)).map(ConnectionGuard::new).map_err(failed)?;
                 owner.connected().await.map_err(failed)?;
                 Ok(receiver::split(owner, kind, remote, None))
             });

@@ -39,8 +39,8 @@ use crate::{
         keep_alive::Heartbeat,
         mutex::lock,
         outbox::{Flushed, Outbox},
+        share_port::share_port,
         tcp_info,
-        udp_socket::share_port,
     },
     tls::identity::SUITE,
 };
@@ -68,16 +68,17 @@ pub fn path_stats(socket: &TcpStream) -> PathStats {
     }
 }
 
-pub(crate) const PLAIN: Tcp = Tcp { tls: false };
-pub(crate) const TLS: Tcp = Tcp { tls: true };
+pub(crate) const PLAIN: Tcp = Tcp { kind: TransportKind::Tcp };
+#[cfg(feature = "tls")]
+pub(crate) const TLS: Tcp = Tcp { kind: TransportKind::Tls };
 
 pub(crate) struct Tcp {
-    tls: bool,
+    kind: TransportKind,
 }
 
 impl Transport for Tcp {
     fn info(&self) -> &'static KindInfo {
-        if self.tls { TransportKind::Tls } else { TransportKind::Tcp }.info()
+        self.kind.info()
     }
 
     fn bind(
@@ -97,7 +98,7 @@ impl Transport for Tcp {
         }
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
-        let acceptor = if self.tls {
+        let acceptor = if self.kind.capabilities().encrypted {
             Some(TlsAcceptor::from(Arc::new(
                 identity.server_config(&options.alpn(kind), options.resumption)?,
             )))
@@ -115,12 +116,10 @@ impl Transport for Tcp {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let tls = match (self.tls, to.trust) {
+            let tls = match (self.kind.capabilities().encrypted, to.trust) {
                 (false, _) => None,
                 (true, None) => return Err(ConnectError::NoTrust(to.kind)),
-                (true, Some(trust)) => {
-                    Some(trust.client_config(to.kind, &options.alpn(to.kind), options.resumption)?)
-                }
+                (true, Some(trust)) => Some(trust.client_config(&options.alpn(to.kind), options.resumption)?),
             };
             let socket = TcpStream::connect(to.addr).await.map_err(unreachable)?;
             tune(&socket, options).map_err(unreachable)?;

@@ -82,18 +82,25 @@ pub struct KindInfo {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransportKind {
     /// Plain TCP.
+    #[cfg(feature = "tcp")]
     Tcp,
     /// TLS 1.3 over TCP.
+    #[cfg(feature = "tls")]
     Tls,
     /// QUIC, the state lane in one long stream.
+    #[cfg(feature = "quic")]
     QuicStream,
     /// QUIC, a stream for each state message.
+    #[cfg(feature = "quic")]
     QuicUni,
     /// QUIC, the state lane in unreliable datagrams.
+    #[cfg(feature = "quic")]
     QuicDatagram,
     /// ENet over UDP.
+    #[cfg(feature = "enet")]
     Enet,
     /// Plain UDP with the least that two lanes need.
+    #[cfg(feature = "udp")]
     Udp,
     /// In-process, for tests: no socket, no loss, no encryption. Its addresses are ports of this process only.
     Memory,
@@ -137,6 +144,7 @@ const fn capabilities(encrypted: bool, state_may_drop: bool, congestion: Congest
     Capabilities { encrypted, state_may_drop, max_state_bytes: MAX_STATE_BYTES, congestion }
 }
 
+#[cfg(feature = "tcp")]
 static TCP: KindInfo = KindInfo {
     name: "tcp",
     summary: "plain TCP, both lanes in one stream",
@@ -144,6 +152,7 @@ static TCP: KindInfo = KindInfo {
     socket: Socket::Tcp,
     capabilities: capabilities(false, false, CongestionControl::AsAsked),
 };
+#[cfg(feature = "tls")]
 static TLS: KindInfo = KindInfo {
     name: "tls",
     summary: "TLS 1.3 over TCP, both lanes in one stream",
@@ -151,6 +160,7 @@ static TLS: KindInfo = KindInfo {
     socket: Socket::Tcp,
     capabilities: capabilities(true, false, CongestionControl::AsAsked),
 };
+#[cfg(feature = "quic")]
 static QUIC_STREAM: KindInfo = KindInfo {
     name: "quic-stream",
     summary: "QUIC, control and state each one long stream",
@@ -158,6 +168,7 @@ static QUIC_STREAM: KindInfo = KindInfo {
     socket: Socket::Udp,
     capabilities: capabilities(true, false, CongestionControl::AsAsked),
 };
+#[cfg(feature = "quic")]
 static QUIC_UNI: KindInfo = KindInfo {
     name: "quic-uni",
     summary: "QUIC, a stream for each update, reset once superseded",
@@ -165,6 +176,7 @@ static QUIC_UNI: KindInfo = KindInfo {
     socket: Socket::Udp,
     capabilities: capabilities(true, true, CongestionControl::AsAsked),
 };
+#[cfg(feature = "quic")]
 static QUIC_DATAGRAM: KindInfo = KindInfo {
     name: "quic-datagram",
     summary: "QUIC, control in a stream, state in unreliable datagrams",
@@ -172,6 +184,7 @@ static QUIC_DATAGRAM: KindInfo = KindInfo {
     socket: Socket::Udp,
     capabilities: capabilities(true, true, CongestionControl::AsAsked),
 };
+#[cfg(feature = "enet")]
 static ENET: KindInfo = KindInfo {
     name: "enet",
     summary: "ENet over UDP, control on a reliable channel, state on an unreliable sequenced one",
@@ -179,6 +192,7 @@ static ENET: KindInfo = KindInfo {
     socket: Socket::Udp,
     capabilities: capabilities(false, true, CongestionControl::Own),
 };
+#[cfg(feature = "udp")]
 static UDP: KindInfo = KindInfo {
     name: "udp",
     summary: "plain UDP with the least that two lanes need: the floor, not a choice",
@@ -198,12 +212,19 @@ impl TransportKind {
     /// Returns the kind's static description.
     pub const fn info(self) -> &'static KindInfo {
         match self {
+            #[cfg(feature = "tcp")]
             Self::Tcp => &TCP,
+            #[cfg(feature = "tls")]
             Self::Tls => &TLS,
+            #[cfg(feature = "quic")]
             Self::QuicStream => &QUIC_STREAM,
+            #[cfg(feature = "quic")]
             Self::QuicUni => &QUIC_UNI,
+            #[cfg(feature = "quic")]
             Self::QuicDatagram => &QUIC_DATAGRAM,
+            #[cfg(feature = "enet")]
             Self::Enet => &ENET,
+            #[cfg(feature = "udp")]
             Self::Udp => &UDP,
             Self::Memory => &MEMORY,
             Self::Outside(outside) => outside.info,
@@ -237,7 +258,10 @@ impl TransportKind {
 
     /// Whether the kind is one of the three over QUIC.
     pub const fn is_quic(self) -> bool {
-        matches!(self, Self::QuicStream | Self::QuicUni | Self::QuicDatagram)
+        #[cfg(feature = "quic")]
+        return matches!(self, Self::QuicStream | Self::QuicUni | Self::QuicDatagram);
+        #[cfg(not(feature = "quic"))]
+        false
     }
 }
 

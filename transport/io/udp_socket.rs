@@ -16,6 +16,7 @@ use tokio::io::Interest;
 #[cfg(not(unix))]
 pub(crate) use tokio::net::UdpSocket as Inner;
 
+use super::share_port::share_port;
 use crate::Options;
 
 pub(crate) struct UdpSocket {
@@ -93,16 +94,4 @@ fn recv_from(socket: &Inner, into: &mut [u8]) -> io::Result<(usize, SocketAddr)>
 #[cfg(not(unix))]
 fn recv_from(socket: &Inner, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     socket.try_recv_from(into)
-}
-
-/// See [`Options::share_port`].
-pub(crate) fn share_port(socket: &SockRef<'_>) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    return socket.set_reuse_port(true);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = socket;
-        let reason = "only Linux spreads newcomers over listeners of one address";
-        Err(io::Error::new(io::ErrorKind::Unsupported, reason))
-    }
 }

@@ -21,11 +21,15 @@ use quinn_proto::{
 };
 
 use super::{
-    StateLane, endpoint::Endpoint, frame_limit::FrameLimit, state_lane::StateOut, timer_grid::Tick,
+    config::{ConnectionConfig, StateLane},
+    endpoint::{Driven, Endpoint, NewConnection},
+    frame_limit::FrameLimit,
+    state_lane::StateOut,
+    timer_grid::Tick,
     tls_session,
 };
 use crate::{
-    Close, CloseReason, CloseState, Congestion, CongestionInEffect, Options, PathStats, SendHalf, Setting,
+    Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, SendHalf, Setting,
     connection::connection as connections,
     io::{frame::FrameKind, mutex::lock, outbox::Outbox},
     tls::identity::SUITE,
@@ -34,13 +38,6 @@ use crate::{
 /// Control goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
 const UDP_HEADER_BYTES: u64 = 8;
-
-/// What a connection is made with.
-#[derive(Clone)]
-pub(super) struct ConnectionConfig {
-    pub(super) lane: StateLane,
-    pub(super) options: Options,
-}
 
 /// The one bidirectional stream, opened by the client.
 pub(super) fn control_stream() -> StreamId {
@@ -61,21 +58,12 @@ pub(super) struct State {
     pub(super) config: ConnectionConfig,
     control: Outbox,
     state: StateOut,
-    connected: bool,
-    /// What ended the connection from below. What arrived before that may still be read.
-    lost: Option<CloseReason>,
-    /// The same of a handshake, as quinn-proto has it.
-    failed: Option<ConnectionError>,
-    /// The receiver found nothing, and is to be woken when something comes.
-    waiting: bool,
-    /// Something arrived for the receiver since it last found nothing.
-    news: bool,
-    /// The same of the control stream.
-    pub(super) control_news: bool,
+    phase: Phase,
+    pub(super) wakeups: Wakeups,
     frame_limit: FrameLimit,
-    /// BufferPool arrived since it was last settled.
+    /// Whether packets arrived since the connection was last settled.
     touched: bool,
-    /// Something happened since packets were last asked for.
+    /// Whether something happened since packets were last asked for.
     pub(super) unsettled: bool,
     /// The packet being sent; its memory is reused.
     packet: Vec<u8>,
@@ -85,7 +73,32 @@ pub(super) struct State {
     timer: Option<Tick>,
 }
 
-/// What a stream had to read.
+/// The phases of a connection.
+enum Phase {
+    /// The handshake is under way.
+    Handshaking,
+    /// The handshake is over.
+    Open,
+    /// The connection is over. What arrived before its end may still be read.
+    Ended {
+        reason: CloseReason,
+        /// quinn-proto's reason, for a handshake that failed. `None` if this side found the reason.
+        error: Option<ConnectionError>,
+    },
+}
+
+/// The arrivals that the receiver has not seen yet, and whether it waits for them.
+#[derive(Default)]
+pub(super) struct Wakeups {
+    /// Whether the receiver found nothing and is to be woken when something arrives.
+    waiting: bool,
+    /// Whether something arrived for the receiver since it last found nothing.
+    news: bool,
+    /// Whether something arrived on the control stream since it was last read to its end.
+    pub(super) control_news: bool,
+}
+
+/// The outcome of reading a stream.
 pub(super) enum Read {
     Bytes(Bytes),
     Nothing,
@@ -95,12 +108,8 @@ pub(super) enum Read {
 }
 
 impl Shared {
-    pub(super) fn new(
-        endpoint: Arc<Endpoint>,
-        handle: ConnectionHandle,
-        proto: quinn_proto::Connection,
-        config: ConnectionConfig,
-    ) -> Arc<Self> {
+    pub(super) fn new(new: NewConnection, config: ConnectionConfig) -> Arc<Self> {
+        let NewConnection { endpoint, handle, proto } = new;
         let state = StateOut::new(config.lane, proto.side());
         let frame_limit = FrameLimit::new(config.options.packets_per_s_max);
         let state = Mutex::new(State {
@@ -110,12 +119,8 @@ impl Shared {
             config,
             control: Outbox::default(),
             state,
-            connected: false,
-            lost: None,
-            failed: None,
-            waiting: false,
-            news: false,
-            control_news: false,
+            phase: Phase::Handshaking,
+            wakeups: Wakeups::default(),
             frame_limit,
             touched: false,
             unsettled: false,
@@ -131,8 +136,14 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// A packet, or news of connection IDs. `true` for the first since the connection was last settled.
-    pub(super) fn on_packet(&self, event: ConnectionEvent) -> bool {
+    /// Ends the connection, since nobody reads for it any more.
+    fn end(&self, reason: CloseReason) {
+        connections::end(self, reason);
+    }
+}
+
+impl Driven for Shared {
+    fn on_packet(&self, event: ConnectionEvent) -> bool {
         let mut state = self.lock();
         let state = &mut *state;
         state.proto.handle_event(event);
@@ -142,8 +153,7 @@ impl Shared {
         !mem::replace(&mut state.touched, true)
     }
 
-    /// The time has come that was set.
-    pub(super) fn on_deadline(&self, now: Instant) {
+    fn on_deadline(&self, now: Instant) {
         let mut state = self.lock();
         state.timer = None;
         if state.unsent.is_some() || state.proto.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -151,19 +161,18 @@ impl Shared {
             drop(state);
             self.settle(now);
         } else {
-            state.set_timer(now); // BufferPool have moved it on meanwhile, as they do nearly always.
+            state.set_timer(now); // Packets have moved it on meanwhile, as they do nearly always.
         }
     }
 
-    /// Does all that follows from what happened, or leaves it to the receiver if that has something to read.
-    pub(super) fn settle(&self, now: Instant) {
+    fn settle(&self, now: Instant) {
         let mut state = self.lock();
         state.touched = false;
         state.collect_events();
         if let Err(reason) = state.flush() {
             state.lose(reason);
         }
-        if state.news && mem::take(&mut state.waiting) {
+        if state.wakeups.news && mem::take(&mut state.wakeups.waiting) {
             state.unsettled = true;
             state.set_timer(now);
             drop(state);
@@ -173,9 +182,8 @@ impl Shared {
         }
     }
 
-    /// Nobody will read its packets any more.
-    pub(super) fn abandon(&self) {
-        connections::end(self, CloseReason::Vanished);
+    fn abandon(&self) {
+        self.end(CloseReason::Vanished);
     }
 }
 
@@ -194,19 +202,20 @@ impl State {
         let control = control_stream();
         while let Some(event) = self.proto.poll() {
             match event {
-                Event::Connected => self.connected = true,
+                Event::Connected => self.phase = Phase::Open,
                 Event::ConnectionLost { reason } => {
-                    self.lost = Some(self.in_our_words(&reason));
-                    self.failed = Some(reason);
+                    self.phase = Phase::Ended { reason: self.close_reason(&reason), error: Some(reason) };
                 }
-                Event::Stream(StreamEvent::Readable { id }) if id == control => self.control_news = true,
-                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.control_news = true,
+                Event::Stream(StreamEvent::Readable { id }) if id == control => {
+                    self.wakeups.control_news = true
+                }
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.wakeups.control_news = true,
                 Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. })
                 | Event::DatagramReceived => {}
                 // Room for what waits here, which is tried after every event.
                 _ => continue,
             }
-            self.news = true;
+            self.wakeups.news = true;
         }
     }
 
@@ -257,15 +266,20 @@ impl State {
 
     /// The receiver ends it, once it has read what came before.
     fn lose(&mut self, reason: CloseReason) {
-        self.lost.get_or_insert(reason);
-        self.news = true;
+        if !matches!(self.phase, Phase::Ended { .. }) {
+            self.phase = Phase::Ended { reason, error: None };
+        }
+        self.wakeups.news = true;
     }
 
     fn check(&self) -> Result<(), CloseReason> {
-        self.lost.clone().map_or(Ok(()), Err)
+        match &self.phase {
+            Phase::Ended { reason, .. } => Err(reason.clone()),
+            Phase::Handshaking | Phase::Open => Ok(()),
+        }
     }
 
-    fn in_our_words(&self, error: &ConnectionError) -> CloseReason {
+    fn close_reason(&self, error: &ConnectionError) -> CloseReason {
         match error {
             ConnectionError::ApplicationClosed(close) => {
                 let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
@@ -286,14 +300,14 @@ impl State {
 
     /// The receiver found nothing more: sends what it left, and has it woken when something arrives.
     pub(super) fn wait(&mut self) -> Poll<CloseReason> {
-        if let Some(reason) = &self.lost {
+        if let Phase::Ended { reason, .. } = &self.phase {
             return Poll::Ready(reason.clone());
         }
         if self.unsettled {
             self.transmit(Instant::now());
         }
-        self.news = false;
-        self.waiting = true;
+        self.wakeups.news = false;
+        self.wakeups.waiting = true;
         Poll::Pending
     }
 
@@ -313,10 +327,10 @@ impl State {
 
     /// Ready once both lanes are open.
     fn poll_connected(&mut self) -> Poll<Result<(), ConnectionError>> {
-        if let Some(error) = &self.failed {
+        if let Phase::Ended { error: Some(error), .. } = &self.phase {
             return Poll::Ready(Err(error.clone()));
         }
-        if !self.connected || !self.open_lanes() {
+        if !matches!(self.phase, Phase::Open) || !self.open_lanes() {
             return self.wait().map(|_| Err(ConnectionError::LocallyClosed));
         }
         // Best effort: a stream without priority is only a little later under load.
@@ -469,7 +483,7 @@ impl State {
 
     /// quinn-proto tells nothing back of most of these, so they are what it was told; the socket's are the kernel's word.
     fn settings(&self) -> Vec<Setting> {
-        let mut settings = super::settings(&self.config);
+        let mut settings = self.config.settings();
         settings.extend(self.endpoint.socket_buffers.iter().cloned());
         settings
     }

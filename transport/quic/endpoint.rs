@@ -27,7 +27,6 @@ use tokio::sync::Notify;
 
 use super::{
     buffer_pool::BufferPool,
-    connection::{ConnectionConfig, ConnectionGuard, Shared},
     socket::Socket,
     timer::Timer,
     timer_grid::{Tick, Timers},
@@ -39,6 +38,26 @@ const READ_BYTES: usize = 64 * 1024;
 /// Reads at once. Few peers send in the same instant, and each costs a little whether there is something to read or not.
 const BATCH: usize = 8;
 
+/// A connection as its endpoint's task drives it.
+pub(super) trait Driven: Send + Sync {
+    /// Takes in a packet, or news of connection IDs. Returns `true` for the first since the connection was last settled.
+    fn on_packet(&self, event: ConnectionEvent) -> bool;
+    /// Handles the deadline that was set, which has passed.
+    fn on_deadline(&self, now: Instant);
+    /// Sends what follows from what happened, or leaves that to the receiver if it has something to read.
+    fn settle(&self, now: Instant);
+    /// Ends the connection, since nobody will read its packets any more.
+    fn abandon(&self);
+}
+
+/// The parts of a new connection, from which [`Driven`] is made.
+pub(super) struct NewConnection {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) handle: ConnectionHandle,
+    pub(super) proto: quinn_proto::Connection,
+}
+
+/// A UDP socket, the connections on it, and the task that reads it.
 pub(super) struct Endpoint {
     socket: Socket,
     inner: Mutex<Inner>,
@@ -66,17 +85,17 @@ struct Inner {
 
 /// By handle. quinn-proto numbers its connections from 0 and uses a number again once it is free.
 #[derive(Default)]
-struct Connections(Vec<Option<Arc<Shared>>>);
+struct Connections(Vec<Option<Arc<dyn Driven>>>);
 
 impl Connections {
-    fn insert(&mut self, ConnectionHandle(number): ConnectionHandle, connection: Arc<Shared>) {
+    fn insert(&mut self, ConnectionHandle(number): ConnectionHandle, connection: Arc<dyn Driven>) {
         if self.0.len() <= number {
             self.0.resize_with(number + 1, || None);
         }
         self.0[number] = Some(connection);
     }
 
-    fn get(&self, ConnectionHandle(number): ConnectionHandle) -> Option<&Arc<Shared>> {
+    fn get(&self, ConnectionHandle(number): ConnectionHandle) -> Option<&Arc<dyn Driven>> {
         self.0.get(number)?.as_ref()
     }
 
@@ -167,16 +186,16 @@ pub(super) struct EndpointHandle(Arc<Endpoint>);
 
 impl EndpointHandle {
     /// Begins a connection to a server.
-    pub(super) fn connect(
+    pub(super) fn connect<C: Driven + 'static>(
         &self,
         client: ClientConfig,
         to: SocketAddr,
         name: &str,
-        config: ConnectionConfig,
-    ) -> Result<ConnectionGuard, ConnectError> {
+        make: impl FnOnce(NewConnection) -> Arc<C>,
+    ) -> Result<Arc<C>, ConnectError> {
         let mut inner = self.0.lock();
         let (handle, connection) = inner.proto.connect(Instant::now(), client, to, name)?;
-        Ok(self.0.add(inner, handle, connection, config))
+        Ok(self.0.add(inner, handle, connection, make))
     }
 
     /// The next peer that knocks. Cancel safe.
@@ -225,18 +244,18 @@ impl Drop for EndpointHandle {
 
 impl Endpoint {
     /// Makes a new connection known before anything else can arrive for it.
-    fn add(
+    fn add<C: Driven + 'static>(
         self: &Arc<Self>,
         mut inner: MutexGuard<'_, Inner>,
         handle: ConnectionHandle,
-        connection: quinn_proto::Connection,
-        config: ConnectionConfig,
-    ) -> ConnectionGuard {
-        let shared = Shared::new(self.clone(), handle, connection, config);
-        inner.connections.insert(handle, shared.clone());
+        proto: quinn_proto::Connection,
+        make: impl FnOnce(NewConnection) -> Arc<C>,
+    ) -> Arc<C> {
+        let connection = make(NewConnection { endpoint: self.clone(), handle, proto });
+        inner.connections.insert(handle, connection.clone());
         drop(inner);
-        shared.settle(Instant::now());
-        ConnectionGuard::new(shared)
+        connection.settle(Instant::now());
+        connection
     }
 }
 
@@ -275,12 +294,15 @@ impl Knock {
     }
 
     /// Begins the handshake.
-    pub(super) fn accept(mut self, config: ConnectionConfig) -> Result<ConnectionGuard, ConnectionError> {
+    pub(super) fn accept<C: Driven + 'static>(
+        mut self,
+        make: impl FnOnce(NewConnection) -> Arc<C>,
+    ) -> Result<Arc<C>, ConnectionError> {
         let Some(incoming) = self.incoming.take() else { return Err(ConnectionError::LocallyClosed) };
         let mut packet = Vec::new();
         let mut inner = self.endpoint.lock();
         match inner.proto.accept(incoming, Instant::now(), &mut packet, None) {
-            Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, config)),
+            Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, make)),
             Err(error) => {
                 if let Some(transmit) = error.response {
                     self.endpoint.send(&transmit, &packet);
@@ -307,9 +329,9 @@ struct Task {
     /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
     read: Box<[u8]>,
     packets: BufferPool,
-    arrived: Vec<(Arc<Shared>, ConnectionEvent)>,
-    touched: Vec<Arc<Shared>>,
-    due: Vec<Arc<Shared>>,
+    arrived: Vec<(Arc<dyn Driven>, ConnectionEvent)>,
+    touched: Vec<Arc<dyn Driven>>,
+    due: Vec<Arc<dyn Driven>>,
     response: Vec<u8>,
     metas: [RecvMeta; BATCH],
     timer: Timer,

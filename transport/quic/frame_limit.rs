@@ -4,7 +4,7 @@ use quinn_proto::{Connection, FrameStats};
 
 use crate::{FrameError, io::rate_limit::RateLimit};
 
-/// BufferPool from one look to the next. A look copies all that quinn-proto counts, some 600 bytes; meanwhile a peer may send
+/// Packets from one look to the next. A look copies all that quinn-proto counts, some 600 bytes; meanwhile a peer may send
 /// as many frames as fit into so many packets, which is a few ms of work.
 const LOOK_PACKETS: u32 = 64;
 

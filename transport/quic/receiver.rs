@@ -85,11 +85,11 @@ pub(super) fn split(
 
 impl QuicReceiver {
     fn next(&mut self, state: &mut State) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        if state.control_news {
+        if state.wakeups.control_news {
             if let Some(message) = self.control.next(FrameKind::Control, state)? {
                 return Ok(Some((Lane::Control, message)));
             }
-            state.control_news = false;
+            state.wakeups.control_news = false;
         }
         Ok(self.state.next(state)?.map(|message| (Lane::State, message)))
     }

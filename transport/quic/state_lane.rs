@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use quinn_proto::{Connection, Dir, Side, StreamId, VarInt};
 
 use super::{
-    StateLane,
+    config::StateLane,
     connection::{Read, State, write},
     receiver::Framed,
 };

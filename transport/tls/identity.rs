@@ -32,7 +32,6 @@ use rustls::{
 use crate::{
     connection::{
         error::{ConnectError, IdentityError},
-        kind::TransportKind,
         path_stats::TlsSuite,
     },
     io::mutex::lock,
@@ -323,38 +322,31 @@ impl Trust {
     /// # Errors
     /// Certificates that cannot be trusted in.
     pub fn client_config_for(&self, alpn: &str) -> Result<ClientConfig, ConnectError> {
-        Ok(self.fresh_config(TransportKind::Tls, alpn)?.0)
+        Ok(self.fresh_config(alpn)?.0)
     }
 
     /// A configuration for one connection, and the place where a refusal is noted.
     pub(crate) fn client_config(
         &self,
-        kind: TransportKind,
         alpn: &str,
         resumption: bool,
     ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
         if !resumption {
-            return self.fresh_config(kind, alpn);
+            return self.fresh_config(alpn);
         }
         let mut sessions = lock(&self.sessions);
         if let Some(kept) = sessions.get(alpn) {
             return Ok(kept.clone());
         }
-        let (mut config, verifier) = self.fresh_config(kind, alpn)?;
+        let (mut config, verifier) = self.fresh_config(alpn)?;
         config.resumption = Resumption::in_memory_sessions(CLIENT_SERVERS_MAX);
         sessions.insert(alpn.to_owned(), (config.clone(), verifier.clone()));
         Ok((config, verifier))
     }
 
-    fn fresh_config(
-        &self,
-        kind: TransportKind,
-        alpn: &str,
-    ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
-        let failed = |reason: String| ConnectError::Handshake { kind, reason };
-        let verifier = Arc::new(
-            Verifier::new(&self.accepted).map_err(|error| ConnectError::Untrusted(error.to_string()))?,
-        );
+    fn fresh_config(&self, alpn: &str) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
+        let failed = |reason: String| ConnectError::Untrusted(reason);
+        let verifier = Arc::new(Verifier::new(&self.accepted).map_err(|error| failed(error.to_string()))?);
         let mut config = ClientConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| failed(error.to_string()))?

@@ -53,7 +53,7 @@ mod tests {
     use rustls::{HandshakeKind, quic};
 
     use super::*;
-    use crate::{Identity, TransportKind};
+    use crate::Identity;
 
     const SERVER_HELLO: u8 = 2;
     const ENCRYPTED_EXTENSIONS: u8 = 8;
@@ -104,8 +104,7 @@ mod tests {
         let trust = identity.trust();
         let server_config = Arc::new(identity.server_config(ALPN, true).expect("a configuration"));
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
-            let (config, _) =
-                trust.client_config(TransportKind::Memory, ALPN, true).expect("a configuration");
+            let (config, _) = trust.client_config(ALPN, true).expect("a configuration");
             let name = "localhost".try_into().expect("a name");
             let version = quic::Version::V1;
             let mut client =
