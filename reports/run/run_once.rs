@@ -15,7 +15,11 @@ use netduel_transport::TransportKind;
 use crate::{
     data::run_result::RunResult,
     plan::scenario::{Remote, RunKey, Scenario},
-    run::{baselines, place::Place, server::Server},
+    run::{
+        baselines,
+        place::Place,
+        server::{Server, ServerSpec},
+    },
 };
 
 /// Pings per second and player to a server elsewhere: its clock is known from them.
@@ -30,7 +34,9 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
     let server = match (&place, contender.transport) {
         (Place::Elsewhere(_), _) => None,
         (_, Subject::Netduel(kind)) => {
-            Some(Server::start(&place, &[kind], &contender, scenario.server_burn_us_per_s, cpu)?)
+            let burn_us_per_s = scenario.server_burn_us_per_s;
+            let spec = ServerSpec { burn_us_per_s, cpu, ..ServerSpec::new(&[kind], contender) };
+            Some(Server::start(&place, &spec)?)
         }
         (_, Subject::Baseline(baseline)) => Some(Server::start_baseline(&place, baseline, cpu)?),
     };

@@ -1,6 +1,11 @@
 //! The server of a run, in a process apart.
 
-use std::{collections::HashMap, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use netduel_link::Side;
@@ -15,6 +20,82 @@ use crate::{
 
 /// Until a server that was started listens.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The admission limits of a server under load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerLimits {
+    /// High enough for every load: all players share one address, and some runs are about many connections at once.
+    Raised,
+    /// The server's defaults, where the limits are under test.
+    Default,
+}
+
+impl ServerLimits {
+    const fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Raised => &[
+                "--max-connections=10000",
+                "--max-connections-per-address=10000",
+                "--max-connection-rate=1000000",
+                "--max-handshakes=10000",
+                "--max-matches=10000",
+                "--max-messages=1000000",
+            ],
+            Self::Default => &[],
+        }
+    }
+}
+
+/// The settings of a server to start.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSpec {
+    /// The transports that the server listens for.
+    pub(crate) kinds: Vec<TransportKind>,
+    /// The contender whose settings the server has.
+    pub(crate) contender: Contender,
+    /// The admission limits.
+    pub(crate) limits: ServerLimits,
+    /// The time that a disconnected player has to come back, in s; the server's default without it.
+    pub(crate) resume_grace_s: Option<u32>,
+    /// CPU time to burn beside the server's work, in µs per second.
+    pub(crate) burn_us_per_s: u32,
+    /// The processor to run on.
+    pub(crate) cpu: Option<usize>,
+    /// The lowest level of its log. Log lines tear the progress bar, so only warnings or errors are worth it.
+    pub(crate) log: &'static str,
+}
+
+impl ServerSpec {
+    /// Returns the settings of a run with these transports: raised limits and a log of warnings.
+    pub(crate) fn new(kinds: &[TransportKind], contender: Contender) -> Self {
+        Self {
+            kinds: kinds.to_vec(),
+            contender,
+            limits: ServerLimits::Raised,
+            resume_grace_s: None,
+            burn_us_per_s: 0,
+            cpu: None,
+            log: "warn",
+        }
+    }
+
+    /// Returns the flags of `netduel-report serve` for these settings, with listeners on `ip`.
+    fn args(&self, ip: IpAddr) -> Vec<String> {
+        let Self { kinds, contender, limits, resume_grace_s, burn_us_per_s, cpu, log: _ } = self;
+        let mut args: Vec<String> = ["--supervised", "--counters", "--drain=5"].map(str::to_owned).to_vec();
+        args.extend(limits.args().iter().map(|arg| (*arg).to_owned()));
+        args.extend(resume_grace_s.map(|seconds| format!("--resume-grace={seconds}")));
+        args.push(format!("--relay={}", contender.relay));
+        args.push(format!("--congestion={}", contender.congestion.name()));
+        args.extend(contender.nagle.then(|| "--nagle".to_owned()));
+        args.extend(contender.resumption.then(|| "--resumption".to_owned()));
+        args.extend(cpu.map(|cpu| format!("--cpu={cpu}")));
+        args.push(format!("--burn-us-per-s={burn_us_per_s}"));
+        args.extend(kinds.iter().map(|kind| format!("--listen={kind}={}", SocketAddr::new(ip, 0))));
+        args
+    }
+}
+
 /// A server in a process of its own.
 pub(crate) struct Server {
     process: Process,
@@ -27,87 +108,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that listens for `kinds`, with the settings of a run, and waits until it does.
-    pub(crate) fn start(
-        place: &Place,
-        kinds: &[TransportKind],
-        contender: &Contender,
-        burn_us_per_s: u32,
-        cpu: Option<usize>,
-    ) -> anyhow::Result<Self> {
-        Self::start_with(place, kinds, contender, burn_us_per_s, cpu, &[])
-    }
-
-    /// The same, with these flags on top.
-    pub(crate) fn start_with(
-        place: &Place,
-        kinds: &[TransportKind],
-        contender: &Contender,
-        burn_us_per_s: u32,
-        cpu: Option<usize>,
-        flags: &[&str],
-    ) -> anyhow::Result<Self> {
+    /// Starts a server, and waits until it listens.
+    pub(crate) fn start(place: &Place, spec: &ServerSpec) -> anyhow::Result<Self> {
         let mut command = this_program("serve")?;
-        command.args([
-            "--supervised",
-            "--counters",
-            "--drain",
-            "5",
-            "--max-connections",
-            "10000",
-            // All players share one address, and some runs are about many connections at once.
-            "--max-connections-per-address",
-            "10000",
-            "--max-connection-rate",
-            "1000000",
-            "--max-handshakes",
-            "10000",
-            "--max-matches",
-            "10000",
-            "--max-messages",
-            "1000000",
-        ]);
-        command.args(flags);
-        command.args(["--relay", &contender.relay.to_string()]);
-        command.args(["--congestion", contender.congestion.name()]);
-        if contender.nagle {
-            command.arg("--nagle");
-        }
-        if contender.resumption {
-            command.arg("--resumption");
-        }
-        if let Some(cpu) = cpu {
-            command.args(["--cpu", &cpu.to_string()]);
-        }
-        if burn_us_per_s > 0 {
-            command.args(["--burn-us-per-s", &burn_us_per_s.to_string()]);
-        }
-        for kind in kinds {
-            command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
-        }
-        // Its log would tear the progress bar; warnings are worth that.
+        command.args(spec.args(place.server_ip()));
         if std::env::var_os("RUST_LOG").is_none() {
-            command.env("RUST_LOG", "warn");
+            command.env("RUST_LOG", spec.log);
         }
         Self::when_ready(place, command, true)
     }
 
-    /// Starts one with the limits that a server has of its own, and waits until it listens.
-    pub(crate) fn start_guarded(
-        place: &Place,
-        kinds: &[TransportKind],
-        cpu: Option<usize>,
-    ) -> anyhow::Result<Self> {
-        let mut command = this_program("serve")?;
-        command.args(["--supervised", "--counters", "--drain", "5"]).env("RUST_LOG", "error");
-        if let Some(cpu) = cpu {
-            command.args(["--cpu", &cpu.to_string()]);
-        }
-        for kind in kinds {
-            command.args(["--listen", &format!("{kind}={}", SocketAddr::new(place.server_ip(), 0))]);
-        }
-        // A look at all of its sockets takes the kernel some ms where it is flooded, and who is watched would wait for it.
-        Ok(Self { sockets: None, ..Self::when_ready(place, command, true)? })
+    /// Stops asking the kernel for the memory of the server's sockets. Under a flood, a look at all of them takes the kernel
+    /// some ms, for which the players of the run would wait.
+    pub(crate) fn without_kernel_memory(mut self) -> Self {
+        self.sockets = None;
+        self
     }
 
     /// Starts a baseline's relay, and waits until it listens.
@@ -184,5 +199,27 @@ impl Server {
     /// Kills it and returns its CPU time as we read it and as the kernel accounts for it, in µs.
     pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
         self.process.kill_accounted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_say_what_differs_from_a_plain_run() {
+        let plain = ServerSpec::new(&[TransportKind::Tcp], Contender::plain(TransportKind::Tcp));
+        let nagle = ServerSpec {
+            contender: Contender { nagle: true, ..plain.contender },
+            limits: ServerLimits::Default,
+            cpu: Some(3),
+            ..plain.clone()
+        };
+        let [plain, nagle] = [plain, nagle].map(|it| it.args(IpAddr::from([127, 0, 0, 1])).join(" "));
+        assert!(
+            plain.contains("--max-matches=10000") && plain.ends_with("--listen=tcp=127.0.0.1:0"),
+            "{plain}"
+        );
+        assert!(!nagle.contains("--max") && nagle.contains("--nagle --cpu=3"), "{nagle}");
     }
 }

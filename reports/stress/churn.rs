@@ -19,12 +19,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     plan::scenario::Contender,
-    run::{place::Place, server::Server},
+    run::{
+        place::Place,
+        server::{Server, ServerSpec},
+    },
 };
 
 /// Seats of who dropped out are kept for so long: with the server's own fifteen seconds a fast machine would have tens of
 /// thousands of them at once, and the matches would run out.
-const RESUME_GRACE_S: &str = "1";
+const RESUME_GRACE_S: u32 = 1;
 /// Buffers and pools have grown to their size after so many cycles for each pair: some seconds, and so longer than seats are
 /// kept.
 const WARM_UP_PER_PAIR: u64 = 250;
@@ -61,14 +64,11 @@ struct Held {
 /// # Errors
 /// A pair that does not meet; descriptors or memory that do not come back.
 pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
-    let server = Server::start_with(
-        &Place::Loopback,
-        &TransportKind::ALL,
-        &Contender::plain(TransportKind::ALL[0]),
-        0,
-        None,
-        &["--resume-grace", RESUME_GRACE_S],
-    )?;
+    let spec = ServerSpec {
+        resume_grace_s: Some(RESUME_GRACE_S),
+        ..ServerSpec::new(&TransportKind::ALL, Contender::plain(TransportKind::ALL[0]))
+    };
+    let server = Server::start(&Place::Loopback, &spec)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let untouched = server.descriptors();
     let (warm_up, start) = (args.pairs * WARM_UP_PER_PAIR, Instant::now());

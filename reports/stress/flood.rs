@@ -18,10 +18,11 @@ use netduel_transport::{Options, TransportKind};
 
 use crate::{
     analysis::statistics,
+    plan::scenario::Contender,
     run::{
         place::Place,
         run_once::{LoadOutcome, play},
-        server::Server,
+        server::{Server, ServerLimits, ServerSpec},
     },
     stress::flooder::{Flood, FloodPlan},
 };
@@ -64,7 +65,13 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     let servers = affinity::run_cpu();
     let others = servers.and_then(affinity::another_cpu);
     // With the limits that a server has of its own: they are what is tried.
-    let server = Server::start_guarded(&Place::Loopback, &TransportKind::ALL, servers)?;
+    let spec = ServerSpec {
+        limits: ServerLimits::Default,
+        cpu: servers,
+        log: "error",
+        ..ServerSpec::new(&TransportKind::ALL, Contender::plain(TransportKind::ALL[0]))
+    };
+    let server = Server::start(&Place::Loopback, &spec)?.without_kernel_memory();
     // This process, too, and what it starts: a process that begins takes some ms of where it does.
     others.map_or(Ok(()), affinity::bind)?;
     let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };

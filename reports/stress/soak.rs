@@ -11,7 +11,12 @@ use netduel_transport::TransportKind;
 
 use crate::{
     plan::scenario::{Contender, Network},
-    run::{place::Place, run_once::play, runner::enter_testbed, server::Server},
+    run::{
+        place::Place,
+        run_once::play,
+        runner::enter_testbed,
+        server::{Server, ServerSpec},
+    },
 };
 
 /// Memory is compared from here on: buffers and pools have grown to their size by then.
@@ -71,7 +76,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     let mut place = args.place()?;
     // What the settings are of; the transports are those of the pairs.
     let settings = Contender::plain(TransportKind::ALL[0]);
-    let server = Server::start(&place, &TransportKind::ALL, &settings, 0, None)?;
+    let server = Server::start(&place, &ServerSpec::new(&TransportKind::ALL, settings))?;
     let plan = LoadPlan {
         workload: Workload::Moves,
         cpu: None,

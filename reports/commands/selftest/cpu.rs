@@ -16,7 +16,7 @@ use crate::{
     run::{
         place::Place,
         run_once::{self, play},
-        server::Server,
+        server::{Server, ServerSpec},
     },
 };
 
@@ -87,13 +87,12 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
     let mut worst: f64 = 0.0;
     for kind in TransportKind::ALL {
         let place = Place::Loopback;
-        let server = Server::start(
-            &place,
-            &[kind],
-            &Contender::plain(kind),
-            ACCOUNT_BURN_US_PER_S,
-            affinity::run_cpu(),
-        )?;
+        let spec = ServerSpec {
+            burn_us_per_s: ACCOUNT_BURN_US_PER_S,
+            cpu: affinity::run_cpu(),
+            ..ServerSpec::new(&[kind], Contender::plain(kind))
+        };
+        let server = Server::start(&place, &spec)?;
         let plan = LoadPlan {
             workload: Workload::Moves,
             cpu: affinity::run_cpu(),
