@@ -13,7 +13,6 @@ pub mod load;
 pub mod player;
 pub mod profile;
 pub mod server;
-pub mod statistics;
 pub mod table;
 
 use tokio::runtime::{Builder, Runtime};

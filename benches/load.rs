@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::Context;
 use netduel_client::ticker::Ticker;
+use netduel_loadgen::Quantiles;
 use netduel_protocol::clock;
 use tokio::task::JoinSet;
 
 use crate::{
     player::{Pair, Player, arrival, relay},
     server::Server,
-    statistics::Rounds,
 };
 
 /// Before a window opens, for everything to come into step.
@@ -65,13 +65,13 @@ async fn window(server: &Server, length: Duration, arrivals: &Arrivals) -> anyho
 ///
 /// # Errors
 /// A connection is over, and why; or a move was lost. No time limit is put on each, since that would be measured, too.
-pub async fn closed_loop(pair: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+pub async fn closed_loop(pair: &mut Pair, length: Duration) -> anyhow::Result<Quantiles> {
     tokio::time::timeout(length + STUCK_AFTER, one_after_another(pair, length))
         .await
         .context("a move never arrived")?
 }
 
-async fn one_after_another([mover, watcher]: &mut Pair, length: Duration) -> anyhow::Result<Rounds> {
+async fn one_after_another([mover, watcher]: &mut Pair, length: Duration) -> anyhow::Result<Quantiles> {
     let mut delays_us = Vec::new();
     let begun = Instant::now();
     let mut sent = begun;

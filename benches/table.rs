@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use netduel_loadgen::Quantiles;
 use serde::Serialize;
-
-use crate::statistics::Rounds;
 
 /// What a row should be. Issue and reasons: `docs/performance.md`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,9 +59,9 @@ pub struct Judged {
 impl Row {
     /// What the rounds come to.
     pub fn judge(&self) -> Judged {
-        let ratios: Rounds = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor).collect();
+        let ratios: Quantiles = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor).collect();
         let known = |value: f64| value.is_finite().then_some(value);
-        let median = |of: &[f64]| known(of.iter().copied().collect::<Rounds>().median());
+        let median = |of: &[f64]| known(of.iter().copied().collect::<Quantiles>().median());
         let (ours, ratio) = (median(&self.ours), known(ratios.median()));
         let met = self.target.and_then(|target| {
             Some(match target {

@@ -18,9 +18,9 @@ use netduel_benches::{
     runtime,
     server::{Server, served},
     share_one_cpu,
-    statistics::Rounds,
     table::{HEADER, Judged, Row, Target},
 };
+use netduel_loadgen::Quantiles;
 use netduel_transport::TransportKind;
 
 /// Odd, so that there is a middle one.
@@ -168,7 +168,7 @@ fn relay_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
     runtime().block_on(async {
         let pairs = player::pairs(&server, PAIRS).await?;
         let (paced, mut pairs) = load::paced(&server, pairs, RATE_HZ, PACED).await?;
-        let delays_us: Rounds = load::closed_loop(&mut pairs[0], CLOSED).await?;
+        let delays_us: Quantiles = load::closed_loop(&mut pairs[0], CLOSED).await?;
         pairs.truncate(SATURATING_PAIRS);
         let (saturated, _) = load::saturated(&server, pairs, SATURATED).await?;
         Ok([paced.cpu_us_per_update(), delays_us.median(), 1e6 / saturated.cpu_us_per_update()])

@@ -14,6 +14,7 @@ mod load;
 mod load_player;
 mod plan;
 mod process;
+mod quantiles;
 mod result;
 mod subject;
 
@@ -24,5 +25,6 @@ pub use load::{run, run_with};
 pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent};
 pub use plan::{LoadPlan, Trusted, Workload};
 pub use process::{Process, Usage, this_program};
+pub use quantiles::Quantiles;
 pub use result::{Connects, LoadResult};
 pub use subject::Subject;

@@ -66,7 +66,10 @@ impl Process {
 
     /// Files and sockets that it has open; `None` where the system does not say.
     pub fn descriptors(&self) -> Option<usize> {
-        Some(std::fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?.count())
+        #[cfg(target_os = "linux")]
+        return proc_of(self.id())?.fd_count().ok();
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     /// By which the system knows it.
@@ -98,8 +101,8 @@ impl Process {
 /// of proc_pid_stat(5), fields 16 and 17, which sum up what `wait4` returned. In ticks.
 #[cfg(target_os = "linux")]
 fn ended_children_cpu_us() -> Option<u64> {
-    let after_name = stat_after_name(std::process::id())?;
-    Some(ticks(&after_name, 13)? + ticks(&after_name, 14)?)
+    let stat = proc_of(std::process::id())?.stat().ok()?;
+    Some((stat.cutime + stat.cstime) as u64 * TICK_US)
 }
 
 #[cfg(target_os = "linux")]
@@ -112,7 +115,7 @@ impl Process {
         let pid = Pid::from_raw(self.id().cast_signed()).context("a process has a number")?;
         kill_process(pid, Signal::STOP)?;
         let deadline = Instant::now() + END_TIMEOUT;
-        while stat_after_name(self.id()).context(UNSAID)?.first().is_none_or(|state| state != "T") {
+        while proc_of(self.id()).and_then(|it| it.stat().ok()).context(UNSAID)?.state != 'T' {
             if Instant::now() > deadline {
                 bail!("the {} does not stop", self.what);
             }
@@ -180,48 +183,31 @@ impl Usage {
 #[cfg(target_os = "linux")]
 const TICK_US: u64 = 10_000;
 
-/// The fields of `/proc/PID/stat` behind the name, which may hold anything: the first is field 3, the state.
+/// Returns the kernel's files about a process.
 #[cfg(target_os = "linux")]
-fn stat_after_name(pid: u32) -> Option<Vec<String>> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+fn proc_of(pid: u32) -> Option<procfs::process::Process> {
+    procfs::process::Process::new(pid.try_into().ok()?).ok()
 }
 
-/// A field of these that counts ticks, in µs.
-#[cfg(target_os = "linux")]
-fn ticks(after_name: &[String], field: usize) -> Option<u64> {
-    Some(after_name.get(field)?.parse::<u64>().ok()? * TICK_US)
-}
-
-/// From `/proc`: scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a run.
+/// Reads the usage from `/proc`. Scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a
+/// run.
 #[cfg(target_os = "linux")]
 fn usage(pid: u32) -> Usage {
-    let threads = || Some(std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten());
-    let cpu_ns = threads().map(|threads| {
-        threads
-            .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
-            .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-            .sum::<u64>()
-    });
-    let field = |text: &str, name: &str| -> Option<u64> {
-        text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
-    };
-    let switches = threads().map(|threads| {
-        threads
-            .filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok())
-            .filter_map(|text| {
-                Some(field(&text, "voluntary_ctxt_switches:")? + field(&text, "nonvoluntary_ctxt_switches:")?)
-            })
+    let Some(process) = proc_of(pid) else { return Usage::default() };
+    let threads = || process.tasks().ok().map(Iterator::flatten);
+    let cpu_ns = threads()
+        .map(|it| it.filter_map(|it| it.schedstat().ok()).map(|it| it.sum_exec_runtime).sum::<u64>());
+    let switches = threads().map(|it| {
+        it.filter_map(|it| it.status().ok())
+            .filter_map(|it| Some(it.voluntary_ctxt_switches? + it.nonvoluntary_ctxt_switches?))
             .sum()
     });
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    // Fields 14 (utime) and 15 (stime) of proc_pid_stat(5).
-    let after_name = stat_after_name(pid).unwrap_or_default();
+    let stat = process.stat().ok();
     Usage {
         cpu_us: cpu_ns.map(|ns| ns / 1_000),
-        user_us: ticks(&after_name, 11),
-        system_us: ticks(&after_name, 12),
-        resident_bytes: field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024),
+        user_us: stat.as_ref().map(|it| it.utime * TICK_US),
+        system_us: stat.as_ref().map(|it| it.stime * TICK_US),
+        resident_bytes: process.status().ok().and_then(|it| it.vmrss).map(|kilobytes| kilobytes * 1024),
         kernel_bytes: None,
         context_switches: switches,
     }

@@ -10,6 +10,7 @@
 //! throws the pairing away, and with it most of what few repeats can say: on an emulated link with jitter the repeats lie
 //! milliseconds apart and the differences within them hundredths. Its price: n repeats cannot go below 2 / 2ⁿ.
 
+use netduel_loadgen::Quantiles;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,14 +46,8 @@ impl Interval {
 
 /// The middle value, or the mean of the two in the middle; `None` without any.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(sorted[middle]),
-        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-    }
+    let quantiles: Quantiles = values.iter().copied().collect();
+    (quantiles.count() > 0).then(|| quantiles.median())
 }
 
 /// The arithmetic mean; `None` of nothing.

@@ -1,10 +1,10 @@
-//! The middle of a few rounds, and how far they scatter.
+//! Quantiles of a few figures, such as one for each repeat.
 
 /// Figures, in their order of size.
 #[derive(Clone, Debug, Default)]
-pub struct Rounds(Vec<f64>);
+pub struct Quantiles(Vec<f64>);
 
-impl Rounds {
+impl Quantiles {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
@@ -25,7 +25,7 @@ impl Rounds {
     }
 }
 
-impl FromIterator<f64> for Rounds {
+impl FromIterator<f64> for Quantiles {
     fn from_iter<T: IntoIterator<Item = f64>>(values: T) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -39,8 +39,8 @@ mod tests {
 
     #[test]
     fn quantiles_lie_between_the_rounds() {
-        let rounds: Rounds = [4.0, 1.0, 3.0, 2.0].into_iter().collect();
+        let rounds: Quantiles = [4.0, 1.0, 3.0, 2.0].into_iter().collect();
         assert_eq!((rounds.median(), rounds.quantile(0.25), rounds.quantile(1.0)), (2.5, 1.75, 4.0));
-        assert!(Rounds::default().median().is_nan());
+        assert!(Quantiles::default().median().is_nan());
     }
 }
