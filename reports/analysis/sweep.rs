@@ -85,30 +85,41 @@ impl SweepAxis {
     }
 
     /// The group with this number taken out: what all groups of a sweep have in common.
-    fn rest(self, scenario: &Scenario, group: &Group) -> Option<(Group, Option<LinkSpec>, &'static str)> {
+    fn common(self, scenario: &Scenario, group: &Group) -> Option<Common> {
         let spec = scenario.links.iter().find(|link| link.name() == group.link).and_then(Network::spec);
         let nameless = |spec: LinkSpec| LinkSpec { name: String::new(), ..spec };
-        let mut rest = group.clone();
+        let mut common = group.clone();
         match self {
-            Self::Rate => rest.rate_hz = 0,
-            Self::Payload => rest.payload_bytes = 0,
-            Self::Pairs => rest.pairs = 0,
+            Self::Rate => common.rate_hz = 0,
+            Self::Payload => common.payload_bytes = 0,
+            Self::Pairs => common.pairs = 0,
             Self::Loss => {
-                rest.link.clear();
+                common.link.clear();
                 let mut spec = nameless(spec?.clone());
-                let kind = kind_of(&spec.up.loss)?;
+                let loss_kind = kind_of(&spec.up.loss)?;
                 (spec.up.loss, spec.down.loss) = (Loss::None, Loss::None);
-                return Some((rest, Some(spec), kind));
+                return Some(Common { group: common, spec: Some(spec), loss_kind });
             }
             Self::Rtt => {
-                rest.link.clear();
+                common.link.clear();
                 let mut spec = nameless(spec?.clone());
                 (spec.up.delay_ms, spec.down.delay_ms) = (0.0, 0.0);
-                return Some((rest, Some(spec), ""));
+                return Some(Common { group: common, spec: Some(spec), loss_kind: "" });
             }
         }
-        Some((rest, None, ""))
+        Some(Common { group: common, spec: None, loss_kind: "" })
     }
+}
+
+/// The part that all groups of a sweep have in common.
+#[derive(Clone, Debug, PartialEq)]
+struct Common {
+    /// The group, with 0 or nothing in place of what the sweep varies.
+    group: Group,
+    /// The link without its name, where the sweep varies a number of the link.
+    spec: Option<LinkSpec>,
+    /// The kind of loss, in words, where the sweep varies the loss.
+    loss_kind: &'static str,
 }
 
 /// Losses that differ in nothing but how often they come are of one kind.
@@ -134,25 +145,26 @@ pub(crate) struct Sweep {
 pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
     for axis in SweepAxis::ALL {
-        let mut sets: Vec<(_, Sweep)> = Vec::new();
+        let mut sets: Vec<(Common, Sweep)> = Vec::new();
         for group in groups {
-            let (Some(rest), Some(value)) = (axis.rest(scenario, group), axis.value(scenario, group)) else {
+            let (Some(common), Some(value)) = (axis.common(scenario, group), axis.value(scenario, group))
+            else {
                 continue;
             };
-            match sets.iter_mut().find(|(other, _)| *other == rest) {
+            match sets.iter_mut().find(|(other, _)| *other == common) {
                 Some((_, sweep)) => sweep.groups.push((value, group.clone())),
                 None => {
-                    let scope = scope(axis, group, rest.2);
-                    sets.push((rest, Sweep { axis, scope, groups: vec![(value, group.clone())] }));
+                    let scope = scope(axis, group, common.loss_kind);
+                    sets.push((common, Sweep { axis, scope, groups: vec![(value, group.clone())] }));
                 }
             }
         }
         // No loss at all is where every kind of loss begins.
-        let none = sets.iter().find(|((_, _, kind), _)| axis == SweepAxis::Loss && kind.is_empty()).cloned();
-        for ((rest, spec, kind), mut sweep) in sets {
-            if let Some(((none_rest, none_spec, _), none)) = &none
-                && !kind.is_empty()
-                && (&rest, &spec) == (none_rest, none_spec)
+        let none = sets.iter().find(|(it, _)| axis == SweepAxis::Loss && it.loss_kind.is_empty()).cloned();
+        for (common, mut sweep) in sets {
+            if let Some((none_common, none)) = &none
+                && !common.loss_kind.is_empty()
+                && (&common.group, &common.spec) == (&none_common.group, &none_common.spec)
             {
                 sweep.groups.extend(none.groups.iter().cloned());
             }

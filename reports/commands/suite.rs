@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use maud::{DOCTYPE, PreEscaped, html};
+use maud::html;
 use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::{
         results::{RESULTS_FILE, Results, write_atomic},
     },
     plan::{presets::Preset, scenario::Scenario},
-    render::{html::STYLE, narrative},
+    render::{html::document, narrative},
     run::{
         provenance,
         runner::{enter_testbed, estimate},
@@ -118,33 +118,21 @@ fn index(folder: &Path, plan: &Plan) -> anyhow::Result<String> {
         }
         answers.push((scenario.preset.clone(), said));
     }
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Netduel: every question" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    p class="brand" { "Netduel" }
-                    h1 { "Every question" }
-                    p class="lead" { "Two players, a relay between them, small moves of which only the newest counts." }
-                }
-                main {
-                    @for (name, said) in &answers {
-                        section {
-                            h2 { a href=(format!("{name}/report.html")) { (name) } }
-                            @if let Some(preset) = Preset::named(name) { p class="scope" { (preset.question) } }
-                            @for paragraph in said { p { (paragraph) } }
-                        }
-                    }
+    let body = html! {
+        header {
+            p class="brand" { "Netduel" }
+            h1 { "Every question" }
+            p class="lead" { "Two players, a relay between them, small moves of which only the newest counts." }
+        }
+        main {
+            @for (name, said) in &answers {
+                section {
+                    h2 { a href=(format!("{name}/report.html")) { (name) } }
+                    @if let Some(preset) = Preset::named(name) { p class="scope" { (preset.question) } }
+                    @for paragraph in said { p { (paragraph) } }
                 }
             }
         }
     };
-    Ok(page.into_string())
+    Ok(document("Netduel: every question", &body))
 }

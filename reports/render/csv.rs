@@ -1,57 +1,79 @@
-//! Results as CSV: a line for each run with every figure of a [`Row`], whose names, units in them, are the header. Pure.
+//! Results as CSV: a line for each run, with the figures of a [`Row`] under their names, units in them. Pure.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
+use netduel_loadgen::Subject;
+use netduel_server::RelayPolicy;
+use serde::Serialize;
 
 use crate::{
     analysis::{repeats::Repeats, summary::Row},
-    data::results::Results,
+    data::{results::Results, run_result::RunResult},
 };
 
-/// One line for each run, in the order in which they ran.
-pub fn csv(results: &Results) -> String {
-    let lines: Vec<Vec<(String, String)>> = results
-        .runs
-        .iter()
-        .map(|run| {
-            let row = Row { key: run.key.clone(), ..Row::from_repeats(Repeats::new(&[run])) };
-            let mut cells = Vec::new();
-            flatten(&mut cells, "", serde_json::to_value(row).unwrap_or_default());
-            cells
-        })
-        .collect();
-    // What one run does not know another may: the header is that of all.
-    let mut header: Vec<&str> = Vec::new();
-    for (name, _) in lines.iter().flatten() {
-        if !header.contains(&name.as_str()) {
-            header.push(name);
+/// Declares a line of the file: what identifies the run, then these figures of its row, then what the transport said.
+macro_rules! record {
+    ($($figure:ident),* $(,)?) => {
+        #[derive(Serialize)]
+        struct Record {
+            transport: Subject,
+            relay: RelayPolicy,
+            /// The congestion control in effect; empty where the transport has none or does not say.
+            congestion: Option<String>,
+            nagle: bool,
+            resumption: bool,
+            link: String,
+            rate_hz: u32,
+            in_flight: u32,
+            payload_bytes: u32,
+            pairs: u32,
+            repeat: u32,
+            arm: u8,
+            repeats: usize,
+            $($figure: Option<f64>,)*
+            tls: Option<String>,
+            max_packet_bytes: Option<u64>,
         }
-    }
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail, and every line has as many cells as the header.
-    let _ = writer.write_record(&header);
-    for line in &lines {
-        let cells: BTreeMap<&str, &str> =
-            line.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let _ = writer.write_record(header.iter().map(|name| cells.get(name).copied().unwrap_or_default()));
-    }
-    String::from_utf8_lossy(&writer.into_inner().unwrap_or_default()).into_owned()
+
+        impl Record {
+            /// Returns the line of one run. Its figures have no spread.
+            fn from_run(run: &RunResult) -> Self {
+                let row = Row::from_repeats(Repeats::new(&[run]));
+                let (contender, group) = (run.key.contender, run.key.group.clone());
+                Self {
+                    transport: contender.transport,
+                    relay: contender.relay,
+                    congestion: row.congestion,
+                    nagle: contender.nagle,
+                    resumption: contender.resumption,
+                    link: group.link,
+                    rate_hz: group.rate_hz,
+                    in_flight: group.in_flight,
+                    payload_bytes: group.payload_bytes,
+                    pairs: group.pairs,
+                    repeat: run.key.repeat,
+                    arm: run.key.arm,
+                    repeats: row.repeats,
+                    $($figure: row.$figure.map(|it| it.value),)*
+                    tls: row.tls,
+                    max_packet_bytes: row.max_packet_bytes,
+                }
+            }
+        }
+    };
 }
 
-/// An object's fields by their names; a figure is its value, since a single run has no spread.
-fn flatten(cells: &mut Vec<(String, String)>, name: &str, value: Value) {
-    match value {
-        Value::Object(mut fields) => {
-            if let Some(figure) = fields.remove("value") {
-                return flatten(cells, name, figure);
-            }
-            for (field, value) in fields {
-                flatten(cells, &field, value);
-            }
-        }
-        Value::Null => cells.push((name.into(), String::new())),
-        Value::String(text) => cells.push((name.into(), text)),
-        other => cells.push((name.into(), other.to_string())),
+record! {
+    one_way_p50_us, one_way_p90_us, one_way_p99_us, one_way_max_us, age_mean_us, age_p99_us, fresh_share,
+    superseded_share, paired_p50_us, paired_p90_us, first_move_p50_us, first_move_p90_us, resumed_share,
+    connect_cpu_us, server_cpu_us, server_user_us, server_system_us, server_switches, server_resident_bytes,
+    server_kernel_bytes, bytes_in, bytes_out, packets_in, packets_out, link_lost_share, lateness_p99_us,
+}
+
+/// Returns one line for each run, in the order in which they ran.
+pub fn csv(results: &Results) -> String {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    for run in &results.runs {
+        // Writing to memory does not fail, and every field is one cell.
+        let _ = writer.serialize(Record::from_run(run));
     }
+    String::from_utf8_lossy(&writer.into_inner().unwrap_or_default()).into_owned()
 }

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-pub(crate) const STYLE: &str = include_str!("html/style.css");
+const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
 /// Groups shown at once; where there are more, only the first of each link is open.

@@ -161,13 +161,14 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
     let mut text = match better.min_by(|a, b| a.1.candidate.total_cmp(&b.1.candidate)) {
         Some((leader, effect)) => {
             let mut text = format!(
-                "{}{} {leads}: {} {} ms against {reference}'s {} ms ({}). ",
+                "{}{} {leads}: {} {} {unit} against {reference}'s {} {unit} ({}). ",
                 leader.candidate,
                 if leader.candidate.transport.encrypted() { "" } else { " (not encrypted)" },
                 metric.name(),
                 metric.number(effect.candidate),
                 metric.number(effect.against),
                 in_brackets(metric, effect, leader.outcome),
+                unit = metric.unit(),
             );
             let like = |it: &&(&Comparison, &Effect)| {
                 let outcome = group.outcome(metric, it.0.candidate, leader.candidate);

@@ -64,14 +64,7 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     }
     let servers = affinity::run_cpu();
     let others = servers.and_then(affinity::another_cpu);
-    // With the limits that a server has of its own: they are what is tried.
-    let spec = ServerSpec {
-        limits: ServerLimits::Default,
-        cpu: servers,
-        log: "error",
-        ..ServerSpec::new(&TransportKind::ALL, Contender::plain(TransportKind::ALL[0]))
-    };
-    let server = Server::start(&Place::Loopback, &spec)?.without_kernel_memory();
+    let server = start_server(servers)?;
     // This process, too, and what it starts: a process that begins takes some ms of where it does.
     others.map_or(Ok(()), affinity::bind)?;
     let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };
@@ -137,6 +130,17 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     ensure!(counters.panics == 0, "{} sessions panicked", counters.panics);
     ensure!(worst.is_empty(), "{}", worst.join("; "));
     Ok(())
+}
+
+/// Starts a server with the default limits, which are under test.
+fn start_server(cpu: Option<usize>) -> anyhow::Result<Server> {
+    let spec = ServerSpec {
+        limits: ServerLimits::Default,
+        cpu,
+        log: "error",
+        ..ServerSpec::new(&TransportKind::ALL, Contender::plain(TransportKind::ALL[0]))
+    };
+    Ok(Server::start(&Place::Loopback, &spec)?.without_kernel_memory())
 }
 
 /// The lower quartile: a machine's own doings only ever add to a latency.

@@ -13,7 +13,7 @@ use std::{
 use netduel_reports::{analysis::capacity::without_result, data::results::Results};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netduel-report");
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/results.json");
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/results.json");
 const REPORTS: [&str; 3] = ["report.html", "report.md", "report.csv"];
 /// What stands there before.
 const OLD: &[u8] = b"the report of yesterday";
