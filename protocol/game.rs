@@ -1,9 +1,8 @@
 //! The rules of the game, shared by client and server: the arena, the speed limit, and the check of
 //! a move. Pure.
 
-use bincode::{Decode, Encode};
-
 use crate::Move;
+pub use crate::position::Position;
 
 /// The side of the square arena, in units.
 pub const ARENA: f32 = 600.0;
@@ -22,17 +21,6 @@ const CATCH_UP_MAX_US: u64 = 1_000_000;
 /// The tolerated rounding error of many small steps, in units: a hundredth of a pixel on any
 /// screen.
 const ROUNDING: f32 = 0.01;
-
-/// A player's upper left corner, in units from the arena's. Legal from 0 to [`ARENA`] − [`PLAYER`]
-/// on each axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
-pub struct Position {
-    /// The distance from the left, in units.
-    pub x: f32,
-    /// The distance from the top, in units.
-    pub y: f32,
-}
 
 /// A player's steering, each axis from −1 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -15,12 +15,13 @@
 pub mod clock;
 mod codec;
 pub mod game;
+mod position;
 mod token;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
-use game::Position;
+use position::Position;
 pub use token::SeatToken;
 
 /// The name of the protocol, which the handshakes of TLS, QUIC and `udp` carry (`netduel-tls/1`).

@@ -14,6 +14,7 @@ mod low_priority;
 mod matchmaking;
 mod metrics;
 mod mutex;
+mod observer;
 mod player;
 mod player_sender;
 mod rate_limit;
@@ -25,20 +26,19 @@ mod threads;
 
 use std::{sync::Arc, time::Duration};
 
-use ::metrics::Histogram;
-use netduel_transport::{Listener, TransportKind};
+use netduel_transport::Listener;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::{Config, RelayPolicy};
 pub use counters::{PathSample, Snapshot};
 pub use lobby::Census;
+pub use observer::Observer;
 pub use threads::{THREADS_MAX, Threads};
 
-use counters::Updates;
 use lobby::Lobby;
 use low_priority::LowPriorityQueue;
-use player_sender::kind_number;
+use observer::Serving;
 
 /// The pause after a failed accept, usually for want of file descriptors: long enough for some to
 /// be freed, short for a player.
@@ -114,61 +114,6 @@ impl Server {
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, closes).await;
         self.observer.snapshot()
-    }
-}
-
-/// Observes a server. Every figure is computed on request, so that nothing is counted twice.
-#[derive(Clone)]
-pub struct Observer {
-    lobby: Arc<Lobby>,
-    listeners: Vec<Serving>,
-}
-
-/// A listener, and the runtime within which it was bound.
-#[derive(Clone)]
-struct Serving {
-    runtime: Handle,
-    listener: Arc<Listener>,
-    /// The queue of all connections that the runtime's thread serves.
-    turns: Arc<LowPriorityQueue>,
-}
-
-impl Observer {
-    /// Returns the counters so far.
-    pub fn snapshot(&self) -> Snapshot {
-        let counters = &self.lobby.counters;
-        let listeners = || self.listeners.iter().map(|it| &it.listener);
-        counters.address_checks.set(listeners().map(|it| it.address_checks()).sum());
-        counters.strays.set(listeners().map(|it| it.strays()).sum());
-        counters.snapshot()
-    }
-
-    /// Returns the counters of the updates for players over `kind`.
-    pub(crate) fn updates(&self, kind: TransportKind) -> &Updates {
-        &self.lobby.counters.updates[kind_number(kind)]
-    }
-
-    /// Makes sessions record the relay's latency into `histograms`, one for each transport that
-    /// moves arrive over. Takes effect once.
-    pub(crate) fn record_relay_latency(&self, histograms: Vec<(TransportKind, Histogram)>) {
-        // A second recorder would get the first one's figures.
-        let _ = self.lobby.relay_latency.set(histograms);
-    }
-
-    /// Returns the kinds that the server listens for, each once.
-    pub fn kinds(&self) -> Vec<TransportKind> {
-        let mut kinds = Vec::new();
-        for kind in self.listeners.iter().map(|it| it.listener.kind()) {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
-        kinds
-    }
-
-    /// Counts the connections, players and matches of this moment.
-    pub fn census(&self) -> Census {
-        self.lobby.census()
     }
 }
 

@@ -29,8 +29,8 @@ use tokio::{
 };
 
 use crate::{
-    Observer,
     counters::{Metric, Updates},
+    observer::Observer,
 };
 
 /// The most concurrent requests: a scraper or two and a health check. More wait in the kernel's

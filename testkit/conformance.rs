@@ -26,14 +26,13 @@ mod lanes;
 mod resources;
 mod trust;
 
-use std::{future::Future, pin::Pin, process::ExitCode, time::Duration};
+use std::{future::Future, pin::Pin, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use netduel_transport::TransportKind;
 use tokio::time::timeout;
 
-/// The limit on a single wait. No case needs nearly as long; a case that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(20);
+use fixture::PATIENCE;
 
 type Case = fn(TransportKind) -> Pin<Box<dyn Future<Output = ()>>>;
 

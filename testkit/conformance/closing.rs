@@ -7,10 +7,7 @@ use netduel_transport::{
 };
 use tokio::time::timeout;
 
-use super::{
-    PATIENCE,
-    fixture::{drive, echo_works, in_process, pair, pair_over_proxy, recv, serve},
-};
+use super::fixture::{PATIENCE, drive, echo_works, in_process, pair, pair_over_proxy, recv, serve};
 use crate::Impairment;
 
 /// Either side closes with a code and a reason, which both sides get from every further call.

@@ -1,14 +1,16 @@
 //! A listener and connections to it, as every case needs them.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use netduel_transport::{
     CloseReason, Connection, Identity, Lane, Listener, Options, Receiver, Socket, TransportKind,
 };
 use tokio::time::timeout;
 
-use super::PATIENCE;
 use crate::DatagramProxy;
+
+/// The limit on a single wait. No case needs nearly as long; a case that hangs fails instead.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A listener and its identity.
 pub(super) struct Server {

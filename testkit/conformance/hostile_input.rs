@@ -8,10 +8,7 @@ use netduel_transport::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::{
-    PATIENCE,
-    fixture::{echo_works, over_tcp, pair_over_proxy, recv, serve},
-};
+use super::fixture::{PATIENCE, echo_works, over_tcp, pair_over_proxy, recv, serve};
 use crate::Impairment;
 
 /// A client of another kind does not connect, and does not disturb the listener.

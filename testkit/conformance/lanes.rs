@@ -7,10 +7,7 @@ use netduel_transport::{
 };
 use tokio::time::timeout;
 
-use super::{
-    PATIENCE,
-    fixture::{drive, echo_works, pair, recv, serve},
-};
+use super::fixture::{PATIENCE, drive, echo_works, pair, recv, serve};
 
 /// Messages of every small size arrive unchanged, on both lanes and in both directions.
 pub(super) async fn lanes_carry_both_ways(kind: TransportKind) {

@@ -5,10 +5,7 @@ use std::time::Duration;
 use netduel_transport::{Close, Congestion, CongestionControl, Options, TransportKind};
 use tokio::time::timeout;
 
-use super::{
-    PATIENCE,
-    fixture::{drive, echo_works, in_process, recv, serve},
-};
+use super::fixture::{PATIENCE, drive, echo_works, in_process, recv, serve};
 
 /// A thousand connections leave no task and no descriptor behind.
 pub(super) async fn connections_leak_nothing(kind: TransportKind) {
