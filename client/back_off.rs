@@ -11,8 +11,8 @@ pub struct BackOff {
     pub first: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// The largest part of a wait, from 0 to 1, that jitter takes away, so that clients of one server do not all come
-    /// back at the same moment.
+    /// The largest part of a wait, from 0 to 1, that jitter takes away, so that clients of one
+    /// server do not all come back at the same moment.
     pub jitter: f64,
 }
 

@@ -1,11 +1,13 @@
-//! A headless player, and its statistics: the base of the bots, the benches, the reports and the window.
+//! A headless player, and its statistics: the base of the bots, the benches, the reports and the
+//! window.
 //!
-//! Call [`Player::connect`] first, then [`Player::join`]. From then on one task polls [`Player::next_event`] and sends moves.
-//! [`Player::steer`] moves by the rules and predicts the player's own position; a correction of the server replaces the
-//! prediction. The statistics are pure and live in [`stats`].
+//! Call [`Player::connect`] first, then [`Player::join`]. From then on one task polls
+//! [`Player::next_event`] and sends moves. [`Player::steer`] moves by the rules and predicts the
+//! player's own position; a correction of the server replaces the prediction. The statistics are
+//! pure and live in [`stats`].
 //!
-//! A connection that is lost in a match is no error: the player reconnects and resumes its seat by itself, and reports
-//! [`Event::Reconnecting`] and [`Event::Resumed`].
+//! A connection that is lost in a match is no error: the player reconnects and resumes its seat by
+//! itself, and reports [`Event::Reconnecting`] and [`Event::Resumed`].
 
 pub mod back_off;
 pub mod bot_path;

@@ -12,13 +12,13 @@ use crate::{
     error::PlayError,
 };
 
-/// The wait before each attempt. The first attempt comes soon, since a path is often back at once; players of one server
-/// that lose their connections together spread over half of the wait. The longest wait is short, since the server keeps a
-/// seat for seconds only.
+/// The wait before each attempt. The first attempt comes soon, since a path is often back at once;
+/// players of one server that lose their connections together spread over half of the wait. The
+/// longest wait is short, since the server keeps a seat for seconds only.
 const BACK_OFF: BackOff =
     BackOff { first: Duration::from_millis(100), max: Duration::from_secs(2), jitter: 0.5 };
-/// The longest attempt. A handshake whose first packets were lost repeats them after a second or more; once the path is
-/// back, a new handshake succeeds sooner.
+/// The longest attempt. A handshake whose first packets were lost repeats them after a second or
+/// more; once the path is back, a new handshake succeeds sooner.
 const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 
 /// A seat to resume.

@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn age_series_keeps_areas_and_stays_bounded() {
+    fn age_series_is_bounded() {
         let mut stats = MoveStats::new(50_000);
         stats.on_move(20_000, &sent(1, 0), 0);
         stats.restart(50_000);

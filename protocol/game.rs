@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn walls_hold_and_silence_earns_one_second() {
+    fn bounds_walls_and_catch_up() {
         let edge = ARENA - PLAYER;
         assert_eq!(check(&at(edge, 0.0, 0), &at(edge, 5.0, 20_000)), Ok(()));
         for (x, y) in [(-0.1, 0.0), (edge + 0.1, 0.0), (0.0, -1.0), (0.0, edge + 1.0)] {

@@ -21,7 +21,8 @@ pub(crate) struct Metric {
     pub(crate) help: &'static str,
 }
 
-/// Calls `$see` with one counter's [`Metric`] and value; a `sum` is left out, since Prometheus adds up the causes itself.
+/// Calls `$see` with one counter's [`Metric`] and value; a `sum` is left out, since Prometheus adds
+/// up the causes itself.
 macro_rules! see {
     ($see:ident, $name:ident, $help:expr, $value:expr, sum) => {};
     ($see:ident, $name:ident, $help:expr, $value:expr, $family:ident $cause:literal) => {
@@ -42,8 +43,8 @@ macro_rules! see {
     };
 }
 
-/// Declares each counter once: `name,` is a metric of its own, `name [family "cause"],` is one cause of a family, and
-/// `name [sum],` is the sum of a family.
+/// Declares each counter once: `name,` is a metric of its own, `name [family "cause"],` is one
+/// cause of a family, and `name [sum],` is the sum of a family.
 macro_rules! counters {
     (
         $($(#[doc = $doc:literal])* $name:ident $([$($label:tt)*])?,)*;
@@ -53,7 +54,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
-            /// One for each [`crate::player_sender::kind_number`] of the receiving player's transport.
+            /// One for each [`crate::player_sender::kind_number`] of the receiving player's
+            /// transport.
             pub(crate) updates: [Updates; KINDS],
             paths: Mutex<Vec<PathSample>>,
         }
@@ -77,8 +79,8 @@ macro_rules! counters {
         pub struct Snapshot {
             $($(#[doc = $doc])* pub $name: u64,)*
             $($(#[doc = $part_doc])* pub $sum: u64,)*
-            /// The path statistics of the first connection of each transport that joined: the settings that this side had
-            /// in effect.
+            /// The path statistics of the first connection of each transport that joined: the
+            /// settings that this side had in effect.
             pub paths: Vec<PathSample>,
         }
 
@@ -118,13 +120,16 @@ counters! {
     refused_matches [refused "matches"],
     /// Resume requests refused because the token was wrong or spent, or its match was over.
     refused_resume [refused "resume"],
-    /// QUIC handshakes whose client had to validate its address first, because many handshakes were in progress.
+    /// QUIC handshakes whose client had to validate its address first, because many handshakes were
+    /// in progress.
     address_checks,
-    /// Datagrams that belonged to no connection and began none: noise, or late datagrams of a closed connection.
+    /// Datagrams that belonged to no connection and began none: noise, or late datagrams of a
+    /// closed connection.
     strays,
     /// Accept calls that the operating system refused.
     accept_errors,
-    /// Connections that the server closed because of what the player sent or failed to send: the sum of the causes below.
+    /// Connections that the server closed because of what the player sent or failed to send: the
+    /// sum of the causes below.
     expelled [sum],
     /// Players expelled for another version of the protocol.
     expelled_version [expelled "version"],
@@ -134,11 +139,13 @@ counters! {
     expelled_unexpected [expelled "unexpected"],
     /// Players expelled because no hello or join arrived in time.
     expelled_join_timeout [expelled "join_timeout"],
-    /// Players expelled for too many messages a second, or too many packets, frames and keep-alives without a message.
+    /// Players expelled for too many messages a second, or too many packets, frames and keep-alives
+    /// without a message.
     expelled_flooding [expelled "flooding"],
     /// Players expelled for too many illegal moves.
     expelled_cheating [expelled "cheating"],
-    /// Players expelled because a frame was not finished in time, or control messages were not read.
+    /// Players expelled because a frame was not finished in time, or control messages were not
+    /// read.
     expelled_stalled [expelled "stalled"],
     /// Connections that timed out in silence.
     idle_timeouts,
@@ -156,7 +163,8 @@ counters! {
     seats_expired,
     /// Moves received.
     moves_received,
-    /// Moves that were overtaken, were sent before a correction, or belong to a match that has ended.
+    /// Moves that were overtaken, were sent before a correction, or belong to a match that has
+    /// ended.
     moves_stale,
     /// Moves that broke the rules and led to a correction.
     moves_illegal,

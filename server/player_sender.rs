@@ -1,4 +1,5 @@
-//! The sending half of a player's connection, as its seat, its opponent's session and the lobby hold it.
+//! The sending half of a player's connection, as its seat, its opponent's session and the lobby
+//! hold it.
 
 use netduel_protocol::{MAX_MESSAGE_BYTES, ServerMessage};
 use netduel_transport::{Sender, TransportKind};
@@ -35,7 +36,8 @@ impl PlayerSender {
         self.send_batched(message, false);
     }
 
-    /// Sends a message on the control lane. A message that is part of a batch may wait for [`Sender::flush`].
+    /// Sends a message on the control lane. A message that is part of a batch may wait for
+    /// [`Sender::flush`].
     pub(crate) fn send_batched(&self, message: &ServerMessage<'_>, batched: bool) {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         match netduel_protocol::encode(message, &mut buffer) {

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_cover_a_second_and_memory_is_bounded() {
+    fn rates_cover_one_second() {
         let mut live = LiveStats::default();
         let path = |bytes| PathStats { sent_bytes: Some(bytes), ..PathStats::default() };
         (0..40).for_each(|tenth| live.on_path(tenth * 100_000, path(tenth * 500)));

@@ -76,7 +76,7 @@ fn full_disk_leaves_a_whole_recording() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn small_file_system_keeps_the_old_recording() {
+fn small_file_system_keeps_old_recording() {
     let mount = |kilobytes: usize| format!("mount -t tmpfs -o size={kilobytes}k none \"$D\"");
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("play.json");

@@ -290,7 +290,7 @@ proptest! {
     }
 
     #[test]
-    fn moves_round_trip_and_agree_with_wincode(
+    fn moves_agree_with_wincode(
         game: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16, x in -1e6f32..1e6, y in -1e6f32..1e6,
         payload in prop::collection::vec(any::<u8>(), 0..PAYLOAD_MAX_BYTES),
     ) {

@@ -1,5 +1,5 @@
-//! The server's admission limits: each is answered with a typed close, counted by cause, and does not
-//! disturb a witness match.
+//! The server's admission limits: each is answered with a typed close, counted by cause, and does
+//! not disturb a witness match.
 
 use std::time::Duration;
 

@@ -363,7 +363,7 @@ async fn cut_off_everywhere(server_options: &Options, outage: Outage) -> Snapsho
 }
 
 #[tokio::test]
-async fn who_is_cut_off_comes_back_to_the_match_on_every_transport_and_from_one_to_another() {
+async fn resumes_over_every_transport() {
     let counters = cut_off_everywhere(&quick_to_notice(), Outage::UntilBothNotice).await;
     assert!(counters.seats_kept >= counters.matches_started);
     assert!(counters.updates_away > 0, "moves for a player that is away are counted");
@@ -520,7 +520,7 @@ async fn seats_expire_after_the_grace() {
 }
 
 #[tokio::test]
-async fn no_seat_is_kept_after_a_close_or_in_a_drain() {
+async fn keeps_no_seat_after_a_close() {
     let options = Options::default();
     let server = Running::for_scripts(Config::default(), &options);
     let kind = TransportKind::ALL[0];

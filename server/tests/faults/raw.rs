@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::world::{PATIENCE, World, localhost};
 
-/// Frame kinds, as `transport/frame.rs` defines them.
+/// Frame kinds, as `transport/io/frame.rs` defines them.
 pub(crate) const CONTROL: u8 = 0;
 pub(crate) const KEEP_ALIVE: u8 = 2;
 const CLOSE: u8 = 3;
@@ -103,7 +103,8 @@ impl Raw {
     }
 }
 
-/// Connects with the smallest receive buffer, so that a client that stops reading fills it soon on any machine.
+/// Connects with the smallest receive buffer, so that a client that stops reading fills it soon on
+/// any machine.
 async fn tcp_stream(addr: SocketAddr) -> TcpStream {
     const RECEIVE_BUFFER_BYTES: u32 = 4_096;
     let socket = TcpSocket::new_v4().expect("a socket");

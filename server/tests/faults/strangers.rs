@@ -260,7 +260,7 @@ async fn bind() -> UdpSocket {
 }
 
 /// Each mistrust is a typed error at the client, and a failed handshake at the server.
-/// `transport/identity.rs` tests the dates.
+/// `transport/tls/identity.rs` tests the dates.
 pub(crate) async fn clients_that_do_not_trust_us(world: &World) {
     let stranger = Identity::generate(&["localhost".into()]).expect("identity");
     let options = world.client_options();

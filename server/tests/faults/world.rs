@@ -97,8 +97,9 @@ impl World {
 
     /// Runs `attack` until `condition` holds of the server, and drops the rest of the attack then.
     ///
-    /// A test must not wait for an attacker's own write: once the socket buffers are full, the kernel may never tell the
-    /// attacker that the server has ended the connection. The size of the buffers is the machine's to choose.
+    /// A test must not wait for an attacker's own write: once the socket buffers are full, the
+    /// kernel may never tell the attacker that the server has ended the connection. The size of the
+    /// buffers is the machine's to choose.
     pub(crate) async fn attack_until(
         &self,
         what: &str,
