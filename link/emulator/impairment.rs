@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_never_reorders_and_keeps_the_median() {
+    fn jitter_keeps_order_and_median() {
         let jitter = Some(Jitter { sd_ms: 3.0, correlation_ms: 100.0 });
         let spec = DirectionSpec { delay_ms: 50.0, jitter, ..DirectionSpec::default() };
         for every in [5 * MS, MS / 5] {

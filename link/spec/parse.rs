@@ -152,8 +152,11 @@ mod tests {
 
     #[test]
     fn parses_every_field() {
-        let spec = parse("delay=20ms, jitter=2ms/80ms,loss=1%,up.rate=5mbit,up.queue=50kB,down.loss=900ms/30ms/50%,mtu=1400,reorder=2%")
-            .expect("a valid text");
+        let spec = parse(
+            "delay=20ms, jitter=2ms/80ms,loss=1%,up.rate=5mbit,up.queue=50kB,down.loss=900ms/30ms/50%,\
+             mtu=1400,reorder=2%",
+        )
+        .expect("a valid text");
         assert_eq!(spec.mtu_bytes, 1_400);
         assert_eq!((spec.up.delay_ms, spec.down.delay_ms), (20.0, 20.0));
         assert_eq!(spec.up.jitter, Some(Jitter { sd_ms: 2.0, correlation_ms: 80.0 }));

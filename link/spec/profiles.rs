@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn trace_paths_are_relative_to_the_toml() {
+    fn trace_paths_are_relative() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("t.mahi"), "1\n2\n").expect("writable");
         let file = folder.path().join("mine.toml");
