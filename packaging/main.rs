@@ -30,10 +30,15 @@ fn main() -> Result<()> {
             clap_complete::generate_to(*shell, &mut program, &name, &completions)
                 .with_context(|| format!("cannot write the completions of {name} for {shell}"))?;
         }
-        clap_mangen::generate_to(program, &pages)
+        clap_mangen::generate_to(without_help(program), &pages)
             .with_context(|| format!("cannot write the man pages of {name}"))?;
     }
     Ok(())
+}
+
+/// Removes every `help` subcommand, which would get a page of its own.
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 /// Returns the command line of every program, under the program's name.
