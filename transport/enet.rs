@@ -1,24 +1,29 @@
-//! ENet, the protocol that games have used over UDP for twenty years, by `rusty_enet`, which only this file and `enet/core.rs` name.
+//! ENet, a reliable-UDP protocol that games have used for twenty years, by `rusty_enet`. Only this
+//! file and `enet/host.rs` name that library.
 //!
-//! *Control* is a reliable channel, *state* an unreliable sequenced one, where ENet drops what is older than what it
-//! has. ENet throttles by itself: where round trips grow it throws away a share of the unreliable packets, and
-//! [`PathStats::throttled_messages`] counts them.
+//! *Control* is a reliable channel. *State* is an unreliable sequenced channel, on which ENet drops
+//! packets older than the newest received. ENet throttles by itself: when round trips grow, it
+//! drops a share of the unreliable packets. [`PathStats::throttled_messages`] counts them.
 //!
-//! What is ours about it:
-//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Demux`] tells peers apart by
-//!   their addresses. ENet's own way, one host for all, walks every peer for each packet it sends.
-//! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins with the connection's random
-//!   number, which only those two know: without it, whoever forges a sender's address can end its connection with
-//!   one datagram, since all else that ENet asks for is two bits. A peer without checksum gets no answer.
-//! - ENet has no cookie: a forged *connect* costs a host (some 12 KB) until the handshake times out, and is answered a few
-//!   times. `HALF_OPEN_MAX` bounds them, and those that stand are not harmed.
-//! - Control messages wait here while 8 KB of them are unacknowledged (`enet/core.rs`).
-//! - A disconnect of ENet's carries one number. The goodbye's words go before it, on a third channel; a peer that has
-//!   only the two lanes' channels gets the number alone.
-//! - ENet looks at the time only when it is asked to. While something is unacknowledged that is every [`RESEND_TICK`],
-//!   otherwise every heartbeat.
-//! - Its clock counts milliseconds, and so do its round-trip times.
-//! - Unreliable messages have 16-bit numbers: every 65,536th goes as a reliable one and starts them again.
+//! Differences from plain ENet:
+//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Demux`]
+//!   tells the remotes apart by their addresses. ENet's usual way, one host for all, walks every
+//!   peer for each packet it sends.
+//! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins
+//!   with the connection's random number, which only the two sides know. Everything else that ENet
+//!   checks is two bits, so without the checksum an attacker could end a connection with one
+//!   datagram from a forged address. A remote without checksum gets no answer.
+//! - ENet has no cookie. A forged *connect* costs a host (some 12 KB) until the handshake times
+//!   out, and is answered a few times. `HALF_OPEN_MAX` bounds such hosts, and open connections are
+//!   not harmed.
+//! - Control messages wait on this side while 8 KB of them are unacknowledged (`enet/host.rs`).
+//! - ENet's disconnect carries one number. The close frame's reason goes before it, on a third
+//!   channel. A remote that has only the two lanes' channels gets the number alone.
+//! - ENet looks at the time only when it is asked to: every [`RESEND_TICK`] while something is
+//!   unacknowledged, otherwise at every keep-alive tick.
+//! - ENet's clock counts milliseconds, and so do its round-trip times.
+//! - Unreliable messages have 16-bit numbers. Every 65,536th goes as a reliable one and restarts
+//!   the numbers.
 
 mod host;
 
@@ -43,7 +48,7 @@ use crate::{
     KindInfo, Lane, Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
     io::{
         frame,
-        keep_alive::Heartbeat,
+        keep_alive::KeepAliveTimer,
         mutex::lock,
         outbox::CONTROL_QUEUE_BYTES,
         rate_limit::RateLimit,
@@ -52,16 +57,17 @@ use crate::{
 };
 use host::{ConnectionHost, Held};
 
-/// The channels, by number. A peer has the first two at least.
+/// The channels, by number. A remote has the first two at least.
 const CONTROL_CHANNEL: u8 = 0;
 const STATE_CHANNEL: u8 = 1;
 const CLOSE_CHANNEL: u8 = 2;
 const CHANNELS: usize = 3;
-/// Between looks at the clock while something is unacknowledged: ENet sends again after its round-trip time and four
-/// variations, which on a local network is as little as this.
+/// The interval between looks at the clock while something is unacknowledged. ENet resends after
+/// its round-trip time and four variations, which on a local network is as short as this.
 const RESEND_TICK: Duration = Duration::from_millis(5);
-/// The same during a handshake, which ENet sends again after half a second at first. Longer, since whoever forges
-/// addresses can have as many handshakes under way as are allowed.
+/// The interval between looks at the clock during a handshake, which ENet resends after half a
+/// second at first. It is longer than [`RESEND_TICK`] because an attacker who forges addresses can
+/// have as many handshakes under way as are allowed.
 const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
 
 pub(crate) const ENET: Enet = Enet;
@@ -99,24 +105,24 @@ impl Transport for Enet {
             (receiver.shared.host().enet.connect((), CHANNELS, 0))
                 .map_err(|error| failed(error.to_string()))?;
             poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
-            // The first round trip that a client can measure.
+            // The ping measures a client's first round trip.
             receiver.shared.host().peer().ping();
             receiver.into_connection(to.kind, options).map_err(failed)
         })
     }
 }
 
-/// Lets in who says *connect*, with a right checksum.
+/// An address validator that lets in datagrams that are a *connect* with a right checksum.
 struct ConnectsOnly;
 
 impl AddressValidator for ConnectsOnly {
     fn meet(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
-        /// Peer number with flags (2), sent time (2), checksum (4).
+        /// The header in bytes: peer number with flags (2), sent time (2), checksum (4).
         const HEADER_BYTES: usize = 8;
         const CONNECT_BYTES: usize = 48;
-        /// No peer number yet, and the flag that says that there is a sent time.
+        /// The peer number of a connect, "none yet", with the flag that a sent time follows.
         const NO_PEER: [u8; 2] = [0x8f, 0xff];
-        /// The command, and the flag that wants it acknowledged.
+        /// The connect command, with the flag that asks for an acknowledgement.
         const CONNECT: u8 = 2 | 0x80;
         let Some((header, commands)) = datagram.split_first_chunk::<HEADER_BYTES>() else { return false };
         let with_seed = [header[0], header[1], header[2], header[3], 0, 0, 0, 0];
@@ -168,13 +174,13 @@ fn assemble(
 ) -> io::Result<EnetReceiver> {
     let bytes_held = Arc::<AtomicUsize>::default();
     let host = Mutex::new(ConnectionHost::new(datagrams_out.clone(), bytes_held.clone())?);
-    let heartbeat = Heartbeat::new(options, datagrams_out.remote());
+    let keep_alive = KeepAliveTimer::new(options, datagrams_out.remote());
     let shared = Arc::new(Shared { datagrams_out, host, bytes_held, close_state: CloseState::default() });
     Ok(EnetReceiver {
         shared,
         datagrams_in,
         pool: BytesMut::new(),
-        heartbeat,
+        keep_alive,
         tick: every(HANDSHAKE_TICK),
         datagrams: RateLimit::new(options.packets_per_s_max),
     })
@@ -186,17 +192,18 @@ fn every(period: Duration) -> Interval {
     tick
 }
 
-/// What both halves hold.
+/// The state that both halves hold.
 struct Shared {
     datagrams_out: Arc<DatagramSender>,
     host: Mutex<ConnectionHost>,
-    /// Of messages that we and ENet have not got rid of, with overheads.
+    /// The bytes of messages that this side and ENet still hold, overheads included.
     bytes_held: Arc<AtomicUsize>,
     close_state: CloseState,
 }
 
 impl Shared {
-    /// The lock is held for some memory copies and system calls that do not wait, never across an await.
+    /// Locks the ENet host. The lock is held for some memory copies and system calls that do not
+    /// wait, never across an await.
     fn host(&self) -> MutexGuard<'_, ConnectionHost> {
         lock(&self.host)
     }
@@ -233,7 +240,7 @@ impl SendHalf for Shared {
         let sent_bytes = self.datagrams_out.sent_bytes();
         host.send(STATE_CHANNEL, &self.hold(message, PacketKind::AlwaysUnreliable { sequenced: true }));
         host.enet.flush();
-        // ENet does not say so; but what it did not throw away has left.
+        // ENet does not report a throttled message, but every other message has left by now.
         if self.datagrams_out.sent_bytes() - sent_bytes < message.len() as u64 {
             host.throttled_messages += 1;
         }
@@ -272,33 +279,34 @@ impl SendHalf for Shared {
 struct EnetReceiver {
     shared: Arc<Shared>,
     datagrams_in: DatagramReceiver,
-    /// What messages are cut from.
+    /// The memory that messages are cut from.
     pool: BytesMut,
-    heartbeat: Heartbeat,
+    keep_alive: KeepAliveTimer,
     tick: Interval,
-    /// Datagrams with a right checksum.
+    /// The rate limit on datagrams with a right checksum.
     datagrams: RateLimit,
 }
 
 impl EnetReceiver {
-    /// One step of ENet, and what came of it.
+    /// Runs one step of ENet and returns its event.
     fn step(&mut self) -> io::Result<Option<EventNoRef>> {
         let mut host = self.shared.host();
         let fed = host.is_fed();
         let (event, heard) = host.service();
         drop(host);
         if heard {
-            self.heartbeat.heard();
+            self.keep_alive.heard();
             self.datagrams.count(1, "datagrams").map_err(io::Error::other)?;
         }
         match event {
-            // Nothing was fed: it was ENet that gave up.
+            // Nothing was fed, so ENet itself gave up.
             Some(EventNoRef::Disconnect { .. }) if !fed => Err(io::ErrorKind::TimedOut.into()),
             event => Ok(event),
         }
     }
 
-    /// Drives ENet until it has an event. `always_tick` where something is unacknowledged that is no message.
+    /// Drives ENet until it has an event. `always_tick` is set where something other than a message
+    /// is unacknowledged.
     fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<io::Result<EventNoRef>> {
         loop {
             if let Some(event) = self.step()? {
@@ -315,7 +323,8 @@ impl EnetReceiver {
         }
     }
 
-    /// Through the handshake. A refusal from the path counts only for a client that hopes for an answer.
+    /// Drives ENet through the handshake. A refusal from the path counts only for a client, which
+    /// hopes for an answer.
     fn poll_connected(&mut self, cx: &mut Context<'_>, client: bool) -> Poll<io::Result<()>> {
         loop {
             match ready!(self.poll_event(cx, true)) {
@@ -342,7 +351,8 @@ impl EnetReceiver {
         }
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
         peer.set_ping_interval(millis(options.keep_alive));
-        // Our heartbeat is first; ENet's own timeout is for a peer that talks and never acknowledges.
+        // Our idle timeout comes first. ENet's own timeout is for a remote that sends and never
+        // acknowledges.
         let give_up = millis(options.idle_timeout * 2);
         peer.set_timeout(0, give_up, give_up);
         host.enet.flush();
@@ -352,7 +362,7 @@ impl EnetReceiver {
         Ok(Connection::new(kind, remote, self.shared.clone(), Box::new(self)))
     }
 
-    /// The message that it brought, if any.
+    /// Returns the message that an event brought, if any.
     fn on_event(&mut self, event: io::Result<EventNoRef>) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         match event {
             Ok(EventNoRef::Receive { channel_id, packet, .. }) => {
@@ -365,7 +375,7 @@ impl EnetReceiver {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Err(CloseReason::Transport("the peer acknowledges nothing".into()))
             }
-            // Others are of the path, and perhaps forged.
+            // Other errors come from the path and may be forged.
             Err(error) => error.downcast::<FrameError>().map_or(Ok(None), |too_many| Err(too_many.into())),
         }
     }
@@ -377,7 +387,7 @@ impl EnetReceiver {
             CONTROL_CHANNEL => Lane::Control,
             STATE_CHANNEL => Lane::State,
             _ => {
-                // The number is for ENet's sake: the peer waits for our side of it.
+                // The number is for ENet's sake: the remote waits for our side of the disconnect.
                 let close = frame::decode_close(message)?;
                 self.shared.host().peer().disconnect_now(close.code);
                 return Err(CloseReason::Peer(close));
@@ -394,7 +404,7 @@ impl ReceiveHalf for EnetReceiver {
             let event = match self.poll_event(cx, false) {
                 Poll::Ready(event) => event,
                 Poll::Pending => {
-                    ready!(self.heartbeat.poll_beat(cx))?;
+                    ready!(self.keep_alive.poll_tick(cx))?;
                     continue; // ENet's turn to send its ping.
                 }
             };
@@ -405,7 +415,8 @@ impl ReceiveHalf for EnetReceiver {
     }
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        // What the last datagram brought, without a look at the socket or the clock; then what the next one brings.
+        // Takes what the last datagram brought, without a look at the socket or the clock, and then
+        // what the next datagrams bring.
         let mut event = self.shared.host().enet.check_events().map(rusty_enet::Event::no_ref).map(Ok);
         loop {
             if let Some(event) = event
@@ -419,7 +430,7 @@ impl ReceiveHalf for EnetReceiver {
         }
     }
 
-    /// Until the peer has disconnected in answer; lost goodbyes are ENet's to send again.
+    /// Waits until the remote has disconnected in answer. ENet resends lost close frames.
     fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         let said = self.shared.close_state.reason().is_some_and(|reason| reason.to_close().is_some());
         Box::pin(poll_fn(move |cx| {
@@ -439,7 +450,7 @@ impl ReceiveHalf for EnetReceiver {
 
 impl Drop for EnetReceiver {
     fn drop(&mut self) {
-        // At once and once, for a peer that did not get the words.
+        // One disconnect is sent at once, for a remote that did not get the close frame.
         let close = self.shared.close_state.reason().and_then(CloseReason::to_close);
         let code = close.map_or(Close::GONE, |close| close.code);
         self.shared.host().peer().disconnect_now(code);

@@ -1,6 +1,8 @@
-//! In-process, for tests and simulations: no socket, no loss, no encryption; the same contract.
+//! An in-process transport, for tests and simulations: no socket, no loss, no encryption, and the
+//! same contract.
 //!
-//! An address is a port in a table of this process, so that everything that takes an address works unchanged.
+//! An address is a port in a table of this process, so that everything that takes an address works
+//! unchanged.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,14 +21,14 @@ use crate::{
     io::{mutex::lock, outbox::CONTROL_QUEUE_BYTES},
 };
 
-/// Connections that may wait to be accepted.
+/// The largest number of connections that wait to be accepted.
 const BACKLOG: usize = 1024;
 
 pub(crate) const MEMORY: Memory = Memory;
 
 pub(crate) struct Memory;
 
-/// Who listens where.
+/// The listeners of this process, by port.
 static LISTENERS: LazyLock<Mutex<HashMap<u16, mpsc::Sender<Connection>>>> = LazyLock::new(Mutex::default);
 
 fn listeners() -> MutexGuard<'static, HashMap<u16, mpsc::Sender<Connection>>> {
@@ -113,11 +115,11 @@ fn pair(addr: SocketAddr) -> (Connection, Connection) {
     (end(&left, &right), end(&right, &left))
 }
 
-/// What waits for one side.
+/// The messages that wait for one side.
 #[derive(Default)]
 struct Mailbox {
     waiting: Mutex<Waiting>,
-    /// Of the side that reads.
+    /// The state of the side that reads.
     close_state: CloseState,
 }
 
@@ -126,7 +128,7 @@ struct Waiting {
     control: VecDeque<Bytes>,
     control_bytes: usize,
     state: Option<Bytes>,
-    /// Comes after all else.
+    /// The close frame, which comes after everything else.
     close: Option<Close>,
 }
 

@@ -1,12 +1,13 @@
 //! TCP, plain or under TLS: both lanes in one ordered stream of frames.
 //!
-//! TCP gets its best shot at latest-wins. `TCP_NOTSENT_LOWAT` of one byte makes the kernel refuse a write while it
-//! still holds bytes it could not send, so that an update waits in our [`Outbox`], where the next one replaces it,
-//! and not in the kernel's queue. `MSG_EOR` keeps the kernel from appending to a segment that waits, which would
-//! slip past that limit. Nagle's algorithm is off unless asked for.
+//! TCP is set up for latest-wins as well as it can be. `TCP_NOTSENT_LOWAT` of one byte makes the
+//! kernel refuse a write while it still holds bytes that it could not send. An update then waits in
+//! our [`Outbox`], where the next one replaces it, and not in the kernel's queue. `MSG_EOR` keeps
+//! the kernel from appending to a segment that waits, which would slip past that limit. Nagle's
+//! algorithm is off unless asked for.
 //!
-//! After the handshake (tokio-rustls) the TLS session is driven directly: encrypting is a pure step between the
-//! outbox and the socket, so any task may send without waiting.
+//! tokio-rustls does the TLS handshake. After it the TLS session is driven directly: encrypting is
+//! a pure step between the outbox and the socket, so that any task may send without waiting.
 
 use std::{
     cell::RefCell,
@@ -36,7 +37,7 @@ use crate::{
     Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
     io::{
         frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
-        keep_alive::Heartbeat,
+        keep_alive::KeepAliveTimer,
         mutex::lock,
         outbox::{Flushed, Outbox},
         share_port::share_port,
@@ -45,22 +46,25 @@ use crate::{
     tls::identity::SUITE,
 };
 
-/// Peers that may wait to be accepted. The kernel's own cap (`net.core.somaxconn`) is 4096 by default.
+/// The largest number of connections that wait to be accepted. The kernel's own cap
+/// (`net.core.somaxconn`) is 4096 by default.
 const BACKLOG: u32 = 1024;
-/// See the module: one byte unsent is enough to refuse the next write.
+/// The number of unsent bytes that makes the kernel refuse the next write (see the module's
+/// documentation).
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 const NOTSENT_LOWAT_BYTES: u32 = 1;
-/// With the timestamps option, which Linux, macOS and Windows negotiate on all but a few segments.
+/// The size of a TCP header in bytes, with the timestamps option, which Linux, macOS and Windows
+/// negotiate on all but a few segments.
 const TCP_HEADER_BYTES: u64 = 20 + 12;
 
 thread_local! {
-    /// Where a thread reads to, whichever connection it is for: always in the processor's cache, and no connection holds
-    /// one while it waits.
+    /// A thread's read buffer, whichever connection it reads for. It stays in the processor's
+    /// cache, and no connection holds one while it waits.
     static CHUNK: RefCell<[u8; READ_CHUNK_BYTES]> = const { RefCell::new([0; READ_CHUNK_BYTES]) };
 }
 
-/// What the kernel knows of a TCP connection, headers included; nothing but on Linux. For the transport, and for who measures
-/// TCP without it.
+/// Returns what the kernel knows of a TCP connection, headers included. Empty on systems other than
+/// Linux. For this transport, and for programs that measure TCP without it.
 pub fn path_stats(socket: &TcpStream) -> PathStats {
     match socket.peer_addr() {
         Ok(remote) => tcp_info::read(socket).with_headers(remote, TCP_HEADER_BYTES),
@@ -72,6 +76,7 @@ pub(crate) const PLAIN: Tcp = Tcp { kind: TransportKind::Tcp };
 #[cfg(feature = "tls")]
 pub(crate) const TLS: Tcp = Tcp { kind: TransportKind::Tls };
 
+/// One of the two kinds over TCP.
 pub(crate) struct Tcp {
     kind: TransportKind,
 }
@@ -90,7 +95,8 @@ impl Transport for Tcp {
     ) -> io::Result<Box<dyn Listen>> {
         let socket =
             if addr.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
-        // A restarted server may take its port again at once. On Windows the flag would let two servers share it.
+        // A restarted server may take its port again at once. On Windows the flag would let two
+        // servers share it.
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
         if options.share_port {
@@ -184,7 +190,8 @@ fn tune(socket: &TcpStream, options: &Options) -> io::Result<()> {
     SockRef::from(socket).set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES)?;
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(socket).set_tcp_congestion(options.congestion.name().as_bytes()) {
-        // Not fatal, and not silent: what is in effect stands in `PathStats::congestion`.
+        // A refusal is not fatal, and it is reported: `PathStats::congestion` names the algorithm
+        // in effect.
         static SAID: Once = Once::new();
         SAID.call_once(|| {
             tracing::warn!(
@@ -211,7 +218,7 @@ fn connection(
         remote,
         out: Mutex::new(out),
         close_state: CloseState::default(),
-        // The handshake may have left something behind.
+        // True at first, since the handshake may have left something to write.
         blocked: AtomicBool::new(true),
         encrypted: kind.capabilities().encrypted,
         resumed,
@@ -219,41 +226,42 @@ fn connection(
     let receiver = TcpReceiver {
         shared: shared.clone(),
         frames: FrameReader::new(options.read_deadline),
-        heartbeat: Heartbeat::new(options, remote),
+        keep_alive: KeepAliveTimer::new(options, remote),
         leftovers: kind.capabilities().encrypted,
     };
     Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
 }
 
-/// What both halves hold.
+/// The state that both halves hold.
 struct Shared {
     socket: TcpStream,
     remote: SocketAddr,
     out: Mutex<Out>,
     close_state: CloseState,
-    /// Something waits that the socket did not take: the receiver's task is to write it.
+    /// Whether bytes wait that the socket did not take. The receiver's task writes them.
     blocked: AtomicBool,
     encrypted: bool,
-    /// `None` without TLS.
+    /// Whether the handshake resumed a session; `None` without TLS.
     resumed: Option<bool>,
 }
 
 struct Out {
     outbox: Outbox,
     tls: Option<rustls::Connection>,
-    /// Something went out since the last heartbeat, so no keep-alive is due.
+    /// Whether anything was written since the last keep-alive tick. If so, no keep-alive is due.
     wrote: bool,
-    /// A goodbye is queued: once it is out, the stream ends.
+    /// Whether a close frame is queued. Once it has left, the stream ends.
     closing: bool,
 }
 
 impl Shared {
-    /// The lock is held for a few memory copies and a non-blocking system call, never across an await.
+    /// Locks the sending state. The lock is held for a few memory copies and a non-blocking system
+    /// call, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
         lock(&self.out)
     }
 
-    /// Writes what the socket takes; never waits.
+    /// Writes what the socket takes. Never waits.
     fn write_out(&self, out: &mut Out) -> io::Result<Flushed> {
         let Out { outbox, tls, wrote, .. } = out;
         if outbox.is_empty() && tls.as_ref().is_none_or(|tls| !tls.wants_write()) {
@@ -264,7 +272,8 @@ impl Shared {
             None => outbox.flush(|bytes| self.write(bytes))?,
             Some(tls) => outbox
                 .flush(|bytes| {
-                    // At most one frame's ciphertext waits in the TLS session; the rest stays where it can be superseded.
+                    // At most one frame's ciphertext waits in the TLS session. The rest stays in
+                    // the outbox, where it can be superseded.
                     self.write_ciphertext(tls)?;
                     io::Write::write(&mut tls.writer(), bytes)
                 })
@@ -291,10 +300,10 @@ impl Shared {
         Ok(())
     }
 
-    /// One non-blocking write of one record; see the module about the flag.
+    /// Writes one record without blocking. The module's documentation explains the flag.
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Straight to the system, which nearly always takes it. What tokio remembers of readiness is wanted, and kept
-        // right, only where it does not.
+        // The write goes straight to the system, which nearly always takes it. Only a refused write
+        // needs tokio's readiness, and brings it up to date.
         match send(&self.socket, bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes))
@@ -303,7 +312,8 @@ impl Shared {
         }
     }
 
-    /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates were superseded.
+    /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates
+    /// were superseded.
     fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<usize, CloseReason> {
         let flushed = self.write_out(&mut out);
         let superseded = out.outbox.take_superseded();
@@ -352,7 +362,8 @@ impl SendHalf for Shared {
     fn send_close(&self, close: &Close) {
         let mut out = self.out();
         out.closing = true;
-        // Full is fine: a peer that does not read would not read the goodbye either.
+        // A full queue is no error here: a remote that does not read would not read the close frame
+        // either.
         let _ = out.outbox.push(FrameKind::Close, &frame::encode_close(close));
         if !matches!(self.write_out(&mut out), Ok(Flushed::All)) {
             self.blocked.store(true, Release);
@@ -369,7 +380,7 @@ impl SendHalf for Shared {
     }
 }
 
-/// The socket as rustls wants it.
+/// The socket in the form that rustls wants.
 struct Socket<'a>(&'a Shared);
 
 impl io::Write for Socket<'_> {
@@ -383,8 +394,8 @@ impl io::Write for Socket<'_> {
 }
 
 impl io::Read for Socket<'_> {
-    /// Reads what is there. Less than there was room for means that no more is: to tell tokio so spares the system call
-    /// that would find out. What arrives later makes the socket ready anew.
+    /// Reads the bytes that have arrived. A short read means that no more is there. Telling tokio
+    /// so spares the system call that would find out. Later arrivals make the socket ready anew.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut short = None;
         let read = self.0.socket.try_io(Interest::READABLE, || {
@@ -402,13 +413,13 @@ impl io::Read for Socket<'_> {
 struct TcpReceiver {
     shared: Arc<Shared>,
     frames: FrameReader,
-    heartbeat: Heartbeat,
-    /// The TLS handshake may have read, and decrypted, messages that came right behind it.
+    keep_alive: KeepAliveTimer,
+    /// Whether the TLS handshake may have read and decrypted messages that came right behind it.
     leftovers: bool,
 }
 
 impl TcpReceiver {
-    /// Reads once into the frame buffer: the number of bytes, 0 at the end of the stream.
+    /// Reads once into the frame buffer. Returns the number of bytes, 0 at the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             if !std::mem::take(&mut self.leftovers) {
@@ -430,7 +441,7 @@ impl TcpReceiver {
         })
     }
 
-    /// Decrypts what has arrived. `WouldBlock` if that was not yet a whole record.
+    /// Decrypts what has arrived. Returns `WouldBlock` if that is not yet a whole record.
     fn read_tls(&mut self) -> io::Result<usize> {
         let mut out = self.shared.out();
         let Some(tls) = &mut out.tls else { return Err(io::ErrorKind::NotConnected.into()) };
@@ -450,13 +461,14 @@ impl TcpReceiver {
         }
     }
 
-    /// Keep-alive and idle timeout, once per beat.
-    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+    /// Sends a keep-alive and watches the idle timeout, once a tick.
+    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
             beat?;
             let mut out = self.shared.out();
-            if self.heartbeat.keep_alive_due(std::mem::take(&mut out.wrote)) {
-                // Full means that plenty is waiting to be written: no need to say that we live.
+            if self.keep_alive.keep_alive_due(std::mem::take(&mut out.wrote)) {
+                // A full queue is no error here: plenty is waiting to be written, so no keep-alive
+                // is needed.
                 let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
                 self.shared.blocked.store(true, Release);
             }
@@ -464,7 +476,7 @@ impl TcpReceiver {
         Ok(())
     }
 
-    /// Writes what a sender could not, as the socket takes it.
+    /// Writes what a sender could not write, as the socket takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         while self.shared.blocked.load(Acquire) {
             let mut out = self.shared.out();
@@ -490,11 +502,11 @@ impl ReceiveHalf for TcpReceiver {
             }
             match self.poll_read(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Err(CloseReason::Vanished)),
-                Poll::Ready(_) => self.heartbeat.heard(),
+                Poll::Ready(_) => self.keep_alive.heard(),
                 Poll::Pending => break,
             }
         }
-        self.poll_heartbeat(cx)?;
+        self.poll_keep_alive(cx)?;
         self.poll_flush(cx)?;
         self.frames.poll_deadline(cx).map(Err)
     }
@@ -511,8 +523,8 @@ impl ReceiveHalf for TcpReceiver {
         Ok(None)
     }
 
-    /// Reads on until the peer has closed too. Closing with unread bytes would send a reset, which can destroy the
-    /// goodbye before the peer reads it.
+    /// Reads on until the remote has closed too. Closing with unread bytes would send a reset,
+    /// which can destroy the close frame before the remote reads it.
     fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
             loop {

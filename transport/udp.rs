@@ -1,15 +1,18 @@
-//! Plain datagrams with the least that the two lanes need: the floor that every other kind is measured against.
+//! Plain datagrams with the least that the two lanes need: the floor that every other kind is
+//! measured against.
 //!
-//! *State* leaves at once as a datagram of its own, numbered; the receiver drops what is older than what it has.
-//! *Control* is one byte stream of frames, cut into segments by `control.rs` and sent again until acknowledged.
-//! There is no encryption and no congestion control, so it is no choice for a game on the internet.
+//! *State* leaves at once as a numbered datagram. The receiver drops updates older than the newest
+//! received. *Control* is one byte stream of frames, which `reliable_stream.rs` cuts into segments
+//! and resends until they are acknowledged. There is no encryption and no congestion control, so it
+//! is no choice for a game on the internet.
 //!
-//! Every datagram (`wire.rs`) bears the connection's token, the client's random number: whoever cannot see the traffic
-//! must guess it, as with TCP's sequence numbers.
+//! Every datagram (`wire.rs`) carries the connection's token, a random number of the client. An
+//! attacker who cannot see the traffic must guess it, as with TCP's sequence numbers.
 //!
-//! **Handshake.** *Hello* is answered by a *challenge*: the server's time and a MAC of it, of the client's address and
-//! of the token, under a key of the listener's own. Nothing is remembered. Only a *join* that brings the challenge back
-//! makes a connection, so a forged source address costs the server no memory, and gets no more bytes than it sent.
+//! **Handshake.** The server answers a *hello* with a *challenge*: its time and a MAC over that
+//! time, the client's address and the token, under a key of the listener's own. It keeps no state.
+//! Only a *join* that brings the challenge back makes a connection. A forged source address
+//! therefore costs the server no memory, and gets no more bytes than it sent.
 
 mod handshake;
 mod reliable_stream;
@@ -39,19 +42,21 @@ use crate::{
     connection::halves::LINGER,
     io::{
         frame::{self, FrameKind, FrameReader},
-        keep_alive::Heartbeat,
+        keep_alive::KeepAliveTimer,
         mutex::lock,
         rate_limit::RateLimit,
         udp_demux::{self, DatagramReceiver, DatagramSender, Demux, Incoming},
     },
 };
-use handshake::{Challenger, knock};
+use handshake::{Challenger, shake_hands};
 use reliable_stream::{ReliableStream, Rtt, SEGMENT_BYTES};
 use wire::{Token, Type, parse, write_header};
 
-/// Between the goodbyes of a side that waits for them to arrive: a few of them fit into [`LINGER`].
+/// The interval between the close frames of a side that waits for them to arrive. A few of them fit
+/// into [`LINGER`].
 const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
-/// Until what the system had no room for is tried again: some packets' time on a slow link.
+/// The interval after which a datagram that the system had no room for is tried again: the time of
+/// some packets on a slow link.
 const ROOM_INTERVAL: Duration = Duration::from_millis(2);
 
 pub(crate) const UDP: Udp = Udp;
@@ -70,9 +75,9 @@ impl Transport for Udp {
         _: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
-        let gate = Arc::new(Challenger::new(&options.alpn(TransportKind::Udp))?);
-        let demux = Demux::bind(addr, gate.clone(), options)?;
-        Ok(Box::new(UdpListen { demux, gate, options: options.clone() }))
+        let challenger = Arc::new(Challenger::new(&options.alpn(TransportKind::Udp))?);
+        let demux = Demux::bind(addr, challenger.clone(), options)?;
+        Ok(Box::new(UdpListen { demux, challenger, options: options.clone() }))
     }
 
     fn connect<'a>(
@@ -88,7 +93,7 @@ impl Transport for Udp {
             SystemRandom::new()
                 .fill(&mut token)
                 .map_err(|_| unreachable(io::Error::other("the system has no random numbers")))?;
-            let rtt = knock(&options.alpn(to.kind), &datagrams_out, &mut datagrams_in, token)
+            let rtt = shake_hands(&options.alpn(to.kind), &datagrams_out, &mut datagrams_in, token)
                 .await
                 .map_err(unreachable)?;
             Ok(assemble(datagrams_out, datagrams_in, token, rtt, options))
@@ -98,7 +103,7 @@ impl Transport for Udp {
 
 struct UdpListen {
     demux: Demux,
-    gate: Arc<Challenger>,
+    challenger: Arc<Challenger>,
     options: Options,
 }
 
@@ -115,18 +120,20 @@ impl Listen for UdpListen {
         Box::pin(async move {
             let Incoming { sender: datagrams_out, receiver: mut datagrams_in, half_open } =
                 self.demux.next_incoming().await?;
-            let (remote, gate, options) = (datagrams_out.remote(), self.gate.clone(), self.options.clone());
+            let (remote, challenger, options) =
+                (datagrams_out.remote(), self.challenger.clone(), self.options.clone());
             let handshake: Handshake = Box::pin(async move {
                 let broken = |reason: String| ConnectError::Handshake { kind: TransportKind::Udp, reason };
                 let join = poll_fn(|cx| datagrams_in.poll_recv(cx))
                     .await
                     .map_err(|error| broken(error.to_string()))?;
-                // The gate looked at it; only a join older than the newest few hundred datagrams is gone from here.
+                // The validator has checked the join. It is gone from here only if it was older
+                // than the newest few hundred datagrams.
                 let Some((Type::Join, token, body)) = parse(&join) else {
                     return Err(broken("its join was overtaken".into()));
                 };
                 let mut rtt = Rtt::default();
-                if let Some(age_us) = gate.age_us(remote, token, &body, gate.now_us()) {
+                if let Some(age_us) = challenger.age_us(remote, token, &body, challenger.now_us()) {
                     rtt.measured(Duration::from_micros(age_us));
                 }
                 let connection = assemble(datagrams_out.clone(), datagrams_in, token, rtt, &options);
@@ -168,13 +175,13 @@ fn assemble(
         frames: FrameReader::new(options.read_deadline),
         newest: None,
         datagrams: RateLimit::new(options.packets_per_s_max),
-        heartbeat: Heartbeat::new(options, remote),
+        keep_alive: KeepAliveTimer::new(options, remote),
         timer: Box::pin(tokio::time::sleep(ROOM_INTERVAL)),
     };
     Connection::new(TransportKind::Udp, remote, shared, Box::new(receiver))
 }
 
-/// What both halves hold.
+/// The state that both halves hold.
 struct Shared {
     datagrams_out: Arc<DatagramSender>,
     token: Token,
@@ -184,37 +191,40 @@ struct Shared {
 
 struct Out {
     control: ReliableStream,
-    /// The newest update as a datagram, if the system had no room for it; empty otherwise.
+    /// The newest update as a datagram, if the system had no room for it. Empty otherwise.
     update: Vec<u8>,
-    /// Of the update sent last; it wraps.
+    /// The number of the update sent last. It wraps.
     number: u16,
-    /// Where datagrams are put together; kept, so that the steady state allocates nothing.
+    /// The memory in which datagrams are assembled. It is reused, so that the steady state
+    /// allocates nothing.
     datagram: Vec<u8>,
-    /// Something went out since the last beat, so no keep-alive is due.
+    /// Whether anything was written since the last keep-alive tick. If so, no keep-alive is due.
     wrote: bool,
 }
 
 impl Out {
-    /// Nothing is to be sent, now or again.
+    /// Whether nothing is left to send or resend.
     fn is_empty(&self) -> bool {
         self.control.is_empty() && self.update.is_empty()
     }
 }
 
 impl Shared {
-    /// The lock is held for a memory copy and a system call that does not wait, never across an await.
+    /// Locks the sending state. The lock is held for a memory copy and a system call that does not
+    /// wait, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
         lock(&self.out)
     }
 
-    /// Sends a datagram that nothing is lost with if it is lost.
+    /// Sends a datagram whose loss does no harm.
     fn send(&self, out: &mut Out, kind: Type, body: &[u8]) {
         write_header(&mut out.datagram, kind, self.token);
         out.datagram.extend_from_slice(body);
         out.wrote |= self.datagrams_out.send(&out.datagram);
     }
 
-    /// Sends what is due and what waited for room. Returns when there is something to do again.
+    /// Sends what is due and what waited for room. Returns the time at which there is something to
+    /// send again.
     fn send_due(&self, out: &mut Out, now: Instant) -> Option<Instant> {
         let mut room = true;
         while room && let Some((place, segment)) = out.control.due(now) {
@@ -295,19 +305,19 @@ impl SendHalf for Shared {
 struct UdpReceiver {
     shared: Arc<Shared>,
     datagrams_in: DatagramReceiver,
-    /// Up to where the control stream arrived.
+    /// The place up to which the control stream has arrived.
     arrived: u32,
     frames: FrameReader,
-    /// The number of the newest update that arrived.
+    /// The number of the newest update received.
     newest: Option<u16>,
-    /// Datagrams with the right token.
+    /// The rate limit on datagrams with the right token.
     datagrams: RateLimit,
-    heartbeat: Heartbeat,
+    keep_alive: KeepAliveTimer,
     timer: Pin<Box<Sleep>>,
 }
 
 impl UdpReceiver {
-    /// Sends what is due, and sees to it that this task is polled when more is.
+    /// Sends what is due, and sets the timer for what is due later.
     fn poll_flush(&mut self, cx: &mut Context<'_>) {
         loop {
             let at = {
@@ -327,7 +337,7 @@ impl UdpReceiver {
         }
     }
 
-    /// The next control message of those that have wholly arrived.
+    /// Returns the next control message that has wholly arrived.
     fn next_control(&mut self) -> Result<Option<(Lane, Bytes)>, FrameError> {
         match self.frames.next()? {
             None => Ok(None),
@@ -336,13 +346,13 @@ impl UdpReceiver {
         }
     }
 
-    /// Returns an update, if it brought one that is newer than what was.
+    /// Takes in a datagram. Returns its update if that is newer than the newest received.
     fn on_datagram(&mut self, datagram: &Bytes) -> Result<Option<Bytes>, CloseReason> {
         let Some((kind, token, mut body)) = parse(datagram) else { return Ok(None) };
         if token != self.shared.token {
             return Ok(None);
         }
-        self.heartbeat.heard();
+        self.keep_alive.heard();
         self.datagrams.count(1, "datagrams")?;
         let size = body.len();
         match kind {
@@ -358,7 +368,8 @@ impl UdpReceiver {
             }
             Type::Control if (4..=4 + SEGMENT_BYTES).contains(&size) => {
                 let behind = self.arrived.wrapping_sub(body.get_u32()) as usize;
-                // What was cut anew when it was sent again may begin before what is missing. A gap is left to be resent.
+                // A resent segment may be cut elsewhere and begin before the missing bytes. A gap
+                // is left for the remote to resend.
                 if behind < body.len() {
                     body.advance(behind);
                     self.frames.extend(&body);
@@ -374,7 +385,7 @@ impl UdpReceiver {
                 self.shared.send(&mut self.shared.out(), Type::Closed, &[]);
                 return Err(CloseReason::Peer(frame::decode_close(body)?));
             }
-            // Said by a side that has forgotten us.
+            // The remote has forgotten this connection.
             Type::Closed => return Err(CloseReason::Vanished),
             Type::Hello | Type::Challenge | Type::Welcome | Type::KeepAlive => {}
             Type::State | Type::Control | Type::Acknowledge => {
@@ -384,7 +395,7 @@ impl UdpReceiver {
         Ok(None)
     }
 
-    /// The peer has the goodbye, or says its own.
+    /// Returns ready when the remote has acknowledged the close frame, or sends its own.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let Ok(datagram) = ready!(self.datagrams_in.poll_recv(cx)) else { continue };
@@ -398,7 +409,8 @@ impl UdpReceiver {
     }
 }
 
-/// Numbers wrap: newer is what lies less than half of all numbers ahead.
+/// Whether `number` is newer than `than`. Numbers wrap: newer is what lies less than half of all
+/// numbers ahead.
 fn is_newer(number: u16, than: u16) -> bool {
     (1..1 << 15).contains(&number.wrapping_sub(than))
 }
@@ -409,11 +421,11 @@ impl ReceiveHalf for UdpReceiver {
             if let Some(message) = self.next_control()? {
                 return Poll::Ready(Ok(message));
             }
-            while let Poll::Ready(beat) = self.heartbeat.poll_beat(cx) {
+            while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
                 beat?;
                 let mut out = self.shared.out();
                 let wrote = std::mem::take(&mut out.wrote);
-                if self.heartbeat.keep_alive_due(wrote) {
+                if self.keep_alive.keep_alive_due(wrote) {
                     self.shared.send(&mut out, Type::KeepAlive, &[]);
                 }
             }
@@ -440,7 +452,7 @@ impl ReceiveHalf for UdpReceiver {
         }
     }
 
-    /// Says it until the peer says that it heard, or lingers no longer.
+    /// Resends the close frame until the remote acknowledges it, or until the linger time is over.
     fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let Some(close) = self.shared.close_state.reason().and_then(CloseReason::to_close) else {

@@ -1,4 +1,5 @@
-//! A connection as its user sees it: a [`Sender`] that never waits, and a [`Receiver`] that drives the connection.
+//! A connection as its user sees it: a [`Sender`] that never waits, and a [`Receiver`] that drives
+//! the connection.
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc};
 
@@ -34,9 +35,9 @@ use super::{
 /// ```
 #[derive(Debug)]
 pub struct Connection {
-    /// Sends; can be cloned and used from any task.
+    /// The sending half, which can be cloned and used from any task.
     pub sender: Sender,
-    /// Receives and drives; exactly one task polls it.
+    /// The receiving half, which exactly one task polls. It drives the connection.
     pub receiver: Receiver,
 }
 
@@ -53,7 +54,8 @@ impl Connection {
     }
 }
 
-/// Sends on both lanes without ever waiting. Cheap to clone.
+/// The sending half of a connection. It sends on both lanes without ever waiting, and is cheap to
+/// clone.
 ///
 /// ```
 /// # use netduel_transport::{Identity, Options, TransportKind};
@@ -82,65 +84,69 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// The transport below.
+    /// Returns the kind of transport.
     pub fn kind(&self) -> TransportKind {
         self.kind
     }
 
-    /// The peer's address.
+    /// Returns the remote's address.
     pub fn remote_addr(&self) -> SocketAddr {
         self.remote_addr
     }
 
-    /// Sends a message that must arrive, after those sent before it. Waits in a bounded queue where the peer is
-    /// slow; a full queue ends the connection.
+    /// Sends a control message, which must arrive and comes after those sent before it. The message
+    /// waits in a bounded queue if the remote is slow. A full queue ends the connection.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] leaves the connection as it was; [`SendError::Closed`] says why it is over.
+    /// [`SendError::TooLarge`] leaves the connection as it was. [`SendError::Closed`] holds the
+    /// reason why the connection is over.
     pub fn send_control(&self, message: &[u8]) -> Result<(), SendError> {
         self.open(Lane::Control, message)?;
         self.sent(self.inner.send_control(message))
     }
 
-    /// As [`Self::send_control`], for a message that others follow at once: all leave in one write where that saves
-    /// something, and by [`Self::flush`] at the latest, which has to come soon.
+    /// Queues a control message without flushing, for a message that others follow at once. Call
+    /// [`Self::flush`] soon. Queued messages leave in one write where that saves something.
     ///
     /// # Errors
-    /// As [`Self::send_control`].
+    /// The errors of [`Self::send_control`].
     pub fn queue_control(&self, message: &[u8]) -> Result<(), SendError> {
         self.open(Lane::Control, message)?;
         self.sent(self.inner.queue_control(message))
     }
 
-    /// Sends an update that the next one makes worthless. Returns how many unsent updates it replaced.
+    /// Sends a state message, which the next one makes worthless. Returns how many unsent updates
+    /// it replaced.
     ///
     /// # Errors
-    /// As [`Self::send_control`].
+    /// The errors of [`Self::send_control`].
     pub fn send_state(&self, message: &[u8]) -> Result<usize, SendError> {
         self.open(Lane::State, message)?;
         self.sent(self.inner.send_state(message))
     }
 
-    /// To [`Self::send_state`] what [`Self::queue_control`] is to the other.
+    /// Queues a state message without flushing. Call [`Self::flush`] to send it. Returns how many
+    /// unsent updates it replaced.
     ///
     /// # Errors
-    /// As [`Self::send_control`].
+    /// The errors of [`Self::send_control`].
     pub fn queue_state(&self, message: &[u8]) -> Result<usize, SendError> {
         self.open(Lane::State, message)?;
         self.sent(self.inner.queue_state(message))
     }
 
-    /// Sends what was queued. Returns how many updates of the batch were superseded, since not all could leave.
+    /// Sends the queued messages. Returns how many updates of the batch were superseded because not
+    /// all could leave.
     ///
     /// # Errors
-    /// [`SendError::Closed`] says why the connection is over.
+    /// [`SendError::Closed`] holds the reason why the connection is over.
     pub fn flush(&self) -> Result<usize, SendError> {
         self.inner.close_state().check()?;
         self.sent(self.inner.flush())
     }
 
-    /// Ends the connection with a word for the peer. What was sent just before may be lost, so the goodbye carries
-    /// what the peer must know. The first goodbye counts.
+    /// Ends the connection with a close frame. Messages sent just before may be lost, so the close
+    /// frame carries what the remote must know. The first close counts.
     pub fn close(&self, close: Close) {
         self.end(CloseReason::Local(close));
     }
@@ -156,7 +162,7 @@ impl Sender {
         end(&*self.inner, reason)
     }
 
-    /// May be sent: it is not too large, and the connection is open.
+    /// Returns an error if `message` is too large or the connection is over.
     fn open(&self, lane: Lane, message: &[u8]) -> Result<(), SendError> {
         let (size, max) = (message.len(), lane.max_bytes());
         if size > max {
@@ -169,13 +175,14 @@ impl Sender {
         outcome.map_err(|reason| self.end(reason).into())
     }
 
-    /// What the transport knows of the path now.
+    /// Returns what the transport knows of the path now.
     pub fn path_stats(&self) -> PathStats {
         self.inner.path_stats()
     }
 
-    /// Whether the handshake resumed an earlier TLS session, so that no certificate was sent and none was checked
-    /// anew; `None` on unencrypted kinds. Asked of the handshake itself, on either side.
+    /// Whether the handshake resumed an earlier TLS session, so that no certificate was sent and
+    /// none was checked anew. `None` on unencrypted kinds. Either side reads it from the handshake
+    /// itself.
     pub fn resumed(&self) -> Option<bool> {
         self.inner.resumed()
     }
@@ -187,8 +194,8 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Ends a connection for `reason` unless it has ended, and tells the remote where that makes sense. Returns the reason
-/// that counts: the first.
+/// Ends a connection for `reason` unless it has ended, and tells the remote where that makes sense.
+/// Returns the reason that counts, which is the first.
 pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
     let state = half.close_state();
     let Some(counts) = state.end(reason.clone()) else { return state.reason().cloned().unwrap_or(reason) };
@@ -200,8 +207,8 @@ pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
     counts
 }
 
-/// Receives from both lanes and drives the connection: keep polling it even where nothing is expected. Dropping it
-/// ends the connection.
+/// The receiving half of a connection, which also drives it. Keep polling it even where no message
+/// is expected. Dropping it ends the connection.
 ///
 /// ```
 /// # use netduel_transport::{Identity, Options, TransportKind};
@@ -228,12 +235,13 @@ pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
 /// # }
 /// ```
 pub struct Receiver {
-    // Before `inner`, so that it is dropped first: a goodbye needs what that holds.
+    // Stands before `inner` so that it is dropped first: sending the close frame needs what `inner`
+    // holds.
     end: EndOnDrop,
     inner: Box<dyn ReceiveHalf>,
 }
 
-/// Ends a connection that nobody has ended.
+/// A guard that ends a connection which is still open.
 struct EndOnDrop(Sender);
 
 impl Drop for EndOnDrop {
@@ -243,10 +251,10 @@ impl Drop for EndOnDrop {
 }
 
 impl Receiver {
-    /// The next message and its lane. Cancel safe.
+    /// Waits for the next message, and returns it with its lane. Cancel safe.
     ///
     /// # Errors
-    /// Why the connection is over; the same again on every further call.
+    /// The reason why the connection is over. Every further call returns the same reason.
     pub async fn recv(&mut self) -> Result<(Lane, Bytes), CloseReason> {
         let sender = &self.end.0;
         let close_state = sender.inner.close_state();
@@ -259,21 +267,21 @@ impl Receiver {
         .await
     }
 
-    /// The next message if it has been read already, together with the one before: it never asks the system, so that
-    /// nothing waits for it. `None` says nothing of what may have arrived since.
+    /// Returns the next message if it was read together with an earlier one. Never asks the system,
+    /// so it costs no waiting. `None` does not tell whether more has arrived since.
     ///
     /// # Errors
-    /// As [`Self::recv`].
+    /// The errors of [`Self::recv`].
     pub fn try_recv(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         let sender = &self.end.0;
         sender.inner.close_state().check()?;
         self.inner.next_message().map_err(|reason| sender.end(reason))
     }
 
-    /// Says goodbye and waits, for at most a second, until it is out.
+    /// Sends the close frame and waits, for at most a second, until it has left.
     pub async fn close(self, close: Close) {
         self.end.0.close(close);
-        // Not an error: the peer may have been the first to leave.
+        // A timeout is no error: the remote may have left first.
         let _ = tokio::time::timeout(LINGER, self.inner.flush_close()).await;
     }
 }

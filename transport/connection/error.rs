@@ -1,12 +1,15 @@
-//! What can go wrong, as types: why a connection ended, why one could not be made, why a message was not taken.
+//! Typed errors: the end of a connection, a failed connect or bind, and a message that was not
+//! taken.
 //!
-//! Each message is complete in itself: what the system said is part of it, not a cause behind it to be printed twice.
+//! Each message is complete in itself. It includes the system's words, so that no cause behind it
+//! is printed twice.
 
 use std::{io, net::SocketAddr, time::Duration};
 
 use super::kind::TransportKind;
 
-/// The last word of an endpoint that closes on purpose. It travels to the peer on every transport.
+/// The close frame of an endpoint that closes on purpose: a code and a reason. It travels to the
+/// remote on every transport.
 ///
 /// ```
 /// use netduel_transport::Close;
@@ -19,27 +22,29 @@ use super::kind::TransportKind;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (code {code})")]
 pub struct Close {
-    /// What happened, for programs. Codes below [`Close::FIRST_APPLICATION_CODE`] belong to this crate.
+    /// The code, for programs. Codes below [`Close::FIRST_APPLICATION_CODE`] belong to this crate.
     pub code: u32,
-    /// What happened and what to do, for people. Cut at [`Close::MAX_REASON_BYTES`].
+    /// The reason and what to do, for people. Cut at [`Close::MAX_REASON_BYTES`].
     pub reason: String,
 }
 
 impl Close {
-    /// The peer did not read its control lane.
+    /// The code for a remote that did not read its control lane.
     pub const CONTROL_LANE_FULL: u32 = 1;
-    /// The peer sent bytes that are not a frame.
+    /// The code for a remote that sent bytes which are not a frame.
     pub const BAD_FRAME: u32 = 2;
-    /// The peer began a frame and did not finish it in time.
+    /// The code for a remote that began a frame and did not finish it in time.
     pub const READ_DEADLINE: u32 = 3;
-    /// The endpoint dropped the connection without saying why (a program that just ends).
+    /// The code for an endpoint that dropped the connection without a reason, as a program does
+    /// that just ends.
     pub const GONE: u32 = 4;
-    /// Codes from here on are the application's.
+    /// The first code of the application. All codes from here on are its own.
     pub const FIRST_APPLICATION_CODE: u32 = 0x100;
-    /// A reason must fit a QUIC CONNECTION_CLOSE frame in one minimum-size packet, with room to spare.
+    /// The longest reason in bytes. It fits a QUIC CONNECTION_CLOSE frame in one packet of minimum
+    /// size, with room to spare.
     pub const MAX_REASON_BYTES: usize = 512;
 
-    /// A close; `reason` is cut to [`Self::MAX_REASON_BYTES`] at a character boundary.
+    /// Makes a close frame. `reason` is cut to [`Self::MAX_REASON_BYTES`] at a character boundary.
     pub fn new(code: u32, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
         reason.truncate(reason.floor_char_boundary(Self::MAX_REASON_BYTES));
@@ -47,7 +52,7 @@ impl Close {
     }
 }
 
-/// Why a connection is over, and who ended it.
+/// The reason why a connection is over, and the side that ended it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,25 +64,26 @@ impl Close {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// This side said close.
+    /// This side sent a close frame.
     #[error("closed by this side: {0}")]
     Local(Close),
-    /// The peer said close.
+    /// The remote sent a close frame.
     #[error("closed by the peer: {0}")]
     Peer(Close),
-    /// The peer went away without a close: its process died, or its host reset the connection.
+    /// The remote vanished without a close frame: its process died, or its host reset the
+    /// connection.
     #[error("the peer went away without a close frame")]
     Vanished,
-    /// Nothing, not even a keep-alive, came from the peer for this long.
+    /// Nothing, not even a keep-alive, came from the remote for this long.
     #[error("nothing was heard from the peer for {0:?}")]
     IdleTimeout(Duration),
-    /// The peer began a frame and did not finish it in time.
+    /// The remote began a frame and did not finish it in time.
     #[error("the peer did not finish a frame within {0:?}")]
     ReadDeadline(Duration),
-    /// The peer does not read: its reliable lane filled up.
+    /// The remote does not read, so the control queue filled up. Holds the bytes that were waiting.
     #[error("the peer does not read: {0} bytes of control messages were waiting")]
     ControlLaneFull(usize),
-    /// The peer sent bytes that are not a frame.
+    /// The remote sent bytes that are not a frame.
     #[error("bad frame: {0}")]
     BadFrame(#[from] FrameError),
     /// The transport below failed in a way of its own.
@@ -86,8 +92,9 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the connection ended without either side wanting it, so that the player may want to come back. A goodbye
-    /// below the application's codes is the transport's own; a frame that stays unfinished is what a cut path looks like.
+    /// Whether the connection ended without either side wanting it, so that the application may
+    /// want to reconnect. A close code below the application's is the transport's own. An
+    /// unfinished frame is how a cut path looks.
     pub fn is_loss(&self) -> bool {
         match self {
             Self::Peer(close) => close.code < Close::FIRST_APPLICATION_CODE,
@@ -96,7 +103,8 @@ impl CloseReason {
         }
     }
 
-    /// What to tell the peer when this side ends the connection for this reason; `None` if the peer is gone.
+    /// Returns the close frame to send when this side ends the connection for this reason. `None`
+    /// if the remote is gone.
     pub fn to_close(&self) -> Option<Close> {
         let code = match self {
             Self::Local(close) => return Some(close.clone()),
@@ -122,41 +130,41 @@ impl From<io::Error> for CloseReason {
 /// Bytes that are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The length prefix is over the limit of its lane. Found before anything is allocated.
+    /// A length prefix over the limit of its lane. Found before anything is allocated.
     #[error("a frame of {size} bytes, over the limit of {max}")]
     TooLong {
-        /// The length claimed.
+        /// The claimed length in bytes.
         size: usize,
-        /// The limit for this kind of frame.
+        /// The limit for this kind of frame, in bytes.
         max: usize,
     },
-    /// The kind byte is none we know.
+    /// A kind byte that this crate does not know.
     #[error("unknown frame kind {0}: the peer speaks another protocol, or another transport")]
     UnknownKind(u8),
     /// A frame that this transport carries by other means, or with a body that does not parse.
     #[error("a {0} frame where none may be")]
     Misplaced(&'static str),
-    /// What may come without a message, faster than anybody needs it.
+    /// Events without a message (keep-alives, datagrams, QUIC frames) over their rate limit.
     #[error("more than {max} {what} within {period:?}")]
     TooMany {
-        /// What came: keep-alives, datagrams, QUIC frames.
+        /// The name of the events.
         what: &'static str,
-        /// As many as may be.
+        /// The limit on their number.
         max: u32,
-        /// Within this time.
+        /// The time for which the limit counts.
         period: Duration,
     },
 }
 
-/// Why a message was not taken.
+/// The reason why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The message is over the limit of its lane; nothing was sent, and the connection goes on.
+    /// The message is over the limit of its lane. Nothing was sent, and the connection goes on.
     #[error("a message of {size} bytes is over the lane's limit of {max}")]
     TooLarge {
-        /// Size of the message.
+        /// The message's size in bytes.
         size: usize,
-        /// The limit of the lane.
+        /// The lane's limit in bytes.
         max: usize,
     },
     /// The connection is over.
@@ -164,72 +172,77 @@ pub enum SendError {
     Closed(#[from] CloseReason),
 }
 
-/// Why no connection was made.
+/// The reason why no connection was made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody listens there, or the network says no.
     #[error(
         "cannot reach {addr} over {kind}: {error}. Is the server running there, with {kind} on that port?"
     )]
+    /// No server listens at the address, or the network refused.
     Unreachable {
-        /// Where to.
+        /// The server's address.
         addr: SocketAddr,
-        /// Over what.
+        /// The kind of transport.
         kind: TransportKind,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// No answer within the handshake deadline.
     #[error(
         "no answer from {addr} over {kind} within {timeout:?}. Is the server running there, with {kind} on that port, and may the traffic pass?"
     )]
+    /// No answer came within the handshake timeout.
     Timeout {
-        /// Who did not answer.
+        /// The server's address.
         addr: SocketAddr,
-        /// Over what.
+        /// The kind of transport.
         kind: TransportKind,
-        /// The deadline that passed.
+        /// The timeout that passed.
         timeout: Duration,
     },
-    /// The server's certificate is not one we trust.
+    /// The server's certificate is not trusted.
     #[error("the server's certificate is not trusted: {0}. Trust its certificate, or pin its fingerprint")]
     Untrusted(String),
     /// The server's certificate is not the pinned one. Never retried and never ignored.
     #[error(
         "the server's certificate has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is another server"
     )]
+    /// The server's certificate is not the pinned one. Never retried and never ignored.
     PinMismatch {
-        /// Fingerprint asked for.
+        /// The pinned fingerprint.
         expected: String,
-        /// Fingerprint presented.
+        /// The fingerprint of the server's certificate.
         presented: String,
     },
     /// No trust was given for an encrypted transport. There is no accept-any.
     #[error(
         "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its fingerprint"
     )]
+    /// No trust was given for an encrypted transport. There is no mode that accepts any
+    /// certificate.
     NoTrust(TransportKind),
-    /// The handshake failed: garbage, another protocol, or a peer that gave up.
+    /// The handshake failed: garbage, another protocol, or a remote that gave up.
     #[error("the handshake over {kind} failed: {reason}. Is it {kind} that the server speaks on that port?")]
     Handshake {
-        /// Over what.
+        /// The kind of transport.
         kind: TransportKind,
-        /// What went wrong.
+        /// The cause, as text.
         reason: String,
     },
 }
 
-/// Why a server could not listen.
+/// The reason why a server could not listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr} for {kind}: {error}{hint}")]
 pub struct BindError {
-    /// Where.
+    /// The address asked for.
     pub addr: SocketAddr,
-    /// For what.
+    /// The kind of transport.
     pub kind: TransportKind,
-    /// What the system said.
+    /// The system's error.
     pub error: io::Error,
-    /// What to do about it, or nothing.
+    /// Advice on what to do, or nothing.
     pub hint: &'static str,
 }
 
@@ -247,41 +260,42 @@ impl BindError {
     }
 }
 
-/// Why a certificate, key or pin cannot be used.
+/// The reason why a certificate, key or pin cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file could not be read or written.
     #[error("{path}: {error}")]
     File {
-        /// Which file.
+        /// The file's path.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The key can be read by others.
+    /// Other users can read the key file.
     #[error("{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`")]
     LooseKey {
-        /// Which file.
+        /// The file's path.
         path: String,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
-    /// The file holds nothing of the kind expected.
+    /// The file holds nothing of the expected type.
     #[error("{path} holds no usable {what}: {reason}")]
     Unusable {
-        /// Which file.
+        /// The file's path.
         path: String,
-        /// What was sought.
+        /// The expected content.
         what: &'static str,
-        /// Why not.
+        /// The cause, as text.
         reason: String,
     },
     /// A pin that is not 64 hexadecimal digits.
     #[error(
         "'{0}' is not a SHA-256 fingerprint: give 64 hexadecimal digits, as the server prints at its start"
     )]
+    /// The pin is not 64 hexadecimal digits.
     BadPin(String),
-    /// A certificate could not be made.
+    /// The certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Generate(String),
 }

@@ -1,4 +1,5 @@
-//! What can be set on a connection. The same for every transport, so that none is favoured by its defaults.
+//! The options of a connection, the same for every transport, so that no transport is favoured by
+//! its defaults.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::TransportKind;
 
-/// Settings of a connection, the same on all kinds.
+/// The options of a connection, the same on all kinds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,40 +23,48 @@ use super::kind::TransportKind;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
-    /// The name of the application's protocol, for [`Self::alpn`]. At most [`Self::PROTOCOL_MAX_BYTES`] long.
+    /// The name of the application's protocol, for [`Self::alpn`]. At most
+    /// [`Self::PROTOCOL_MAX_BYTES`] bytes count.
     #[serde(default = "neutral_protocol")]
     pub protocol: Cow<'static, str>,
-    /// Congestion control asked for; what took effect stands in [`crate::PathStats::congestion`].
+    /// The congestion control asked for. [`crate::PathStats::congestion`] reports the one in
+    /// effect.
     pub congestion: Congestion,
-    /// TCP_NODELAY. Off shows what Nagle's algorithm does to small updates; QUIC has no such delay.
+    /// Whether TCP_NODELAY is on. Off shows what Nagle's algorithm does to small updates. QUIC has
+    /// no such delay.
     pub nodelay: bool,
-    /// On QUIC: every how many packets the peer is asked to acknowledge, by the acknowledgement frequency extension. A gap
-    /// is acknowledged at once however many it is, and anything after 25 ms; 2 is RFC 9000's habit, and asks for nothing.
-    /// More spares packets where updates follow each other in less than that, and slows nothing but the growth of the
-    /// congestion window. TCP's kernel decides for itself.
+    /// The number of packets after which a QUIC remote is asked to acknowledge, by the
+    /// acknowledgement frequency extension. A gap is acknowledged at once in any case, and
+    /// everything after 25 ms. 2 is the default of RFC 9000 and asks for nothing. A larger number
+    /// saves packets where updates follow each other within 25 ms. It slows only the growth of the
+    /// congestion window. TCP leaves this to the kernel.
     pub ack_packets: u32,
-    /// How long a connect or accept may take until it has failed.
+    /// The longest time that a connect or accept may take.
     pub handshake_timeout: Duration,
-    /// How long a frame that was begun may stay unfinished.
+    /// The longest time that a begun frame may stay unfinished.
     pub read_deadline: Duration,
-    /// A side that sent nothing for this long says that it is alive. RFC 9000 (10.1.2) wants it well below the
-    /// idle timeout: three may be lost.
+    /// The keep-alive interval: a side that sent nothing for this long sends a keep-alive. RFC 9000
+    /// (10.1.2) wants it well below the idle timeout. By default three keep-alives may be lost.
     pub keep_alive: Duration,
-    /// A peer silent for this long is gone. Ten seconds: what game servers use (Mirror, GameNetworkingSockets).
+    /// The idle timeout: a remote that is silent for this long is gone. Ten seconds is what game
+    /// servers use (Mirror, GameNetworkingSockets).
     pub idle_timeout: Duration,
-    /// On kinds over UDP: datagrams a second that a peer may send, whether they bring a message or not; on QUIC the frames in
-    /// them, since hundreds fit into one. Many of them are a protocol's own (acknowledgements, pings, streams that are taken
-    /// back), reach nobody who counts messages, and cost as much. What is not authentic does not count. Unlimited by
-    /// default, since how many messages there are is the application's to say; the server's program limits both.
+    /// The rate limit on datagrams a second that a remote may send on kinds over UDP, with or
+    /// without a message. On QUIC it counts the frames in them, since hundreds fit into one
+    /// datagram. Many of them are the protocol's own (acknowledgements, pings, stream resets). They
+    /// carry no message, so nobody who counts messages sees them, and they cost as much. Datagrams
+    /// that are not authentic do not count. Unlimited by default, since the application knows how
+    /// many messages it sends.
     pub packets_per_s_max: u32,
-    /// Whether encrypted kinds resume TLS sessions: a server issues tickets, each good for one connection, and a client
-    /// keeps them in its [`crate::Trust`] and leaves the certificate out of its next handshake. It saves bytes and
-    /// signatures, not a round trip: data in the first flight (0-RTT) stays off, since whoever recorded it could play
-    /// it again, and a join or a move that happens twice is not what the player did. Off by default on every kind.
+    /// Whether encrypted kinds resume TLS sessions. A server issues tickets, each good for one
+    /// connection. A client keeps them in its [`crate::Trust`], and its next handshake needs no
+    /// certificate. That saves bytes and signatures, not a round trip. Data in the first flight
+    /// (0-RTT) stays off: an attacker who recorded it could replay it, and a message that arrives
+    /// twice is not what the user sent. Off by default on every kind.
     pub resumption: bool,
-    /// Whether several listeners may have one address, and the system spreads newcomers over them (SO_REUSEPORT): one for
-    /// each thread of a server. Linux spreads by both addresses, so a connection stays where it began for as long as
-    /// neither changes. Elsewhere it is refused.
+    /// Whether several listeners may share one address (SO_REUSEPORT), one for each thread of a
+    /// server. The system spreads new connections over them. Linux spreads by both addresses, so a
+    /// connection stays with its listener for as long as neither changes. Other systems refuse.
     #[serde(default)]
     pub share_port: bool,
 }
@@ -83,11 +92,13 @@ const fn neutral_protocol() -> Cow<'static, str> {
 }
 
 impl Options {
-    /// The longest [`Self::protocol`], in bytes: what fits into the first datagram of the `udp` kind.
+    /// The longest [`Self::protocol`] in bytes: what fits into the first datagram of the `udp`
+    /// kind.
     pub const PROTOCOL_MAX_BYTES: usize = 20;
 
-    /// Returns the protocol name that both sides must agree on in the handshake of `kind`, such as `two-lanes-tls/1`: the
-    /// ALPN of TLS and QUIC. Each kind has its own, so that two sides that disagree find out at once.
+    /// Returns the protocol name that both sides must agree on in the handshake of `kind`, such as
+    /// `two-lanes-tls/1`. It is the ALPN of TLS and QUIC. Each kind has its own name, so that two
+    /// sides that disagree find out at once.
     pub fn alpn(&self, kind: TransportKind) -> String {
         let protocol = &self.protocol[..self.protocol.floor_char_boundary(Self::PROTOCOL_MAX_BYTES)];
         format!("{protocol}-{kind}/1")
@@ -108,10 +119,10 @@ pub enum Congestion {
 }
 
 impl Congestion {
-    /// Every algorithm there is to choose from.
+    /// Every algorithm to choose from.
     pub const ALL: [Self; 3] = [Self::Cubic, Self::Bbr, Self::Reno];
 
-    /// The name, as Linux has it.
+    /// Returns the name that Linux uses.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cubic => "cubic",

@@ -1,4 +1,5 @@
-//! ENet's host as one connection drives it: what it is fed, what it holds, and how much of that is under way.
+//! One connection's ENet host: the datagrams it is fed, the messages it holds, and the window of
+//! unacknowledged messages.
 
 use std::{
     collections::VecDeque,
@@ -26,31 +27,34 @@ use crate::{
     },
 };
 
-/// Each host has one peer.
+/// The one peer of each host.
 const PEER: PeerID = PeerID(0);
-/// What a queued message takes besides its bytes: ENet's bookkeeping and ours. So that empty ones are bounded, too.
+/// The bytes that a queued message takes besides its payload: ENet's bookkeeping and ours. They
+/// bound empty messages, too.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
-/// Of control messages, overheads included, under way unacknowledged; further ones wait here. ENet itself would let hundreds
-/// of them go, and sends all again at once, tens of ms after a peer was late. As over `udp`: two of the largest messages.
+/// The largest number of unacknowledged control bytes in flight, overheads included. Further
+/// messages wait here. ENet itself would send hundreds at once, and resend all of them tens of ms
+/// after an acknowledgement was late. The window is that of `udp`: two of the largest messages.
 const WINDOW_BYTES: usize = 8 * 1024;
-/// Any larger packet is refused before memory is taken for it; one more than a lane takes, so that we can say so.
+/// The largest packet that ENet accepts, in bytes. Larger ones are refused before memory is taken
+/// for them. It is one byte more than a lane takes, so that the error can say so.
 const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
-/// Where an ENet clock starts, since it takes 0 for "never".
+/// The start of an ENet clock, since ENet takes 0 for "never".
 const CLOCK_START: Duration = Duration::from_secs(1);
 
-/// See the module. Below the lock of both halves.
+/// An ENet host with one peer. Both halves of the connection share it under a lock.
 pub(super) struct ConnectionHost {
     pub(super) enet: Host<Feed>,
-    /// Of messages that are held here or by ENet, with overheads.
+    /// The bytes of messages that this side or ENet holds, overheads included.
     bytes_held: Arc<AtomicUsize>,
-    /// Control messages that the window has no room for.
+    /// The control messages that the window has no room for.
     waiting: VecDeque<Packet>,
-    /// Of them, with overheads.
+    /// The bytes of the waiting messages, overheads included.
     waiting_bytes: usize,
-    /// Unreliable messages that ENet threw away.
+    /// The number of unreliable messages that ENet dropped.
     pub(super) throttled_messages: u64,
     pub(super) lost_packets: u64,
-    /// ENet's own count of them, which starts again every ten seconds.
+    /// ENet's own count of lost packets, which restarts every ten seconds.
     lost_seen: u32,
 }
 
@@ -65,7 +69,8 @@ impl ConnectionHost {
             channel_limit: CHANNELS,
             checksum: Some(Box::new(crc32)),
             time: Box::new(move || CLOCK_START + start.elapsed()),
-            // The number that the checksum begins with comes from it, and must not be guessed.
+            // The random number that the checksum begins with comes from the seed, which must not
+            // be guessable.
             seed: Some(u32::from_ne_bytes(seed)),
             ..HostSettings::default()
         };
@@ -86,7 +91,7 @@ impl ConnectionHost {
         })
     }
 
-    /// What the next step reads.
+    /// Feeds the datagram that the next step reads.
     pub(super) fn feed(&mut self, datagram: Bytes) {
         self.enet.socket_mut().datagram = Some(datagram);
     }
@@ -101,7 +106,7 @@ impl ConnectionHost {
 
     /// Hands a message to ENet.
     pub(super) fn send(&mut self, channel: u8, packet: &Packet) {
-        // Refused only if the peer is gone, which the receiver's task finds out.
+        // ENet refuses only if the peer is gone, which the receiver's task finds out.
         let _ = self.peer().send(channel, packet);
     }
 
@@ -111,7 +116,7 @@ impl ConnectionHost {
         self.fill_window();
     }
 
-    /// Hands ENet the control messages that the window takes. Whether there were any.
+    /// Hands ENet the control messages that the window takes. Returns whether there were any.
     fn fill_window(&mut self) -> bool {
         let mut any = false;
         while self.bytes_held.load(Relaxed) - self.waiting_bytes < WINDOW_BYTES
@@ -124,9 +129,11 @@ impl ConnectionHost {
         any
     }
 
-    /// One step of ENet: sends what is due, reads what was fed. The event, and whether the peer was heard.
+    /// Runs one step of ENet: sends what is due and reads what was fed. Returns the event, and
+    /// whether the remote was heard.
     pub(super) fn service(&mut self) -> (Option<EventNoRef>, bool) {
-        // Counts only what had a right checksum. Once a second it starts again, in the call before something is fed.
+        // ENet counts only datagrams with a right checksum. The count restarts once a second, in
+        // the call before a datagram is fed.
         let heard_bytes = self.peer().incoming_data_total();
         let event = match self.enet.service() {
             Ok(event) => event.map(rusty_enet::Event::no_ref),
@@ -143,20 +150,22 @@ impl ConnectionHost {
     }
 }
 
-/// ENet's socket: sends by the datagrams_out, reads what it was fed.
+/// ENet's socket: sends by the datagram sender, and reads the datagram that it was fed.
 pub(super) struct Feed {
     datagrams_out: Arc<DatagramSender>,
-    /// One datagram at a time, so that all that it brought is handed up before the next one can change it.
+    /// One datagram at a time, so that everything it brought is handed up before the next one can
+    /// change it.
     datagram: Option<Bytes>,
 }
 
 impl Socket for Feed {
-    /// A host has one peer, and the datagrams_in knows whose the datagrams are.
+    /// A host has one peer, and the datagram receiver knows the remote's address.
     type Address = ();
     type Error = Infallible;
 
     fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
-        // Without room in the system it is lost, as ENet has it everywhere: state is superseded, control sent again.
+        // A datagram that the system has no room for is lost, which ENet expects: state is
+        // superseded, and control is resent.
         self.datagrams_out.send(datagram);
         Ok(datagram.len())
     }
@@ -168,7 +177,8 @@ impl Socket for Feed {
     }
 }
 
-/// A message that ENet holds; dropped when it is acknowledged, or was sent and needs no acknowledgement.
+/// A message that ENet holds. It is dropped when it is acknowledged, or was sent and needs no
+/// acknowledgement.
 pub(super) struct Held {
     message: Box<[u8]>,
     bytes_held: Arc<AtomicUsize>,

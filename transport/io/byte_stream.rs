@@ -23,7 +23,7 @@ use crate::{
     TransportKind,
     io::{
         frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
-        keep_alive::Heartbeat,
+        keep_alive::KeepAliveTimer,
         outbox::{Flushed, Outbox},
     },
 };
@@ -58,7 +58,7 @@ impl Connection {
         let receiver = StreamReceiver {
             shared: shared.clone(),
             frames: FrameReader::new(options.read_deadline),
-            keep_alive: Heartbeat::new(options, remote_addr),
+            keep_alive: KeepAliveTimer::new(options, remote_addr),
         };
         Self::new(kind, remote_addr, shared, Box::new(receiver))
     }
@@ -176,7 +176,7 @@ impl<S: ByteStream> SendHalf for Shared<S> {
 struct StreamReceiver<S: ByteStream> {
     shared: Arc<Shared<S>>,
     frames: FrameReader,
-    keep_alive: Heartbeat,
+    keep_alive: KeepAliveTimer,
 }
 
 impl<S: ByteStream> StreamReceiver<S> {
@@ -191,7 +191,7 @@ impl<S: ByteStream> StreamReceiver<S> {
 
     /// Sends a keep-alive where one is due, and holds the idle timeout, once a beat.
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while let Poll::Ready(beat) = self.keep_alive.poll_beat(cx) {
+        while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
             beat?;
             let mut io = self.shared.io();
             if self.keep_alive.keep_alive_due(std::mem::take(&mut io.wrote)) {

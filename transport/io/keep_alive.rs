@@ -18,84 +18,97 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::{CloseReason, Options};
 
-/// How finely the idle timeout is kept: a connection is declared dead at most a quarter of a keep-alive late.
-const BEATS_PER_KEEP_ALIVE: u32 = 4;
+/// The number of timer ticks in a keep-alive interval. A connection is declared dead at most one
+/// tick late.
+const TICKS_PER_KEEP_ALIVE: u32 = 4;
 
-/// What the beat wakes, and not the task itself: so the task knows whether to look at it, which it hardly ever has to.
+/// A flag that the timer sets when it wakes the task. The task reads it to know whether to look at
+/// the timer, which it hardly ever has to.
 #[derive(Default)]
-struct Bell {
-    rung: AtomicBool,
+struct WakeFlag {
+    set: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Release);
+        self.set.store(true, Release);
         self.task.wake();
     }
 }
 
-/// Counts beats since the peer was heard and since this side wrote: that spares the hot path a look at the clock.
-pub(crate) struct Heartbeat {
-    beat: Interval,
-    bell: Arc<Bell>,
-    /// The same for the beat.
-    ringer: Waker,
+/// A timer that counts ticks since the remote was heard and since this side wrote. Counting ticks
+/// spares the hot path a look at the clock.
+pub(crate) struct KeepAliveTimer {
+    ticks: Interval,
+    flag: Arc<WakeFlag>,
+    /// The waker passed to the timer. It sets `flag`.
+    timer_waker: Waker,
     idle_timeout: Duration,
-    /// Beats since the peer was last heard.
-    quiet_beats: u32,
-    /// Beats since this side last wrote.
-    unwritten_beats: u32,
+    /// The number of ticks since the remote was last heard.
+    quiet_ticks: u32,
+    /// The number of ticks since this side last wrote.
+    unwritten_ticks: u32,
 }
 
-impl Heartbeat {
-    /// Of a connection to `remote`. Connections that began together beat apart: else a server would say to a thousand at
-    /// once that it lives, tens of ms in which moves wait.
+impl KeepAliveTimer {
+    /// Starts the timer of a connection to `remote`. Connections that began together tick at
+    /// different times. Otherwise a server would send a thousand keep-alives at once, tens of ms in
+    /// which messages wait.
     pub(crate) fn new(options: &Options, remote: SocketAddr) -> Self {
-        let period = options.keep_alive / BEATS_PER_KEEP_ALIVE;
-        let mut beat = interval_at(Instant::now() + period.mul_f64(phase(remote)), period);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let bell = Arc::new(Bell { rung: true.into(), ..Bell::default() }); // The first look starts the beat.
-        let ringer = bell.clone().into();
-        Self { beat, bell, ringer, idle_timeout: options.idle_timeout, quiet_beats: 0, unwritten_beats: 0 }
+        let period = options.keep_alive / TICKS_PER_KEEP_ALIVE;
+        let mut ticks = interval_at(Instant::now() + period.mul_f64(phase(remote)), period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let flag = Arc::new(WakeFlag { set: true.into(), ..WakeFlag::default() }); // The first look starts the timer.
+        let timer_waker = flag.clone().into();
+        Self {
+            ticks,
+            flag,
+            timer_waker,
+            idle_timeout: options.idle_timeout,
+            quiet_ticks: 0,
+            unwritten_ticks: 0,
+        }
     }
 
-    /// The peer was heard.
+    /// Notes that the remote was heard.
     pub(crate) fn heard(&mut self) {
-        self.quiet_beats = 0;
+        self.quiet_ticks = 0;
     }
 
-    /// Ready once for each beat; with an error when the peer has been silent for too long.
-    pub(crate) fn poll_beat(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        self.bell.task.register(cx.waker());
-        if !self.bell.rung.load(Acquire) {
+    /// Returns ready once for each tick, with an error when the remote has been silent for too
+    /// long.
+    pub(crate) fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        self.flag.task.register(cx.waker());
+        if !self.flag.set.load(Acquire) {
             return Poll::Pending;
         }
-        // Before the look, so that no ring is lost.
-        self.bell.rung.store(false, Release);
-        ready!(self.beat.poll_tick(&mut Context::from_waker(&self.ringer)));
-        self.bell.rung.store(true, Release); // There is nobody to ring for the next beat before the next look.
-        // The first beat comes anywhere within a period after a message, so it is not counted.
-        if self.beat.period() * self.quiet_beats >= self.idle_timeout {
+        // Cleared before the look, so that no wake-up is lost.
+        self.flag.set.store(false, Release);
+        ready!(self.ticks.poll_tick(&mut Context::from_waker(&self.timer_waker)));
+        self.flag.set.store(true, Release); // The next look registers the next tick.
+        // The first tick comes anywhere within a period after a message, so it is not counted.
+        if self.ticks.period() * self.quiet_ticks >= self.idle_timeout {
             return Poll::Ready(Err(CloseReason::IdleTimeout(self.idle_timeout)));
         }
-        self.quiet_beats += 1;
+        self.quiet_ticks += 1;
         Poll::Ready(Ok(()))
     }
 
-    /// To be asked once a beat, with whether anything was written since the last: is it time to say that we live?
+    /// Returns whether a keep-alive is due. Called once a tick, with whether anything was written
+    /// since the last tick.
     pub(crate) fn keep_alive_due(&mut self, wrote: bool) -> bool {
-        self.unwritten_beats = if wrote { 0 } else { self.unwritten_beats + 1 };
-        let due = self.unwritten_beats == BEATS_PER_KEEP_ALIVE;
+        self.unwritten_ticks = if wrote { 0 } else { self.unwritten_ticks + 1 };
+        let due = self.unwritten_ticks == TICKS_PER_KEEP_ALIVE;
         if due {
-            self.unwritten_beats = 0;
+            self.unwritten_ticks = 0;
         }
         due
     }
 }
 
-/// Where in a period a connection's beats are, from 0 to 1. Ports in a row, as a system gives them out, are spread evenly:
-/// multiples of the golden ratio's fraction lie so.
+/// Returns the place of a connection's ticks within a period, from 0 to 1. Systems give out ports
+/// in sequence. Multiples of the golden ratio's fraction spread such ports evenly.
 fn phase(remote: SocketAddr) -> f64 {
     const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_8;
     (f64::from(remote.port()) * GOLDEN_RATIO).fract()

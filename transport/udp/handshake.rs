@@ -1,4 +1,4 @@
-//! How two sides of the `udp` kind meet: hello, challenge, join, welcome. `udp.rs` says why.
+//! The handshake of the `udp` kind: hello, challenge, join, welcome. `udp.rs` has its reasons.
 
 use std::{
     future::poll_fn,
@@ -17,29 +17,30 @@ use super::{
 };
 use crate::io::udp_demux::{AddressValidator, DatagramReceiver, DatagramSender};
 
-/// Between a client's first knocks; doubled each time up to [`KNOCK_INTERVAL_MAX`].
-const KNOCK_INTERVAL: Duration = Duration::from_millis(100);
-const KNOCK_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// How long a challenge can be answered: twice as long as a handshake may take by default.
+/// The interval between a client's first hellos, doubled each time up to [`HELLO_INTERVAL_MAX`].
+const HELLO_INTERVAL: Duration = Duration::from_millis(100);
+const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The lifetime of a challenge in µs: twice as long as a handshake may take by default.
 const CHALLENGE_LIFETIME_US: u64 = 10_000_000;
-/// When it was made, in µs of the listener's clock, and the MAC.
+/// The size of a challenge in bytes: its time in µs of the listener's clock, and the MAC.
 const CHALLENGE_BYTES: usize = 8 + 32;
 
-/// A client's handshake. Ends connected or with the system's refusal; the deadline is the caller's.
-pub(super) async fn knock(
+/// Does a client's handshake. Ends connected or with the system's refusal. The caller sets the
+/// deadline.
+pub(super) async fn shake_hands(
     protocol: &str,
     datagrams_out: &DatagramSender,
     datagrams_in: &mut DatagramReceiver,
     token: Token,
 ) -> io::Result<Rtt> {
     let mut rtt = Rtt::default();
-    let mut interval = KNOCK_INTERVAL;
-    let mut knock = Vec::new();
-    write_header(&mut knock, Type::Hello, token);
-    knock.extend_from_slice(protocol.as_bytes());
-    knock.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
+    let mut interval = HELLO_INTERVAL;
+    let mut hello = Vec::new();
+    write_header(&mut hello, Type::Hello, token);
+    hello.extend_from_slice(protocol.as_bytes());
+    hello.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
     loop {
-        datagrams_out.send(&knock);
+        datagrams_out.send(&hello);
         let sent = Instant::now();
         let answer = tokio::time::timeout(interval, async {
             loop {
@@ -51,17 +52,18 @@ pub(super) async fn knock(
             }
         });
         match answer.await {
-            // Lost, on the way there or back.
-            Err(_) => interval = (interval * 2).min(KNOCK_INTERVAL_MAX),
+            // The hello or its answer was lost.
+            Err(_) => interval = (interval * 2).min(HELLO_INTERVAL_MAX),
             Ok(answer) => match answer? {
                 (Type::Challenge, challenge) if challenge.len() == CHALLENGE_BYTES => {
-                    if interval == KNOCK_INTERVAL {
+                    if interval == HELLO_INTERVAL {
                         rtt.measured(sent.elapsed());
                     }
-                    write_header(&mut knock, Type::Join, token);
-                    knock.extend_from_slice(&challenge);
+                    write_header(&mut hello, Type::Join, token);
+                    hello.extend_from_slice(&challenge);
                 }
-                // Anything else with our token can only come behind a welcome that was lost or overtaken.
+                // Anything else with our token can only come behind a welcome that was lost or
+                // overtaken.
                 (Type::Hello | Type::Challenge | Type::Join, _) => {}
                 (Type::Close | Type::Closed, _) => return Err(io::ErrorKind::ConnectionRefused.into()),
                 _ => return Ok(rtt),
@@ -70,7 +72,8 @@ pub(super) async fn knock(
     }
 }
 
-/// The server's side of the handshake, which remembers nothing of a client until it has shown that it gets our answers.
+/// The server's side of the handshake. It keeps no state of a client until the client has shown
+/// that it gets our answers.
 pub(super) struct Challenger {
     key: hmac::Key,
     start: Instant,
@@ -89,7 +92,7 @@ impl Challenger {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// What the MAC is taken of: address (16) and port (2), token (4), time (8).
+    /// Returns the bytes that the MAC covers: address (16) and port (2), token (4), time (8).
     fn claim(from: SocketAddr, token: Token, made_us: [u8; 8]) -> [u8; 30] {
         let ip = match from.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -112,7 +115,8 @@ impl Challenger {
         challenge
     }
 
-    /// How long ago this challenge was made, in µs; `None` if it is not one of ours, not this client's, or too old.
+    /// Returns the age of a challenge in µs. `None` if it is not one of ours, not this client's, or
+    /// too old.
     pub(super) fn age_us(
         &self,
         from: SocketAddr,
@@ -140,7 +144,7 @@ impl AddressValidator for Arc<Challenger> {
                 false
             }
             Some(Type::Join) => self.age_us(from, *token, body, self.now_us()).is_some(),
-            // Of a connection that is over here. The peer may stop saying it.
+            // The connection is over on this side. The answer lets the remote stop resending.
             Some(Type::Close) => {
                 write_header(answer, Type::Closed, *token);
                 false
@@ -166,47 +170,47 @@ mod tests {
 
     #[test]
     fn only_who_gets_our_answers_is_let_in() {
-        let mut gate = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
+        let mut challenger = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let (client, other): (SocketAddr, SocketAddr) =
             (([10, 0, 0, 1], 7).into(), ([10, 0, 0, 1], 8).into());
         let token = [1, 2, 3, 4];
         let mut answer = Vec::new();
-        assert!(!gate.meet(client, &hello(token), &mut answer), "a hello alone is nothing to remember");
+        assert!(!challenger.meet(client, &hello(token), &mut answer), "a hello alone is nothing to remember");
         assert_eq!(answer.len(), hello(token).len(), "nothing is gained by forging an address");
         assert_eq!(answer[0], Type::Challenge as u8);
 
         let mut join = answer.clone();
         join[0] = Type::Join as u8;
         let mut silent = Vec::new();
-        assert!(gate.meet(client, &join, &mut silent));
-        assert!(!gate.meet(other, &join, &mut silent), "the challenge is another's");
+        assert!(challenger.meet(client, &join, &mut silent));
+        assert!(!challenger.meet(other, &join, &mut silent), "the challenge is another's");
         for place in 1..join.len() {
             let mut changed = join.clone();
             changed[place] ^= 1;
-            assert!(!gate.meet(client, &changed, &mut silent), "byte {place} was changed");
-            assert!(!gate.meet(client, &join[..place], &mut silent), "cut at {place}");
+            assert!(!challenger.meet(client, &changed, &mut silent), "byte {place} was changed");
+            assert!(!challenger.meet(client, &join[..place], &mut silent), "cut at {place}");
         }
         assert!(silent.is_empty());
     }
 
     #[test]
     fn a_challenge_cannot_be_kept_for_later() {
-        let gate = Challenger::new(PROTOCOL).expect("random numbers");
+        let challenger = Challenger::new(PROTOCOL).expect("random numbers");
         let client = ([10, 0, 0, 1], 7).into();
-        let challenge = gate.challenge(client, [0; 4], 500);
-        let age_us = |now_us| gate.age_us(client, [0; 4], &challenge, now_us);
+        let challenge = challenger.challenge(client, [0; 4], 500);
+        let age_us = |now_us| challenger.age_us(client, [0; 4], &challenge, now_us);
         assert_eq!(age_us(500 + CHALLENGE_LIFETIME_US), Some(CHALLENGE_LIFETIME_US));
         assert_eq!(age_us(501 + CHALLENGE_LIFETIME_US), None);
     }
 
     #[test]
     fn what_is_no_hello_gets_no_answer() {
-        let mut gate = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
+        let mut challenger = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let client = ([10, 0, 0, 1], 7).into();
         let mut answer = Vec::new();
         let short = &hello([0; 4])[..HEADER_BYTES + CHALLENGE_BYTES - 1];
         for datagram in [&[][..], &[Type::Hello as u8], short, &[0; 1200], &[0xff; 60]] {
-            assert!(!gate.meet(client, datagram, &mut answer));
+            assert!(!challenger.meet(client, datagram, &mut answer));
             assert!(answer.is_empty());
         }
     }

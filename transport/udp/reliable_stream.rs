@@ -1,7 +1,9 @@
-//! The control lane's sending side over datagrams: a byte stream that is sent again from where the peer stands. Pure.
+//! The sending side of the control lane over datagrams: a byte stream with retransmissions. Does no
+//! I/O.
 //!
-//! Go-back-N, like the simplest TCP: the receiver keeps nothing that comes out of order. Control messages are rare, so
-//! there is hardly ever a second segment under way that would have to be sent again with the lost one.
+//! It is go-back-N, like the simplest TCP: the receiver keeps nothing that arrives out of order.
+//! Control messages are rare, so a second segment is hardly ever in flight that would have to be
+//! resent with a lost one.
 
 use std::time::Duration;
 
@@ -14,18 +16,21 @@ use crate::io::{
     udp_demux::PACKET_BYTES,
 };
 
-/// Of the stream in one datagram: what [`PACKET_BYTES`] leaves besides the datagram's header and the place.
+/// The largest segment of the stream in a datagram, in bytes: what [`PACKET_BYTES`] leaves beside
+/// the datagram's header and the place.
 pub(super) const SEGMENT_BYTES: usize = PACKET_BYTES - HEADER_BYTES - 4;
-/// May be under way unacknowledged: two of the largest messages, so that a burst fits into every buffer on the path.
+/// The largest number of unacknowledged bytes in flight: two of the largest messages, so that a
+/// burst fits into every buffer on the path.
 const WINDOW_BYTES: usize = 8 * 1024;
-/// Until the first measurement. RFC 6298 says a second; the handshake measures before anything is sent.
+/// The timeout before the first measurement. RFC 6298 says a second; the handshake measures before
+/// anything is sent.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-/// A peer is not asked twice within this time: its task may have to wait for a turn.
+/// The shortest timeout, since the remote's task may have to wait for a turn.
 const TIMEOUT_MIN: Duration = Duration::from_millis(20);
-/// A dead path is tried at least this often, until the idle timeout.
+/// The longest timeout: a dead path is tried at least this often, until the idle timeout.
 const TIMEOUT_MAX: Duration = Duration::from_secs(1);
 
-/// Round-trip times as RFC 6298 smooths them.
+/// A round-trip time estimate, smoothed as in RFC 6298.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtt {
     smoothed: Option<Duration>,
@@ -62,21 +67,21 @@ impl Rtt {
     }
 }
 
-/// What the peer has not acknowledged.
+/// The bytes that the remote has not acknowledged.
 pub(super) struct ReliableStream {
-    /// From the first byte that is not acknowledged.
+    /// The bytes from the first unacknowledged one on.
     stream: Vec<u8>,
-    /// That byte's place in all of the stream; it wraps.
+    /// The place of that byte in the whole stream. It wraps.
     place: u32,
-    /// Bytes of `stream` that are under way.
+    /// The number of bytes of `stream` in flight.
     under_way: usize,
-    /// Bytes of `stream` that were under way before a timeout, and are being sent again.
+    /// The number of bytes of `stream` that were in flight before a timeout and are being resent.
     sent_before: usize,
     resend_at: Option<Instant>,
-    /// Timeouts in a row.
+    /// The number of timeouts in a row.
     timeouts: u32,
-    /// A place whose acknowledgement gives a round-trip time, and when the bytes before it left. Only bytes that were
-    /// sent once count (Karn's rule).
+    /// A place whose acknowledgement gives a round-trip time, and the time at which the bytes
+    /// before it left. Only bytes that were sent once count (Karn's rule).
     timing: Option<(u32, Instant)>,
     rtt: Rtt,
     resent: u64,
@@ -97,7 +102,7 @@ impl ReliableStream {
         }
     }
 
-    /// Queues a frame. `Err` holds the bytes waiting when the queue is full.
+    /// Queues a frame. `Err` holds the number of bytes waiting when the queue is full.
     pub(super) fn push(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), usize> {
         let waiting = self.stream.len();
         if waiting + frame::HEADER_BYTES + payload.len() > CONTROL_QUEUE_BYTES {
@@ -107,12 +112,12 @@ impl ReliableStream {
         Ok(())
     }
 
-    /// Everything arrived.
+    /// Whether everything has arrived.
     pub(super) fn is_empty(&self) -> bool {
         self.stream.is_empty()
     }
 
-    /// The next segment to send now, and its place. [`Self::sent`] says that it was.
+    /// Returns the next segment to send now, and its place. [`Self::sent`] notes that it left.
     pub(super) fn due(&mut self, now: Instant) -> Option<(u32, &[u8])> {
         if self.resend_at.is_some_and(|at| at <= now) {
             self.sent_before = self.sent_before.max(self.under_way);
@@ -126,7 +131,7 @@ impl ReliableStream {
         Some((self.place.wrapping_add(self.under_way as u32), segment))
     }
 
-    /// The segment that was due left, all of its `bytes`.
+    /// Notes that the due segment left, all of its `bytes`.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
         if self.under_way < self.sent_before {
             self.resent += 1;
@@ -137,7 +142,8 @@ impl ReliableStream {
         self.resend_at.get_or_insert(now + self.timeout());
     }
 
-    /// The peer has everything before `place`. What it cannot have is ignored: it is old, or made up.
+    /// Notes that the remote has everything before `place`. A place that the remote cannot have is
+    /// ignored: it is old or forged.
     pub(super) fn acknowledged(&mut self, place: u32, now: Instant) {
         let count = place.wrapping_sub(self.place) as usize;
         if count == 0 || count > self.under_way.max(self.sent_before) {
@@ -157,7 +163,7 @@ impl ReliableStream {
         self.resend_at = (self.under_way > 0).then(|| now + self.timeout());
     }
 
-    /// When [`Self::due`] will have something that is lost by then.
+    /// Returns the time at which [`Self::due`] will have a segment to resend.
     pub(super) fn resend_at(&self) -> Option<Instant> {
         self.resend_at
     }
@@ -166,7 +172,7 @@ impl ReliableStream {
         &self.rtt
     }
 
-    /// Segments sent again.
+    /// Returns the number of segments sent again.
     pub(super) fn resent(&self) -> u64 {
         self.resent
     }
@@ -180,7 +186,7 @@ impl ReliableStream {
 mod tests {
     use super::*;
 
-    /// Sends all that is due, as (place, bytes).
+    /// Sends all that is due, and returns it as (place, bytes).
     fn send_all(out: &mut ReliableStream, now: Instant) -> Vec<(u32, Vec<u8>)> {
         let mut sent = Vec::new();
         while let Some((place, segment)) = out.due(now) {

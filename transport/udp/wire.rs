@@ -1,33 +1,33 @@
-//! What a datagram of the `udp` kind looks like: a type (1), the connection's token (4), and what the type wants.
+//! The datagrams of the `udp` kind: a type (1), the connection's token (4), and the type's body.
 
 use bytes::Bytes;
 
 /// The client's random number, in every datagram of its connection.
 pub(super) type Token = [u8; 4];
-/// Type and token.
+/// The size of type and token, in bytes.
 pub(super) const HEADER_BYTES: usize = 5;
-/// What a datagram is for.
+/// The type of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
-    /// What is spoken, and zeros up to the size of the challenge that answers it.
+    /// The protocol's name, and zeros up to the size of the challenge that answers it.
     Hello = 0xd0,
     /// The time and the MAC.
     Challenge,
-    /// The challenge, back again.
+    /// The challenge, sent back.
     Join,
-    /// Nothing more: the connection stands.
+    /// An empty body: the connection is open.
     Welcome,
     /// The update's number (2), and the update.
     State,
     /// The place in the stream (4), and a segment of it.
     Control,
-    /// Up to which place the stream arrived (4).
+    /// The place up to which the stream arrived (4).
     Acknowledge,
-    /// Nothing more: this side lives.
+    /// An empty body: this side is alive.
     KeepAlive,
-    /// The goodbye.
+    /// The close frame.
     Close,
-    /// Nothing more: the goodbye arrived.
+    /// An empty body: the close frame arrived.
     Closed,
 }
 
@@ -40,21 +40,21 @@ impl Type {
     }
 }
 
-/// The parts of a datagram; `None` if it is not one of ours.
+/// Returns the parts of a datagram, or `None` if it is not one of ours.
 pub(super) fn parse(datagram: &Bytes) -> Option<(Type, Token, Bytes)> {
     let (header, _) = datagram.split_first_chunk::<HEADER_BYTES>()?;
     let token = [header[1], header[2], header[3], header[4]];
     Some((Type::parse(header[0])?, token, datagram.slice(HEADER_BYTES..)))
 }
 
-/// Makes `out` a datagram of this type; the caller appends what the type wants.
+/// Makes `out` a datagram of this type. The caller appends the body.
 pub(super) fn write_header(out: &mut Vec<u8>, kind: Type, token: Token) {
     out.clear();
     out.push(kind as u8);
     out.extend_from_slice(&token);
 }
 
-/// For fuzzers: what parses is made of its parts.
+/// Checks that a datagram which parses is made of its parts. For fuzzers.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn parts_make_it_again(input: &[u8]) {
     if let Some((kind, token, rest)) = parse(&Bytes::copy_from_slice(input)) {

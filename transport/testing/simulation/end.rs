@@ -19,7 +19,7 @@ use super::{
 use crate::{
     BoxFuture, Close, CloseReason, CloseState, Connection, Lane, Options, PathStats, ReceiveHalf, SendHalf,
     TransportKind,
-    io::{keep_alive::Heartbeat, outbox::CONTROL_QUEUE_BYTES},
+    io::{keep_alive::KeepAliveTimer, outbox::CONTROL_QUEUE_BYTES},
 };
 
 /// One side of a connection: what its senders and its receiver share.
@@ -107,13 +107,14 @@ impl SendHalf for End {
 pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) -> Connection {
     end.see(Event::Connected);
     let alarm = Box::pin(sleep(Duration::ZERO));
-    let receiver = SimulatedReceiver { end: end.clone(), heartbeat: Heartbeat::new(options, remote), alarm };
+    let receiver =
+        SimulatedReceiver { end: end.clone(), keep_alive: KeepAliveTimer::new(options, remote), alarm };
     Connection::new(TransportKind::Memory, remote, end, Box::new(receiver))
 }
 
 struct SimulatedReceiver {
     end: Arc<End>,
-    heartbeat: Heartbeat,
+    keep_alive: KeepAliveTimer,
     /// When the next thing arrives.
     alarm: Pin<Box<Sleep>>,
 }
@@ -128,10 +129,10 @@ impl SimulatedReceiver {
                     self.end.see(Event::Ended(&reason));
                     return Err(reason);
                 }
-                Found::KeepAlive => self.heartbeat.heard(),
+                Found::KeepAlive => self.keep_alive.heard(),
                 Found::Nothing(until) => return Ok(Err(until)),
                 Found::Message(lane, message) => {
-                    self.heartbeat.heard();
+                    self.keep_alive.heard();
                     return Ok(Ok((lane, message)));
                 }
             }
@@ -141,7 +142,7 @@ impl SimulatedReceiver {
     fn keep_alive(&mut self) {
         let mut queue = self.end.outbox.queue();
         let wrote = std::mem::take(&mut queue.wrote);
-        if self.heartbeat.keep_alive_due(wrote) && !queue.silent {
+        if self.keep_alive.keep_alive_due(wrote) && !queue.silent {
             let due = Instant::now() + (queue.fates)(Lane::Control).delay;
             queue.keep_alives.push_back(due);
             drop(queue);
@@ -168,7 +169,7 @@ impl ReceiveHalf for SimulatedReceiver {
                     continue;
                 }
             }
-            match ready!(self.heartbeat.poll_beat(cx)) {
+            match ready!(self.keep_alive.poll_tick(cx)) {
                 Ok(()) => self.keep_alive(),
                 Err(reason) => {
                     self.end.see(Event::Ended(&reason));
