@@ -116,7 +116,7 @@ impl Transport for Enet {
 struct ConnectsOnly;
 
 impl AddressValidator for ConnectsOnly {
-    fn meet(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
+    fn validate(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
         /// The header in bytes: peer number with flags (2), sent time (2), checksum (4).
         const HEADER_BYTES: usize = 8;
         const CONNECT_BYTES: usize = 48;

@@ -1,5 +1,5 @@
-//! The list of all transports: each built-in kind with the module that implements it, and the registered ones from
-//! outside this crate.
+//! The list of all transports: each built-in kind with the module that implements it, and the
+//! registered ones from outside this crate.
 
 use std::{
     net::SocketAddr,
@@ -37,7 +37,8 @@ fn outside() -> Vec<&'static dyn Transport> {
 }
 
 impl TransportKind {
-    /// Every built-in kind that crosses a network, in the order in which menus and reports show them.
+    /// Every built-in kind that crosses a network, in the order in which menus and reports show
+    /// them.
     pub const ALL: [Self; BUILT_IN] = [
         #[cfg(feature = "tcp")]
         Self::Tcp,
@@ -55,7 +56,8 @@ impl TransportKind {
         Self::Udp,
     ];
 
-    /// The largest number of transports that [`Self::register`] takes. More than a comparison can show at once.
+    /// The largest number of transports that [`Self::register`] takes. More than a comparison can
+    /// show at once.
     pub const OUTSIDE_MAX: usize = 16;
 
     /// The number of different values of [`Self::index`].
@@ -69,8 +71,8 @@ impl TransportKind {
         Self::ALL.into_iter().chain(outside).collect()
     }
 
-    /// Returns the place of the kind among all kinds, below [`Self::INDEX_MAX`]: in the order of [`Self::ALL`], then
-    /// [`Self::Memory`], then the registered ones. For tables by kind.
+    /// Returns the place of the kind among all kinds, below [`Self::INDEX_MAX`]: in the order of
+    /// [`Self::ALL`], then [`Self::Memory`], then the registered ones. For tables by kind.
     pub fn index(self) -> usize {
         match self {
             Self::Outside(outside) => Self::ALL.len() + 1 + outside.number(),
@@ -78,8 +80,9 @@ impl TransportKind {
         }
     }
 
-    /// Makes a transport from outside this crate known by its name, to [`FromStr`], to serde and to [`Self::all`]. Lasts
-    /// as long as the process. A transport that is registered again gets the value that it has.
+    /// Makes a transport from outside this crate known by its name, to [`FromStr`], to serde and to
+    /// [`Self::all`]. Lasts as long as the process. A transport that is registered again gets the
+    /// value that it has.
     ///
     /// # Errors
     /// A name that another kind has, an empty name, or more transports than [`Self::OUTSIDE_MAX`].
@@ -143,8 +146,9 @@ impl TransportKind {
 
     /// Connects to a server at `addr`.
     ///
-    /// `name` is the host name or address that the server's certificate must carry. `trust` says which certificates are
-    /// good; encrypted kinds require it. It also keeps the TLS sessions that [`Options::resumption`] resumes.
+    /// `name` is the host name or address that the server's certificate must carry. `trust` says
+    /// which certificates are good; encrypted kinds require it. It also keeps the TLS sessions that
+    /// [`Options::resumption`] resumes.
     ///
     /// # Errors
     /// Ends connected or failed within [`Options::handshake_timeout`], never in between.

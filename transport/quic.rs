@@ -1,15 +1,21 @@
-//! QUIC, three ways to carry the state lane: one long stream, a stream for each update, or datagrams.
+//! QUIC, with three carriers of the state lane: one long stream, a stream for each update, or
+//! datagrams.
 //!
-//! The control lane is one bidirectional stream, opened by the client. Only this file and those of its folder name
-//! quinn-proto, which is the protocol without any I/O, and quinn-udp, which is the socket.
+//! The control lane is one bidirectional stream, opened by the client. Only this file and those of
+//! its folder name quinn-proto, which is the protocol without any I/O, and quinn-udp, which is the
+//! socket.
 //!
-//! Each way gets its best shot at latest-wins: a stream that cannot take an update leaves it in our
-//! [`Outbox`](crate::io::outbox::Outbox), where the next one replaces it; a stream for each update is reset once it is
-//! superseded; and the datagram buffer, which drops its oldest when full, holds no more than fits one packet.
+//! Each carrier is set up for latest-wins as well as it can be. A stream that cannot take an update
+//! leaves it in our [`Outbox`](crate::io::outbox::Outbox), where the next one replaces it. A stream
+//! for each update is reset once it is superseded. The datagram buffer, which drops its oldest when
+//! full, holds no more than fits one packet.
 //!
-//! `endpoint.rs` is the socket and the one task that reads it, `clock.rs` its deadlines; `connection.rs` what both halves
-//! of a connection share, and the sending half; `receiver.rs` the other half; `state_lane.rs` the three ways;
-//! `frame_limit.rs` how many frames a peer may send; `watched.rs` the TLS session.
+//! - `config.rs`: windows, buffers and acknowledgements.
+//! - `endpoint.rs`: the socket and the one task that reads it. `timer.rs`, `timer_grid.rs`: its
+//!   deadlines.
+//! - `connection.rs`: the state that both halves of a connection share, and the sending half.
+//! - `receiver.rs`: the receiving half. `state_lane.rs`: the three carriers.
+//! - `frame_limit.rs`: the rate limit on frames. `tls_session.rs`: the TLS session.
 
 mod buffer_pool;
 mod config;
@@ -48,14 +54,17 @@ use crate::{
     TransportKind, tls::identity::Verifier,
 };
 
-/// From this many handshakes under way on a socket on, a newcomer proves its address first (Retry, RFC 9000, 8.1.2), which
-/// costs it a round trip and us no memory. Players come a few at a time; dozens at once are a rush or a forger.
+/// The number of handshakes under way on a socket from which a new client must prove its address
+/// first (Retry, RFC 9000, 8.1.2). That costs the client a round trip and the server no memory.
+/// Players come a few at a time; dozens at once are a rush or an attacker who forges addresses.
 const RETRY_FROM_HANDSHAKES: usize = 32;
-/// First packets that wait for the server's next accept, which is never long: as many as wait in TCP's backlog.
+/// The largest number of first packets that wait for the server's next accept, as many as wait in
+/// TCP's backlog. The wait is never long.
 const INCOMING_MAX: usize = 1024;
-/// What such a peer may send behind its first packet: a ClientHello in three or four of them.
+/// The largest number of bytes that a waiting client may send behind its first packet: a
+/// ClientHello in three or four packets.
 const INCOMING_BUFFER_BYTES: u64 = 4 * 1200;
-/// The same of all that wait. The default is 100 MiB.
+/// The largest number of such bytes of all waiting clients. quinn-proto's default is 100 MiB.
 const INCOMING_BUFFERS_BYTES: u64 = 1024 * 1024;
 
 pub(crate) const STREAM: Quic = Quic { lane: StateLane::Stream };
@@ -94,8 +103,8 @@ impl Transport for Quic {
             .max_incoming(INCOMING_MAX)
             .incoming_buffer_size(INCOMING_BUFFER_BYTES)
             .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES)
-            // A player whose address changes (Wi-Fi to mobile, a NAT that forgot) keeps its match. The new path is
-            // validated before anything but a little is sent to it.
+            // A client whose address changes (Wi-Fi to mobile, a NAT that forgot) keeps its
+            // connection. The new path is validated before more than a little is sent to it.
             .migration(true);
         let (endpoint, addr) = Endpoint::bind(addr, Some(config), options)?;
         Ok(Box::new(QuicListen {
@@ -121,7 +130,7 @@ impl Transport for Quic {
 }
 
 impl Quic {
-    /// A connection to a server, and the socket under it.
+    /// Opens a connection to a server, and the socket under it.
     async fn open(
         self,
         to: &Target<'_>,
@@ -146,7 +155,7 @@ impl Quic {
     }
 }
 
-/// The library's words for a failed handshake, as ours.
+/// Converts quinn-proto's error of a failed handshake.
 fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -> ConnectError {
     let reason = error.to_string();
     match verifier.take_refusal(&reason) {
@@ -164,7 +173,7 @@ struct QuicListen {
     retries: AtomicU64,
 }
 
-/// A handshake under way, for as long as it lives.
+/// A guard that counts a handshake under way for as long as it lives.
 struct UnderWay(Arc<AtomicUsize>);
 
 impl Drop for UnderWay {
@@ -174,7 +183,8 @@ impl Drop for UnderWay {
 }
 
 impl QuicListen {
-    /// The next peer; while many handshakes are under way, the next that has proved its address.
+    /// Waits for the next client. While many handshakes are under way, it is the next client that
+    /// has proved its address.
     async fn next(&self) -> Knock {
         loop {
             let knock = self.endpoint.knock().await;
@@ -182,7 +192,8 @@ impl QuicListen {
             if !many || knock.address_proved() {
                 return knock;
             }
-            // Never refused: who may not be asked again has proved its address.
+            // A retry is refused only to a client that has proved its address, and such a client
+            // has been returned above.
             if knock.retry() {
                 self.retries.fetch_add(1, Relaxed);
             }

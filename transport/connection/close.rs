@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 use super::error::CloseReason;
 
-/// The state that both halves of a connection share, whatever its kind: why it ended, and the task that drives it.
+/// The state that both halves of a connection share, whatever its kind: why it ended, and the task
+/// that drives it.
 #[derive(Debug, Default)]
 pub struct CloseState {
     reason: OnceLock<CloseReason>,
@@ -31,7 +32,8 @@ impl CloseState {
         self.reason.get()
     }
 
-    /// Wakes the task that drives the connection: there is more to write, a timer to set, or an end.
+    /// Wakes the task that drives the connection: there is more to write, a timer to set, or an
+    /// end.
     pub fn wake(&self) {
         self.woken.store(true, SeqCst);
         self.driver.wake();
@@ -42,7 +44,8 @@ impl CloseState {
         self.reason.get().map_or(Ok(()), |reason| Err(reason.clone()))
     }
 
-    /// Ends the connection for `reason`. Returns `None` if it had ended before: the first reason counts.
+    /// Ends the connection for `reason`. Returns `None` if it had ended before: the first reason
+    /// counts.
     pub(crate) fn end(&self, reason: CloseReason) -> Option<&CloseReason> {
         self.reason.set(reason).ok()?;
         self.ended.notify_waiters();
@@ -74,7 +77,8 @@ impl CloseState {
             if let Poll::Ready(outcome) = poll(cx) {
                 return Poll::Ready(outcome);
             }
-            // The waker is registered only now because most polls are ready. `woken` shows earlier wake-ups.
+            // The waker is registered only now because most polls are ready. `woken` shows earlier
+            // wake-ups.
             self.driver.register(cx.waker());
             if !self.woken.load(SeqCst) {
                 return Poll::Pending;

@@ -153,7 +153,8 @@ impl Sender {
 
     /// Waits until the connection is over, and returns the reason. Cancel safe.
     ///
-    /// The receiver must be polled meanwhile: it drives the connection and finds out about the remote's end.
+    /// The receiver must be polled meanwhile: it drives the connection and finds out about the
+    /// remote's end.
     pub async fn closed(&self) -> CloseReason {
         self.inner.close_state().closed().await
     }

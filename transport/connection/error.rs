@@ -190,7 +190,8 @@ pub enum ConnectError {
     },
     /// No answer within the handshake deadline.
     #[error(
-        "no answer from {addr} over {kind} within {timeout:?}. Is the server running there, with {kind} on that port, and may the traffic pass?"
+        "no answer from {addr} over {kind} within {timeout:?}. Is the server running there, with {kind} on that port, \
+         and may the traffic pass?"
     )]
     /// No answer came within the handshake timeout.
     Timeout {
@@ -206,7 +207,8 @@ pub enum ConnectError {
     Untrusted(String),
     /// The server's certificate is not the pinned one. Never retried and never ignored.
     #[error(
-        "the server's certificate has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is another server"
+        "the server's certificate has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is \
+         another server"
     )]
     /// The server's certificate is not the pinned one. Never retried and never ignored.
     PinMismatch {
@@ -217,13 +219,14 @@ pub enum ConnectError {
     },
     /// No trust was given for an encrypted transport. There is no accept-any.
     #[error(
-        "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its fingerprint"
+        "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its \
+         fingerprint"
     )]
     /// No trust was given for an encrypted transport. There is no mode that accepts any
     /// certificate.
     NoTrust(TransportKind),
     /// The handshake failed: garbage, another protocol, or a remote that gave up.
-    #[error("the handshake over {kind} failed: {reason}. Is it {kind} that the server speaks on that port?")]
+    #[error("the handshake over {kind} failed: {reason}. Does the server speak {kind} on that port?")]
     Handshake {
         /// The kind of transport.
         kind: TransportKind,

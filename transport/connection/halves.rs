@@ -24,10 +24,12 @@ pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// The sending half of a connection, which any task may use.
 ///
-/// Every method returns at once: it never waits for the network. An error ends the connection, and no message is sent on
-/// a connection that has ended. The sizes of messages have been checked against [`Lane::max_bytes`].
+/// Every method returns at once: it never waits for the network. An error ends the connection, and
+/// no message is sent on a connection that has ended. The sizes of messages have been checked
+/// against [`Lane::max_bytes`].
 pub trait SendHalf: Send + Sync {
-    /// Returns the state that both halves share: whether the connection has ended, and the task that drives it.
+    /// Returns the state that both halves share: whether the connection has ended, and the task
+    /// that drives it.
     fn close_state(&self) -> &CloseState;
 
     /// Queues a control message, which may wait for [`Self::flush`]. A full queue is an error
@@ -43,7 +45,8 @@ pub trait SendHalf: Send + Sync {
     /// The reason that ends the connection.
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason>;
 
-    /// Sends what was queued. Returns how many queued updates were superseded because not all could leave.
+    /// Sends what was queued. Returns how many queued updates were superseded because not all could
+    /// leave.
     ///
     /// # Errors
     /// The reason that ends the connection.
@@ -60,8 +63,8 @@ pub trait SendHalf: Send + Sync {
         self.flush().map(drop)
     }
 
-    /// Queues a state message, which may wait for [`Self::flush`], for kinds that gain by one write of many. Returns how
-    /// many unsent updates it replaced.
+    /// Queues a state message, which may wait for [`Self::flush`], for kinds that gain by one write
+    /// of many. Returns how many unsent updates it replaced.
     ///
     /// # Errors
     /// The reason that ends the connection.
@@ -83,9 +86,11 @@ pub trait SendHalf: Send + Sync {
 
 /// The receiving half of a connection, which one task polls. It drives the connection.
 ///
-/// An error ends the connection, and a connection that has ended is not polled again. Dropping the half frees its socket.
+/// An error ends the connection, and a connection that has ended is not polled again. Dropping the
+/// half frees its socket.
 pub trait ReceiveHalf: Send {
-    /// Polls for the next message and its lane, and does what else is due: writes that wait, keep-alives, timeouts.
+    /// Polls for the next message and its lane, and does what else is due: writes that wait,
+    /// keep-alives, timeouts.
     ///
     /// The task is also polled after [`CloseState::wake`].
     ///
@@ -93,7 +98,8 @@ pub trait ReceiveHalf: Send {
     /// The reason why the connection is over.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>>;
 
-    /// Returns the next of the messages that [`Self::poll_message`] has read already. Never asks the system.
+    /// Returns the next of the messages that [`Self::poll_message`] has read already. Never asks
+    /// the system.
     ///
     /// # Errors
     /// The reason why the connection is over.
@@ -101,6 +107,7 @@ pub trait ReceiveHalf: Send {
         Ok(None)
     }
 
-    /// Waits until the close frame has left, and has arrived where the protocol can tell. The caller limits the time.
+    /// Waits until the close frame has left, and has arrived where the protocol can tell. The
+    /// caller limits the time.
     fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }

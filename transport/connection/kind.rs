@@ -102,7 +102,8 @@ pub enum TransportKind {
     /// Plain UDP with the least that two lanes need.
     #[cfg(feature = "udp")]
     Udp,
-    /// In-process, for tests: no socket, no loss, no encryption. Its addresses are ports of this process only.
+    /// In-process, for tests: no socket, no loss, no encryption. Its addresses are ports of this
+    /// process only.
     Memory,
     /// A transport from outside this crate, made known by [`TransportKind::register`].
     Outside(OutsideKind),

@@ -1,11 +1,12 @@
 //! The two lanes of a connection and the largest message of each.
 
-/// The largest message on the control lane, in bytes: room for twenty messages of a game's handshake.
+/// The largest message on the control lane, in bytes: room for twenty messages of a game's
+/// handshake.
 pub const MAX_CONTROL_BYTES: usize = 4096;
 /// The largest message on the state lane, in bytes, on every kind.
 ///
-/// It fits one QUIC datagram in a packet of 1,200 bytes, the smallest that every QUIC path carries (RFC 9000, 14). Such
-/// a packet has room for 1,162 bytes when its headers are at their longest.
+/// It fits one QUIC datagram in a packet of 1,200 bytes, the smallest that every QUIC path carries
+/// (RFC 9000, 14). Such a packet has room for 1,162 bytes when its headers are at their longest.
 pub const MAX_STATE_BYTES: usize = 1120;
 
 /// One of the two lanes that a message takes.

@@ -1,4 +1,5 @@
-//! A bound transport as its user sees it: [`Listener`], and the clients that arrive at it as [`Incoming`].
+//! A bound transport as its user sees it: [`Listener`], and the clients that arrive at it as
+//! [`Incoming`].
 
 use std::{fmt, future::Future, io, net::SocketAddr};
 
@@ -44,8 +45,8 @@ impl Listener {
         self.inner.local_addr()
     }
 
-    /// Waits for the next client. Cancel safe. [`Incoming::finish`] does the handshake, so that a slow client keeps
-    /// nobody else waiting.
+    /// Waits for the next client. Cancel safe. [`Incoming::finish`] does the handshake, so that a
+    /// slow client keeps nobody else waiting.
     ///
     /// # Errors
     /// The system's refusal, such as no free file descriptor: wait a little and call again.
@@ -54,20 +55,22 @@ impl Listener {
         Ok(Incoming { kind: self.kind, remote_addr, handshake, options: self.options.clone() })
     }
 
-    /// Returns how many clients had to prove their address first because many handshakes were under way: QUIC's Retry.
-    /// Other kinds always validate addresses, or leave it to TCP, and count none.
+    /// Returns how many clients had to prove their address first because many handshakes were under
+    /// way: QUIC's Retry. Other kinds always validate addresses, or leave it to TCP, and count
+    /// none.
     pub fn address_checks(&self) -> u64 {
         self.inner.address_checks()
     }
 
-    /// Returns how many datagrams belonged to no connection and began none, so far: noise, or late packets of a
-    /// connection that is over. Kinds over TCP count none, since there each byte has a connection.
+    /// Returns how many datagrams belonged to no connection and began none, so far: noise, or late
+    /// packets of a connection that is over. Kinds over TCP count none, since there each byte has a
+    /// connection.
     pub fn strays(&self) -> u64 {
         self.inner.strays()
     }
 
-    /// Waits until the close frames of its connections are sent. Programs call it at their end, with a time limit
-    /// around it.
+    /// Waits until the close frames of its connections are sent. Programs call it at their end,
+    /// with a time limit around it.
     pub async fn flush_closes(&self) {
         self.inner.flush_closes().await;
     }
@@ -79,7 +82,8 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// A client that has arrived at a listener and is not connected yet. Dropping it refuses the client.
+/// A client that has arrived at a listener and is not connected yet. Dropping it refuses the
+/// client.
 ///
 /// ```
 /// use netduel_transport::{Identity, Options, TransportKind};

@@ -1,4 +1,4 @@
-//! What a transport knows of its path: [`PathStats`], with the settings that are in effect.
+//! The transport's own statistics of a path, [`PathStats`], with the settings that are in effect.
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Congestion;
 
-/// A snapshot of what the transport itself knows of the path. A field is `None` where the transport cannot know it.
+/// A snapshot of what the transport itself knows of the path. A field is `None` where the transport
+/// cannot know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathStats {
     /// The smoothed round-trip time in µs, as the transport's own loss recovery uses it.
@@ -15,38 +16,41 @@ pub struct PathStats {
     pub min_rtt_us: Option<u64>,
     /// The congestion window in bytes.
     pub congestion_window_bytes: Option<u64>,
-    /// The congestion control in effect, read back from the stack. `None` where the kind has none to choose
-    /// ([`crate::Capabilities::congestion`]).
+    /// The congestion control in effect, read back from the stack. `None` where the kind has none
+    /// to choose ([`crate::Capabilities::congestion`]).
     pub congestion: Option<CongestionInEffect>,
     /// The number of packets declared lost.
     pub lost_packets: Option<u64>,
-    /// The number of packets sent again: TCP's segments and the datagrams of `udp`. QUIC sends frames again, never
-    /// packets, and counts none.
+    /// The number of packets sent again: TCP's segments and the datagrams of `udp`. QUIC sends
+    /// frames again, never packets, and counts none.
     pub retransmitted_packets: Option<u64>,
-    /// The number of state messages that the transport dropped itself instead of sending, to spare the path: ENet's
-    /// throttle.
+    /// The number of state messages that the transport dropped itself instead of sending, to spare
+    /// the path: ENet's throttle.
     #[serde(default)]
     pub throttled_messages: Option<u64>,
-    /// The number of packets sent (TCP segments, UDP datagrams), acknowledgements and retransmissions included.
+    /// The number of packets sent (TCP segments, UDP datagrams), acknowledgements and
+    /// retransmissions included.
     pub sent_packets: Option<u64>,
     /// The number of packets received.
     pub received_packets: Option<u64>,
-    /// The number of bytes sent: the stack's payload (TCP's with retransmissions, UDP's), and the IP and TCP or UDP
-    /// headers of [`Self::sent_packets`]. Link-layer headers are not included.
+    /// The number of bytes sent: the stack's payload (TCP's with retransmissions, UDP's), and the
+    /// IP and TCP or UDP headers of [`Self::sent_packets`]. Link-layer headers are not included.
     pub sent_bytes: Option<u64>,
-    /// The number of bytes received, counted like the sent ones. TCP does not count bytes that arrived twice.
+    /// The number of bytes received, counted like the sent ones. TCP does not count bytes that
+    /// arrived twice.
     pub received_bytes: Option<u64>,
     /// The largest packet payload in bytes: TCP's MSS, QUIC's current MTU.
     pub max_packet_bytes: Option<u64>,
     /// The TLS version and cipher suite; `None` if unencrypted.
     pub tls: Option<TlsSuite>,
-    /// The other settings of this side, read back from the socket where possible, otherwise as the library was told.
+    /// The other settings of this side, read back from the socket where possible, otherwise as the
+    /// library was told.
     pub settings: Vec<Setting>,
 }
 
 impl PathStats {
-    /// Adds the headers of the packets to the bytes counted as payload. `transport_header_bytes` is the size of a TCP or
-    /// UDP header.
+    /// Adds the headers of the packets to the bytes counted as payload. `transport_header_bytes` is
+    /// the size of a TCP or UDP header.
     pub fn with_headers(mut self, remote: SocketAddr, transport_header_bytes: u64) -> Self {
         let ip_header_bytes = if remote.is_ipv4() { 20 } else { 40 };
         let header_bytes = ip_header_bytes + transport_header_bytes;
@@ -88,7 +92,8 @@ impl From<CongestionInEffect> for String {
     }
 }
 
-/// A TLS version and cipher suite. Printed and serialized as text, such as `TLSv1.3 TLS13_AES_128_GCM_SHA256`.
+/// A TLS version and cipher suite. Printed and serialized as text, such as `TLSv1.3
+/// TLS13_AES_128_GCM_SHA256`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum TlsSuite {
@@ -129,15 +134,18 @@ pub enum Setting {
     TcpNodelay(bool),
     /// TCP_NOTSENT_LOWAT in bytes.
     TcpNotsentLowatBytes(u32),
-    /// The socket's send buffer in bytes, as the kernel has it now. The kernel counts its own bookkeeping.
+    /// The socket's send buffer in bytes, as the kernel has it now. The kernel counts its own
+    /// bookkeeping.
     SendBufferBytes(usize),
-    /// The socket's receive buffer in bytes, as the kernel has it now. The kernel counts its own bookkeeping.
+    /// The socket's receive buffer in bytes, as the kernel has it now. The kernel counts its own
+    /// bookkeeping.
     ReceiveBufferBytes(usize),
     /// QUIC's initial packet size in bytes.
     InitialMtuBytes(u16),
     /// Whether QUIC probes for larger packets.
     MtuDiscovery(bool),
-    /// The number of packets after which a QUIC acknowledgement is asked for. One comes after 25 ms in any case.
+    /// The number of packets after which a QUIC acknowledgement is asked for. One comes after 25 ms
+    /// in any case.
     AckPackets(u32),
     /// The distance of QUIC's timer ticks in ms.
     TimerGridMs(u64),
@@ -199,8 +207,8 @@ impl Setting {
         }
     }
 
-    /// Whether the kernel adjusts the setting by need, so that the two sides of a connection may differ in it: TCP's
-    /// buffers grow with the path.
+    /// Whether the kernel adjusts the setting by need, so that the two sides of a connection may
+    /// differ in it: TCP's buffers grow with the path.
     pub const fn adjusts_itself(&self) -> bool {
         matches!(self, Self::SendBufferBytes(_) | Self::ReceiveBufferBytes(_))
     }

@@ -11,22 +11,24 @@ use super::{
 };
 use crate::tls::identity::{Identity, Trust};
 
-/// The handshake of a client that arrived at a listener. It owns what it needs, so that handshakes run side by side.
+/// The handshake of a client that arrived at a listener. It owns what it needs, so that handshakes
+/// run side by side.
 pub type Handshake = BoxFuture<'static, Result<Connection, ConnectError>>;
 
 /// A kind of transport: binds listeners and connects to them.
 ///
-/// The trait is object safe, so that a kind is a value and not a type parameter. A transport from outside this crate
-/// implements it for a `static` value and calls [`TransportKind::register`]. It builds its connections from a
-/// [`SendHalf`](crate::SendHalf) and a [`ReceiveHalf`](crate::ReceiveHalf) by [`Connection::new`].
+/// The trait is object safe, so that a kind is a value and not a type parameter. A transport from
+/// outside this crate implements it for a `static` value and calls [`TransportKind::register`]. It
+/// builds its connections from a [`SendHalf`](crate::SendHalf) and a
+/// [`ReceiveHalf`](crate::ReceiveHalf) by [`Connection::new`].
 pub trait Transport: Sync {
     /// Returns the kind's static description. The same on every call.
     fn info(&self) -> &'static KindInfo;
 
     /// Binds a listener to `addr` (port 0 takes any free one). Called inside a tokio runtime.
     ///
-    /// `kind` is the value that stands for this transport, for its connections and errors. A kind that does not encrypt
-    /// ignores `identity`.
+    /// `kind` is the value that stands for this transport, for its connections and errors. A kind
+    /// that does not encrypt ignores `identity`.
     ///
     /// # Errors
     /// The system's refusal.
@@ -53,7 +55,8 @@ pub trait Listen: Send + Sync {
 
     /// Waits for the next client, and returns its address and its handshake. Cancel safe.
     ///
-    /// The handshake's work belongs into the returned future. The caller puts the handshake timeout around it.
+    /// The handshake's work belongs into the returned future. The caller puts the handshake timeout
+    /// around it.
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>>;
 
     /// Returns how many clients had to prove their address before anything else, so far.
@@ -66,7 +69,8 @@ pub trait Listen: Send + Sync {
         0
     }
 
-    /// Waits until the close frames of ended connections are sent, where that is the listener's task.
+    /// Waits until the close frames of ended connections are sent, where that is the listener's
+    /// task.
     fn flush_closes(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -119,7 +119,8 @@ impl<S: ByteStream> Shared<S> {
     /// Writes what the stream takes, and leaves the rest to the receiver's task. Returns how many
     /// updates were superseded.
     fn flush_or_wake(&self, mut io: MutexGuard<'_, Io<S>>) -> Result<usize, CloseReason> {
-        // A write that is pending replaces the waker of the receiver's task, so that task polls again.
+        // A write that is pending replaces the waker of the receiver's task, so that task polls
+        // again.
         let flushed = io.write_out(&mut Context::from_waker(Waker::noop()));
         let superseded = io.outbox.take_superseded();
         drop(io);
@@ -159,9 +160,11 @@ impl<S: ByteStream> SendHalf for Shared<S> {
     fn send_close(&self, close: &Close) {
         let mut io = self.io();
         io.closing = true;
-        // A full queue belongs to a remote peer that does not read, and that would not read the close frame either.
+        // A full queue belongs to a remote peer that does not read, and that would not read the
+        // close frame either.
         let _ = io.outbox.push(FrameKind::Close, &frame::encode_close(close));
-        // The end of a connection wakes the receiver's task, so the waker that is lost here is set again.
+        // The end of a connection wakes the receiver's task, so the waker that is lost here is set
+        // again.
         if !matches!(io.write_out(&mut Context::from_waker(Waker::noop())), Ok(Flushed::All)) {
             self.blocked.store(true, Release);
         }
@@ -195,7 +198,7 @@ impl<S: ByteStream> StreamReceiver<S> {
             beat?;
             let mut io = self.shared.io();
             if self.keep_alive.keep_alive_due(std::mem::take(&mut io.wrote)) {
-                // Where the queue is full, other frames wait to be written and serve as keep-alives.
+                // A full queue is no error here: the frames that wait serve as keep-alives.
                 let _ = io.outbox.push(FrameKind::KeepAlive, &[]);
                 self.shared.blocked.store(true, Release);
             }

@@ -1,7 +1,7 @@
 //! Length-delimited framing for every byte stream: TCP, TLS, and QUIC's streams.
 //!
-//! A frame is a two-byte big-endian payload length, one byte of kind, and the payload. Entry: [`FrameReader`]
-//! for what comes in, [`append`] for what goes out. Nothing here knows a socket.
+//! A frame is a two-byte big-endian payload length, one byte of kind, and the payload.
+//! [`FrameReader`] reads frames, and [`append`] writes them. This file does no I/O.
 
 use std::{
     pin::Pin,
@@ -15,17 +15,20 @@ use tokio::time::{Instant, Sleep};
 use super::rate_limit::RateLimit;
 use crate::{Close, CloseReason, FrameError, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
 
-/// Length (2) and kind (1).
+/// The size of the header in bytes: length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
-/// What one read may bring: a hundred moves without payloads, or all of the largest control message.
+/// The largest read in bytes: a hundred moves without payloads, or all of the largest control
+/// message.
 pub(crate) const READ_CHUNK_BYTES: usize = 4096;
-/// Least that a reader's buffer grows by: some moves without payloads. Small, because every idle connection holds one.
+/// The smallest growth of a reader's buffer in bytes: some moves without payloads. Small, because
+/// every idle connection holds a buffer.
 const GROWTH_BYTES: usize = 256;
 
-/// Keep-alives that a peer may send a second: a hundred times what the shortest interval in use sends.
+/// The rate limit on a remote's keep-alives a second: a hundred times what the shortest interval in
+/// use sends.
 const KEEP_ALIVES_MAX: u32 = 1_000;
 
-/// What a frame is for.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     Control = 0,
@@ -61,14 +64,14 @@ pub(crate) fn append(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
     out.put_slice(payload);
 }
 
-/// The payload of a close frame: the code, then the reason.
+/// Encodes the payload of a close frame: the code, then the reason.
 pub(crate) fn encode_close(close: &Close) -> Vec<u8> {
     let mut payload = close.code.to_be_bytes().to_vec();
     payload.extend_from_slice(close.reason.as_bytes());
     payload
 }
 
-/// The opposite of [`encode_close`]; a reason that is not UTF-8 is kept readable.
+/// Decodes the payload of a close frame. A reason that is not UTF-8 is kept readable.
 pub(crate) fn decode_close(mut payload: Bytes) -> Result<Close, FrameError> {
     if payload.len() < 4 {
         return Err(FrameError::Misplaced("truncated close"));
@@ -77,11 +80,12 @@ pub(crate) fn decode_close(mut payload: Bytes) -> Result<Close, FrameError> {
     Ok(Close::new(code, String::from_utf8_lossy(&payload)))
 }
 
-/// Cuts a byte stream into frames, and watches that a frame once begun is finished in time.
+/// A reader that cuts a byte stream into frames, and checks that a begun frame is finished in time.
 pub(crate) struct FrameReader {
     buffer: BytesMut,
     deadline: Duration,
-    /// Armed only while a frame is incomplete; kept for the next time, so that it is allocated once.
+    /// The timer of an incomplete frame, armed only meanwhile. It is kept, so that it is allocated
+    /// once.
     unfinished: Option<Pin<Box<Sleep>>>,
     armed: bool,
     keep_alives: RateLimit,
@@ -98,13 +102,13 @@ impl FrameReader {
         }
     }
 
-    /// Takes in what was read.
+    /// Takes in bytes that were read.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// As many bytes more, for a reader to write over.
+    /// Appends `bytes` zeroed bytes and returns them as a slice to read into.
     pub(crate) fn grow(&mut self, bytes: usize) -> &mut [u8] {
         self.make_room(bytes);
         let start = self.buffer.len();
@@ -118,7 +122,8 @@ impl FrameReader {
         }
     }
 
-    /// The next whole frame, if there is one. A bad header is found before its payload is waited for.
+    /// Returns the next whole frame, if there is one. A bad header is found before its payload is
+    /// waited for.
     pub(crate) fn next(&mut self) -> Result<Option<(FrameKind, Bytes)>, FrameError> {
         if self.buffer.len() < HEADER_BYTES {
             return Ok(None);
@@ -139,7 +144,8 @@ impl FrameReader {
         Ok(Some((kind, self.buffer.split_to(size).freeze())))
     }
 
-    /// To be polled whenever [`Self::next`] had nothing: ready once a begun frame is over its deadline.
+    /// Returns ready once a begun frame is over its deadline. Polled whenever [`Self::next`] had
+    /// nothing.
     pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         if self.buffer.is_empty() {
             return Poll::Pending;
@@ -184,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_header_is_refused_before_its_payload() {
+    fn bad_header_is_refused_before_its_payload() {
         let cases = [
             ([0xff, 0xff, 0], FrameError::TooLong { size: 65535, max: MAX_CONTROL_BYTES }),
             ([0x08, 0x00, 1], FrameError::TooLong { size: 2048, max: MAX_STATE_BYTES }),
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn goodbyes_round_trip_and_long_reasons_are_cut_at_a_character() {
+    fn close_frames_round_trip() {
         let close = Close::new(300, "é".repeat(400));
         assert_eq!(close.reason.len(), Close::MAX_REASON_BYTES);
         assert_eq!(decode_close(encode_close(&close).into()), Ok(close));

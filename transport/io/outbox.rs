@@ -1,46 +1,51 @@
-//! What waits to be written to one byte stream: control frames in order, and the newest state frame only.
+//! The frames that wait to be written to one byte stream: control frames in order, and the newest
+//! state frame only.
 //!
-//! This is where latest-wins happens for every stream transport, *before* the socket: an update that the stream
-//! cannot take at once stays here, where the next one replaces it. Entry: [`Outbox`]. It does no I/O of its own.
+//! Latest-wins happens here for every stream transport, *before* the socket. An update that the
+//! stream cannot take at once stays in the [`Outbox`], where the next one replaces it. The outbox
+//! does no I/O of its own.
 
 use std::{io, mem};
 
 use super::frame::{self, FrameKind};
 
-/// Bytes of control frames that may wait for one peer. Control messages are rare and small (tens of bytes), so
-/// a peer with this much waiting does not read any more.
+/// The largest number of control bytes that wait for one remote. Control messages are rare and
+/// small (tens of bytes), so a remote with this much waiting does not read any more.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 
-/// Bytes of updates that may wait to be written together: what came in one read of the largest chunk goes out in one
-/// write. Far below what a socket takes at once, so that a batch is rarely torn.
+/// The largest number of update bytes that wait to be written together: the updates of one read of
+/// the largest chunk leave in one write. Far below what a socket takes at once, so that a batch is
+/// rarely torn.
 pub(crate) const BATCH_BYTES: usize = 4 * 1024;
 
-/// Whether everything went out.
+/// The outcome of a flush: everything was written, or the stream blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
     All,
     Blocked,
 }
 
-/// See the module. The three buffers are kept and reused, so that the steady state allocates nothing.
+/// The queue of one byte stream. Its three buffers are reused, so that the steady state allocates
+/// nothing.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    /// Frames being written; a frame that was begun must be finished.
+    /// The frames being written. A begun frame must be finished.
     wire: Vec<u8>,
     written: usize,
     control: Vec<u8>,
-    /// Updates that nobody has begun to write: one, or those of a batch.
+    /// The updates that nobody has begun to write: one, or those of a batch.
     state: Vec<u8>,
-    /// How many they are, and where the newest begins.
+    /// The number of these updates, and the place where the newest begins.
     updates: usize,
     newest: usize,
-    /// The stream took none of them when it was asked: what comes next replaces them.
+    /// Whether the stream took none of them when it was asked. The next update then replaces them.
     blocked: bool,
     superseded: usize,
 }
 
 impl Outbox {
-    /// Queues a frame that must arrive. `Err` holds the bytes waiting when the queue is full.
+    /// Queues a frame that must arrive. `Err` holds the number of bytes waiting when the queue is
+    /// full.
     pub(crate) fn push(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), usize> {
         let waiting = self.control.len() + self.wire.len() - self.written;
         if waiting + payload.len() > CONTROL_QUEUE_BYTES {
@@ -50,7 +55,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes `payload` the newest state and the only one that waits.
+    /// Makes `payload` the newest update and the only one that waits.
     pub(crate) fn replace_state(&mut self, payload: &[u8]) {
         self.superseded += self.updates;
         self.state.clear();
@@ -58,7 +63,8 @@ impl Outbox {
         self.append_state(payload);
     }
 
-    /// Makes `payload` the newest state, behind those of the same batch. A stream that blocks gets the newest alone.
+    /// Makes `payload` the newest update, behind those of the same batch. A stream that blocks gets
+    /// the newest alone.
     pub(crate) fn batch_state(&mut self, payload: &[u8]) {
         if self.blocked { self.replace_state(payload) } else { self.append_state(payload) }
     }
@@ -69,12 +75,12 @@ impl Outbox {
         self.updates += 1;
     }
 
-    /// The batch is as large as it may be: time to write it.
+    /// Whether the batch has reached its largest size and is to be written.
     pub(crate) fn batch_is_full(&self) -> bool {
         self.state.len() >= BATCH_BYTES
     }
 
-    /// How many updates were replaced before they were sent, since this was last asked.
+    /// Returns how many updates were replaced before they were sent, since the last call.
     pub(crate) fn take_superseded(&mut self) -> usize {
         mem::take(&mut self.superseded)
     }
@@ -83,7 +89,7 @@ impl Outbox {
         self.wire.is_empty() && self.control.is_empty() && self.state.is_empty()
     }
 
-    /// Writes until all is out or `write` would block. Control goes before state.
+    /// Writes until everything is written or `write` would block. Control goes before state.
     pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<Flushed> {
         self.blocked = false;
         loop {
@@ -118,7 +124,8 @@ impl Outbox {
         }
     }
 
-    /// The stream blocks, and not a byte of the waiting updates is out: all but the newest are superseded.
+    /// Keeps the newest update only. The stream blocks, and not a byte of the waiting updates has
+    /// left.
     fn keep_newest(&mut self) {
         self.blocked = true;
         if self.updates > 1 {
@@ -133,7 +140,7 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    /// A sink that takes `room` bytes, at most three at a time, and then blocks.
+    /// Returns a sink that takes `room` bytes, at most three at a time, and then blocks.
     fn sink<'a>(room: &'a mut usize, out: &'a mut Vec<u8>) -> impl FnMut(&[u8]) -> io::Result<usize> + 'a {
         move |bytes| {
             let count = bytes.len().min(3).min(*room);
@@ -147,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_stream_keeps_the_newest_state_and_every_control_frame() {
+    fn blocked_stream_keeps_newest_state_and_all_control() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let mut room = 2;
         outbox.replace_state(b"begun");
@@ -171,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn state_that_never_started_is_still_replaced_after_a_block() {
+    fn unstarted_state_is_replaced_after_a_block() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let mut room = 0;
         outbox.replace_state(b"old");
@@ -186,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_goes_out_whole_or_its_newest_alone() {
+    fn batch_leaves_whole_or_newest_alone() {
         let written = |room: usize| {
             let (mut outbox, mut out, mut room) = (Outbox::default(), Vec::new(), room);
             for update in [b"one", b"two", b"six"] {
@@ -214,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn control_is_bounded() {
+    fn control_queue_is_bounded() {
         let mut outbox = Outbox::default();
         let error = (0..).find_map(|_| outbox.push(FrameKind::Control, &[0; 4000]).err());
         assert!(error.is_some_and(|waiting| waiting <= CONTROL_QUEUE_BYTES));

@@ -11,7 +11,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// A token bucket that holds one second's events: a burst after a stall passes, a flood does not.
 ///
-/// The bucket looks at the clock only when it is empty, so that an event within the limit costs a subtraction.
+/// The bucket looks at the clock only when it is empty, so that an event within the limit costs a
+/// subtraction.
 ///
 /// ```
 /// # use netduel_transport::RateLimit;
@@ -27,7 +28,8 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Returns a full bucket for this many events a second. [`u32::MAX`] means no limit in practice.
+    /// Returns a full bucket for this many events a second. [`u32::MAX`] means no limit in
+    /// practice.
     pub fn new(per_s: u32) -> Self {
         Self::new_at(per_s, Instant::now())
     }
@@ -42,13 +44,14 @@ impl RateLimit {
         self.per_s
     }
 
-    /// Takes `count` events out of the bucket. Returns `false` if they are more than the limit allows now.
+    /// Takes `count` events out of the bucket. Returns `false` if they are more than the limit
+    /// allows now.
     pub fn take(&mut self, count: u32) -> bool {
         self.take_at(count, Instant::now)
     }
 
-    /// Takes `count` events out of the bucket by a clock of the caller's, which is read only if the bucket is empty.
-    /// Returns `false` if they are more than the limit allows now.
+    /// Takes `count` events out of the bucket by a clock of the caller's, which is read only if the
+    /// bucket is empty. Returns `false` if they are more than the limit allows now.
     pub fn take_at(&mut self, count: u32, now: impl FnOnce() -> Instant) -> bool {
         if self.left < count {
             let now = now();

@@ -4,7 +4,8 @@ use std::io;
 
 use socket2::SockRef;
 
-/// Lets other sockets bind the address of `socket`, too ([`Options::share_port`](crate::Options::share_port)).
+/// Lets other sockets bind the address of `socket`, too
+/// ([`Options::share_port`](crate::Options::share_port)).
 ///
 /// # Errors
 /// The system's refusal; systems other than Linux always refuse.

@@ -23,8 +23,8 @@ pub(crate) fn read(socket: &TcpStream) -> PathStats {
         min_rtt_us: (info.tcpi_min_rtt != u32::MAX).then_some(info.tcpi_min_rtt.into()),
         congestion_window_bytes: Some(u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss)),
         congestion: congestion.map(|bytes| name(bytes).into()),
-        // The kernel counts the packets that it believes lost *now*. Over a connection's life, the retransmissions say
-        // as much.
+        // The kernel counts the packets that it believes lost *now*. Over a connection's life, the
+        // retransmissions say as much.
         lost_packets: None,
         retransmitted_packets: Some(info.tcpi_total_retrans.into()),
         throttled_messages: None,
@@ -50,7 +50,8 @@ mod linux {
 
     use crate::Setting;
 
-    /// The bytes of `tcp_info` that a kernel must fill: up to `tcpi_bytes_sent` (Linux 4.19). Kernels only ever append.
+    /// The bytes of `tcp_info` that a kernel must fill: up to `tcpi_bytes_sent` (Linux 4.19).
+    /// Kernels only ever append.
     const NEEDED_BYTES: usize = offset_of!(libc::tcp_info, tcpi_bytes_sent) + size_of::<u64>();
 
     /// Returns the settings of the socket, read back from it.
@@ -66,8 +67,8 @@ mod linux {
     pub(super) fn tcp_info(socket: &TcpStream) -> Option<libc::tcp_info> {
         let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
         let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
-        // SAFETY: the descriptor is open while `socket` is borrowed. The kernel writes at most `size` bytes into `info`
-        // and stores how many it wrote.
+        // SAFETY: the descriptor is open while `socket` is borrowed. The kernel writes at most
+        // `size` bytes into `info` and stores how many it wrote.
         let outcome = unsafe {
             libc::getsockopt(
                 socket.as_raw_fd(),

@@ -1,10 +1,13 @@
-//! Peers on UDP sockets: a client has a socket of its own, a server has one for all. Below `udp.rs` and `enet.rs`.
+//! A demultiplexer of datagrams: a client has a UDP socket of its own, a server has one for all
+//! clients. `udp.rs` and `enet.rs` build on it.
 //!
-//! Either way a connection gets an [`DatagramSender`] to send by, from any task and without waiting, and an [`DatagramReceiver`] to read
-//! from. On a server one task reads the socket and puts each datagram into its peer's inbox. What comes from a
-//! stranger is the [`AddressValidator`]'s to judge: it answers without remembering anything, or lets in.
+//! Either way a connection gets a [`DatagramSender`], which any task uses without waiting, and a
+//! [`DatagramReceiver`]. On a server one task reads the socket and puts each datagram into its
+//! remote's inbox. The [`AddressValidator`] judges datagrams from unknown addresses: it answers
+//! without keeping any state, or lets the sender in.
 //!
-//! A peer is its address: one that a NAT gives another port on the way is a stranger, and its connection times out.
+//! A remote is identified by its address. If a NAT changes its port on the way, it is unknown
+//! again, and its connection times out.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -30,28 +33,34 @@ use tokio::{
 use super::{mutex::lock, udp_socket::UdpSocket};
 use crate::{Options, PathStats};
 
-/// Largest datagram that this side sends: what QUIC's smallest packet is, so that all kinds cross the same paths.
+/// The largest datagram that this side sends, in bytes: QUIC's smallest packet, so that all kinds
+/// cross the same paths.
 pub(crate) const PACKET_BYTES: usize = 1200;
-/// Largest datagram that is read: what an Ethernet frame holds behind an IPv4 header. A larger one is nobody's of ours.
+/// The largest datagram that is read, in bytes: what an Ethernet frame holds behind an IPv4 header.
+/// Ours are never larger.
 const DATAGRAM_BYTES_MAX: usize = 1472;
-/// Datagrams that wait for one peer's task. As many small ones as Linux lets a socket of its own hold (208 KiB); when
-/// it is full the oldest goes, since the newest update is the one that counts.
+/// The largest number of datagrams that wait for one connection's task. Linux lets a socket hold as
+/// many small ones (208 KiB). A full inbox drops the oldest, since the newest update counts.
 const INBOX_DATAGRAMS: usize = 256;
-/// What is read is cut from chunks of this size: a hundred moves or more for each allocation.
+/// The size in bytes of the chunks that datagrams are cut from: a hundred moves or more for each
+/// allocation.
 const POOL_CHUNK_BYTES: usize = 16 * 1024;
-/// Peers that a server's socket tells apart: more than the game server takes, and as many as ENet's peer numbers can be.
-const PEERS_MAX: usize = 4096;
-/// Peers that knocked and are not connected yet; further knocks go unheard until one of them is. As TCP's backlog.
+/// The largest number of remotes on a server's socket: more than the game server takes, and as many
+/// as ENet's peer numbers can be.
+const REMOTES_MAX: usize = 4096;
+/// The largest number of handshakes under way. Further clients get no answer until one of them is
+/// over. As TCP's backlog.
 const HALF_OPEN_MAX: usize = 1024;
-/// After the system refused to read, so that an error that stays does not take a whole processor.
+/// The back-off after the system refused to read, so that a lasting error does not take a whole
+/// processor.
 const READ_BACK_OFF: Duration = Duration::from_millis(10);
 const UDP_HEADER_BYTES: u64 = 8;
 
-/// Where one peer's datagrams go out, and what went in and out.
+/// The sending side of one remote's datagrams, with the counters of both directions.
 pub(crate) struct DatagramSender {
     socket: Arc<UdpSocket>,
     remote: SocketAddr,
-    /// Where to, on a socket that has many peers; `None` on a connected one.
+    /// The destination on a socket that many remotes share; `None` on a connected socket.
     to: Option<SockAddr>,
     sent: Count,
     received: Count,
@@ -79,12 +88,13 @@ impl DatagramSender {
         self.remote
     }
 
-    /// Sends one datagram; `false` if the system has no room for it now. Never waits.
+    /// Sends one datagram. Returns `false` if the system has no room for it now. Never waits.
     ///
-    /// Any other refusal counts as a loss on the path: a route may come back, and an ICMP message that says "nobody
-    /// there" can be forged, so none of them may end a connection.
+    /// Any other refusal counts as a loss on the path. A route may come back, and an ICMP message
+    /// that says "nobody there" can be forged, so no refusal may end a connection.
     pub(crate) fn send(&self, datagram: &[u8]) -> bool {
-        // Straight to the system: what tokio remembers of readiness belongs to the task that reads.
+        // The datagram goes straight to the system: tokio's readiness belongs to the task that
+        // reads.
         let socket = SockRef::from(self.socket.get());
         let outcome = match &self.to {
             None => socket.send(datagram),
@@ -98,12 +108,12 @@ impl DatagramSender {
         true
     }
 
-    /// Bytes of datagrams sent so far.
+    /// Returns the number of payload bytes sent so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent.bytes.load(Relaxed)
     }
 
-    /// What was counted, headers included; the rest is the protocol's to fill in.
+    /// Returns the counters, headers included. The protocol fills in the rest.
     pub(crate) fn path_stats(&self) -> PathStats {
         PathStats {
             sent_packets: Some(self.sent.packets.load(Relaxed)),
@@ -117,7 +127,7 @@ impl DatagramSender {
     }
 }
 
-/// Where one peer's datagrams come in.
+/// The receiving side of one remote's datagrams.
 pub(crate) struct DatagramReceiver {
     sender: Arc<DatagramSender>,
     source: Source,
@@ -151,10 +161,11 @@ impl Inbox {
 }
 
 impl DatagramReceiver {
-    /// The next datagram. An error says only that something sent before did not arrive (nobody listens there): it
-    /// may be forged, and the next call goes on.
+    /// Polls for the next datagram. An error says only that an earlier datagram did not arrive
+    /// because nobody listens there. It may be forged, and the next call goes on.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        // Whoever floods a peer with forged datagrams, which its protocol passes over, must not keep its task forever.
+        // A flood of forged datagrams, which the protocol discards, must not keep this task running
+        // forever.
         let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let datagram = match &mut self.source {
             Source::Own(scoop) => ready!(scoop.poll(&self.sender.socket, cx))?.0,
@@ -175,7 +186,7 @@ impl DatagramReceiver {
         Poll::Ready(Ok(datagram))
     }
 
-    /// The next datagram, if it was read from the socket already.
+    /// Returns the next datagram if it was read from the socket already.
     pub(crate) fn try_recv(&mut self) -> Option<Bytes> {
         let Source::Shared { inbox, .. } = &self.source else { return None };
         let datagram = inbox.waiting().pop_front()?;
@@ -192,7 +203,7 @@ impl Drop for DatagramReceiver {
     }
 }
 
-/// What reads a socket: the datagrams that it hands out are cut from chunks.
+/// A reader that cuts the datagrams of a socket from chunks.
 struct PooledReader {
     datagram: Box<[u8]>,
     pool: BytesMut,
@@ -200,11 +211,11 @@ struct PooledReader {
 
 impl PooledReader {
     fn new() -> Self {
-        // A byte more than the largest datagram: it tells that one was larger.
+        // The buffer is one byte longer than the largest datagram, so that a larger one is noticed.
         Self { datagram: vec![0; DATAGRAM_BYTES_MAX + 1].into(), pool: BytesMut::new() }
     }
 
-    /// The next datagram that is not oversized.
+    /// Polls for the next datagram that is not oversized.
     fn poll(&mut self, socket: &UdpSocket, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, SocketAddr)>> {
         loop {
             let (bytes, from) = ready!(socket.poll_recv_from(cx, &mut self.datagram))?;
@@ -219,31 +230,32 @@ impl PooledReader {
     }
 }
 
-/// A client's socket, for one peer.
+/// Opens a client's socket, for one remote.
 pub(crate) fn connect(
     to: SocketAddr,
     options: &Options,
 ) -> io::Result<(Arc<DatagramSender>, DatagramReceiver)> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
     let socket = UdpSocket::bind(any, options)?;
-    // The kernel drops what comes from anybody else.
+    // The kernel drops datagrams from any other address.
     SockRef::from(socket.get()).connect(&to.into())?;
     let sender = DatagramSender::new(Arc::new(socket), to, None);
     Ok((sender.clone(), DatagramReceiver { sender, source: Source::Own(PooledReader::new()) }))
 }
 
-/// Judges what strangers send to a server. Whoever can send from a forged address reaches it, so it must neither
-/// remember nor answer with more bytes than it got.
+/// A judge of datagrams from unknown addresses. An attacker reaches it from forged addresses, so it
+/// must keep no state, and must not answer with more bytes than it got.
 pub(crate) trait AddressValidator: Send + 'static {
-    /// `true` lets the sender in, and the datagram becomes its first; what is left in `answer` goes back to it.
-    fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool;
+    /// Returns `true` to let the sender in; the datagram becomes its first. The bytes left in
+    /// `answer` are sent back.
+    fn validate(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool;
 }
 
-/// A peer that was let in.
+/// A client that was let in.
 pub(crate) struct Incoming {
     pub(crate) sender: Arc<DatagramSender>,
     pub(crate) receiver: DatagramReceiver,
-    /// Its place among those not connected yet; to be held until the handshake is over.
+    /// The client's place among the handshakes under way, held until the handshake is over.
     pub(crate) half_open: OwnedSemaphorePermit,
 }
 
@@ -251,15 +263,16 @@ pub(crate) struct Incoming {
 pub(crate) struct Demux {
     addr: SocketAddr,
     knocks: tokio::sync::Mutex<mpsc::Receiver<Incoming>>,
-    /// Dropped with the demux and all its inlets, and then the socket is closed.
+    /// The reading task. It is dropped with the demultiplexer and all its receivers, and then the
+    /// socket is closed.
     running: Arc<Running>,
 }
 
-/// The task that reads, for as long as anybody wants what it reads.
+/// The handle of the reading task, alive as long as anybody wants what the task reads.
 struct Running {
     socket: Arc<UdpSocket>,
     routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
-    /// Datagrams of strangers that were neither answered nor let in.
+    /// The number of datagrams from unknown addresses that were neither answered nor let in.
     strays: AtomicU64,
     reader: AbortHandle,
 }
@@ -309,12 +322,12 @@ impl Demux {
         self.addr
     }
 
-    /// Datagrams of strangers so far that were neither answered nor let in.
+    /// Returns how many datagrams from unknown addresses were neither answered nor let in.
     pub(crate) fn strays(&self) -> u64 {
         self.running.strays.load(Relaxed)
     }
 
-    /// The next peer that was let in; cancel safe.
+    /// Waits for the next client that was let in. Cancel safe.
     pub(crate) async fn next_incoming(&self) -> io::Result<Incoming> {
         Ok(self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?)
     }
@@ -342,29 +355,30 @@ impl<G: AddressValidator> Reader<G> {
             let inbox = running.routes().get(&from).cloned();
             match inbox {
                 Some(inbox) => inbox.push(datagram),
-                None => self.meet(running, from, datagram),
+                None => self.validate(running, from, datagram),
             }
         }
     }
 
-    fn meet(&mut self, running: Arc<Running>, from: SocketAddr, datagram: Bytes) {
+    fn validate(&mut self, running: Arc<Running>, from: SocketAddr, datagram: Bytes) {
         self.answer.clear();
-        let welcome = self.gate.meet(from, &datagram, &mut self.answer);
+        let welcome = self.gate.validate(from, &datagram, &mut self.answer);
         debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
         if !self.answer.is_empty() {
-            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into()); // The stranger asks again.
+            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into()); // A lost answer is asked for again.
         }
         if !welcome {
             running.strays.fetch_add(u64::from(self.answer.is_empty()), Relaxed);
             return;
         }
-        // No room, nobody who accepts, no peer number left: unheard. The peer knocks again or gives up.
+        // Without room, without a task that accepts, or without a free place, the client gets no
+        // answer. It tries again or gives up.
         let Ok(half_open) = self.half_open.clone().try_acquire_owned() else { return };
         let Ok(place) = self.knock.try_reserve() else { return };
         let inbox = Arc::<Inbox>::default();
         inbox.push(datagram);
         let mut routes = running.routes();
-        if routes.len() >= PEERS_MAX {
+        if routes.len() >= REMOTES_MAX {
             return;
         }
         match routes.entry(from) {

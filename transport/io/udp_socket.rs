@@ -1,7 +1,8 @@
-//! A UDP socket that wakes who reads it and nobody else, for every kind that has one.
+//! A UDP socket that registers for read readiness only.
 //!
-//! A socket that is watched for room, as tokio's own is, wakes the process once more for each packet that it sends. Who
-//! finds no room here drops the packet or tries again a little later.
+//! A socket registered for write readiness, as tokio's own is, wakes the process once more for each
+//! packet that it sends. When the send buffer is full, callers drop the packet or try again a
+//! little later.
 
 use std::{
     io,
@@ -34,7 +35,8 @@ impl UdpSocket {
         }
         socket.bind(&addr.into())?;
         socket.set_nonblocking(true)?;
-        // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's cannot.
+        // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's
+        // cannot.
         #[cfg(unix)]
         #[allow(deprecated)]
         let io = tokio::io::unix::AsyncFd::with_interest(socket.into(), Interest::READABLE)?;
@@ -43,7 +45,8 @@ impl UdpSocket {
         Ok(Self { io })
     }
 
-    /// The socket itself, to send by and to ask.
+    /// The socket option is deprecated for types whose descriptor can be closed behind tokio's
+    /// back, which a socket's cannot.
     #[cfg(unix)]
     pub(crate) fn get(&self) -> &Inner {
         self.io.get_ref()
@@ -65,12 +68,14 @@ impl UdpSocket {
         self.io.poll_recv_ready(cx)
     }
 
-    /// Reads by `read`. Its `WouldBlock` means that there is nothing more, until [`Self::poll_readable`] says otherwise.
+    /// Reads by `read`. Its `WouldBlock` means that nothing more is there until
+    /// [`Self::poll_readable`] is ready.
     pub(crate) fn try_read<T>(&self, mut read: impl FnMut(&Inner) -> io::Result<T>) -> io::Result<T> {
         self.io.try_io(Interest::READABLE, |_io| read(self.get()))
     }
 
-    /// The next datagram and who it is from; what does not fit `into` is cut off.
+    /// Polls for the next datagram and its sender's address. Bytes that do not fit `into` are cut
+    /// off.
     pub(crate) fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,

@@ -1,19 +1,22 @@
-//! Memory for packets that were read.
+//! A pool of buffers for the packets that were read.
 //!
-//! quinn-proto takes each packet as its own, and keeps it while a fragment of a stream in it waits for the others. So a
-//! packet shares its memory with no other one, or the fragment would keep those, too. Small ones, as moves are, have
-//! memory that is used again once nobody holds it: reading them allocates nothing.
+//! quinn-proto takes each packet as its own. It keeps a packet while a stream fragment in it waits
+//! for earlier ones. So a packet shares its buffer with no other packet; otherwise the fragment
+//! would keep those, too. Small packets, as moves are, get a buffer that is reused once nobody
+//! holds it. Reading them allocates nothing.
 
 use bytes::BytesMut;
 
-/// Longest packet that is put into memory used again: a move without a payload takes 60 to 90 bytes. A fragment that is
-/// kept holds this much, and quinn-proto, which bounds what fragments hold, counts it as its packet's size: the smallest
-/// has 21 bytes, so the bound is passed sixfold at most.
+/// The longest packet that is put into a reused buffer: a move without a payload takes 60 to 90
+/// bytes. A kept fragment holds this much, but quinn-proto, which bounds the bytes of fragments,
+/// counts its packet's size. The smallest packet has 21 bytes, so the bound is exceeded sixfold at
+/// most.
 const SMALL_BYTES: usize = 128;
-/// More than one read brings of small packets in practice; those beyond wait for nobody and get memory of their own.
+/// The number of buffers, more than the small packets that one batch read returns in practice. When
+/// the pool is exhausted, a new buffer is allocated.
 const COUNT: usize = 64;
 
-/// Memory for small packets, used in turns.
+/// A pool of buffers for small packets, used in turn.
 pub(super) struct BufferPool {
     buffers: [BytesMut; COUNT],
     next: usize,
@@ -24,7 +27,7 @@ impl BufferPool {
         Self { buffers: std::array::from_fn(|_| BytesMut::new()), next: 0 }
     }
 
-    /// A copy of `packet` that its owner may keep.
+    /// Copies `packet` into a buffer that its owner may keep.
     pub(super) fn copy(&mut self, packet: &[u8]) -> BytesMut {
         if packet.len() > SMALL_BYTES {
             return BytesMut::from(packet);
@@ -44,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_packets_use_the_same_memory_in_turns_unless_somebody_holds_it() {
+    fn small_packets_reuse_free_buffers() {
         let mut packets = BufferPool::new();
         let mut turn = |held: &mut Vec<BytesMut>| {
             let copies: Vec<_> = (0..COUNT as u8).map(|n| packets.copy(&[n; 60])).collect();
@@ -64,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn large_packets_have_memory_of_their_own() {
+    fn large_packets_get_their_own_buffer() {
         assert_eq!(BufferPool::new().copy(&[7; 1_200])[..], [7; 1_200]);
     }
 }

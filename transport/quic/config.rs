@@ -1,4 +1,5 @@
-//! The configuration of a QUIC connection: windows, buffers and acknowledgements, with their reasons.
+//! The configuration of a QUIC connection: windows, buffers and acknowledgements, with their
+//! reasons.
 
 use std::sync::Arc;
 
@@ -10,31 +11,37 @@ use quinn_proto::{
 use super::timer_grid;
 use crate::{Congestion, MAX_STATE_BYTES, Options, Setting, TransportKind};
 
-/// The largest number of updates in flight as streams of their own. At 240 updates a second they last a quarter of a
-/// second, more than most round trips; beyond it updates are superseded. quinn-proto allocates a table of this size.
+/// The largest number of updates in flight as streams of their own. At 240 updates a second they
+/// last a quarter of a second, more than most round trips; beyond it updates are superseded.
+/// quinn-proto allocates a table of this size.
 const MAX_UNI_STREAMS: u32 = 64;
-/// The flow-control window of a stream, in bytes: the largest updates at 240 Hz over 60 ms, or some 600 small ones.
+/// The flow-control window of a stream, in bytes: the largest updates at 240 Hz over 60 ms, or some
+/// 600 small ones.
 ///
-/// The window is large on purpose. A smaller one would leave more updates to the outbox, where they can be superseded.
-/// That was tried, and it made the opponent's position *older*. Data sent during an outage is what finds the path again,
-/// because a blocked stream waits for QUIC's probe timeout, which doubles. A second of small updates fits a packet or
-/// two. Over 20 ms with an outage of 1 s, age at p99 was 1.07 s with this window and 1.42 s with ten updates.
+/// The window is large on purpose. A smaller one would leave more updates to the outbox, where they
+/// can be superseded. That was tried, and it made the opponent's position *older*. Data sent during
+/// an outage is what finds the path again, because a blocked stream waits for QUIC's probe timeout,
+/// which doubles. A second of small updates fits a packet or two. Over 20 ms with an outage of 1 s,
+/// age at p99 was 1.07 s with this window and 1.42 s with ten updates.
 const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
 /// The flow-control window of a connection, in bytes, for its control and state streams together.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
-/// The buffer of unsent datagrams, in bytes, with quinn-proto's 32 bytes of bookkeeping each. It holds what leaves in one
-/// packet once congestion control allows, so that a queued update delays no newer one. The stock 1 MiB would be minutes
-/// of stale updates.
+/// The buffer of unsent datagrams, in bytes, with quinn-proto's 32 bytes of bookkeeping each. It
+/// holds what leaves in one packet once congestion control allows, so that a queued update delays
+/// no newer one. The stock 1 MiB would be minutes of stale updates.
 const DATAGRAM_SEND_BUFFER_BYTES: usize = MAX_STATE_BYTES + 64;
-/// The buffer of received and unread datagrams, in bytes: a few dozen small updates, or seven of the largest. When it is
-/// full, quinn-proto drops the oldest.
+/// The buffer of received and unread datagrams, in bytes: a few dozen small updates, or seven of
+/// the largest. When it is full, quinn-proto drops the oldest.
 const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
-/// The smallest packet that every QUIC path carries (RFC 9000, 14). quinn-proto begins with it, too.
+/// The smallest packet that every QUIC path carries (RFC 9000, 14). quinn-proto begins with it,
+/// too.
 const INITIAL_MTU_BYTES: u16 = 1200;
-/// The number of packets after which a receiver acknowledges without the extension (RFC 9000, 13.2.2).
+/// The number of packets after which a receiver acknowledges without the extension (RFC 9000,
+/// 13.2.2).
 const RFC_9000_ACK_PACKETS: u32 = 2;
-/// The reordering threshold of 1: a gap is acknowledged at once, as without the extension. The sender of a stream must
-/// hear of a loss when the next packet shows it, and not when the third one does.
+/// The reordering threshold of 1: a gap is acknowledged at once, as without the extension. The
+/// sender of a stream must hear of a loss when the next packet shows it, and not when the third one
+/// does.
 const ACK_REORDERING: VarInt = VarInt::from_u32(1);
 
 /// The configuration that a connection is made with.
@@ -126,7 +133,8 @@ fn controller(congestion: Congestion) -> Arc<dyn ControllerFactory + Send + Sync
     }
 }
 
-/// Returns the parameters of the acknowledgement frequency extension (draft-ietf-quic-ack-frequency), which both sides have.
+/// Returns the parameters of the acknowledgement frequency extension
+/// (draft-ietf-quic-ack-frequency), which both sides have.
 fn acknowledgements(options: &Options) -> Option<AckFrequencyConfig> {
     if options.ack_packets == RFC_9000_ACK_PACKETS {
         return None;

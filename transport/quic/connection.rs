@@ -1,9 +1,9 @@
-//! One QUIC connection, as its sender, its receiver and its endpoint share it.
+//! One QUIC connection, shared by its sender, its receiver and its endpoint.
 //!
-//! Whoever changes something of it, under its lock, puts on the wire at once what follows from that: the task that read
-//! one player's move writes the packet to the other one itself. The one exception is what follows from a packet that has
-//! something for the receiver. That is left until the receiver has read it, so that an answer takes the
-//! acknowledgement along.
+//! A task that changes the connection, under its lock, also sends at once what follows from the
+//! change. The task that read one player's move writes the packet to the other player itself. The
+//! one exception is a packet that has something for the receiver. Its consequences wait until the
+//! receiver has read it, so that an answer takes the acknowledgement along.
 
 use std::{
     io, mem,
@@ -35,22 +35,22 @@ use crate::{
     tls::identity::SUITE,
 };
 
-/// Control goes before state where both wait.
+/// The priority of the control stream, which goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
 const UDP_HEADER_BYTES: u64 = 8;
 
-/// The one bidirectional stream, opened by the client.
+/// Returns the one bidirectional stream, which the client opens.
 pub(super) fn control_stream() -> StreamId {
     StreamId::new(Side::Client, Dir::Bi, 0)
 }
 
-/// What both halves of a connection and its endpoint hold.
+/// The state that both halves of a connection and its endpoint hold.
 pub(super) struct Shared {
     close_state: CloseState,
     state: Mutex<State>,
 }
 
-/// What the lock guards.
+/// The state behind the lock.
 pub(super) struct State {
     pub(super) proto: quinn_proto::Connection,
     endpoint: Arc<Endpoint>,
@@ -65,11 +65,11 @@ pub(super) struct State {
     touched: bool,
     /// Whether something happened since packets were last asked for.
     pub(super) unsettled: bool,
-    /// The packet being sent; its memory is reused.
+    /// The packet being sent. Its memory is reused.
     packet: Vec<u8>,
-    /// Set while the system has no room for it.
+    /// The packet's destination, while the system has no room for the packet.
     unsent: Option<Transmit>,
-    /// When the endpoint's task looks at this connection.
+    /// The time at which the endpoint's task looks at this connection.
     timer: Option<Tick>,
 }
 
@@ -103,7 +103,7 @@ pub(super) enum Read {
     Bytes(Bytes),
     Nothing,
     Finished,
-    /// Taken back by the peer, or stopped by us.
+    /// The remote reset the stream, or this side stopped it.
     Gone,
 }
 
@@ -131,7 +131,8 @@ impl Shared {
         Arc::new(Self { close_state: CloseState::default(), state })
     }
 
-    /// The lock is held for one system call at most for each packet, never across an await.
+    /// Locks the state. The lock is held for at most one system call for each packet, never across
+    /// an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -188,11 +189,11 @@ impl Driven for Shared {
 }
 
 impl State {
-    /// Takes in what quinn-proto has to tell of the connection.
+    /// Takes in quinn-proto's events.
     fn collect_events(&mut self) {
         while let Some(event) = self.proto.poll_endpoint_events() {
             if event.is_drained() {
-                // Its handle may be another connection's from here on.
+                // The handle may be another connection's from here on.
                 self.endpoint.set_timer(self.handle, self.timer.take(), None);
             }
             if let Some(answer) = self.endpoint.on_event(self.handle, event) {
@@ -212,14 +213,14 @@ impl State {
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.wakeups.control_news = true,
                 Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. })
                 | Event::DatagramReceived => {}
-                // Room for what waits here, which is tried after every event.
+                // Other events make room for what waits here, which is tried after every event.
                 _ => continue,
             }
             self.wakeups.news = true;
         }
     }
 
-    /// Hands quinn-proto what it takes of what waits.
+    /// Hands quinn-proto as much of the waiting messages as it takes.
     fn flush(&mut self) -> Result<(), CloseReason> {
         let Self { proto, control, state, .. } = self;
         let control = control.flush(|bytes| write(proto, control_stream(), bytes));
@@ -227,7 +228,7 @@ impl State {
         flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string()))
     }
 
-    /// Puts on the wire what there is to send now.
+    /// Sends the packets that are ready now.
     pub(super) fn transmit(&mut self, now: Instant) {
         self.unsettled = false;
         loop {
@@ -249,7 +250,7 @@ impl State {
         self.set_timer(now);
     }
 
-    /// Sees to it that the endpoint's task comes in time. A later deadline waits until the earlier one is over, so that
+    /// Sets the endpoint's timer. A later deadline waits until the earlier one has passed, so that
     /// the packets of a busy connection move no timer.
     fn set_timer(&mut self, now: Instant) {
         let deadline = if self.unsent.is_some() { Some(now) } else { self.proto.poll_timeout() };
@@ -264,7 +265,7 @@ impl State {
         }
     }
 
-    /// The receiver ends it, once it has read what came before.
+    /// Notes the end. The receiver ends the connection once it has read what came before.
     fn lose(&mut self, reason: CloseReason) {
         if !matches!(self.phase, Phase::Ended { .. }) {
             self.phase = Phase::Ended { reason, error: None };
@@ -291,14 +292,15 @@ impl State {
         }
     }
 
-    /// Nothing if it is closed already.
+    /// Sends the close frame, unless the connection is closed already.
     fn close(&mut self, close: &Close) {
         let now = Instant::now();
         self.proto.close(now, close.code.into(), close.reason.clone().into());
         self.transmit(now);
     }
 
-    /// The receiver found nothing more: sends what it left, and has it woken when something arrives.
+    /// Sends what the receiver left, and has it woken when something arrives. The receiver has
+    /// found nothing more.
     pub(super) fn wait(&mut self) -> Poll<CloseReason> {
         if let Phase::Ended { reason, .. } = &self.phase {
             return Poll::Ready(reason.clone());
@@ -311,7 +313,7 @@ impl State {
         Poll::Pending
     }
 
-    /// The next bytes of a stream.
+    /// Reads the next bytes of a stream.
     pub(super) fn read(&mut self, stream: StreamId, max: usize) -> Read {
         let mut stream = self.proto.recv_stream(stream);
         let Ok(mut chunks) = stream.read(true) else { return Read::Gone };
@@ -325,7 +327,7 @@ impl State {
         read
     }
 
-    /// Ready once both lanes are open.
+    /// Returns ready once both lanes are open.
     fn poll_connected(&mut self) -> Poll<Result<(), ConnectionError>> {
         if let Phase::Ended { error: Some(error), .. } = &self.phase {
             return Poll::Ready(Err(error.clone()));
@@ -333,7 +335,8 @@ impl State {
         if !matches!(self.phase, Phase::Open) || !self.open_lanes() {
             return self.wait().map(|_| Err(ConnectionError::LocallyClosed));
         }
-        // Best effort: a stream without priority is only a little later under load.
+        // Without the priority the stream is only a little later under load, so a failure does no
+        // harm.
         let _ = self.proto.send_stream(control_stream()).set_priority(CONTROL_PRIORITY);
         if self.proto.side().is_client() {
             // The server sees a stream only once something was sent on it.
@@ -345,21 +348,22 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    /// `false` until the peer has done its part of it.
+    /// Opens this side of the lanes. Returns `false` until the remote has done its part.
     fn open_lanes(&mut self) -> bool {
         let client = self.proto.side().is_client();
         let mut streams = self.proto.streams();
         let control = if client { streams.open(Dir::Bi) } else { streams.accept(Dir::Bi) };
         debug_assert!(control.is_none_or(|stream| stream == control_stream()));
         if control.is_some() && self.config.lane == StateLane::Stream {
-            // Each side lets the other open one from the beginning. With a peer that does not, the first update fails.
+            // Each side lets the other open one stream from the beginning. With a remote that does
+            // not, the first update fails.
             let _ = streams.open(Dir::Uni);
         }
         control.is_some()
     }
 }
 
-/// quinn-proto's write as a non-blocking one.
+/// Writes to a stream as to a non-blocking socket.
 pub(super) fn write(
     proto: &mut quinn_proto::Connection,
     stream: StreamId,
@@ -371,7 +375,8 @@ pub(super) fn write(
     })
 }
 
-/// Who holds a connection: whoever shakes hands, then the receiver. Dropping it ends the connection.
+/// A guard of a connection, held during the handshake and then by the receiver. Dropping it ends
+/// the connection.
 pub(super) struct ConnectionGuard(Arc<Shared>);
 
 impl ConnectionGuard {
@@ -390,7 +395,7 @@ impl ConnectionGuard {
 }
 
 impl Drop for ConnectionGuard {
-    /// For those that ended without a word for the peer, or never began.
+    /// Closes a connection that ended without a close frame, or never began.
     fn drop(&mut self) {
         self.0.lock().close(&Close::new(Close::GONE, "the program dropped the connection"));
     }
@@ -481,14 +486,15 @@ impl State {
         self.proto.remote_address()
     }
 
-    /// quinn-proto tells nothing back of most of these, so they are what it was told; the socket's are the kernel's word.
+    /// Returns the settings. quinn-proto reports few of them, so most are as it was told. The
+    /// socket's are read back from the kernel.
     fn settings(&self) -> Vec<Setting> {
         let mut settings = self.config.settings();
         settings.extend(self.endpoint.socket_buffers.iter().cloned());
         settings
     }
 
-    /// Asked of the controller itself, not of the configuration.
+    /// Asks the controller itself, not the configuration.
     fn congestion_in_effect(&self) -> Option<Congestion> {
         let controller = self.proto.congestion_state().clone_box().into_any();
         let congestion = if controller.is::<Cubic>() {

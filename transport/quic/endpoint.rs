@@ -1,11 +1,8 @@
-//! A UDP socket with QUIC connections on it, and the one task that reads it and keeps their time.
+//! A UDP socket for many QUIC connections, and the one task that reads it.
 //!
-//! The task hands packets to their connections and wakes the receivers that have something to read: once for each batch,
-//! however much of it is theirs. It also does what is due when nothing arrives: probes, keep-alives, late
-//! acknowledgements, and goodbyes of connections that nobody holds any more. Sending is not its business: whoever has
-//! something to say writes to the socket.
-//!
-//! Locks: a connection's may be held while the endpoint's is taken, never the other way round.
+//! The task hands each packet to its connection, and wakes the connection's receiver if the packet
+//! has something for it. It also fires deadlines. Packets leave from any task: nothing here waits
+//! for room in the socket.
 
 use std::{
     collections::VecDeque,
@@ -33,18 +30,22 @@ use super::{
 };
 use crate::{Options, Setting, io::mutex::lock};
 
-/// What one read may bring: the kernel joins packets of one peer (GRO) up to the largest IP packet.
+/// The largest read in bytes. The kernel joins packets of one remote (GRO) up to the largest IP
+/// packet.
 const READ_BYTES: usize = 64 * 1024;
-/// Reads at once. Few peers send in the same instant, and each costs a little whether there is something to read or not.
+/// The number of reads at once. Few remotes send in the same instant, and each read costs a little
+/// even if it finds nothing.
 const BATCH: usize = 8;
 
 /// A connection as its endpoint's task drives it.
 pub(super) trait Driven: Send + Sync {
-    /// Takes in a packet, or news of connection IDs. Returns `true` for the first since the connection was last settled.
+    /// Takes in a packet, or news of connection IDs. Returns `true` for the first since the
+    /// connection was last settled.
     fn on_packet(&self, event: ConnectionEvent) -> bool;
     /// Handles the deadline that was set, which has passed.
     fn on_deadline(&self, now: Instant);
-    /// Sends what follows from what happened, or leaves that to the receiver if it has something to read.
+    /// Sends what follows from what happened, or leaves that to the receiver if it has something to
+    /// read.
     fn settle(&self, now: Instant);
     /// Ends the connection, since nobody will read its packets any more.
     fn abandon(&self);
@@ -61,29 +62,33 @@ pub(super) struct NewConnection {
 pub(super) struct Endpoint {
     socket: Socket,
     inner: Mutex<Inner>,
-    /// The task, to be woken for an earlier deadline, or to end.
+    /// The task, woken for an earlier deadline or to end.
     task: AtomicWaker,
     knocked: Notify,
     idle: Notify,
-    /// What the socket's buffers are: one copy for all connections.
+    /// The socket's buffer sizes: one copy for all connections.
     pub(super) socket_buffers: Vec<Setting>,
 }
 
 struct Inner {
     proto: quinn_proto::Endpoint,
     connections: Connections,
-    /// First packets that wait to be accepted. quinn-proto bounds them: `INCOMING_MAX`.
+    /// The first packets that wait to be accepted. quinn-proto bounds them by `INCOMING_MAX`.
     incoming: VecDeque<Incoming>,
     timers: Timers,
-    /// Datagrams that no connection was found for; a few of those that begin or are over are among them.
+    /// The number of datagrams that belong to no connection. A few of them are of connections that
+    /// begin or are over.
     strays: u64,
-    /// Until when the task sleeps unless it is woken; the past while it runs.
+    /// The time until which the task sleeps unless it is woken. It is in the past while the task
+    /// runs.
     sleeps_until: Tick,
-    /// Nobody accepts or connects here any more: the task ends with the last connection.
+    /// Whether nobody accepts or connects here any more, so that the task ends with the last
+    /// connection.
     closed: bool,
 }
 
-/// By handle. quinn-proto numbers its connections from 0 and uses a number again once it is free.
+/// The connections by handle. quinn-proto numbers its connections from 0 and reuses a number once
+/// it is free.
 #[derive(Default)]
 struct Connections(Vec<Option<Arc<dyn Driven>>>);
 
@@ -116,7 +121,8 @@ impl Endpoint {
         let (socket, socket_buffers) = Socket::bind(addr, options)?;
         let addr = socket.local_addr()?;
         let timer = Timer::new(server.is_some())?;
-        // Larger packets are never probed for, so it does not matter whether the system would split them.
+        // Larger packets are never probed for, so it does not matter whether the system would
+        // fragment them.
         let may_probe_mtu = false;
         let config = Arc::new(EndpointConfig::default());
         let inner = Inner {
@@ -145,7 +151,7 @@ impl Endpoint {
         lock(&self.inner)
     }
 
-    /// `false` if the system has no room for it now.
+    /// Sends a packet. Returns `false` if the system has no room for it now.
     pub(super) fn send(&self, transmit: &Transmit, packet: &[u8]) -> bool {
         self.socket.send(transmit, packet)
     }
@@ -161,7 +167,7 @@ impl Endpoint {
         }
     }
 
-    /// What a connection has to say to its endpoint, and what comes back.
+    /// Takes in a connection's event for its endpoint, and returns the answer.
     pub(super) fn on_event(
         &self,
         connection: ConnectionHandle,
@@ -181,7 +187,8 @@ impl Endpoint {
     }
 }
 
-/// What keeps an endpoint open for new connections: held by its listener, or by its one client.
+/// A handle that keeps an endpoint open for new connections. Its listener holds it, or its one
+/// client.
 pub(super) struct EndpointHandle(Arc<Endpoint>);
 
 impl EndpointHandle {
@@ -198,7 +205,7 @@ impl EndpointHandle {
         Ok(self.0.add(inner, handle, connection, make))
     }
 
-    /// The next peer that knocks. Cancel safe.
+    /// Waits for the next client. Cancel safe.
     pub(super) async fn knock(&self) -> Knock {
         loop {
             let incoming = self.0.lock().incoming.pop_front();
@@ -212,15 +219,15 @@ impl EndpointHandle {
         }
     }
 
-    /// Datagrams so far that no connection was found for.
+    /// Returns how many datagrams belonged to no connection, so far.
     pub(super) fn strays(&self) -> u64 {
         self.0.lock().strays
     }
 
-    /// Returns once no connection is left, goodbyes included.
+    /// Waits until no connection is left, close frames included.
     pub(super) async fn idle(&self) {
         loop {
-            // Before the look, so that nothing is missed in between.
+            // Created before the look, so that nothing is missed in between.
             let idle = self.0.idle.notified();
             if self.0.lock().proto.open_connections() == 0 {
                 return;
@@ -259,11 +266,11 @@ impl Endpoint {
     }
 }
 
-/// A peer that knocked. Refused if it is dropped.
+/// A client that has arrived. Dropping it refuses the client.
 pub(super) struct Knock {
     endpoint: Arc<Endpoint>,
     remote: SocketAddr,
-    /// Until it is decided what becomes of it.
+    /// The client's first packet, until its fate is decided.
     incoming: Option<Incoming>,
 }
 
@@ -276,7 +283,8 @@ impl Knock {
         self.incoming.as_ref().is_some_and(Incoming::remote_address_validated)
     }
 
-    /// Asks the peer to come again with a proof of its address. `false` if it was asked already.
+    /// Asks the client to come again with a proof of its address. Returns `false` if it was asked
+    /// already.
     pub(super) fn retry(mut self) -> bool {
         let Some(incoming) = self.incoming.take() else { return false };
         let mut packet = Vec::new();
@@ -323,10 +331,11 @@ impl Drop for Knock {
     }
 }
 
-/// What the task needs beside the endpoint: memory that it reuses.
+/// The endpoint's task, with the memory that it reuses.
 struct Task {
     endpoint: Arc<Endpoint>,
-    /// [`BATCH`] times [`READ_BYTES`]. The system gives the memory that is written to, and most of it never is.
+    /// The read buffers: [`BATCH`] times [`READ_BYTES`]. The system allocates only the pages that
+    /// are written to, and most never are.
     read: Box<[u8]>,
     packets: BufferPool,
     arrived: Vec<(Arc<dyn Driven>, ConnectionEvent)>,
@@ -335,7 +344,7 @@ struct Task {
     response: Vec<u8>,
     metas: [RecvMeta; BATCH],
     timer: Timer,
-    /// What the alarm is set to.
+    /// The tick that the timer is set to.
     timer_at: Tick,
 }
 
@@ -355,7 +364,7 @@ impl Task {
         }
     }
 
-    /// One turn: what is due, and at most one batch, so that the receivers get theirs.
+    /// Runs one turn: what is due, and at most one batch, so that the receivers get theirs.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.endpoint.task.register(cx.waker());
         let now = Instant::now();
@@ -366,7 +375,8 @@ impl Task {
         if inner.closed && inner.proto.open_connections() == 0 {
             return Poll::Ready(());
         }
-        // After an error that may stay, reading waits a little, or it would take a whole processor.
+        // After an error that may stay, reading waits a little. Otherwise it would take a whole
+        // processor.
         let next = if failed { Tick::after(now) } else { inner.timers.first() };
         inner.sleeps_until = next;
         drop(inner);
@@ -383,7 +393,7 @@ impl Task {
         Poll::Pending
     }
 
-    /// Looks at the connections whose deadline is over.
+    /// Handles the connections whose deadline has passed.
     fn fire(&mut self, now: Instant) {
         let mut inner = self.endpoint.lock();
         inner.sleeps_until = Tick::PAST;
@@ -396,7 +406,7 @@ impl Task {
         }
     }
 
-    /// Reads at most one batch and hands it out. Wakes the task again if there may be more.
+    /// Reads at most one batch and distributes it. Wakes the task again if there may be more.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
         let mut read = self.read.chunks_exact_mut(READ_BYTES);
         let mut read: [_; BATCH] = std::array::from_fn(|_| IoSliceMut::new(read.next().unwrap_or_default()));
@@ -410,7 +420,7 @@ impl Task {
         Ok(())
     }
 
-    /// Finds out whose each packet is.
+    /// Finds the connection of each packet.
     fn route(&mut self, count: usize, now: Instant) {
         let mut inner = self.endpoint.lock();
         for (meta, read) in self.metas[..count].iter().zip(self.read.chunks_exact(READ_BYTES)) {
@@ -454,7 +464,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// The runtime ends: so do the connections, since nobody reads for them any more.
+    /// Ends the connections with the runtime, since nobody reads for them any more.
     fn drop(&mut self) {
         let connections = mem::take(&mut self.endpoint.lock().connections);
         for connection in connections.0.into_iter().flatten() {

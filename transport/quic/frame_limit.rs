@@ -1,19 +1,22 @@
-//! How many frames a peer sends a second, whatever they bring: some are QUIC's own, and reach nobody who would count them.
+//! The rate limit on a remote's QUIC frames. Some frames are QUIC's own and carry no message, so
+//! nobody else counts them.
 
 use quinn_proto::{Connection, FrameStats};
 
 use crate::{FrameError, io::rate_limit::RateLimit};
 
-/// Packets from one look to the next. A look copies all that quinn-proto counts, some 600 bytes; meanwhile a peer may send
-/// as many frames as fit into so many packets, which is a few ms of work.
+/// The number of packets between two looks at quinn-proto's counters. A look copies all of them,
+/// some 600 bytes. In between, a remote may send as many frames as fit into so many packets, which
+/// is a few ms of work.
 const LOOK_PACKETS: u32 = 64;
 
-/// Of one connection. quinn-proto counts what it could decrypt, so nobody is held to what others send in its name.
+/// The rate limit of one connection. quinn-proto counts only what it could decrypt, so a remote is
+/// not blamed for forged packets.
 pub(super) struct FrameLimit {
     limit: RateLimit,
-    /// Since the last look.
+    /// The number of packets since the last look.
     packets: u32,
-    /// At the last look.
+    /// The number of frames at the last look.
     frames: u64,
 }
 
@@ -22,7 +25,7 @@ impl FrameLimit {
         Self { limit: RateLimit::new(frames_per_s_max), packets: 0, frames: 0 }
     }
 
-    /// A packet was taken in.
+    /// Counts a packet that was taken in.
     pub(super) fn count_packet(&mut self, proto: &Connection) -> Result<(), FrameError> {
         self.packets += 1;
         if self.packets < LOOK_PACKETS {
@@ -35,7 +38,7 @@ impl FrameLimit {
     }
 }
 
-/// Frames of every type; quinn-proto has no sum.
+/// Returns the number of frames of every type, since quinn-proto has no sum.
 fn total(of: &FrameStats) -> u64 {
     [
         of.acks,

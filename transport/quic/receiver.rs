@@ -1,4 +1,4 @@
-//! The receiving half: takes out of a connection what has arrived on both lanes.
+//! The receiving half of a QUIC connection: takes out of it what has arrived on both lanes.
 
 use std::{
     net::SocketAddr,
@@ -29,7 +29,7 @@ impl Framed {
         Self { stream, frames: FrameReader::new(options.read_deadline) }
     }
 
-    /// The next frame that has wholly arrived.
+    /// Returns the next frame that has wholly arrived.
     pub(super) fn next(
         &mut self,
         wanted: FrameKind,
@@ -51,22 +51,22 @@ impl Framed {
         }
     }
 
-    /// Ready once a frame that was begun is over its deadline.
+    /// Returns ready once a begun frame is over its deadline.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.frames.poll_deadline(cx)
     }
 }
 
 struct QuicReceiver {
-    // Before the endpoint, which would not see its goodbye out otherwise.
+    // Stands before the endpoint, which would not send its close frame otherwise.
     owner: ConnectionGuard,
     control: Framed,
     state: StateIn,
-    /// A client's own socket, which goes with the connection.
+    /// A client's own socket, which is closed with the connection.
     endpoint: Option<EndpointHandle>,
 }
 
-/// The two halves of a connection whose handshake is over.
+/// Makes the two halves of a connection whose handshake is over.
 pub(super) fn split(
     owner: ConnectionGuard,
     kind: TransportKind,

@@ -1,4 +1,4 @@
-//! A UDP socket for QUIC: packets out from any task, batches of them in for one.
+//! A UDP socket for QUIC: any task sends single packets, and one task receives batches.
 
 use std::{
     io::{self, IoSliceMut},
@@ -11,7 +11,7 @@ use quinn_udp::{RecvMeta, UdpSocketState};
 
 use crate::{Options, Setting, io::udp_socket::UdpSocket};
 
-/// Whether a read that brings less than it could leaves nothing behind: recvmmsg does.
+/// Whether a batch that is not full leaves nothing behind, as recvmmsg does.
 const SHORT_READ_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(super) struct Socket {
@@ -20,7 +20,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// With what its buffers are.
+    /// Binds a socket. Returns it with its buffer sizes.
     pub(super) fn bind(addr: SocketAddr, options: &Options) -> io::Result<(Self, Vec<Setting>)> {
         let io = UdpSocket::bind(addr, options)?;
         let buffers = Setting::buffers(&socket2::SockRef::from(io.get()));
@@ -32,7 +32,8 @@ impl Socket {
         self.io.get().local_addr()
     }
 
-    /// Sends one packet; `false` if the system has no room for it now. Any other refusal counts as a loss on the path.
+    /// Sends one packet. Returns `false` if the system has no room for it now. Any other refusal
+    /// counts as a loss on the path.
     pub(super) fn send(&self, transmit: &Transmit, packet: &[u8]) -> bool {
         let transmit = quinn_udp::Transmit {
             destination: transmit.destination,
@@ -44,7 +45,7 @@ impl Socket {
         self.udp.send(self.io.get().into(), &transmit).is_ok()
     }
 
-    /// Reads a batch, as soon as there is one.
+    /// Reads a batch as soon as there is one.
     pub(super) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
@@ -68,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// Ready if there may be something to read; else the task is woken when there is.
+    /// Returns ready if there may be something to read. Otherwise the task is woken when there is.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_readable(cx)
     }

@@ -1,4 +1,5 @@
-//! The state lane, out and in: one long stream, a stream for each update, or datagrams.
+//! The three carriers of the state lane, sending and receiving: one long stream, a stream for each
+//! update, or datagrams.
 
 use std::{
     io,
@@ -21,22 +22,23 @@ use crate::{
     },
 };
 
-/// Code for a stream whose update was superseded. Nobody reads it.
+/// The code for a stream whose update was superseded. Nobody reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
-/// Where `side` sends its updates, if that is one long stream.
+/// Returns the long stream on which `side` sends its updates.
 fn state_stream(side: Side) -> StreamId {
     StreamId::new(side, Dir::Uni, 0)
 }
 
-/// What waits to be sent, which is the newest update at most.
+/// The updates that wait to be sent: the newest at most, or those of one batch.
 pub(super) enum StateOut {
     Stream {
         outbox: Outbox,
         stream: StreamId,
     },
     Uni(UniOut),
-    /// Memory that datagrams share until they are sent; it comes back, so the steady state allocates nothing.
+    /// Datagrams, with the memory that they share until they are sent. The memory comes back, so
+    /// the steady state allocates nothing.
     Datagram(BytesMut),
 }
 
@@ -49,7 +51,8 @@ impl StateOut {
         }
     }
 
-    /// Makes `message` the newest update and the only one that waits; returns how many unsent ones it replaced.
+    /// Makes `message` the newest update and the only one that waits. Returns how many unsent
+    /// updates it replaced.
     pub(super) fn replace(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
         if let Self::Stream { outbox, .. } = self {
             outbox.replace_state(message);
@@ -58,7 +61,8 @@ impl StateOut {
         self.queue(proto, message)
     }
 
-    /// The same, but behind those of its batch where the lane takes several at once.
+    /// Makes `message` the newest update, behind those of its batch where the lane takes several at
+    /// once. Returns how many unsent updates it replaced.
     pub(super) fn queue(&mut self, proto: &mut Connection, message: &[u8]) -> Result<usize, CloseReason> {
         match self {
             Self::Stream { outbox, .. } => {
@@ -67,7 +71,8 @@ impl StateOut {
             }
             Self::Uni(uni) => Ok(usize::from(uni.next.replace(pooled(&mut uni.pool, message)).is_some())),
             Self::Datagram(pool) => {
-                // quinn-proto drops its oldest to make room. It does not say how many; at least one.
+                // quinn-proto drops its oldest datagrams to make room. It does not say how many,
+                // but it drops at least one.
                 let mut datagrams = proto.datagrams();
                 let replaced = usize::from(datagrams.send_buffer_space() < message.len());
                 let sent = datagrams.send(pooled(pool, message), true);
@@ -85,7 +90,7 @@ impl StateOut {
         }
     }
 
-    /// How many updates were replaced before they were sent, of those not told yet.
+    /// Returns how many updates were replaced before they were sent, since the last call.
     pub(super) fn take_superseded(&mut self) -> usize {
         match self {
             Self::Stream { outbox, .. } => outbox.take_superseded(),
@@ -93,7 +98,7 @@ impl StateOut {
         }
     }
 
-    /// Hands `proto` what it takes.
+    /// Hands quinn-proto as much as it takes.
     pub(super) fn flush(&mut self, proto: &mut Connection) -> io::Result<Flushed> {
         match self {
             Self::Stream { outbox, stream } => outbox.flush(|bytes| write(proto, *stream, bytes)),
@@ -103,21 +108,22 @@ impl StateOut {
     }
 }
 
-/// A copy of `message` in pooled memory.
+/// Copies `message` into pooled memory.
 fn pooled(pool: &mut BytesMut, message: &[u8]) -> Bytes {
     pool.reserve(message.len());
     pool.extend_from_slice(message);
     pool.split().freeze()
 }
 
-/// A stream for each update.
+/// The sending side with a stream for each update.
 #[derive(Default)]
 pub(super) struct UniOut {
     /// The newest update, if it has no stream yet.
     next: Option<Bytes>,
-    /// The stream of the update before, and what is left to write of it; reset once it is superseded.
+    /// The stream of the update before, and the bytes left to write. It is reset once it is
+    /// superseded.
     current: Option<(StreamId, Bytes)>,
-    /// All of the current update is written.
+    /// Whether all of the current update is written.
     finished: bool,
     pool: BytesMut,
 }
@@ -131,7 +137,7 @@ impl UniOut {
             };
             self.finished = false;
             if let Some((superseded, _)) = self.current.replace((stream, update)) {
-                // Refused if all of it was acknowledged, which is just as well.
+                // quinn-proto refuses if everything was acknowledged, which does no harm.
                 let _ = proto.send_stream(superseded).reset(SUPERSEDED);
             }
         }
@@ -146,15 +152,15 @@ impl UniOut {
             }
         }
         self.finished = true;
-        // Refused only if the peer stopped the stream, which is its right.
+        // quinn-proto refuses only if the remote stopped the stream, which is its right.
         let _ = proto.send_stream(*stream).finish();
         Ok(Flushed::All)
     }
 }
 
-/// Where updates come from.
+/// The receiving side of the state lane.
 pub(super) enum StateIn {
-    /// One long stream, once the peer has sent on it.
+    /// One long stream, once the remote has sent on it.
     Stream {
         framed: Framed,
         opened: bool,
@@ -174,7 +180,7 @@ impl StateIn {
         }
     }
 
-    /// The next update that has wholly arrived.
+    /// Returns the next update that has wholly arrived.
     pub(super) fn next(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
         match self {
             Self::Stream { framed, opened } => {
@@ -194,7 +200,7 @@ impl StateIn {
         }
     }
 
-    /// Ready once a frame that was begun is over its deadline.
+    /// Returns ready once a begun frame is over its deadline.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         match self {
             Self::Stream { framed, .. } => framed.poll_deadline(cx),
@@ -203,15 +209,16 @@ impl StateIn {
     }
 }
 
-/// Where an update may come on each of several streams.
+/// The receiving side with a stream for each update.
 #[derive(Default)]
 pub(super) struct UniStreams {
-    /// Begun and not ended, oldest first. QUIC's stream limit bounds them.
+    /// The streams that have begun and not ended, oldest first. QUIC's stream limit bounds them.
     begun: Vec<UniIn>,
 }
 
 impl UniStreams {
-    /// The newest update that has wholly arrived. Older ones still under way are stopped: they are superseded.
+    /// Returns the newest update that has wholly arrived. Older streams still in flight are
+    /// stopped, since they are superseded.
     fn newest(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
         for index in (0..self.begun.len()).rev() {
             match self.begun[index].read(state)? {
@@ -258,7 +265,7 @@ impl UniIn {
         }
     }
 
-    /// Refused if it is over, which is just as well.
+    /// Stops the stream. quinn-proto refuses if it is over, which does no harm.
     fn stop(self, state: &mut State) {
         let stopped = state.proto.recv_stream(self.stream).stop(SUPERSEDED);
         state.unsettled |= stopped.is_ok();

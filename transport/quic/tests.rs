@@ -1,4 +1,4 @@
-//! What cannot be said from outside the crate.
+//! Tests that need the inside of a connection.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use super::connection::{control_stream, write};
 use super::*;
 use crate::CloseReason;
 
-/// Nothing more arrives behind the piece that would make the receiver look again.
+/// No further bytes arrive that would make the receiver look again.
 #[tokio::test]
-async fn a_frame_that_stays_unfinished_ends_the_connection() {
+async fn unfinished_frame_ends_the_connection() {
     let identity = Identity::generate(&["localhost".into()]).expect("identity");
     let trust = identity.trust();
     let deadline = Duration::from_millis(50);

@@ -1,9 +1,10 @@
-//! One alarm for all deadlines of an endpoint.
+//! One timer for all deadlines of an endpoint.
 //!
-//! A timer of tokio's becomes the time limit of every wait for events, which the kernel sets and takes back each time a
-//! packet comes before it: with deadlines a few milliseconds away that is a large part of what a packet costs. A timerfd
-//! is set once for each point of the grid, however many packets come before it. Clients have tokio's: their process may
-//! have many, which share one of the kernel's.
+//! A tokio timer becomes the time limit of every wait for events. The kernel sets and clears that
+//! limit each time a packet comes before it. With deadlines a few milliseconds away, that is a
+//! large part of a packet's cost. A timerfd is set once for each point of the grid, however many
+//! packets come before it. Clients use tokio's timer: their process may have many endpoints, which
+//! share one kernel timer.
 
 use std::{
     io,
@@ -21,7 +22,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    /// For an endpoint with many connections, or for one with one.
+    /// Makes a timer for an endpoint with many connections, or for an endpoint with one.
     pub(super) fn new(many: bool) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if many {
@@ -39,7 +40,7 @@ impl Timer {
         }
     }
 
-    /// Ready once the time is over that was set last.
+    /// Returns ready once the time that was set last has passed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             #[cfg(target_os = "linux")]
@@ -64,7 +65,7 @@ mod linux {
     };
     use tokio::io::{Interest, unix::AsyncFd};
 
-    /// The shortest wait that can be set: none at all would switch the timer off.
+    /// The shortest wait that can be set, since zero would switch the timer off.
     const SHORTEST: Duration = Duration::from_nanos(1);
 
     pub(in super::super) struct Timerfd(AsyncFd<OwnedFd>);
@@ -73,7 +74,8 @@ mod linux {
         pub(super) fn new() -> io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-            // Deprecated for types whose descriptor can be closed behind tokio's back; an OwnedFd's cannot.
+            // Deprecated for types whose descriptor can be closed behind tokio's back; an OwnedFd's
+            // cannot.
             #[allow(deprecated)]
             let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
             Ok(Self(timer))
@@ -84,19 +86,20 @@ mod linux {
             let once = Timespec { tv_sec: 0, tv_nsec: 0 };
             let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
             let spec = Itimerspec { it_interval: once, it_value: wait };
-            // A timer that was just made, and a time that is one: there is nothing to refuse.
+            // The kernel has nothing to refuse: the timer exists, and the time is valid.
             let set = timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &spec);
             debug_assert!(set.is_ok(), "{set:?}");
         }
 
         pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-            // Setting it again takes back that it rang, so it need not be read: an edge has been seen.
+            // Setting the timer again clears its expiry, so it need not be read. An edge has been
+            // seen.
             match self.0.poll_read_ready(cx) {
                 Poll::Ready(Ok(mut rang)) => {
                     rang.clear_ready();
                     Poll::Ready(())
                 }
-                // Only at the end of the runtime.
+                // An error comes only at the end of the runtime.
                 Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
             }
         }

@@ -1,7 +1,8 @@
-//! Deadlines on a grid, so that many connections share a wake-up. Pure.
+//! Deadlines rounded up to a grid, so that many connections share a wake-up. Does no I/O.
 //!
-//! A QUIC connection has a deadline that every packet moves (probe it, acknowledge it), and that is hardly ever reached.
-//! Setting a timer of the system for each move of each is the largest part of what driving quinn-proto can cost.
+//! A QUIC connection has a deadline (probe, acknowledge) that every packet moves and that hardly
+//! ever passes. Setting a system timer for each move of each connection is the largest part of the
+//! cost of driving quinn-proto.
 
 use std::{
     collections::BTreeSet,
@@ -11,12 +12,13 @@ use std::{
 
 use quinn_proto::ConnectionHandle;
 
-/// Deadlines fire up to this much late.
+/// The grid's distance: deadlines fire up to this much late.
 pub(super) const GRID: Duration = Duration::from_millis(5);
-/// In a number that a processor divides by at once; those of a `Duration` have 128 bits.
+/// The grid's distance in µs, a number that a processor divides by at once. Those of a `Duration`
+/// have 128 bits.
 pub(super) const GRID_US: u64 = GRID.as_micros() as u64;
 
-/// One grid for all endpoints of the process, so that they wake up together.
+/// The start of the grid of all endpoints of the process, so that they wake up together.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A point of the grid.
@@ -24,29 +26,29 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub(super) struct Tick(u64);
 
 impl Tick {
-    /// Before any other.
+    /// The tick before any other.
     pub(super) const PAST: Self = Self(0);
-    /// After any other.
+    /// The tick after any other.
     pub(super) const NEVER: Self = Self(u64::MAX);
 
-    /// The last one that is not after `instant`.
+    /// Returns the last tick that is not after `instant`.
     pub(super) fn until(instant: Instant) -> Self {
         let since = instant.saturating_duration_since(*START);
         Self((since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())) / GRID_US)
     }
 
-    /// The first one after `instant`.
+    /// Returns the first tick after `instant`.
     pub(super) fn after(instant: Instant) -> Self {
         Self(Self::until(instant).0 + 1)
     }
 
-    /// When it is.
+    /// Returns the time of the tick.
     pub(super) fn instant(self) -> Instant {
         *START + Duration::from_micros(self.0.saturating_mul(GRID_US))
     }
 }
 
-/// When each connection of an endpoint is to be looked at: at most one entry for each.
+/// The deadlines of an endpoint's connections: at most one entry for each.
 #[derive(Default)]
 pub(super) struct Timers(BTreeSet<(Tick, ConnectionHandle)>);
 
@@ -65,7 +67,7 @@ impl Timers {
         self.0.first().map_or(Tick::NEVER, |&(tick, _)| tick)
     }
 
-    /// Takes out one that is due.
+    /// Takes out an entry that is due.
     pub(super) fn pop(&mut self, now: Tick) -> Option<ConnectionHandle> {
         if self.first() > now {
             return None;
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_fires_after_its_time_and_at_most_a_grid_late() {
+    fn deadline_fires_at_most_a_grid_late() {
         for offset_us in [0, 1, 4_999, 5_000, 5_001, 123_456_789] {
             let deadline = *START + Duration::from_micros(offset_us);
             let fires = Tick::after(deadline).instant();
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_has_one_entry_however_often_it_moves() {
+    fn connection_has_one_entry() {
         let (mut timers, [a, b]) = (Timers::default(), [1, 2].map(ConnectionHandle));
         timers.set(a, None, Some(Tick(9)));
         timers.set(b, None, Some(Tick(5)));

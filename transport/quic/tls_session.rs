@@ -1,7 +1,9 @@
-//! The TLS session below QUIC, watched as its handshake goes by: whether it resumed an earlier one.
+//! The TLS session below QUIC, observed during its handshake: whether it resumed an earlier
+//! session.
 //!
-//! quinn-proto keeps its rustls session to itself. So ours stands around it, passes everything on, and reads the server's
-//! messages on their way; `handshake.rs` knows what they tell.
+//! quinn-proto keeps its rustls session private. A session of ours therefore stands around it,
+//! passes everything on, and reads the server's messages on their way. `tls/resumption.rs`
+//! interprets them.
 
 use std::{any::Any, sync::Arc};
 
@@ -16,7 +18,7 @@ use quinn_proto::{
 
 use crate::tls::resumption::ServerMessages;
 
-/// rustls for clients, watched; see [`ObservedSession`].
+/// The rustls configuration of a client, whose sessions are observed ([`ObservedSession`]).
 pub(super) struct ObservedClient(pub(super) Arc<QuicClientConfig>);
 
 impl crypto::ClientConfig for ObservedClient {
@@ -31,7 +33,7 @@ impl crypto::ClientConfig for ObservedClient {
     }
 }
 
-/// rustls for servers, watched; see [`ObservedSession`].
+/// The rustls configuration of a server, whose sessions are observed ([`ObservedSession`]).
 pub(super) struct ObservedServer(pub(super) Arc<QuicServerConfig>);
 
 impl crypto::ServerConfig for ObservedServer {
@@ -57,7 +59,7 @@ impl crypto::ServerConfig for ObservedServer {
     }
 }
 
-/// The session itself, and what the server's messages in it tell. Nothing but the handshake goes through it: packets are
+/// A session, and the server's messages in it. Only the handshake goes through it: packets are
 /// encrypted with the keys that it hands out.
 struct ObservedSession {
     tls: Box<dyn crypto::Session>,
@@ -65,10 +67,11 @@ struct ObservedSession {
     server: ServerMessages,
 }
 
-/// The handshake data of ours: whether the handshake resumed a session, once it is over.
+/// The handshake data of an observed session: whether it resumed a session, once the handshake is
+/// over.
 struct Resumed(Option<bool>);
 
-/// Whether the handshake of a watched `session` resumed an earlier one; `None` until it is over.
+/// Whether the handshake of an observed `session` resumed an earlier one; `None` until it is over.
 pub(super) fn resumed(session: &dyn crypto::Session) -> Option<bool> {
     session.handshake_data()?.downcast::<Resumed>().ok()?.0
 }

@@ -1,4 +1,4 @@
-//! What benches measure and nobody else may call: framing. Behind the feature `bench`.
+//! Framing for benches, which no other program may call. Behind the feature `bench`.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ pub fn append_update(out: &mut Vec<u8>, update: &[u8]) {
     frame::append(out, FrameKind::State, update);
 }
 
-/// Cuts a byte stream into frames, as the receiver of a stream does.
+/// A reader that cuts a byte stream into frames, as the receiver of a stream does.
 pub struct Frames(FrameReader);
 
 impl Frames {
-    /// Nothing has arrived yet.
+    /// Makes a reader to which nothing has arrived yet.
     pub fn begin() -> Self {
         Self(FrameReader::new(Duration::MAX))
     }
 
-    /// These bytes arrive.
+    /// Takes in bytes that arrive.
     pub fn arrive(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
     }
 
-    /// The payload of the next whole frame, if there is one.
+    /// Returns the payload of the next whole frame, if there is one.
     ///
     /// # Errors
-    /// Bytes that are no frame.
+    /// Bytes that are not a frame.
     pub fn next_payload(&mut self) -> Result<Option<Bytes>, FrameError> {
         Ok(self.0.next()?.map(|(_, payload)| payload))
     }

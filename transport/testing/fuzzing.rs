@@ -1,5 +1,5 @@
-//! What fuzzers call: each decoder of bytes from the network, with what must hold of it. Behind the feature `fuzzing`,
-//! since it opens what is nobody else's business.
+//! Entry points for fuzzers: each decoder of bytes from the network, with its invariant. Behind the
+//! feature `fuzzing`, since it opens private functions.
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use crate::{
     tls::resumption::ServerMessages,
 };
 
-/// Frames of a byte stream: however it is cut, the same frames come out, and they are made of the bytes that went in.
+/// Decodes the frames of a byte stream. However it is cut, the same frames come out, made of the
+/// bytes that went in.
 ///
 /// # Panics
-/// If that does not hold.
+/// If the invariant does not hold.
 pub fn frames(input: &[u8]) {
     let Some((cut, stream)) = input.split_first() else { return };
     let whole = read(stream, READ_CHUNK_BYTES);
@@ -49,18 +50,19 @@ fn read(stream: &[u8], piece_bytes: usize) -> (Vec<(FrameKind, Bytes)>, Option<F
     (frames, None)
 }
 
-/// A datagram of the `udp` kind: its parts make it again.
+/// Decodes a datagram of the `udp` kind. Its parts make it again.
 ///
 /// # Panics
-/// If that does not hold.
+/// If the invariant does not hold.
 pub fn udp_datagram(input: &[u8]) {
     crate::udp::parts_make_it_again(input);
 }
 
-/// The server's TLS messages, as a client watches them: however they are cut, they tell the same.
+/// Decodes the server's TLS messages as a client observes them. However they are cut, they tell the
+/// same.
 ///
 /// # Panics
-/// If that does not hold.
+/// If the invariant does not hold.
 pub fn tls_messages(input: &[u8]) {
     let Some((cut, stream)) = input.split_first() else { return };
     let (mut whole, mut pieces) = (ServerMessages::default(), ServerMessages::default());

@@ -1,10 +1,17 @@
-//! In-process connections over a path of the caller's making, under tokio's clock: with that paused, a simulation.
+//! In-process connections over a simulated path, under tokio's clock. With that clock paused, the
+//! whole is a simulation.
 //!
-//! The caller says of each packet what the path does to it ([`Fate`]), and a [`Link`] falls silent, heals, or loses one of
-//! its ends without a word. What comes of it is what every kind promises and no more: control messages are ordered and
-//! held back through an outage; updates are late, superseded and, unless the path keeps their order, lost and reordered;
-//! what is queued waits for a flush; a goodbye may overtake. Keep-alives and the idle timeout are those of `heartbeat.rs`. A
-//! [`Tap`] sees all of it. Behind the feature `simulation`, for the crate of that name.
+//! The caller decides for each packet what the path does to it ([`Fate`]). A [`Link`] falls silent,
+//! heals, or loses one of its ends without a close frame. The result is what every kind promises
+//! and no more:
+//! - Control messages are ordered, and held back through an outage.
+//! - Updates are late and superseded. Unless the path keeps their order, they are also lost and
+//!   reordered.
+//! - Queued messages wait for a flush.
+//! - A close frame may overtake.
+//!
+//! Keep-alives and the idle timeout are those of `io/keep_alive.rs`. A [`Tap`] sees all of it.
+//! Behind the feature `simulation`, for the crate of that name.
 
 mod end;
 mod wire;
@@ -27,94 +34,97 @@ use crate::{
 use end::{End, connected};
 use wire::Wire;
 
-/// Connections that may wait to be accepted.
+/// The largest number of connections that wait to be accepted.
 const BACKLOG: usize = 1024;
-/// Where the server would be, if it were anywhere.
+/// The server's address, which stands for no host.
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The one that connected.
+    /// The end that connected.
     Client,
-    /// The one that accepted.
+    /// The end that accepted.
     Server,
 }
 
-/// What the path does to one packet.
+/// The path's treatment of one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
-    /// How long it is under way.
+    /// The packet's one-way delay.
     pub delay: Duration,
-    /// It does not arrive. Only updates can be lost: control messages are sent again, which is delay.
+    /// Whether the packet is lost. Only updates can be lost: control messages are resent, which is
+    /// delay.
     pub lost: bool,
 }
 
-/// Asked for each packet of one direction.
+/// The function that decides the fate of each packet of one direction.
 pub type Fates = Box<dyn FnMut(Lane) -> Fate + Send>;
 
 /// Both directions of a path.
 pub struct Path {
-    /// Updates arrive in the order in which they left, and all of them, as over a byte stream; otherwise as over datagrams.
+    /// Whether all updates arrive, in the order in which they left, as over a byte stream.
+    /// Otherwise they travel as datagrams.
     pub in_order: bool,
-    /// From the client to the server.
+    /// The fates from the client to the server.
     pub up: Fates,
-    /// From the server to the client.
+    /// The fates from the server to the client.
     pub down: Fates,
 }
 
-/// What a [`Tap`] sees happen at one side.
+/// An event at one side, as a [`Tap`] sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// The handshake is over.
     Connected,
-    /// It sent a message, which replaced this many unsent updates.
+    /// The side sent a message, which replaced this many unsent updates.
     Sent(Lane, &'a [u8], usize),
-    /// It flushed what it had queued, of which this many updates were superseded.
+    /// The side flushed its queue, of which this many updates were superseded.
     Flushed(usize),
-    /// It was handed a message.
+    /// The side received a message.
     Received(Lane, &'a [u8]),
-    /// It was handed another before it has dealt with the last one.
+    /// The side received another message before it has handled the last one.
     ReceivedAhead(Lane, &'a [u8]),
-    /// There is no other.
+    /// The side asked for another message, and none was there.
     NothingAhead,
-    /// It said goodbye.
+    /// The side sent a close frame.
     Closed(&'a Close),
-    /// It was told that the connection is over, by its peer or by silence.
+    /// The connection ended for the side, by its remote or by silence.
     Ended(&'a CloseReason),
-    /// It let go of the receiver.
+    /// The side dropped the receiver.
     Released,
 }
 
-/// Sees what happens, when and where it happens: inside the task whose doing it is. Must not call the transport.
+/// An observer of all events, called inside the task that causes the event. It must not call the
+/// transport.
 pub trait Tap: Send + Sync {
-    /// `connection` is what [`Network::connect`] was given.
+    /// Notes an event. `connection` is the number that [`Network::connect`] was given.
     fn see(&self, connection: usize, side: Side, event: Event<'_>);
 }
 
-/// What became of the messages of one lane in one direction.
+/// The counters of one lane's messages in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// Taken from the sender.
+    /// The messages taken from the sender.
     pub sent: u64,
-    /// Handed to the receiver.
+    /// The messages handed to the receiver.
     pub delivered: u64,
-    /// Replaced by a newer one before they left.
+    /// The updates replaced by a newer one before they left.
     pub superseded: u64,
-    /// Lost by the path.
+    /// The updates lost by the path.
     pub lost: u64,
-    /// Still on the way, or in the way of nobody who reads.
+    /// The messages still in flight, or not yet read.
     pub waiting: u64,
 }
 
-/// Where clients connect.
+/// A simulated network, to which clients connect.
 pub struct Network {
     knocks: mpsc::Sender<(SocketAddr, Handshake)>,
     options: Options,
     tap: Arc<dyn Tap>,
 }
 
-/// A network of its own, and where its server listens.
+/// Makes a network, and its server's listener.
 pub fn network(options: &Options, tap: Arc<dyn Tap>) -> (Network, Listener) {
     let (knocks, listening) = mpsc::channel(BACKLOG);
     let inner = Box::new(SimulatedListen(tokio::sync::Mutex::new(listening)));
@@ -123,7 +133,8 @@ pub fn network(options: &Options, tap: Arc<dyn Tap>) -> (Network, Listener) {
 }
 
 impl Network {
-    /// Connects from `from`. The future is the client's half of it, and fails as that of a real kind does.
+    /// Connects from `from`. The returned future is the client's half of the handshake, and fails
+    /// as that of a real kind does.
     pub fn connect(
         &self,
         number: usize,
@@ -153,7 +164,7 @@ impl Network {
     }
 }
 
-/// The server's half of a handshake: an answer, and the client's next word.
+/// Does the server's half of a handshake: an answer, and the client's next packet.
 async fn accept(server: Arc<End>, from: SocketAddr, options: Options) -> Result<Connection, ConnectError> {
     server.outbox.cross().await;
     server.inbox.cross().await;
@@ -179,7 +190,7 @@ impl Listen for SimulatedListen {
     }
 }
 
-/// What can be done to a connection from outside.
+/// The controls of one connection's path.
 pub struct Link {
     up: Arc<Wire>,
     down: Arc<Wire>,
@@ -187,13 +198,13 @@ pub struct Link {
 }
 
 impl Link {
-    /// From now on nothing that `from` sends arrives, or again what it sends: control messages and updates that the path
-    /// keeps in order wait until then.
+    /// Silences or heals the direction from `from`. While it is silent, nothing arrives. Control
+    /// messages, and updates of a path that keeps their order, wait until it heals.
     pub fn silence(&self, from: Side, silent: bool) {
         self.wire(from).silence(silent);
     }
 
-    /// `side` is gone, as when its process dies. Its peer is told if the host still stands to say so.
+    /// Ends `side` as when its process dies. The remote is told if the host still stands to say so.
     pub fn vanish(&self, side: Side, peer_is_told: bool) {
         if let Some(end) = self.ends[side as usize].upgrade() {
             connection::end(&*end, CloseReason::Vanished);
@@ -203,7 +214,7 @@ impl Link {
         }
     }
 
-    /// What became of what `from` sent on `lane`.
+    /// Returns the counters of the messages that `from` sent on `lane`.
     pub fn flow(&self, from: Side, lane: Lane) -> Flow {
         let queue = self.wire(from).queue();
         let waiting = match lane {

@@ -1,10 +1,11 @@
-//! Who the server is and whom the client trusts: certificates by rcgen, trust by certificate file or by pin.
+//! Certificates and trust: the server's [`Identity`], made by rcgen, and the client's [`Trust`], by
+//! certificate file or by pin.
 //!
-//! A [`Trust`] also keeps the sessions that may be resumed under it.
+//! A [`Trust`] also keeps the TLS sessions that may be resumed under it.
 //!
-//! There is no accept-any. A pin replaces the chain and the name check, nothing else: the handshake's signature and
-//! the certificate's dates are still verified. TLS and QUIC use the same two configurations from here, with the same
-//! provider, version and suite.
+//! There is no mode that accepts any certificate. A pin replaces the chain and the name check,
+//! nothing else: the handshake's signature and the certificate's dates are still verified. TLS and
+//! QUIC use the same two configurations from here, with the same provider, version and suite.
 
 use std::{
     collections::HashMap,
@@ -37,22 +38,25 @@ use crate::{
     io::mutex::lock,
 };
 
-/// A self-made certificate is good for this many days: longer than any measurement or party, shorter than anybody
-/// forgets about it.
+/// The lifetime of a self-signed certificate in days: longer than any measurement or party, and
+/// short enough to be noticed.
 const VALID_DAYS: i64 = 90;
 
-/// One suite for TLS and QUIC, so that both pay for the same cipher. It is the one QUIC's first packets need anyway
-/// (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
+/// The one cipher suite of TLS and QUIC, so that both pay for the same cipher. QUIC's first packets
+/// need it anyway (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
 pub(crate) const SUITE: TlsSuite = TlsSuite::Tls13Aes128GcmSha256;
 
-/// Each is good for one connection, and that connection brings the next one.
+/// The number of tickets for each connection. A ticket is good for one connection, and that
+/// connection brings the next one.
 const TICKETS: usize = 1;
-/// Sessions that a server keeps to be resumed, the oldest forgotten first: four for each player it takes by default, at
-/// some 200 bytes each.
+/// The largest number of sessions that a server keeps for resumption, the oldest forgotten first:
+/// four for each player it takes by default, at some 200 bytes each.
 const SERVER_SESSIONS_MAX: usize = 4096;
-/// Servers, by name, whose sessions a client keeps for one kind and one [`Trust`]. rustls keeps eight tickets of each.
+/// The largest number of servers, by name, whose sessions a client keeps for one kind and one
+/// [`Trust`]. rustls keeps eight tickets of each.
 const CLIENT_SERVERS_MAX: usize = 32;
-/// Refusals noted and not yet asked for, as of handshakes that were given up meanwhile.
+/// The largest number of refusals that were noted and not yet asked for, such as those of abandoned
+/// handshakes.
 const REFUSALS_MAX: usize = 16;
 
 fn crypto_provider() -> Arc<CryptoProvider> {
@@ -76,8 +80,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes a fresh self-signed identity for these names and addresses, in memory only. Its common name is the first of
-    /// them.
+    /// Makes a fresh self-signed identity for these names and addresses, in memory only. Its common
+    /// name is the first of them.
     ///
     /// # Errors
     /// A name that no certificate can carry.
@@ -85,7 +89,8 @@ impl Identity {
         Self::generate_as(names.first().map_or("localhost", String::as_str), names)
     }
 
-    /// Makes a fresh self-signed identity for these names and addresses, with a common name of the program's choice.
+    /// Makes a fresh self-signed identity for these names and addresses, with a common name of the
+    /// program's choice.
     ///
     /// # Errors
     /// A name that no certificate can carry.
@@ -105,10 +110,10 @@ impl Identity {
         })
     }
 
-    /// Loads a PEM certificate chain and its PEM key. A key that others can read is refused.
+    /// Loads a PEM certificate chain and its PEM key. A key that other users can read is refused.
     ///
     /// # Errors
-    /// Which file is missing, loose or not what it should be.
+    /// The file that is missing, readable by others or not of the expected type.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         refuse_loose(key)?;
         let certificates = read_certificates(certificate)?;
@@ -120,7 +125,8 @@ impl Identity {
         Ok(Self { certificates, key })
     }
 
-    /// Writes the identity as PEM: the certificate for everybody, the key in a new file with mode 0600.
+    /// Writes the identity as PEM: the certificate for everybody, the key in a new file with mode
+    /// 0600.
     ///
     /// # Errors
     /// A key file that exists already is not overwritten.
@@ -128,32 +134,33 @@ impl Identity {
         if fs::exists(key).map_err(|error| file_error(key, error))? {
             return Err(file_error(key, io::ErrorKind::AlreadyExists.into()));
         }
-        // The key last: where it stands, both do.
+        // The key comes last: where it exists, both do.
         self.save_certificate(certificate)?;
         let pem = to_pem("PRIVATE KEY", self.key.secret_der());
         create_private(key, pem.as_bytes()).map_err(|error| file_error(key, error))
     }
 
-    /// Writes only the certificate, as PEM: what clients trust by [`Trust::from_file`].
+    /// Writes only the certificate, as PEM, which clients trust by [`Trust::from_file`].
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn save_certificate(&self, path: &Path) -> Result<(), IdentityError> {
         let pem: String = self.certificates.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
         write_atomic(path, pem.as_bytes()).map_err(|error| file_error(path, error))
     }
 
-    /// SHA-256 of the certificate: what clients pin.
+    /// Returns the SHA-256 of the certificate, which clients pin.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.certificates[0])
     }
 
-    /// Trust in exactly this identity's certificate, for clients in the same process.
+    /// Returns trust in exactly this identity's certificate, for clients in the same process.
     pub fn trust(&self) -> Trust {
         Trust::new(Accepted::Certificates(self.certificates.clone()))
     }
 
-    /// The server's side of TLS, under the name of a protocol. For the transports, and for who measures TLS without them.
+    /// Returns the server's TLS configuration under a protocol name. For the transports, and for
+    /// programs that measure TLS without them.
     ///
     /// # Errors
     /// A key that does not belong to the certificate.
@@ -167,8 +174,9 @@ impl Identity {
             })
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         config.alpn_protocols = vec![alpn.into()];
-        // Without resumption no tickets, which would be bytes and packets in every handshake. With it they are keys to
-        // what the server keeps, and taken out as they are used, so that each is good once.
+        // Without resumption no tickets are sent, which would be bytes and packets in every
+        // handshake. With it a ticket is the key of a session that the server keeps. The session is
+        // taken out as it is used, so that each ticket is good once.
         config.send_tls13_tickets = if resumption { TICKETS } else { 0 };
         config.session_storage = if resumption {
             ServerSessionMemoryCache::new(SERVER_SESSIONS_MAX)
@@ -221,7 +229,7 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identi
     if certificates.is_empty() { Err(unusable("no CERTIFICATE block".into())) } else { Ok(certificates) }
 }
 
-/// SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
+/// The SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
 ///
 /// ```
 /// use netduel_transport::Fingerprint;
@@ -264,10 +272,12 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// Which server certificates a client accepts, and the sessions with servers that it accepted.
+/// The server certificates that a client accepts, and the TLS sessions with servers that it
+/// accepted.
 ///
-/// Clones share their sessions; a `Trust` made anew has none. So a session is resumed only under the very trust that
-/// accepted the server's certificate, and nothing is resumed that another trust would refuse.
+/// Clones share their sessions; a new `Trust` has none. A session is therefore resumed only under
+/// the very trust that accepted the server's certificate, and never where another trust would
+/// refuse it.
 ///
 /// ```
 /// use netduel_transport::{Identity, Trust};
@@ -287,14 +297,15 @@ pub struct Trust {
 
 #[derive(Clone, Debug)]
 enum Accepted {
-    /// Those signed by one of these, or these themselves, for the right name and dates.
+    /// Certificates signed by one of these, or these themselves, for the right name and dates.
     Certificates(Vec<CertificateDer<'static>>),
-    /// Exactly the one with this fingerprint, whatever its name, while its dates hold.
+    /// Exactly the certificate with this fingerprint, whatever its name, while its dates hold.
     Pin(Fingerprint),
 }
 
-/// What resumption needs again: a configuration for each protocol name, whose verifier must be the same one (rustls
-/// resumes no session that another verifier accepted) and whose store holds the tickets.
+/// The state that resumption needs: for each protocol name a configuration, whose verifier must be
+/// the same one (rustls resumes no session that another verifier accepted), and whose store holds
+/// the tickets.
 type Sessions = Mutex<HashMap<String, (ClientConfig, Arc<Verifier>)>>;
 
 impl Trust {
@@ -302,13 +313,14 @@ impl Trust {
         Self { accepted, sessions: Arc::default() }
     }
 
-    /// Trust in exactly the certificate with this fingerprint, whatever its name, while its dates hold.
+    /// Returns trust in exactly the certificate with this fingerprint, whatever its name, while its
+    /// dates hold.
     pub fn pin(fingerprint: Fingerprint) -> Self {
         Self::new(Accepted::Pin(fingerprint))
     }
 
-    /// Trust in the PEM certificates of a file: those signed by one of them, or these themselves, for the right name and
-    /// dates.
+    /// Returns trust in the PEM certificates of a file: certificates signed by one of them, or
+    /// these themselves, for the right name and dates.
     ///
     /// # Errors
     /// A file that is missing or holds no certificate.
@@ -316,16 +328,16 @@ impl Trust {
         Ok(Self::new(Accepted::Certificates(read_certificates(path)?)))
     }
 
-    /// The client's side of TLS, under the name of a protocol and without resumption, for who measures TLS without the
-    /// transports.
+    /// Returns the client's TLS configuration under a protocol name, without resumption. For
+    /// programs that measure TLS without the transports.
     ///
     /// # Errors
-    /// Certificates that cannot be trusted in.
+    /// Certificates that cannot be trusted.
     pub fn client_config_for(&self, alpn: &str) -> Result<ClientConfig, ConnectError> {
         Ok(self.fresh_config(alpn)?.0)
     }
 
-    /// A configuration for one connection, and the place where a refusal is noted.
+    /// Returns a configuration for one connection, and the verifier that notes a refusal.
     pub(crate) fn client_config(
         &self,
         alpn: &str,
@@ -362,19 +374,21 @@ impl Trust {
 }
 
 impl fmt::Debug for Trust {
-    /// Without the sessions, which hold keys.
+    /// Prints the trust without the sessions, which hold keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Trust({:?})", self.accepted)
     }
 }
 
-/// Checks the server's certificate and notes why it was refused, since neither TLS nor QUIC hands that back typed.
+/// A verifier that checks the server's certificate and notes the reason of a refusal, since neither
+/// TLS nor QUIC hands that back typed.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     provider: Arc<CryptoProvider>,
     rule: Rule,
-    /// By what rustls says of them, which is all that comes back with the failed handshake. Several handshakes may share
-    /// a verifier; refusals that read the same are the same.
+    /// The refusals by rustls's words for them, which are all that comes back with the failed
+    /// handshake. Several handshakes may share a verifier. Refusals that read the same are the
+    /// same.
     refusals: Mutex<Vec<(String, ConnectError)>>,
 }
 
@@ -384,8 +398,8 @@ enum Rule {
     Pin(Fingerprint),
 }
 
-/// What rustls is told of a certificate that is not the pinned one. It names the certificate, so that two refusals read
-/// the same only if they are.
+/// The error that rustls is told of a certificate that is not the pinned one. It names the
+/// certificate, so that two refusals read the same only if they are.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate has SHA-256 {0}, which is not the pinned one")]
 struct NotPinned(Fingerprint);
@@ -408,7 +422,8 @@ impl Verifier {
         Ok(Self { provider, rule, refusals: Mutex::default() })
     }
 
-    /// Why the certificate was refused, if that is why a handshake failed. `said` is what its failure reads.
+    /// Returns the reason why the certificate was refused, if a handshake failed for that. `said`
+    /// is the text of its failure.
     pub(crate) fn take_refusal(&self, said: &str) -> Option<ConnectError> {
         let mut refusals = lock(&self.refusals);
         let index = refusals.iter().position(|(text, _)| said.contains(text))?;
@@ -506,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_survives_disk_and_its_key_is_the_owners_alone() {
+    fn identity_survives_disk() {
         let folder = tempfile::tempdir().expect("folder");
         let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         let identity = generate();
@@ -536,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_are_read_as_they_are_printed_and_nothing_else_is() {
+    fn fingerprints_parse_as_printed() {
         let fingerprint = generate().fingerprint();
         let text = fingerprint.to_string();
         assert_eq!(text.parse::<Fingerprint>().expect("parsed"), fingerprint);
@@ -548,7 +563,7 @@ mod tests {
 
     /// A pin replaces the name and the chain, not the dates.
     #[test]
-    fn dates_hold_for_chains_and_for_pins() {
+    fn dates_hold_for_chains_and_pins() {
         let identity = generate();
         let certificate = &identity.certificates[0];
         let name = ServerName::try_from("localhost").expect("a name");

@@ -1,15 +1,17 @@
-//! Whether a TLS 1.3 handshake resumed an earlier session, told from the server's messages as they pass by.
+//! A reader of the server's TLS 1.3 messages that tells whether the handshake resumed an earlier
+//! session.
 //!
-//! A server that does not resume proves who it is with a certificate; one that does sends none, since knowing the
-//! session's key is its proof (RFC 8446, 2.2). rustls says which it was, but its session cannot be asked below QUIC.
+//! A server that does not resume proves its identity with a certificate. A server that resumes
+//! sends none, since knowing the session's key is its proof (RFC 8446, 2.2). rustls reports which
+//! it was, but its session cannot be asked below QUIC.
 
-/// Type (1) and length (3) of a handshake message (RFC 8446, 4).
+/// The header of a handshake message in bytes: type (1) and length (3) (RFC 8446, 4).
 const HEADER_BYTES: usize = 4;
 const CERTIFICATE: u8 = 11;
 const FINISHED: u8 = 20;
 const COMPRESSED_CERTIFICATE: u8 = 25;
 
-/// Reads the server's handshake messages, in whatever pieces they come.
+/// A reader of the server's handshake messages, in whatever pieces they come.
 #[derive(Debug, Default)]
 pub(crate) struct ServerMessages {
     header: [u8; HEADER_BYTES],
@@ -20,7 +22,7 @@ pub(crate) struct ServerMessages {
 }
 
 impl ServerMessages {
-    /// The next bytes of them.
+    /// Reads the next bytes of the messages.
     pub(crate) fn pass(&mut self, mut bytes: &[u8]) {
         while !self.finished && !bytes.is_empty() {
             let skipped = self.body_left.min(bytes.len());
@@ -40,7 +42,7 @@ impl ServerMessages {
         }
     }
 
-    /// `None` until the server's last message.
+    /// Whether the handshake resumed a session; `None` until the server's last message.
     pub(crate) fn resumed(&self) -> Option<bool> {
         self.finished.then_some(!self.certificate)
     }
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_tells_a_full_handshake_however_the_bytes_are_cut() {
+    fn certificate_tells_a_full_handshake() {
         let full = flight(&[SERVER_HELLO, ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_VERIFY, FINISHED]);
         let resumed = flight(&[SERVER_HELLO, ENCRYPTED_EXTENSIONS, FINISHED, NEW_SESSION_TICKET]);
         for (bytes, expected) in [(full, false), (resumed, true)] {
@@ -81,7 +83,8 @@ mod tests {
         }
     }
 
-    /// Hands over what `write` has to say, piece by piece: no piece crosses a change of keys.
+    /// Carries the handshake bytes from `write` to `read`, piece by piece. No piece crosses a
+    /// change of keys.
     fn carry(
         mut write: impl FnMut(&mut Vec<u8>) -> Option<quic::KeyChange>,
         mut read: impl FnMut(&[u8]) -> Result<(), rustls::Error>,
@@ -96,9 +99,9 @@ mod tests {
         }
     }
 
-    /// rustls, asked itself, says the same.
+    /// Compares with rustls's own answer.
     #[test]
-    fn rustls_agrees() {
+    fn agrees_with_rustls() {
         const ALPN: &str = "test";
         let identity = Identity::generate(&["localhost".into()]).expect("identity");
         let trust = identity.trust();

@@ -133,7 +133,7 @@ impl Challenger {
 }
 
 impl AddressValidator for Arc<Challenger> {
-    fn meet(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
+    fn validate(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
         let Some((&[kind, ref token @ ..], body)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
             return false;
         };
@@ -169,32 +169,35 @@ mod tests {
     }
 
     #[test]
-    fn only_who_gets_our_answers_is_let_in() {
+    fn admits_only_validated_addresses() {
         let mut challenger = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let (client, other): (SocketAddr, SocketAddr) =
             (([10, 0, 0, 1], 7).into(), ([10, 0, 0, 1], 8).into());
         let token = [1, 2, 3, 4];
         let mut answer = Vec::new();
-        assert!(!challenger.meet(client, &hello(token), &mut answer), "a hello alone is nothing to remember");
+        assert!(
+            !challenger.validate(client, &hello(token), &mut answer),
+            "a hello alone is nothing to remember"
+        );
         assert_eq!(answer.len(), hello(token).len(), "nothing is gained by forging an address");
         assert_eq!(answer[0], Type::Challenge as u8);
 
         let mut join = answer.clone();
         join[0] = Type::Join as u8;
         let mut silent = Vec::new();
-        assert!(challenger.meet(client, &join, &mut silent));
-        assert!(!challenger.meet(other, &join, &mut silent), "the challenge is another's");
+        assert!(challenger.validate(client, &join, &mut silent));
+        assert!(!challenger.validate(other, &join, &mut silent), "the challenge is another's");
         for place in 1..join.len() {
             let mut changed = join.clone();
             changed[place] ^= 1;
-            assert!(!challenger.meet(client, &changed, &mut silent), "byte {place} was changed");
-            assert!(!challenger.meet(client, &join[..place], &mut silent), "cut at {place}");
+            assert!(!challenger.validate(client, &changed, &mut silent), "byte {place} was changed");
+            assert!(!challenger.validate(client, &join[..place], &mut silent), "cut at {place}");
         }
         assert!(silent.is_empty());
     }
 
     #[test]
-    fn a_challenge_cannot_be_kept_for_later() {
+    fn challenge_expires() {
         let challenger = Challenger::new(PROTOCOL).expect("random numbers");
         let client = ([10, 0, 0, 1], 7).into();
         let challenge = challenger.challenge(client, [0; 4], 500);
@@ -204,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hello_gets_no_answer() {
+    fn answers_only_hellos() {
         let mut challenger = Arc::new(Challenger::new(PROTOCOL).expect("random numbers"));
         let client = ([10, 0, 0, 1], 7).into();
         let mut answer = Vec::new();
         let short = &hello([0; 4])[..HEADER_BYTES + CHALLENGE_BYTES - 1];
         for datagram in [&[][..], &[Type::Hello as u8], short, &[0; 1200], &[0xff; 60]] {
-            assert!(!challenger.meet(client, datagram, &mut answer));
+            assert!(!challenger.validate(client, datagram, &mut answer));
             assert!(answer.is_empty());
         }
     }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_acknowledged_is_sent_again_ever_more_seldom() {
+    fn resends_with_exponential_back_off() {
         let mut rtt = Rtt::default();
         rtt.measured(Duration::from_millis(40));
         let mut out = ReliableStream::new(rtt);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_nobody_can_have_sent_change_nothing() {
+    fn impossible_acknowledgements_change_nothing() {
         let mut out = ReliableStream::new(Rtt::default());
         let now = Instant::now();
         out.push(FrameKind::Control, &[7; 100]).expect("room");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_and_what_is_under_way_are_bounded() {
+    fn queue_and_window_are_bounded() {
         let mut out = ReliableStream::new(Rtt::default());
         let full = (0..).find_map(|_| out.push(FrameKind::Control, &[0; 4000]).err());
         assert!(full.is_some_and(|waiting| waiting <= CONTROL_QUEUE_BYTES));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_goes_on_where_places_wrap() {
+    fn stream_survives_wrapping_places() {
         let mut out = ReliableStream { place: u32::MAX - 2, ..ReliableStream::new(Rtt::default()) };
         let now = Instant::now();
         out.push(FrameKind::Control, &[1; 7]).expect("room");

@@ -1,4 +1,4 @@
-//! Peers on one socket, strangers, and bounds.
+//! Tests of remotes on one socket, unknown addresses, and bounds.
 
 use std::future::poll_fn;
 
@@ -6,11 +6,11 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets in who says "open", and answers "?" with "!".
-struct Doorman;
+/// A validator that lets in the senders of "open", and answers "?" with "!".
+struct OpenSesame;
 
-impl AddressValidator for Doorman {
-    fn meet(&mut self, _: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
+impl AddressValidator for OpenSesame {
+    fn validate(&mut self, _: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
         if datagram == b"?" {
             answer.push(b'!');
         }
@@ -19,7 +19,7 @@ impl AddressValidator for Doorman {
 }
 
 fn demux() -> Demux {
-    Demux::bind(([127, 0, 0, 1], 0).into(), Doorman, &Options::default()).expect("bind")
+    Demux::bind(([127, 0, 0, 1], 0).into(), OpenSesame, &Options::default()).expect("bind")
 }
 
 async fn client(demux: &Demux) -> (Arc<DatagramSender>, DatagramReceiver) {
@@ -32,7 +32,7 @@ async fn recv(receiver: &mut DatagramReceiver) -> Bytes {
 }
 
 #[tokio::test]
-async fn each_peer_gets_its_own_and_strangers_only_an_answer() {
+async fn datagrams_reach_their_remote() {
     let demux = demux();
     let (mut a, b) = (client(&demux).await, client(&demux).await);
     a.0.send(b"?");
@@ -57,7 +57,7 @@ async fn each_peer_gets_its_own_and_strangers_only_an_answer() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_gone_is_a_stranger_again() {
+async fn closed_remote_is_unknown_again() {
     let demux = demux();
     let (sender, mut receiver) = client(&demux).await;
     sender.send(b"open");
@@ -69,7 +69,7 @@ async fn a_peer_that_is_gone_is_a_stranger_again() {
 }
 
 #[tokio::test]
-async fn an_inbox_keeps_the_newest_and_drops_what_is_oversized() {
+async fn inbox_keeps_newest_and_drops_oversized() {
     let demux = demux();
     let (sender, _inlet) = client(&demux).await;
     sender.send(b"open");
@@ -95,9 +95,9 @@ async fn an_inbox_keeps_the_newest_and_drops_what_is_oversized() {
 }
 
 #[tokio::test]
-async fn who_knocks_beyond_the_bound_is_unheard_until_there_is_room() {
+async fn handshakes_under_way_are_bounded() {
     let half_open_max = 2;
-    let demux = Demux::bind_bounded(([127, 0, 0, 1], 0).into(), Doorman, &Options::default(), half_open_max)
+    let demux = Demux::bind_bounded(([127, 0, 0, 1], 0).into(), OpenSesame, &Options::default(), half_open_max)
         .expect("bind");
     let mut clients = Vec::new();
     for _ in 0..=half_open_max {

@@ -22,7 +22,7 @@ use crate::{
     io::{keep_alive::KeepAliveTimer, outbox::CONTROL_QUEUE_BYTES},
 };
 
-/// One side of a connection: what its senders and its receiver share.
+/// The state that one side's senders and its receiver share.
 pub(super) struct End {
     pub(super) number: usize,
     pub(super) side: Side,
@@ -103,7 +103,7 @@ impl SendHalf for End {
     }
 }
 
-/// The handshake is over.
+/// Makes the connection of a side whose handshake is over.
 pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) -> Connection {
     end.see(Event::Connected);
     let alarm = Box::pin(sleep(Duration::ZERO));
@@ -115,12 +115,12 @@ pub(super) fn connected(end: Arc<End>, remote: SocketAddr, options: &Options) ->
 struct SimulatedReceiver {
     end: Arc<End>,
     keep_alive: KeepAliveTimer,
-    /// When the next thing arrives.
+    /// The timer of the next arrival.
     alarm: Pin<Box<Sleep>>,
 }
 
 impl SimulatedReceiver {
-    /// What has arrived, or when something will.
+    /// Returns what has arrived, or the time of the next arrival.
     fn arrived(&mut self) -> Result<Result<(Lane, Bytes), Option<Instant>>, CloseReason> {
         loop {
             let found = self.end.inbox.queue().next(Instant::now());

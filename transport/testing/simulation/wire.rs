@@ -1,4 +1,4 @@
-//! One direction of a simulated path: what is on its way, and when it arrives.
+//! One direction of a simulated path: the packets in flight, and the time at which each arrives.
 
 use std::{
     collections::VecDeque,
@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep};
 use super::{Fates, Flow};
 use crate::{CloseReason, CloseState, Lane, io::mutex::lock};
 
-/// Updates under way at most, each way. A path that holds more drops or supersedes.
+/// The largest number of updates in flight in one direction. A path that holds more drops or
+/// supersedes.
 pub(super) const UPDATES_MAX: usize = 64;
 
-/// One direction, and the inbox of whom it leads to.
+/// One direction, and the inbox at its end.
 pub(super) struct Wire {
     pub(super) queue: Mutex<Queue>,
-    /// Of whom it leads to.
+    /// The state of the side at its end.
     pub(super) close_state: CloseState,
 }
 
@@ -26,29 +27,29 @@ pub(super) struct Queue {
     pub(super) in_order: bool,
     pub(super) fates: Fates,
     pub(super) silent: bool,
-    /// When they arrive; those of a silent path have no time yet.
+    /// The control messages with their arrival times. On a silent path they have no time yet.
     pub(super) control: VecDeque<(Option<Instant>, Bytes)>,
-    /// What waits for a flush.
+    /// The control messages that wait for a flush.
     pub(super) control_unsent: VecDeque<Bytes>,
-    /// Of both.
+    /// The bytes of both queues.
     pub(super) control_bytes: usize,
     pub(super) updates: Vec<(Instant, Bytes)>,
-    /// What waits for a flush, or for the path.
+    /// The updates that wait for a flush or for the path.
     pub(super) unsent: VecDeque<Bytes>,
     pub(super) keep_alives: VecDeque<Instant>,
     pub(super) farewell: Option<(Option<Instant>, CloseReason)>,
-    /// Since this was last asked.
+    /// Whether anything left since the flag was last read.
     pub(super) wrote: bool,
-    /// By lane.
+    /// The counters by lane.
     pub(super) flows: [Flow; 2],
 }
 
-/// What a reader finds.
+/// The arrival that a reader finds.
 pub(super) enum Found {
     Message(Lane, Bytes),
     KeepAlive,
     Over(CloseReason),
-    /// Nothing before then.
+    /// Nothing arrives before this time.
     Nothing(Option<Instant>),
 }
 
@@ -75,7 +76,7 @@ impl Wire {
         lock(&self.queue)
     }
 
-    /// One packet of a handshake; a silent path never carries it.
+    /// Carries one packet of a handshake. A silent path never carries it.
     pub(super) async fn cross(&self) {
         let delay = {
             let mut queue = self.queue();
@@ -126,7 +127,7 @@ impl Wire {
 }
 
 impl Queue {
-    /// When a control message arrives that is sent now and comes behind `ahead` others.
+    /// Returns the arrival time of a control message that is sent now behind `ahead` others.
     pub(super) fn control_due(&mut self, ahead: usize) -> Option<Instant> {
         let due = Instant::now() + (self.fates)(Lane::Control).delay;
         let before = ahead.checked_sub(1).and_then(|index| self.control[index].0);
@@ -137,7 +138,7 @@ impl Queue {
         self.control_due(self.control.len())
     }
 
-    /// Lets go the control messages that wait, which the path may hold back.
+    /// Sends the waiting control messages, which the path may hold back.
     pub(super) fn flush_control(&mut self) {
         while let Some(message) = self.control_unsent.pop_front() {
             let due = self.last_due();
@@ -146,13 +147,13 @@ impl Queue {
         }
     }
 
-    /// Lets go what waits. Returns how many updates were superseded.
+    /// Sends everything that waits. Returns how many updates were superseded.
     pub(super) fn flush(&mut self) -> usize {
         self.flush_control();
         self.flush_updates()
     }
 
-    /// Lets go the updates that wait, if the path takes them.
+    /// Sends the waiting updates, if the path takes them. Returns how many were superseded.
     fn flush_updates(&mut self) -> usize {
         let mut superseded = 0;
         if self.silent && self.in_order {
@@ -186,7 +187,8 @@ impl Queue {
         superseded
     }
 
-    /// What arrives next, if it has by `now`. Of what arrives together: control, updates, keep-alives, the end.
+    /// Returns the next arrival, if it has come by `now`. The order of simultaneous arrivals is
+    /// control, updates, keep-alives, the end.
     pub(super) fn next(&mut self, now: Instant) -> Found {
         let update = (0..self.updates.len()).min_by_key(|&index| self.updates[index].0);
         let dues = [
