@@ -97,8 +97,9 @@ async fn inbox_keeps_newest_and_drops_oversized() {
 #[tokio::test]
 async fn handshakes_under_way_are_bounded() {
     let half_open_max = 2;
-    let demux = Demux::bind_bounded(([127, 0, 0, 1], 0).into(), OpenSesame, &Options::default(), half_open_max)
-        .expect("bind");
+    let demux =
+        Demux::bind_bounded(([127, 0, 0, 1], 0).into(), OpenSesame, &Options::default(), half_open_max)
+            .expect("bind");
     let mut clients = Vec::new();
     for _ in 0..=half_open_max {
         let client = client(&demux).await;
