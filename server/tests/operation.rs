@@ -102,7 +102,7 @@ impl Program {
             server_name: "localhost".into(),
             kind: TransportKind::ALL[0],
             trust: None,
-            options: Options::default(),
+            options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
             name: "tester".into(),
             period_us: 16_667,
         };

@@ -102,7 +102,7 @@ impl Program {
             server_name: "localhost".into(),
             kind: self.kind,
             trust: self.trust.clone(),
-            options: Options::default(),
+            options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
             name: "player".into(),
             period_us: 16_667,
         };
