@@ -268,6 +268,7 @@ impl GameView {
                 ui.label(RichText::new(format!("Ports: {}", ports.join(", "))).small());
             });
             ui.horizontal_wrapped(|ui| {
+                ui.label("Fingerprint:");
                 ui.label(RichText::new(&invitation.pin).monospace().size(11.0));
                 if ui.button("Copy the fingerprint").clicked() {
                     ui.ctx().copy_text(invitation.pin.clone());
@@ -325,11 +326,8 @@ impl GameView {
     fn plot(&mut self, ui: &mut Ui, figures: &Figures) {
         let colors = palette(ui.visuals());
         ui.horizontal(|ui| {
-            let lines = [
-                ("age of the opponent's position", colors.opponent),
-                ("round trip", colors.me),
-                ("one-way delay", colors.good),
-            ];
+            let lines =
+                [("age of position", colors.opponent), ("round trip", colors.me), ("one way", colors.good)];
             theme::legend(ui, &lines);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 for (number, span_s) in SPANS_S.iter().enumerate() {

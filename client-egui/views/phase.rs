@@ -43,7 +43,7 @@ pub(crate) fn describe(snapshot: &Snapshot, now: Instant) -> PhaseText {
         Phase::Playing => playing(snapshot),
         Phase::Reconnecting { why, until } => {
             let advice = format!(
-                "{}. Your seat in the match is kept for {} s. Escape cancels.",
+                "{} Your seat in the match is kept for {} s. Escape cancels.",
                 sentence(why),
                 seconds_until(*until, now)
             );
@@ -64,18 +64,18 @@ pub(crate) fn describe(snapshot: &Snapshot, now: Instant) -> PhaseText {
         }
         Phase::Lost { why, attempt, retry_at } => {
             let advice = format!(
-                "{}. Attempt {attempt} starts in {} s, then you queue again. R retries now, Escape cancels.",
+                "{} Attempt {attempt} starts in {} s, then you queue again. R retries now, Escape cancels.",
                 sentence(why),
                 seconds_until(*retry_at, now)
             );
             text("The connection is lost", &advice, Some("Retry now"))
         }
         Phase::Unreachable { why } => {
-            let advice = format!("{}. R retries, Escape returns to the start screen.", sentence(why));
+            let advice = format!("{} R retries, Escape returns to the start screen.", sentence(why));
             text("The server cannot be reached", &advice, Some("Retry"))
         }
         Phase::Refused { why } => {
-            let advice = format!("{}. Escape returns to the settings, R retries.", sentence(why));
+            let advice = format!("{} Escape returns to the settings, R retries.", sentence(why));
             text("The match cannot start", &advice, Some("Retry"))
         }
     }
@@ -130,11 +130,13 @@ fn seconds_until(then: Instant, now: Instant) -> u64 {
     then.saturating_duration_since(now).as_millis().div_ceil(1_000) as u64
 }
 
-/// Capitalizes the text and removes its full stop.
+/// Capitalizes the text, and ends it with a full stop unless it ends with a mark already.
 fn sentence(text: &str) -> String {
-    let text = text.trim_end_matches(['.', '?', '!']);
+    let mark = if text.ends_with(['.', '?', '!']) { "" } else { "." };
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).chain(mark.chars()).collect())
 }
 
 #[cfg(test)]
@@ -164,5 +166,10 @@ mod tests {
             assert!(!text.advice.is_empty() && !text.advice.contains(".."), "{text:?}");
             assert!(titles.insert(text.title));
         }
+    }
+
+    #[test]
+    fn sentences_keep_their_mark() {
+        assert_eq!(["is it on?", "it broke", ""].map(sentence), ["Is it on?", "It broke.", ""]);
     }
 }

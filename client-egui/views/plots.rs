@@ -24,7 +24,7 @@ pub(crate) fn link(ui: &mut Ui, trace: &Trace, now_s: f64, span_s: f64, height: 
     let series = [
         Series { name: "age", points: &trace.age, color: colors.opponent, width: 1.3, fill: true },
         Series { name: "round trip", points: &trace.round_trip, color: colors.me, width: 1.5, fill: false },
-        Series { name: "one-way delay", points: &trace.one_way, color: colors.good, width: 1.2, fill: false },
+        Series { name: "one way", points: &trace.one_way, color: colors.good, width: 1.2, fill: false },
     ];
     draw(ui, "link", &series, &trace.freezes, now_s, span_s, height);
 }
