@@ -1,4 +1,5 @@
-//! A relay over ENet by `rusty_enet`, as ENet is used: one host for all, no checksum, moves unreliable and sequenced.
+//! A relay over ENet (`rusty_enet`) with ENet's usual settings: one host for all players, no
+//! checksum, and moves on an unreliable sequenced channel.
 
 use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 
@@ -8,13 +9,14 @@ use rusty_enet::{Event, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketR
 use crate::{udp, wire::Update};
 
 const CHANNEL: u8 = 0;
-/// For as many as a preset has at once. Not more, since ENet walks all that there could be for each packet.
+/// The largest number of players: as many as a preset has at once. ENet walks all slots for each
+/// packet, so more would cost time.
 const PLAYERS_MAX: usize = 128;
-/// ENet is looked after so often where nothing comes: it pings twice a second.
+/// The period of ENet's upkeep without traffic. ENet pings twice a second.
 const TICK: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// ENet's view of tokio's socket.
+/// A socket of tokio in the form that ENet uses.
 struct Socket(udp::Socket);
 
 impl rusty_enet::Socket for Socket {
@@ -42,7 +44,7 @@ fn host(socket: udp::Socket, peer_limit: usize) -> io::Result<Host<Socket>> {
     Host::new(Socket(socket), settings).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Until something comes, or ENet wants to be looked after.
+/// Waits for a datagram or for the time of ENet's upkeep.
 async fn wait(host: &Host<Socket>) -> io::Result<()> {
     match tokio::time::timeout(TICK, host.socket().0.readable()).await {
         Ok(readable) => readable,
@@ -52,7 +54,7 @@ async fn wait(host: &Host<Socket>) -> io::Result<()> {
 
 pub(crate) struct Relay {
     host: Host<Socket>,
-    /// The other player of each one who has one.
+    /// The opponent of each player that has one.
     others: HashMap<PeerID, PeerID>,
     waiting: Option<PeerID>,
 }
@@ -80,7 +82,7 @@ impl Relay {
                     }
                     Event::Receive { peer, packet, .. } => {
                         if let Some(other) = self.others.get(&peer.id()) {
-                            // Refused only if it is gone.
+                            // ENet refuses the packet only for a player that is gone.
                             let _ = self.host.peer_mut(*other).send(CHANNEL, &packet);
                         }
                     }
@@ -122,7 +124,7 @@ impl Player {
         loop {
             match self.host.service()? {
                 Some(Event::Connect { .. }) => {
-                    // The relay knows it from the acknowledgement on.
+                    // The relay knows the player from the acknowledgement on.
                     self.host.flush();
                     return Ok(());
                 }

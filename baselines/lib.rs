@@ -1,10 +1,12 @@
-//! Other relays than ours, to measure Netduel against: each carries a 24-byte move between two players, and knows nothing
-//! else. No game, no checks, no messages.
+//! Baselines: other relays, which Netduel is measured against. Each carries a 24-byte move between
+//! two players. A baseline has no game, no checks and no messages.
 //!
-//! [`Baseline`] names them. [`Relay`] is one that serves, [`Player`] is who plays over it. In one process, a relay has a thread
-//! and a runtime of its own and [`Relay::run`] is dropped to end it; `netduel-baselines serve NAME` is one in a process.
+//! [`Baseline`] names the baselines. A [`Relay`] serves one, and a [`Player`] plays over it. Within
+//! a process, a relay has a thread and a runtime of its own, and dropping [`Relay::run`] ends the
+//! relay. `netduel-baselines serve NAME` runs a relay as a process.
 //!
-//! A floor is what the sockets and the library below cost alone: what a relay of ours takes beyond it is ours.
+//! A floor is the cost of the sockets and the library alone. The cost of our relay beyond the floor
+//! is our own.
 
 mod enet;
 mod load;
@@ -22,20 +24,21 @@ pub use netduel_loadgen::Baseline;
 use netduel_transport::{Identity, PathStats, Trust};
 pub use wire::{MOVE_BYTES, Update};
 
-/// Whether a baseline can run here; all but PodSixNet, which needs Python, can.
+/// Checks that a baseline can run here. PodSixNet needs Python; every other baseline runs
+/// everywhere.
 ///
 /// # Errors
-/// What it lacks, and how to install it.
+/// The missing part, and how to install it.
 pub fn check(baseline: Baseline) -> anyhow::Result<()> {
     if baseline == Baseline::PodSixNet { podsixnet::check() } else { Ok(()) }
 }
 
-/// The program that serves a baseline, where that is none of ours.
+/// Returns the command that serves a baseline in a program that is not ours.
 pub fn other_program(baseline: Baseline, listen: SocketAddr) -> Option<Command> {
     (baseline == Baseline::PodSixNet).then(|| podsixnet::serve(listen))
 }
 
-/// A relay that has its socket. Players are paired in the order in which they come.
+/// A relay with a bound socket. It pairs players in the order of their arrival.
 pub struct Relay(Serving);
 
 enum Serving {
@@ -47,10 +50,11 @@ enum Serving {
 }
 
 impl Relay {
-    /// Takes an address, within a tokio runtime. `identity` is for those that encrypt.
+    /// Binds `addr`, within a tokio runtime. Only encrypted baselines use `identity`.
     ///
     /// # Errors
-    /// The system's; and for PodSixNet, which is a program of its own ([`other_program`]).
+    /// The system's error; and every call for PodSixNet, which is a program of its own
+    /// ([`other_program`]).
     pub fn bind(baseline: Baseline, addr: SocketAddr, identity: &Identity) -> io::Result<Self> {
         Ok(Self(match baseline {
             Baseline::BareTcp => Serving::Tcp(stream::Listener::tcp(addr)?),
@@ -66,10 +70,10 @@ impl Relay {
         }))
     }
 
-    /// Where players connect.
+    /// Returns the address that players connect to.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             Serving::Tcp(listener) => listener.local_addr(),
@@ -80,10 +84,10 @@ impl Relay {
         }
     }
 
-    /// Relays until it is dropped, which ends every connection.
+    /// Relays until the future is dropped, which ends every connection.
     ///
     /// # Errors
-    /// The socket's. A connection that fails ends alone.
+    /// The error of the socket. A connection that fails ends alone.
     pub async fn run(self) -> io::Result<()> {
         match self.0 {
             Serving::Tcp(listener) => listener.run().await,
@@ -95,7 +99,7 @@ impl Relay {
     }
 }
 
-/// Who plays over a baseline: sends moves, and receives the other player's.
+/// A player over a baseline: sends moves, and receives the opponent's moves.
 pub struct Player(Playing);
 
 enum Playing {
@@ -108,10 +112,11 @@ enum Playing {
 }
 
 impl Player {
-    /// Connects. Who connects first is paired with who connects next, and so on; once both are connected, moves arrive.
+    /// Connects. The relay pairs each player with the next one. Moves arrive once both are
+    /// connected. An encrypted baseline needs `trust`.
     ///
     /// # Errors
-    /// No connection was made, and why. `trust` is needed where the baseline encrypts.
+    /// The reason for which no connection was made.
     pub async fn connect(
         baseline: Baseline,
         addr: SocketAddr,
@@ -136,7 +141,7 @@ impl Player {
     /// Sends a move.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub async fn send(&mut self, update: &Update) -> io::Result<()> {
         match &mut self.0 {
             Playing::Tcp(player) => player.send(update).await,
@@ -148,10 +153,10 @@ impl Player {
         }
     }
 
-    /// The other player's next move. Cancel safe.
+    /// Receives the opponent's next move. Cancel safe.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub async fn next(&mut self) -> io::Result<Update> {
         match &mut self.0 {
             Playing::Tcp(player) => player.next().await,
@@ -163,7 +168,7 @@ impl Player {
         }
     }
 
-    /// What passed, in whole packets, where that is known.
+    /// Returns the traffic in whole packets, as far as the baseline knows it.
     pub fn path_stats(&self) -> PathStats {
         match &self.0 {
             Playing::Tcp(player) => player.path_stats(),
@@ -175,7 +180,7 @@ impl Player {
         }
     }
 
-    /// Leaves, where there is a goodbye to say; the others are dropped.
+    /// Closes the connection with a close frame if the baseline has one, and drops it otherwise.
     pub async fn close(self) {
         match self.0 {
             Playing::Tcp(_) | Playing::Tls(_) | Playing::Udp(_) => {}

@@ -1,4 +1,4 @@
-//! The players of a baseline, driven by the same load as ours and counted by the same statistics. A move is its number and
+//! The players of a baseline under our load and our statistics. A move consists of its number and
 //! its intended send time, in 24 hexadecimal digits.
 
 use std::{io::Write, net::SocketAddr, str};
@@ -12,20 +12,22 @@ use tokio::task::JoinSet;
 
 use crate::{Baseline, Player, Update};
 
-/// Players that connect at once: fewer than PodSixNet's backlog of five, of which it takes one each pump.
+/// The number of players that connect at once. PodSixNet has a backlog of five and accepts one
+/// connection per pump.
 const CONNECTING_MAX: usize = 4;
-/// Digits of the number of a move; the others are its time.
+/// The digits of a move's number. The remaining digits are its time.
 const SEQ_DIGITS: usize = 8;
 
-/// Carries out the plan on standard input, see `netduel-report`.
+/// Carries out the plan on standard input, which `netduel-report` writes.
 ///
 /// # Errors
-/// Who could not connect or play, and why.
+/// A player that could not connect or play, and the reason.
 pub fn play() -> anyhow::Result<()> {
     run_with(connect_all)
 }
 
-/// A few at once, or the ticks and pumps of some baselines would take longer than they keep a silent player.
+/// Connects a few players at a time. With more, the ticks and pumps of some baselines would take
+/// longer than the time for which they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
     let carriers: Vec<Subject> = plan.pairs.iter().flatten().copied().collect();
@@ -47,7 +49,7 @@ async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     Ok(players)
 }
 
-/// A player with the statistics that ours have.
+/// A player with the same statistics as our players.
 struct LoadedPlayer {
     player: Player,
     stats: MoveStats,
@@ -77,14 +79,14 @@ impl LoadPlayer for LoadedPlayer {
 
     async fn next(&mut self) -> anyhow::Result<PlayerEvent> {
         let update = self.player.next().await?;
-        let (seq, at_us) = decode(&update).context("a move that nobody sent")?;
-        // One host, so one clock, and it has no error.
+        let (seq, at_us) = decode(&update).context("received a move that no player sent")?;
+        // Both players share a host and its clock, so the clock has no error.
         self.stats.on_move(clock::now_us(), &Move { seq, at_us, ..Move::default() }, 0);
         Ok(PlayerEvent::Moved(seq))
     }
 
     fn ping(&mut self) -> anyhow::Result<()> {
-        bail!("a baseline answers no pings")
+        bail!("a baseline answers no pings: measure round trips on our transports only")
     }
 
     fn restart(&mut self) {

@@ -1,4 +1,5 @@
-//! `netduel-baselines`: a baseline's relay in a process of its own, and its players for `netduel-report run --preset baselines`.
+//! The program `netduel-baselines`: a baseline's relay in a process of its own, and the players
+//! that `netduel-report run --preset baselines` starts.
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
@@ -6,7 +7,7 @@ use clap::{Parser, Subcommand};
 use netduel_baselines::{Baseline, Relay};
 use netduel_transport::Identity;
 
-/// Bare relays and other libraries' relays, to measure Netduel against.
+/// Runs bare relays and other libraries' relays, which Netduel is measured against.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -16,25 +17,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say which baselines there are
+    /// List the baselines
     List,
-    /// Say whether one can run here, or what it lacks
+    /// Check that a baseline can run here, or name what is missing
     Check {
-        /// Which one; `list` names them
+        /// Name of the baseline, as in `list`
         baseline: Baseline,
     },
-    /// Relay until standard input closes; players are paired in the order in which they come
+    /// Relay until standard input closes, and pair players in the order of their arrival
     Serve {
-        /// Which one; `list` names them
+        /// Name of the baseline, as in `list`
         baseline: Baseline,
-        /// Where players connect
+        /// Address that players connect to
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
-        /// The processor to run on
+        /// Processor to run on
         #[arg(long)]
         cpu: Option<usize>,
     },
-    /// The players of a run; their plan comes on standard input
+    /// Play as the plan on standard input says
     #[command(hide = true)]
     Players,
 }
@@ -73,17 +74,18 @@ fn serve(baseline: Baseline, listen: SocketAddr, cpu: Option<usize>) -> anyhow::
     }
 }
 
-/// Takes this process's place, so that whoever measures it measures that.
+/// Replaces this process by the program, so that measurements of the process include only the
+/// program.
 #[cfg(unix)]
 fn become_program(mut program: std::process::Command) -> anyhow::Result<()> {
     Err(std::os::unix::process::CommandExt::exec(&mut program).into())
 }
 
-/// Nobody measures processes here.
+/// Runs the program as a child. Processes are not measured on this system.
 #[cfg(not(unix))]
 fn become_program(mut program: std::process::Command) -> anyhow::Result<()> {
     let status = program.status()?;
-    anyhow::ensure!(status.success(), "it failed ({status})");
+    anyhow::ensure!(status.success(), "the program failed ({status})");
     Ok(())
 }
 
@@ -99,7 +101,7 @@ async fn serve_here(baseline: Baseline, listen: SocketAddr) -> anyhow::Result<()
     let (mut stdin, mut nowhere) = (tokio::io::stdin(), tokio::io::sink());
     tokio::select! {
         failed = relay.run() => Ok(failed?),
-        // An error is an end, too.
+        // An error also ends the input.
         _ = tokio::io::copy(&mut stdin, &mut nowhere) => Ok(()),
     }
 }

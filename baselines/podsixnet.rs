@@ -1,5 +1,5 @@
-//! PodSixNet's relay is Python (`podsixnet.py`); its players speak its wire format: a dictionary, encoded by its rencode and
-//! ended by its terminator.
+//! PodSixNet: its relay in Python (`podsixnet.py`), and players that speak its wire format. A
+//! message is a dictionary, encoded by rencode and ended by a terminator.
 
 use std::{
     io,
@@ -15,13 +15,14 @@ use crate::stream;
 const SCRIPT: &str = include_str!("podsixnet.py");
 const PYTHON: &str = "python3";
 
-/// A dictionary of one (102 + 1); strings of 6 and 9 characters (128 + their length).
+/// The beginning of a message: a dictionary of one entry (102 + 1), and strings of 6 and 9
+/// characters (128 + length).
 const CONNECTED: &[u8] = b"\x67\x86action\x89connected\0---\0";
 /// `{"action": "move", "data": 24 characters}` up to these.
 const BEFORE: &[u8] = b"\x68\x86action\x84move\x84data\x98";
 const TERMINATOR: &[u8] = b"\0---\0";
 
-/// Whether it can run here.
+/// Checks that PodSixNet can run here.
 pub(crate) fn check() -> anyhow::Result<()> {
     let install = "install Python 3 and `pip install podsixnet==0.11.0` (from Python 3.12 on also pyasyncore and pyasynchat)";
     let mut command = Command::new(PYTHON);
@@ -29,13 +30,17 @@ pub(crate) fn check() -> anyhow::Result<()> {
         .args(["-W", "ignore", "-c", "import PodSixNet.Server"])
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("{PYTHON} cannot be run: {install}"))?;
+        .with_context(|| format!("cannot run {PYTHON}: {install}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {install}", said.lines().last().unwrap_or("it cannot be imported"));
+    ensure!(
+        output.status.success(),
+        "{}: {install}",
+        said.lines().last().unwrap_or("PodSixNet cannot be imported")
+    );
     Ok(())
 }
 
-/// The relay, which says what every server of a run says.
+/// Returns the command of the relay. It prints the same line as every server of a run.
 pub(crate) fn serve(listen: SocketAddr) -> Command {
     let mut command = Command::new(PYTHON);
     let (host, port) = (listen.ip().to_string(), listen.port().to_string());
@@ -43,7 +48,7 @@ pub(crate) fn serve(listen: SocketAddr) -> Command {
     command
 }
 
-/// A player over TCP, once the relay has said that it is connected.
+/// Connects a player over TCP, and waits until the relay has confirmed the connection.
 pub(crate) async fn connect(addr: SocketAddr) -> io::Result<stream::Player<TcpStream>> {
     let mut stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;

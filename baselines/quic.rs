@@ -1,4 +1,5 @@
-//! The bare relay over quinn as it comes: its default settings, one runtime, a task for each direction.
+//! A bare relay over unmodified quinn: default settings, one runtime, and a task for each
+//! direction.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -13,14 +14,14 @@ use tokio::task::JoinSet;
 
 use crate::wire::{ALPN, MOVE_BYTES, SERVER_NAME, UDP_HEADER_BYTES, Update, any_address_for};
 
-/// Read from a stream at once: hundreds of moves.
+/// The largest read from a stream, in bytes: hundreds of moves.
 const READ_BYTES: usize = 16 * 1024;
 
-/// What carries the moves.
+/// The means of QUIC that carry the moves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     Datagram,
-    /// One stream from each player to the relay, and one from there to the other.
+    /// One stream from each player to the relay, and one from the relay to the opponent.
     Stream,
 }
 
@@ -47,7 +48,7 @@ impl Relay {
                 incoming = self.endpoint.accept() => {
                     handshakes.spawn(incoming.ok_or(io::ErrorKind::NotConnected)?.into_future());
                 }
-                // One that failed ends alone.
+                // A failed connection ends alone.
                 Some(Ok(Ok(connection))) = handshakes.join_next() => match waiting.take() {
                     None => waiting = Some(connection),
                     Some(first) => {
@@ -87,9 +88,9 @@ enum PlayerLane {
     Datagram,
     Stream {
         send: SendStream,
-        /// It opens with the first move that comes.
+        /// The incoming stream. It opens with the first move that arrives.
         receive: Option<RecvStream>,
-        /// Of a move that came in parts.
+        /// The bytes so far of a move that arrives in parts.
         partial: Vec<u8>,
     },
 }

@@ -1,7 +1,8 @@
-//! A relay over renet and netcode, as renet's own example has it: a loop that looks every 16 ms, moves on the unreliable
-//! channel, no authentication. netcode encrypts all the same, with keys that its "unsecure" handshake sends in the clear.
+//! A relay over renet and netcode, built like renet's own example: a loop that polls every 16 ms,
+//! with moves on the unreliable channel and without authentication. netcode encrypts nevertheless,
+//! with keys that its "unsecure" handshake sends in the clear.
 //!
-//! The players send and read at once, so that what is measured is the relay's tick and not theirs, too.
+//! The players send and read at once, so that a measurement includes the relay's tick alone.
 
 use std::{
     collections::HashMap,
@@ -23,15 +24,15 @@ use crate::{
     wire::{DATAGRAM_MAX_BYTES, Update},
 };
 
-/// "Running at 60hz" (renet's README).
+/// The period of the relay's tick: "Running at 60hz" (renet's README).
 const TICK: Duration = Duration::from_millis(16);
-/// netcode's own limit.
+/// The largest number of clients, which is netcode's own limit.
 const PLAYERS_MAX: usize = 1024;
 const PROTOCOL: u64 = 0;
 const CHANNEL: DefaultChannel = DefaultChannel::Unreliable;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Since 1970, which is what netcode's tokens expire by.
+/// Returns the time since 1970. netcode's tokens expire by it.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -40,7 +41,7 @@ pub(crate) struct Relay {
     server: RenetServer,
     transport: NetcodeServerTransport,
     addr: SocketAddr,
-    /// The other player of each one who has one.
+    /// The opponent of each player that has one.
     others: HashMap<ClientId, ClientId>,
     waiting: Option<ClientId>,
 }
@@ -108,7 +109,7 @@ pub(crate) struct Player {
     socket: udp::Socket,
     client: RenetClient,
     netcode: NetcodeClient,
-    /// Up to when both were told what time it is.
+    /// The time up to which client and transport were advanced.
     updated: Instant,
     tick: Interval,
     buffer: Vec<u8>,
@@ -141,7 +142,7 @@ impl Player {
         Ok(player)
     }
 
-    /// Takes in a datagram, or does what is due each tick. Cancel safe.
+    /// Processes a datagram, or does the work of a tick. Cancel safe.
     async fn step(&mut self) -> io::Result<()> {
         tokio::select! {
             received = self.socket.recv_from(&mut self.buffer) => {

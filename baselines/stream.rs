@@ -1,4 +1,5 @@
-//! The bare relay over TCP, plain or under TLS: one task for each direction reads and writes at once.
+//! A bare relay over TCP, plain or under TLS: one task for each direction, which writes what it
+//! reads.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -14,13 +15,14 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, rustls::pki_types::ServerN
 
 use crate::wire::{ALPN, MOVE_BYTES, SERVER_NAME, Update};
 
-/// Read at once: hundreds of moves.
+/// The largest read, in bytes: hundreds of moves.
 const READ_BYTES: usize = 16 * 1024;
-/// Connections that wait to be accepted: more than players that connect at once.
+/// The listen backlog: more than the number of players that connect at once.
 const BACKLOG: u32 = 1024;
 
-/// That of our transports' defaults, or the system's choice would be compared: BBR paces what it sends. Best effort, as the
-/// system may not have it; accepted connections have their listener's.
+/// Sets the congestion control that our transports use by default. Otherwise the comparison would
+/// measure the system's choice: BBR, for example, paces its packets. Best effort, because the
+/// system may lack the algorithm. Accepted connections inherit the listener's algorithm.
 fn same_congestion_control(socket: &SockRef<'_>) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_congestion(Options::default().congestion.name().as_bytes());
@@ -28,7 +30,7 @@ fn same_congestion_control(socket: &SockRef<'_>) {
     let _ = socket;
 }
 
-/// Under TLS, as the player sees it.
+/// The player's side of a TLS connection.
 pub(crate) type ClientTls = client::TlsStream<TcpStream>;
 
 pub(crate) struct Listener {
@@ -68,7 +70,7 @@ impl Listener {
                         relay(&mut waiting, stream.into_split(), &mut directions);
                     }
                 }
-                // One that failed ends alone.
+                // A failed connection ends alone.
                 Some(Ok(Ok(stream))) = handshakes.join_next() => {
                     relay(&mut waiting_tls, tokio::io::split(stream), &mut directions);
                 }
@@ -78,7 +80,7 @@ impl Listener {
     }
 }
 
-/// Carries bytes both ways between who waits and who comes, if somebody waits.
+/// Carries bytes both ways between a waiting player and a new one, if a player waits.
 fn relay<R, W>(waiting: &mut Option<(R, W)>, coming: (R, W), directions: &mut JoinSet<io::Result<()>>)
 where
     R: AsyncRead + Unpin + Send + 'static,
@@ -93,7 +95,7 @@ where
     }
 }
 
-/// Whatever is read is written, so that any framing passes.
+/// Writes all bytes that it reads, so that any framing passes.
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -105,7 +107,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
     }
 }
 
-/// What stands around each move. Without it moves follow each other, since all are of one size.
+/// The bytes around each move. Moves of one size need none.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Frame {
     pub(crate) before: &'static [u8],
@@ -117,7 +119,7 @@ pub(crate) struct Player<S> {
     stream: S,
     frame: Frame,
     buffer: Vec<u8>,
-    /// What of the buffer was read and not yet taken.
+    /// The part of the buffer that was read and not yet taken.
     unread: std::ops::Range<usize>,
 }
 
@@ -175,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Player<S> {
                 self.unread.start += framed_bytes;
                 return update.try_into().map_err(|_| io::ErrorKind::InvalidData.into());
             }
-            // A part of a move at most.
+            // The rest is at most a part of a move.
             self.buffer.copy_within(self.unread.clone(), 0);
             self.unread = 0..self.unread.len();
             match self.stream.read(&mut self.buffer[self.unread.end..]).await? {

@@ -1,4 +1,5 @@
-//! The bare relay over UDP. A player is known from its hello on. And the socket of all baselines over UDP.
+//! A bare relay over UDP, and the socket of all baselines over UDP. The relay knows a player from
+//! its hello on.
 
 use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 
@@ -7,15 +8,17 @@ use tokio::net::UdpSocket;
 
 use crate::wire::{DATAGRAM_MAX_BYTES, UDP_HEADER_BYTES, Update, any_address_for};
 
-/// What a player says until it is answered with the same. Anything else is relayed.
+/// The datagram that a player repeats until the relay answers with the same bytes. The relay
+/// forwards every other datagram.
 const HELLO: &[u8] = b"hello";
-/// A hello or its answer was lost if none comes within this.
+/// The time after which a hello or its answer counts as lost.
 const HELLO_TIMEOUT: Duration = Duration::from_millis(500);
 const HELLOS_MAX: usize = 10;
-/// Addresses that a relay remembers. It forgets none, since it lives for one measurement.
+/// The largest number of addresses that a relay remembers. It forgets none, because it lives for
+/// one measurement.
 const PLAYERS_MAX: usize = 20_000;
 
-/// tokio's socket, which counts what passes.
+/// A socket of tokio that counts its traffic.
 pub(crate) struct Socket {
     socket: UdpSocket,
     counts: PathStats,
@@ -36,10 +39,10 @@ impl Socket {
         Ok(Self { socket: UdpSocket::from_std(socket)?, counts })
     }
 
-    /// Of a player whose relay is at `relay`.
+    /// Binds the socket of a player whose relay is at `relay`.
     pub(crate) async fn for_player(relay: SocketAddr) -> io::Result<Self> {
         let socket = Self::bind(any_address_for(relay))?;
-        // tokio has not heard yet that it is, and would refuse to try.
+        // tokio does not know yet that the socket is writable, and would refuse to try.
         socket.socket.writable().await?;
         Ok(socket)
     }
@@ -64,14 +67,14 @@ impl Socket {
         Ok((count, from))
     }
 
-    /// Cancel safe.
+    /// Receives a datagram. Cancel safe.
     pub(crate) async fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (count, from) = self.socket.recv_from(buffer).await?;
         add(&mut self.counts.received_packets, &mut self.counts.received_bytes, count);
         Ok((count, from))
     }
 
-    /// Sends, or drops it where the system has no room, as UDP does.
+    /// Sends a datagram, or drops it if the system's buffer is full, as UDP does.
     pub(crate) fn send_to(&mut self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
         match self.try_send_to(datagram, to) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
@@ -79,7 +82,7 @@ impl Socket {
         }
     }
 
-    /// In whole IP packets.
+    /// Returns the traffic in whole IP packets.
     pub(crate) fn path_stats(&self) -> PathStats {
         match self.local_addr() {
             Ok(addr) => self.counts.clone().with_headers(addr, UDP_HEADER_BYTES),
@@ -95,7 +98,7 @@ fn add(packets: &mut Option<u64>, bytes: &mut Option<u64>, count: usize) {
 
 pub(crate) struct Relay {
     socket: Socket,
-    /// The other player of each one who has one.
+    /// The opponent of each player that has one.
     others: HashMap<SocketAddr, SocketAddr>,
     waiting: Option<SocketAddr>,
 }
@@ -167,7 +170,7 @@ impl Player {
         let mut buffer = [0; DATAGRAM_MAX_BYTES];
         loop {
             let (count, _) = self.socket.recv_from(&mut buffer).await?;
-            // A second answer to a hello is none.
+            // A second answer to a hello is no move.
             if let Ok(update) = buffer[..count].try_into() {
                 return Ok(update);
             }

@@ -20,8 +20,11 @@ const VERBS: [&str; 22] = [
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Base {
-    /// The last commit whose subject is exempt.
+    /// The last commit before the rule.
     since: String,
+    /// Later commits that broke the rule before a check held it.
+    #[serde(default)]
+    exempt: Vec<String>,
 }
 
 /// Checks the subjects of the commits since the base. A clone without the base is not checked.
@@ -44,6 +47,7 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     }
     let log = String::from_utf8_lossy(&log.stdout).into_owned();
     let lines = log.lines().filter_map(|line| line.split_once('\t'));
+    let lines = lines.filter(|(hash, _)| !base.exempt.iter().any(|exempt| exempt.starts_with(hash)));
     Ok(lines.filter_map(|(hash, subject)| Some(Finding::new(hash, 0, fault(subject)?))).collect())
 }
 

@@ -19,7 +19,8 @@ fn update(number: u32) -> Update {
     format!("{number:024x}").into_bytes().try_into().expect("24 digits")
 }
 
-/// Two pairs after each other, of players who tell each other everything, one move in flight each way.
+/// Two pairs after each other, of players who tell each other everything, one move in flight each
+/// way.
 fn play(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) {
     runtime().block_on(async {
         let connect = || Player::connect(baseline, addr, trust);
@@ -54,7 +55,7 @@ fn play(baseline: Baseline, addr: SocketAddr, trust: Option<&Trust>) {
 
 /// In a thread of its own, as a bench has it.
 #[test]
-fn every_baseline_relays_moves_in_order_both_ways() {
+fn baselines_keep_order_both_ways() {
     for baseline in Baseline::ALL.into_iter().filter(|baseline| *baseline != Baseline::PodSixNet) {
         let identity = Identity::generate(&["localhost".into()]).expect("an identity");
         let trust = identity.trust();
@@ -78,7 +79,7 @@ fn every_baseline_relays_moves_in_order_both_ways() {
 
 /// In a process of its own, as Python has to be; `netduel-baselines serve` becomes it.
 #[test]
-fn podsixnet_relays_moves_in_order_both_ways() {
+fn podsixnet_keeps_order_both_ways() {
     let baseline = Baseline::PodSixNet;
     if let Err(why) = check(baseline) {
         assert!(std::env::var_os("NETDUEL_PODSIXNET_REQUIRED").is_none(), "{why:#}");
