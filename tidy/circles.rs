@@ -73,7 +73,7 @@ fn needs(modules: &ModuleTree) -> Needs {
     for (id, module) in modules.modules.iter().enumerate() {
         for mention in &module.mentions {
             let mut targets = resolve(modules, id, &mention.path, 0).unwrap_or_default();
-            if let ([name], true) = (&mention.path[..], targets.is_empty()) {
+            if let ([name], true) = (&mention.path[..], mention.is_macro) {
                 targets.extend(modules.macros.get(name).map(|file| Target::File(*file)));
             }
             for target in targets {

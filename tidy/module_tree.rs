@@ -215,7 +215,7 @@ impl Module {
         if let Some(known) = rename.or_else(|| path.last().cloned()) {
             self.define(known, Definition::Import(path.clone()));
         }
-        self.mentions.push(Mention { path, line, face });
+        self.mentions.push(Mention { path, line, face, is_macro: false });
     }
 }
 

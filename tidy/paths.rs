@@ -12,6 +12,8 @@ pub(crate) struct Mention {
     pub(crate) line: usize,
     /// Whether a `pub use` writes it, which hands a name on and needs nothing.
     pub(crate) face: bool,
+    /// Whether the code calls a macro by this name.
+    pub(crate) is_macro: bool,
 }
 
 /// Words before a name that define it.
@@ -45,7 +47,8 @@ fn scan_into(tokens: TokenStream, mentions: &mut Vec<Mention>, imports: &mut Vec
                     at += 3;
                 }
                 if path.len() > 1 || names_item(&path[0], trees.get(at)) {
-                    mentions.push(Mention { path, line: ident.span().start().line, face: false });
+                    let is_macro = path.len() == 1 && calls_macro(&trees[at..]);
+                    mentions.push(Mention { path, line: ident.span().start().line, face: false, is_macro });
                 }
             }
             _ => {}
@@ -63,6 +66,11 @@ fn names_item(name: &str, next: Option<&TokenTree>) -> bool {
         None => false,
     };
     name != "Self" && (called || name.starts_with(char::is_uppercase))
+}
+
+/// Whether `!` and a group stand at the beginning of `trees`.
+fn calls_macro(trees: &[TokenTree]) -> bool {
+    matches!(trees, [mark, TokenTree::Group(_), ..] if is_punct(mark, '!'))
 }
 
 /// Returns the name behind `::` at the beginning of `trees`.

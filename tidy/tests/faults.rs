@@ -182,10 +182,13 @@ fn finds_circle_of_parent_and_child() {
 #[test]
 fn accepts_faces_tests_and_other_crates() {
     let circle = Repository::new().circle(&[
-        ("lib.rs", "mod parent; mod base;\npub use parent::{P, C};\nmacro_rules! m { () => { 1 } }"),
+        (
+            "lib.rs",
+            "mod parent; mod user; mod base;\npub use parent::{P, C};\nmacro_rules! m { () => { 1 } }",
+        ),
         (
             "parent.rs",
-            "mod child;\npub use self::child::C;\npub struct P;\n#[cfg(test)] mod tests { use super::C; }",
+            "mod child;\npub use self::child::C;\npub struct P;\nfn f(helper: fn()) { helper() }\n#[cfg(test)] mod tests { use super::C; }",
         ),
         ("parent/child.rs", "use super::P;\nuse ::base as other;\npub struct C(P);"),
         (
