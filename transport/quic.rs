@@ -14,7 +14,7 @@
 //! - `endpoint.rs`: the socket and the one task that reads it. `timer.rs`, `timer_grid.rs`: its
 //!   deadlines.
 //! - `connection.rs`: the state that both halves of a connection share, and the sending half.
-//! - `receiver.rs`: the receiving half. `state_lane.rs`: the three carriers.
+//! - `receiver.rs`: the receiving half. `state_lane.rs`: the three carriers. `streams.rs`: streams.
 //! - `frame_limit.rs`: the rate limit on frames. `tls_session.rs`: the TLS session.
 
 mod buffer_pool;
@@ -25,6 +25,7 @@ mod frame_limit;
 mod receiver;
 mod socket;
 mod state_lane;
+mod streams;
 mod timer;
 mod timer_grid;
 mod tls_session;

@@ -6,17 +6,15 @@
 //! receiver has read it, so that an answer takes the acknowledgement along.
 
 use std::{
-    io, mem,
+    mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     task::Poll,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, ReadError, Side, StreamEvent, StreamId,
-    Transmit, WriteError,
+    ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, StreamEvent, Transmit,
     congestion::{Bbr, Cubic, NewReno},
 };
 
@@ -25,6 +23,7 @@ use super::{
     endpoint::{Driven, Endpoint, NewConnection},
     frame_limit::FrameLimit,
     state_lane::StateOut,
+    streams::{StreamReader, control_stream, write},
     timer_grid::Tick,
     tls_session,
 };
@@ -38,11 +37,6 @@ use crate::{
 /// The priority of the control stream, which goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
 const UDP_HEADER_BYTES: u64 = 8;
-
-/// Returns the one bidirectional stream, which the client opens.
-pub(super) fn control_stream() -> StreamId {
-    StreamId::new(Side::Client, Dir::Bi, 0)
-}
 
 /// The state that both halves of a connection and its endpoint hold.
 pub(super) struct Shared {
@@ -96,15 +90,6 @@ pub(super) struct Wakeups {
     news: bool,
     /// Whether something arrived on the control stream since it was last read to its end.
     pub(super) control_news: bool,
-}
-
-/// The outcome of reading a stream.
-pub(super) enum Read {
-    Bytes(Bytes),
-    Nothing,
-    Finished,
-    /// The remote reset the stream, or this side stopped it.
-    Gone,
 }
 
 impl Shared {
@@ -313,18 +298,9 @@ impl State {
         Poll::Pending
     }
 
-    /// Reads the next bytes of a stream.
-    pub(super) fn read(&mut self, stream: StreamId, max: usize) -> Read {
-        let mut stream = self.proto.recv_stream(stream);
-        let Ok(mut chunks) = stream.read(true) else { return Read::Gone };
-        let read = match chunks.next(max) {
-            Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
-            Ok(None) => Read::Finished,
-            Err(ReadError::Blocked) => Read::Nothing,
-            Err(ReadError::Reset(_)) => Read::Gone,
-        };
-        self.unsettled |= chunks.finalize().should_transmit();
-        read
+    /// Returns the part of the state that reads streams.
+    pub(super) fn reader(&mut self) -> StreamReader<'_> {
+        StreamReader { proto: &mut self.proto, unsettled: &mut self.unsettled }
     }
 
     /// Returns ready once both lanes are open.
@@ -361,18 +337,6 @@ impl State {
         }
         control.is_some()
     }
-}
-
-/// Writes to a stream as to a non-blocking socket.
-pub(super) fn write(
-    proto: &mut quinn_proto::Connection,
-    stream: StreamId,
-    bytes: &[u8],
-) -> io::Result<usize> {
-    proto.send_stream(stream).write(bytes).map_err(|error| match error {
-        WriteError::Blocked => io::ErrorKind::WouldBlock.into(),
-        error => io::Error::other(error),
-    })
 }
 
 /// A guard of a connection, held during the handshake and then by the receiver. Dropping it ends

@@ -6,56 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn_proto::StreamId;
 
 use super::{
-    connection::{ConnectionGuard, Read, State, control_stream},
+    connection::{ConnectionGuard, State},
     endpoint::EndpointHandle,
     state_lane::StateIn,
+    streams::{Framed, control_stream},
 };
-use crate::{
-    BoxFuture, CloseReason, Connection, FrameError, Lane, Options, ReceiveHalf, TransportKind,
-    io::frame::{FrameKind, FrameReader, READ_CHUNK_BYTES},
-};
-
-/// A stream of frames.
-pub(super) struct Framed {
-    stream: StreamId,
-    frames: FrameReader,
-}
-
-impl Framed {
-    pub(super) fn new(stream: StreamId, options: &Options) -> Self {
-        Self { stream, frames: FrameReader::new(options.read_deadline) }
-    }
-
-    /// Returns the next frame that has wholly arrived.
-    pub(super) fn next(
-        &mut self,
-        wanted: FrameKind,
-        state: &mut State,
-    ) -> Result<Option<Bytes>, CloseReason> {
-        loop {
-            while let Some((kind, payload)) = self.frames.next()? {
-                match kind {
-                    kind if kind == wanted => return Ok(Some(payload)),
-                    FrameKind::KeepAlive => {}
-                    _ => return Err(FrameError::Misplaced("close or other lane's").into()),
-                }
-            }
-            match state.read(self.stream, READ_CHUNK_BYTES) {
-                Read::Bytes(bytes) => self.frames.extend(&bytes),
-                Read::Nothing => return Ok(None),
-                Read::Finished | Read::Gone => return Err(CloseReason::Vanished),
-            }
-        }
-    }
-
-    /// Returns ready once a begun frame is over its deadline.
-    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        self.frames.poll_deadline(cx)
-    }
-}
+use crate::{BoxFuture, CloseReason, Connection, Lane, ReceiveHalf, TransportKind, io::frame::FrameKind};
 
 struct QuicReceiver {
     // Stands before the endpoint, which would not send its close frame otherwise.
@@ -86,12 +44,12 @@ pub(super) fn split(
 impl QuicReceiver {
     fn next(&mut self, state: &mut State) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         if state.wakeups.control_news {
-            if let Some(message) = self.control.next(FrameKind::Control, state)? {
+            if let Some(message) = self.control.next(FrameKind::Control, &mut state.reader())? {
                 return Ok(Some((Lane::Control, message)));
             }
             state.wakeups.control_news = false;
         }
-        Ok(self.state.next(state)?.map(|message| (Lane::State, message)))
+        Ok(self.state.next(&mut state.reader())?.map(|message| (Lane::State, message)))
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {

@@ -11,8 +11,7 @@ use quinn_proto::{Connection, Dir, Side, StreamId, VarInt};
 
 use super::{
     config::StateLane,
-    connection::{Read, State, write},
-    receiver::Framed,
+    streams::{Framed, Read, StreamReader, write},
 };
 use crate::{
     CloseReason, FrameError, MAX_STATE_BYTES, Options,
@@ -181,21 +180,21 @@ impl StateIn {
     }
 
     /// Returns the next update that has wholly arrived.
-    pub(super) fn next(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
+    pub(super) fn next(&mut self, reader: &mut StreamReader<'_>) -> Result<Option<Bytes>, CloseReason> {
         match self {
             Self::Stream { framed, opened } => {
-                *opened = *opened || state.proto.streams().accept(Dir::Uni).is_some();
-                if *opened { framed.next(FrameKind::State, state) } else { Ok(None) }
+                *opened = *opened || reader.proto.streams().accept(Dir::Uni).is_some();
+                if *opened { framed.next(FrameKind::State, reader) } else { Ok(None) }
             }
-            Self::Datagram => match state.proto.datagrams().recv() {
+            Self::Datagram => match reader.proto.datagrams().recv() {
                 Some(bytes) if bytes.len() > MAX_STATE_BYTES => Err(too_long(bytes.len())),
                 datagram => Ok(datagram),
             },
             Self::Uni(streams) => {
-                while let Some(stream) = state.proto.streams().accept(Dir::Uni) {
+                while let Some(stream) = reader.proto.streams().accept(Dir::Uni) {
                     streams.begun.push(UniIn { stream, data: BytesMut::new() });
                 }
-                streams.newest(state)
+                streams.newest(reader)
             }
         }
     }
@@ -219,13 +218,13 @@ pub(super) struct UniStreams {
 impl UniStreams {
     /// Returns the newest update that has wholly arrived. Older streams still in flight are
     /// stopped, since they are superseded.
-    fn newest(&mut self, state: &mut State) -> Result<Option<Bytes>, CloseReason> {
+    fn newest(&mut self, reader: &mut StreamReader<'_>) -> Result<Option<Bytes>, CloseReason> {
         for index in (0..self.begun.len()).rev() {
-            match self.begun[index].read(state)? {
+            match self.begun[index].read(reader)? {
                 Update::Unfinished => {}
                 Update::Whole(update) => {
                     for superseded in self.begun.drain(..=index) {
-                        superseded.stop(state);
+                        superseded.stop(reader);
                     }
                     return Ok(Some(update));
                 }
@@ -249,9 +248,9 @@ enum Update {
 }
 
 impl UniIn {
-    fn read(&mut self, state: &mut State) -> Result<Update, CloseReason> {
+    fn read(&mut self, reader: &mut StreamReader<'_>) -> Result<Update, CloseReason> {
         loop {
-            match state.read(self.stream, MAX_STATE_BYTES + 1) {
+            match reader.read(self.stream, MAX_STATE_BYTES + 1) {
                 Read::Bytes(bytes) => {
                     self.data.extend_from_slice(&bytes);
                     if self.data.len() > MAX_STATE_BYTES {
@@ -266,9 +265,9 @@ impl UniIn {
     }
 
     /// Stops the stream. quinn-proto refuses if it is over, which does no harm.
-    fn stop(self, state: &mut State) {
-        let stopped = state.proto.recv_stream(self.stream).stop(SUPERSEDED);
-        state.unsettled |= stopped.is_ok();
+    fn stop(self, reader: &mut StreamReader<'_>) {
+        let stopped = reader.proto.recv_stream(self.stream).stop(SUPERSEDED);
+        *reader.unsettled |= stopped.is_ok();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{control_stream, write};
+use super::streams::{control_stream, write};
 use super::*;
 use crate::CloseReason;
 
