@@ -30,9 +30,9 @@ pub fn play() -> anyhow::Result<()> {
 /// longer than the time for which they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
-    let carriers: Vec<Subject> = plan.pairs.iter().flatten().copied().collect();
+    let subjects: Vec<Subject> = plan.pairs.iter().flatten().copied().collect();
     let mut players = Vec::new();
-    for few in carriers.chunks(CONNECTING_MAX) {
+    for few in subjects.chunks(CONNECTING_MAX) {
         let mut connecting = JoinSet::new();
         for subject in few {
             let baseline = subject.baseline().with_context(|| format!("{subject} is no baseline"))?;

@@ -31,8 +31,8 @@ pub fn another_cpu(cpu: usize) -> Option<usize> {
     (0..rustix::thread::CpuSet::MAX_CPU).find(|other| *other != cpu && allowed.is_set(*other))
 }
 
-/// Has this process, and what it starts from now on, go before all others that want its processor (SCHED_RR, for root).
-/// Returns whether the system does that.
+/// Gives this process, and processes that it starts from now on, priority on their processor (SCHED_RR, for root).
+/// Returns whether the system granted it. Runs `chrt`, since no safe interface to `sched_setscheduler` covers all threads.
 pub fn raise_priority() -> bool {
     let ours = std::process::id().to_string();
     let asked = std::process::Command::new("chrt")

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_carrier_has_a_name_of_its_own_and_every_wire_a_floor() {
+    fn names_are_unique_and_wires_have_floors() {
         let kinds = TransportKind::ALL.map(Subject::Netduel);
         let all: Vec<Subject> = kinds.into_iter().chain(Baseline::ALL.map(Subject::Baseline)).collect();
         for subject in &all {

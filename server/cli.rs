@@ -215,7 +215,7 @@ const OTHER_DESCRIPTORS: usize = 64;
 /// table in an accept, and on Linux a program with threads waits 5 to 10 ms for that
 /// (`expand_files`), in which no move is relayed. This is best effort: accept errors show where it
 /// failed.
-pub fn prepare_descriptors(connections: usize) {
+fn prepare_descriptors(connections: usize) {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

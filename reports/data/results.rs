@@ -47,7 +47,7 @@ pub struct Results {
     pub no_links: Option<String>,
     /// Baselines that were to run and cannot run here.
     pub left_out: Vec<LeftOut>,
-    /// What `cargo bench` had left beside this checkout; see `benches.rs`.
+    /// What `cargo bench` had left beside this checkout; see `criterion.rs`.
     pub benches: Vec<Bench>,
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Declares a line of the file: what identifies the run, then these figures of its row, then what the transport said.
-macro_rules! record {
+macro_rules! csv_record {
     ($($figure:ident),* $(,)?) => {
         #[derive(Serialize)]
         struct Record {
@@ -61,7 +61,7 @@ macro_rules! record {
     };
 }
 
-record! {
+csv_record! {
     one_way_p50_us, one_way_p90_us, one_way_p99_us, one_way_max_us, age_mean_us, age_p99_us, fresh_share,
     superseded_share, paired_p50_us, paired_p90_us, first_move_p50_us, first_move_p90_us, resumed_share,
     connect_cpu_us, server_cpu_us, server_user_us, server_system_us, server_switches, server_resident_bytes,

@@ -338,9 +338,9 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
         (&["run", "--server", "no.such.host.invalid", "--transport", "tcp"], 1, "cannot find the host"),
         (&["run", "--link", "wfi"], 2, "did you mean \"wifi\"?"),
         (
-            &["run", "--transport", "subject-pigeon"],
+            &["run", "--transport", "carrier-pigeon"],
             2,
-            "there are tcp, tls, quic-stream, quic-uni, quic-datagram, enet, udp",
+            "expected one of tcp, tls, quic-stream, quic-uni, quic-datagram, enet, udp",
         ),
         (&["run", "--rate", "0"], 2, "1..=10000"),
         (&["run", "--congestion", "none"], 2, "there are cubic, bbr and reno"),
