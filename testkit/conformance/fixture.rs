@@ -57,6 +57,20 @@ pub(super) async fn recv(receiver: &mut Receiver) -> Result<(Lane, Vec<u8>), Clo
     message.map(|(lane, bytes)| (lane, bytes.to_vec()))
 }
 
+/// Receives a message while polling the receiver of the sending side, which drives that side.
+///
+/// A socket with small buffers does not take a large message at once, so the sending side writes the
+/// rest when it is polled.
+pub(super) async fn recv_while_driving(
+    receiver: &mut Receiver,
+    driving: &mut Receiver,
+) -> Result<(Lane, Vec<u8>), CloseReason> {
+    tokio::select! {
+        received = recv(receiver) => received,
+        early = driving.recv() => panic!("the other side sends nothing: {early:?}"),
+    }
+}
+
 /// Returns a pair with a proxy between the two sides; `None` where the kind does not run over UDP.
 pub(super) async fn pair_over_proxy(
     kind: TransportKind,

@@ -7,7 +7,7 @@ use netduel_transport::{
 };
 use tokio::time::timeout;
 
-use super::fixture::{PATIENCE, drive, echo_works, pair, recv, serve};
+use super::fixture::{PATIENCE, drive, echo_works, pair, recv, recv_while_driving, serve};
 
 /// Messages of every small size arrive unchanged, on both lanes and in both directions.
 pub(super) async fn lanes_carry_both_ways(kind: TransportKind) {
@@ -74,11 +74,8 @@ pub(super) async fn flush_keeps_control_order(kind: TransportKind) {
             _ => client.sender.send_control(&number(round * 20 + 19)).expect("open"),
         }
         for count in numbers {
-            let (lane, message) = tokio::select! {
-                received = timeout(PATIENCE, server.receiver.recv()) => received.expect("in time").expect("open"),
-                early = client.receiver.recv() => panic!("the server says nothing: {early:?}"),
-            };
-            assert_eq!((lane, &message[..]), (Lane::Control, &number(count)[..]));
+            let received = recv_while_driving(&mut server.receiver, &mut client.receiver).await;
+            assert_eq!(received, Ok((Lane::Control, number(count).to_vec())));
         }
     }
 }
@@ -157,11 +154,14 @@ pub(super) async fn message_limits_hold(kind: TransportKind) {
     let (mut client, mut server) = pair(kind).await;
     let (control, state) = (vec![7; MAX_CONTROL_BYTES], vec![8; MAX_STATE_BYTES]);
     client.sender.send_control(&control).expect("open");
-    assert_eq!(recv(&mut server.receiver).await, Ok((Lane::Control, control.clone())));
+    let received = recv_while_driving(&mut server.receiver, &mut client.receiver).await;
+    assert_eq!(received, Ok((Lane::Control, control.clone())));
     client.sender.send_state(&state).expect("open");
-    assert_eq!(recv(&mut server.receiver).await, Ok((Lane::State, state.clone())));
+    let received = recv_while_driving(&mut server.receiver, &mut client.receiver).await;
+    assert_eq!(received, Ok((Lane::State, state.clone())));
     client.sender.send_control(&[]).expect("open");
-    assert_eq!(recv(&mut server.receiver).await, Ok((Lane::Control, vec![])));
+    let received = recv_while_driving(&mut server.receiver, &mut client.receiver).await;
+    assert_eq!(received, Ok((Lane::Control, vec![])));
 
     let refused = |size: usize, max: usize| SendError::TooLarge { size, max };
     let larger = [control, vec![7]].concat();
