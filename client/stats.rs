@@ -411,21 +411,21 @@ pub struct ClockSync {
     shared: bool,
     /// Round trips and offsets in µs, the newest last.
     recent: std::collections::VecDeque<(u64, i64)>,
-    /// Round trips of pings.
+    /// The round trips of pings.
     pub rtt: Samples,
 }
 
 impl ClockSync {
-    /// `shared`: both ends read the same clock.
+    /// Creates an estimate. `shared` says that both ends read one clock.
     pub fn new(shared: bool) -> Self {
         Self { shared, ..Self::default() }
     }
 
-    /// Takes in a pong that came at `now_us` by this side's clock; returns the round trip in µs.
+    /// Records a pong that arrived at `now_us` by this side's clock. Returns the round trip in µs.
     pub fn on_pong(&mut self, now_us: u64, pong: &Pong) -> u64 {
         let residence_us = pong.sent_us.saturating_sub(pong.received_us);
         let rtt_us = now_us.saturating_sub(pong.ping_sent_us).saturating_sub(residence_us);
-        // Wide enough for whatever a server claims.
+        // The type is wide enough for any claim of a server.
         let there = i128::from(pong.received_us) - i128::from(pong.ping_sent_us);
         let back = i128::from(pong.sent_us) - i128::from(now_us);
         if self.recent.len() == CLOCK_WINDOW {
@@ -436,7 +436,7 @@ impl ClockSync {
         rtt_us
     }
 
-    /// The server's clock when this side's shows `now_us`.
+    /// Returns the server's time when this side's clock shows `now_us`.
     pub fn server_us(&self, now_us: u64) -> u64 {
         now_us.saturating_add_signed(self.best().map_or(0, |(_, offset_us)| offset_us))
     }

@@ -73,11 +73,11 @@ impl Server {
     /// Adds `listeners`. The thread of `runtime`, within which they must have been bound, serves
     /// them.
     pub fn serve_on(&mut self, runtime: &Handle, listeners: Vec<Listener>) {
-        let turns = Arc::new(LowPriorityQueue::default());
+        let queue = Arc::new(LowPriorityQueue::default());
         let here = |listener| Serving {
             runtime: runtime.clone(),
             listener: Arc::new(listener),
-            turns: turns.clone(),
+            queue: queue.clone(),
         };
         self.observer.listeners.extend(listeners.into_iter().map(here));
     }
@@ -118,7 +118,7 @@ impl Server {
 }
 
 async fn accept_all(
-    Serving { listener, turns, .. }: Serving,
+    Serving { listener, queue, .. }: Serving,
     lobby: Arc<Lobby>,
     sessions: TaskTracker,
     shutdown: CancellationToken,
@@ -128,7 +128,7 @@ async fn accept_all(
         let accepted = tokio::select! {
             biased; // Accepts nobody after the shutdown began.
             () = shutdown.cancelled() => return,
-            accepted = turns.run(listener.accept()) => accepted,
+            accepted = queue.run(listener.accept()) => accepted,
         };
         let accepting = match accepted {
             Ok(accepting) => accepting,
@@ -154,7 +154,7 @@ async fn accept_all(
         };
         match admission {
             Some(admission) => {
-                drop(sessions.spawn(session::run(accepting, admission, lobby.clone(), turns.clone())))
+                drop(sessions.spawn(session::run(accepting, admission, lobby.clone(), queue.clone())))
             }
             None => {
                 drop(accepting);

@@ -26,7 +26,7 @@ pub(crate) struct Serving {
     pub(crate) runtime: Handle,
     pub(crate) listener: Arc<Listener>,
     /// The queue of all connections that the runtime's thread serves.
-    pub(crate) turns: Arc<LowPriorityQueue>,
+    pub(crate) queue: Arc<LowPriorityQueue>,
 }
 
 impl Observer {
