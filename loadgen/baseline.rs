@@ -1,12 +1,12 @@
-//! The baselines: relays that are not ours, by name, with what each is compared as. Their code is in `baselines/`, a
-//! program apart.
+//! The baselines: relays other than Netduel's, by name, each with its floor. Their code is in
+//! `baselines/`, a separate program.
 
 use std::{fmt, str::FromStr};
 
 use netduel_transport::TransportKind;
 use serde::{Deserialize, Serialize};
 
-/// A relay that is not ours.
+/// A relay other than Netduel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Baseline {
     /// TCP by tokio.
@@ -17,18 +17,18 @@ pub enum Baseline {
     BareUdp,
     /// ENet by `rusty_enet`.
     BareEnet,
-    /// quinn as it comes, in datagrams.
+    /// quinn with its default settings, in datagrams.
     QuinnDatagram,
-    /// quinn as it comes, in one long stream each way.
+    /// quinn with its default settings, in one long stream each way.
     QuinnStream,
-    /// renet over netcode, on its usual tick.
+    /// renet over netcode, at its usual tick.
     Renet,
-    /// PodSixNet, on its usual pump.
+    /// PodSixNet, at its usual pump.
     PodSixNet,
 }
 
 impl Baseline {
-    /// Every one of them.
+    /// All baselines.
     pub const ALL: [Self; 8] = [
         Self::BareTcp,
         Self::BareTls,
@@ -40,7 +40,7 @@ impl Baseline {
         Self::PodSixNet,
     ];
 
-    /// The name in flags and reports.
+    /// Returns the name in flags and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BareTcp => "bare-tcp",
@@ -54,7 +54,7 @@ impl Baseline {
         }
     }
 
-    /// What it is, in a line.
+    /// Returns a description of one line.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::BareTcp => "a relay on tokio's TCP: what is read from one is written to the other",
@@ -70,13 +70,14 @@ impl Baseline {
         }
     }
 
-    /// Whether it says who it is, by a certificate, and encrypts. renet's `Unsecure` default encrypts and says nothing.
+    /// Whether the baseline proves its identity by a certificate and encrypts. renet's `Unsecure`
+    /// default encrypts and proves nothing.
     pub const fn encrypted(self) -> bool {
         matches!(self, Self::BareTls | Self::QuinnDatagram | Self::QuinnStream)
     }
 
-    /// Returns the bare relay of a transport's wire: what the wire costs without a game, checks or messages. `None` for
-    /// a transport that crosses no wire.
+    /// Returns the bare relay of a transport's wire, which is the transport's floor: the cost of
+    /// the wire without a game, checks or messages. `None` for a transport that crosses no wire.
     pub const fn for_kind(kind: TransportKind) -> Option<Self> {
         match kind {
             TransportKind::Tcp => Some(Self::BareTcp),
@@ -89,7 +90,7 @@ impl Baseline {
         }
     }
 
-    /// The bare relay of the wire that it goes over, if it is none itself.
+    /// Returns the bare relay of the baseline's own wire. `None` for a bare relay.
     pub const fn floor(self) -> Option<Self> {
         match self {
             Self::Renet => Some(Self::BareUdp),
@@ -118,7 +119,7 @@ impl FromStr for Baseline {
         Self::ALL
             .into_iter()
             .find(|baseline| baseline.name() == name)
-            .ok_or_else(|| format!("there are {}", all()))
+            .ok_or_else(|| format!("unknown baseline '{name}': expected one of {}", all()))
     }
 }
 

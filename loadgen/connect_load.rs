@@ -1,4 +1,5 @@
-//! The load of players who come and go: two connect, are paired, make the first move each, and leave, again and again.
+//! A load of players that connect and leave: two connect, are paired, make the first move each, and
+//! leave, again and again.
 
 use std::{
     sync::{
@@ -19,12 +20,13 @@ use crate::{
     result::{Connects, LoadResult},
 };
 
-/// How often the first move is sent until the other's is there: on a lossy link it may get lost.
+/// The period at which the first move is repeated until the opponent's arrives: a lossy link may
+/// lose it.
 const MOVE_PERIOD: Duration = Duration::from_micros(16_667);
-/// How long two may take to meet and to have each other's first move.
+/// The longest time that two players may take to be paired and to receive each other's first move.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Carries out a plan of this kind.
+/// Carries out a plan of players that connect and leave.
 pub(crate) async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
     tell(&LoadEvent::Paired)?;
     let start_us = clock::now_us();
@@ -46,7 +48,7 @@ pub(crate) async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
     results.into_iter().reduce(LoadResult::merge).context("nobody came")
 }
 
-/// What one pair does, on its beat; a beat that finds it busy passes.
+/// Runs one pair on its schedule. A pair that is still busy skips its next time.
 async fn come_and_go(
     pair: Arc<[PlayerConfig; 2]>,
     first_us: u64,
@@ -61,7 +63,7 @@ async fn come_and_go(
         if due_us >= window_us.end {
             break;
         }
-        // These two still said goodbye to each other: two others would have come now.
+        // These two players still said goodbye to each other: two others would have come now.
         if due_us < free_us {
             continue;
         }
@@ -76,7 +78,7 @@ async fn come_and_go(
         }
         free_us = clock::now_us();
     }
-    // Nobody ends before the window does.
+    // No pair ends before the window does.
     tokio::time::sleep(Duration::from_micros(window_us.end.saturating_sub(clock::now_us()))).await;
     Ok(result)
 }
@@ -86,7 +88,7 @@ struct Met {
     path: netduel_transport::PathStats,
 }
 
-/// Both connect at once, meet, make their first moves, and leave.
+/// Connects two players at once, lets both make their first moves, and leaves.
 async fn meet(pair: &[PlayerConfig; 2], due_us: u64) -> anyhow::Result<Met> {
     let have_met = AtomicUsize::new(0);
     let join = |config| join_and_move(config, &have_met);
@@ -102,7 +104,8 @@ async fn meet(pair: &[PlayerConfig; 2], due_us: u64) -> anyhow::Result<Met> {
     Ok(Met { connects, path })
 }
 
-/// The player, when it was told of the match, and when it had the other's first move. It goes on moving until both have.
+/// Returns the player, the time of its match's start, and the time of the opponent's first move.
+/// The player keeps moving until both players have a move.
 async fn join_and_move(config: &PlayerConfig, have_met: &AtomicUsize) -> anyhow::Result<(Player, u64, u64)> {
     let mut player = join_match(config).await?;
     let paired_us = clock::now_us();

@@ -1,5 +1,5 @@
-//! The progress of a load: JSON lines on standard output of the players' process, so that whoever started it can look at
-//! the server exactly while the window is open.
+//! The progress of a load: JSON lines on standard output of the players' process. The process that
+//! started it can then read the server's usage exactly while the window is open.
 
 use std::{io::Write, time::Duration};
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::result::LoadResult;
 
-/// What the players tell while they play.
+/// The progress that the players report.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadEvent {
-    /// Everybody is paired and connected; the warm-up begins.
+    /// All players are paired and connected, and the warm-up begins.
     Paired,
     /// The window is open.
     WindowOpen,
-    /// A second of the window is over.
+    /// A second of the window has passed.
     Tick,
     /// The window is closed.
     WindowClosed,
-    /// The end.
+    /// The load is over; this is its result.
     Done(Box<LoadResult>),
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// Tells when the window opens, ticks and closes: by the clock, not by the players, who have better things to do.
+/// Reports when the window opens, ticks and closes. The clock decides, not the players.
 pub(crate) async fn announce(
     open_us: u64,
     close_us: u64,

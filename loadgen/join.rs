@@ -1,4 +1,4 @@
-//! Connects players of ours and pairs them.
+//! Connects and pairs Netduel's own players.
 
 use std::sync::Arc;
 
@@ -9,13 +9,16 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::plan::LoadPlan;
 
-/// Pairs that connect at once. A server's UDP socket holds 90 of QUIC's first packets by the system's default, and a loss
-/// among them costs a second: 300 at once did not all get through in the five that a handshake may take.
+/// The number of pairs that connect at once. A server's UDP socket holds 90 of QUIC's first packets
+/// by the system's default, and a loss among them costs a second: of 300 at once, not all finished
+/// within the five seconds of a handshake.
 const PAIRS_JOINING_MAX: usize = 32;
-/// How often a player tries to connect: on a lossy link all first packets of a handshake may meet bad periods.
+/// The number of times that a player tries to connect: on a lossy link all first packets of a
+/// handshake may meet bad periods.
 const CONNECT_ATTEMPTS_MAX: u32 = 3;
 
-/// Many connect at once: one after another, the handshakes of a link with a long round trip would take minutes.
+/// Connects and pairs all players of a plan, many at once: one after another, handshakes over a
+/// long round trip would take minutes.
 pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     let mut joining = tokio::task::JoinSet::new();
     let room = Arc::new(tokio::sync::Semaphore::new(PAIRS_JOINING_MAX));
@@ -31,10 +34,10 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
         let (first, second) = pair??;
         players.extend([first, second]);
     }
-    // In the order of their matches, not of their luck.
+    // The order of the matches, not of the arrivals.
     players
         .sort_by_key(|player| player.current().map(|current| (current.started.game, current.started.player)));
-    // Bytes that do not repeat, should anything under way compress.
+    // Bytes that do not repeat, in case something on the path compresses.
     let mut payload = vec![0; plan.payload_bytes as usize];
     ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
     for player in &mut players {
@@ -43,19 +46,19 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
     Ok(players)
 }
 
-/// Connects, and meets the other player of the same name.
+/// Connects a player and joins the match with its partner of the same match code.
 pub async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
     let mut attempt = 1;
     let mut player = loop {
         match Player::connect(config).await {
             Ok(player) => break player,
-            // The server refuses for a reason that another attempt does not change.
+            // Another attempt does not change the reason for which a server refuses.
             Err(error @ (PlayError::Refused { .. } | PlayError::BadServer(_))) => return Err(error.into()),
             Err(error) if attempt == CONNECT_ATTEMPTS_MAX => return Err(error.into()),
             Err(_) => attempt += 1,
         }
     };
-    // A connection that is lost spoils what is measured.
+    // A lost connection spoils what is measured, so that nobody reconnects.
     player.set_reconnect_targets(Vec::new());
     player.join(Some(&config.name))?;
     loop {

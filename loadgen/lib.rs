@@ -1,8 +1,10 @@
-//! The load generator: headless players in a process apart, driven by a plan, and the means to start, bind and account
-//! such processes. It knows no results and no reports.
+//! The load generator: headless players in a process of their own, driven by a plan. It also starts
+//! such processes, binds them to processors and accounts for their CPU and memory. It knows no
+//! results and no reports.
 //!
-//! `plan.rs` is what a load is to do, `event.rs` what it says meanwhile, `result.rs` what it measured. `load.rs` carries a
-//! plan out: with players that move (`load_player.rs`) or that come and go (`connect_load.rs`).
+//! `plan.rs` is what a load must do, `event.rs` its progress, `result.rs` its measurements.
+//! `load.rs` carries out a plan: with players that move (`load_player.rs`), or with players that
+//! connect and leave again (`connect_load.rs`).
 
 pub mod affinity;
 mod baseline;

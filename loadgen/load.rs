@@ -1,7 +1,8 @@
-//! The load: pairs of headless players in a process of their own. Names no transport; what each player does is `load_player.rs`.
+//! Carries out a load: pairs of headless players in a process of their own. It names no transport.
+//! `load_player.rs` has what each player does.
 //!
-//! The plan comes as JSON on standard input; what happens goes out as JSON lines, so that the harness can look at the
-//! server exactly while the window is open.
+//! The plan arrives as JSON on standard input. Progress leaves as JSON lines, so that the runner
+//! can read the server's usage exactly while the window is open.
 
 use std::{io::BufRead, sync::Arc, time::Duration};
 
@@ -17,13 +18,14 @@ use crate::{
     result::LoadResult,
 };
 
-/// How long pairing may take in all. Hundreds of TLS handshakes on two cores take a second.
+/// The longest time that pairing may take in all. Hundreds of TLS handshakes on two cores take a
+/// second.
 const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a plan from standard input and carries it out with players of ours.
+/// Reads a plan from standard input and carries it out with Netduel's own players.
 ///
 /// # Errors
-/// Who could not connect, pair or play, and why.
+/// The reason why a player could not connect, be paired or play.
 pub fn run() -> anyhow::Result<()> {
     carry_out(async |plan| match plan.workload {
         Workload::Moves => play(plan, pair_all(plan)).await,
@@ -31,10 +33,11 @@ pub fn run() -> anyhow::Result<()> {
     })
 }
 
-/// The same with other players than ours: `connect` makes those of each match next to each other, in the order of the plan.
+/// Reads a plan and carries it out with the players that `connect` makes. `connect` returns the two
+/// players of each match next to each other, in the order of the plan.
 ///
 /// # Errors
-/// Who could not connect or play, and why.
+/// The reason why a player could not connect or play.
 pub fn run_with<P: LoadPlayer>(
     connect: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<Vec<P>>,
 ) -> anyhow::Result<()> {
@@ -54,7 +57,7 @@ fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) ->
     tell(&LoadEvent::Done(Box::new(result)))
 }
 
-/// Lets players play, and tells of it on standard output.
+/// Lets the players play, and reports progress on standard output.
 async fn play<P: LoadPlayer>(
     plan: &LoadPlan,
     connect: impl Future<Output = anyhow::Result<Vec<P>>>,

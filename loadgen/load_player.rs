@@ -1,5 +1,6 @@
-//! What each player of a load does, by the clock. An open loop sends on a beat: every move has the time it was meant for,
-//! and a stall sends what it delayed, late. A closed loop answers what arrives. Whose players they are it does not know.
+//! One player of a load. In an open loop it sends at fixed intended times, and a stall sends the
+//! delayed moves late. In a closed loop it answers what arrives. Works for any player that
+//! implements [`LoadPlayer`].
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,66 +16,67 @@ use netduel_transport::PathStats;
 
 use crate::{plan::LoadPlan, result::LoadResult};
 
-/// Time for what is under way at the end of the window to arrive, and for the last pongs.
+/// The time for moves in flight at the end of the window, and for the last pongs, to arrive.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Time for the goodbyes to leave. QUIC would stay for three probe timeouts (RFC 9000, 10.2) in case one gets lost: half
-/// a second of every run.
+/// The time for close frames to leave. QUIC would wait for three probe timeouts (RFC 9000, 10.2) in
+/// case one gets lost: half a second of every run.
 const GOODBYE: Duration = Duration::from_millis(50);
-/// A closed loop in which nothing came for this long has lost its moves, and is begun again: longer than any tick or pump
-/// of a baseline, and than a retransmission.
+/// A closed loop that received nothing for this long has lost its moves and is restarted. Longer
+/// than any tick or pump of a baseline, and than a retransmission.
 const STALL: Duration = Duration::from_millis(500);
 
-/// Who can be driven by a load: a player of ours, or of a baseline.
+/// A player that a load can drive: Netduel's own, or a baseline's.
 pub trait LoadPlayer: Send + 'static {
-    /// Sends the next move, which was meant for `due_us` of this host's clock.
+    /// Sends the next move, whose intended time is `due_us` by this host's clock.
     fn send(&mut self, heading: Heading, due_us: u64) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// The next thing that happens. Cancel safe.
+    /// Waits for the next event. Cancel safe.
     fn next(&mut self) -> impl Future<Output = anyhow::Result<PlayerEvent>> + Send;
 
-    /// Sends what the server must answer; who cannot is never asked to ([`LoadPlan::pings_hz`]).
+    /// Sends a ping that the server must answer. A player without pings is never asked
+    /// ([`LoadPlan::pings_hz`]).
     ///
     /// # Errors
-    /// The connection is over, or there is no such thing.
+    /// The connection is over, or the player has no pings.
     fn ping(&mut self) -> anyhow::Result<()>;
 
-    /// Starts the window: what was counted is forgotten.
+    /// Starts the window: resets all counts.
     fn restart(&mut self);
 
-    /// Closes the window: what was counted in it.
+    /// Closes the window and returns its counts.
     ///
     /// # Errors
-    /// There is no match any more.
+    /// The match is over.
     fn finish(&mut self) -> anyhow::Result<MoveCounts>;
 
-    /// What the transport says of itself.
+    /// Returns the transport's own statistics of the path.
     fn path_stats(&self) -> PathStats;
 
-    /// Says goodbye.
+    /// Leaves the match and closes the connection.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What happens to a player.
+/// An event that reaches a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayerEvent {
-    /// The other one's move of this number arrived; they count from 1.
+    /// The opponent's move of this number arrived. Numbers start at 1.
     Moved(u32),
-    /// The server put the player back.
+    /// The server corrected the player's position.
     Corrected,
-    /// A ping was answered.
+    /// The server answered a ping.
     Answered,
-    /// The other player has left.
+    /// The opponent left.
     Left,
 }
 
-/// What a player counted within the window.
+/// The counts of one player within the window.
 #[derive(Clone, Debug, Default)]
 pub struct MoveCounts {
-    /// Of the moves received.
+    /// Statistics of the received moves.
     pub stats: MoveStats,
-    /// Moves sent.
+    /// Number of moves sent.
     pub sent: u64,
-    /// Moves replaced by a newer one before they left.
+    /// Number of moves that a newer one replaced before they left.
     pub superseded: u64,
 }
 
@@ -126,7 +128,7 @@ impl LoadPlayer for Player {
     }
 }
 
-/// What one player does, by the clock.
+/// The schedule of one player.
 pub(crate) struct PlayerTask {
     course: BotPath,
     first_us: u64,
@@ -134,17 +136,17 @@ pub(crate) struct PlayerTask {
     period_us: u64,
     open_us: u64,
     close_us: u64,
-    /// Moves under way in a closed loop; 0 in an open one.
+    /// Moves in flight in a closed loop; 0 in an open one.
     in_flight: u32,
-    /// Who begins a closed loop.
+    /// Whether this player sends first in a closed loop.
     opens: bool,
-    /// Zero: none.
+    /// The time between two pings. Zero means no pings.
     ping_period: Duration,
-    /// Nobody leaves before everybody's window is closed.
+    /// Keeps every player in its match until all windows are closed.
     all_done: Arc<tokio::sync::Barrier>,
 }
 
-/// What is counted besides the player's own statistics.
+/// Counts beside the player's own statistics.
 #[derive(Default)]
 struct Counters {
     lateness: Samples,
@@ -152,12 +154,13 @@ struct Counters {
     pings: u64,
     pongs: u64,
     stalls: u64,
-    /// The highest number of the other one's moves.
+    /// The highest number of the opponent's moves.
     newest: u32,
 }
 
 impl PlayerTask {
-    /// Of player `number` of so many, when the load begins at `start_us`. Players of a match have numbers next to each other.
+    /// Returns the schedule of player `number` of `everybody` for a load that begins at `start_us`.
+    /// The two players of a match have consecutive numbers.
     pub(crate) fn new(
         plan: &LoadPlan,
         start_us: u64,
@@ -194,7 +197,8 @@ impl PlayerTask {
         let after = player.path_stats();
         self.settle(&mut player, &mut counters).await?;
         self.all_done.wait().await;
-        // What is not out by then is not worth the wait: the server is about to end, and tells both sides.
+        // A close frame that has not left by then is not worth the wait: the server is about to
+        // end, and tells both players.
         let _ = tokio::time::timeout(GOODBYE, player.close()).await;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
@@ -217,7 +221,7 @@ impl PlayerTask {
         })
     }
 
-    /// The one load loop.
+    /// Plays until `until_us`. This is the only load loop.
     async fn play_until<P: LoadPlayer>(
         &self,
         until_us: u64,
@@ -225,7 +229,7 @@ impl PlayerTask {
         beat: &mut Ticker,
         counters: &mut Counters,
     ) -> anyhow::Result<()> {
-        // Neither needs to be exact, and a descriptor for each would be many.
+        // Neither timer needs to be exact, and a timer descriptor for each would be many.
         let time_left = Duration::from_micros(until_us.saturating_sub(clock::now_us()));
         let mut end = std::pin::pin!(tokio::time::sleep(time_left));
         let mut ping = tokio::time::interval(self.ping_period.max(Duration::from_millis(1)));
@@ -267,7 +271,8 @@ impl PlayerTask {
         player.send(self.course.heading(due_us - self.start_us), due_us).await
     }
 
-    /// A move for each of the other one's that is out of the way: arrived, or overtaken by one that did.
+    /// Sends one move for each of the opponent's moves that is settled: it arrived, or a later one
+    /// did.
     async fn answer<P: LoadPlayer>(&self, player: &mut P, news: u32) -> anyhow::Result<()> {
         for _ in 0..news.min(self.in_flight) {
             self.send(player, clock::now_us()).await?;
@@ -275,7 +280,7 @@ impl PlayerTask {
         Ok(())
     }
 
-    /// Takes in what is still under way, so that both ends of a match leave in peace.
+    /// Receives what is still in flight, so that both players of a match can leave in order.
     async fn settle<P: LoadPlayer>(&self, player: &mut P, counters: &mut Counters) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + SETTLE;
         while counters.pongs < counters.pings {
@@ -289,7 +294,7 @@ impl PlayerTask {
 }
 
 impl Counters {
-    /// By how many moves the other one is further now.
+    /// Counts an event. Returns by how many moves the opponent advanced.
     fn count(&mut self, event: PlayerEvent) -> u32 {
         match event {
             PlayerEvent::Corrected => self.corrected += 1,

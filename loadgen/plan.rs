@@ -1,4 +1,4 @@
-//! The plan of a load: JSON on standard input of the players' process.
+//! The plan of a load, as JSON on standard input of the players' process.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf};
 
@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::subject::Subject;
 
-/// What the players do.
+/// The task of the players.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
-    /// They play: each sends moves at the rate.
+    /// Each player sends moves at the given rate.
     #[default]
     Moves,
-    /// They come and go: at the rate, two connect, are paired, make the first move each, and leave.
+    /// At the given rate, two players connect, are paired, make the first move each, and leave.
     Connects,
 }
 
-/// Which server is believed to be the right one.
+/// The proof by which a client knows the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trusted {
-    /// The one with this fingerprint.
+    /// The certificate with this SHA-256 fingerprint.
     Pin(String),
-    /// One with a certificate that these certificates, of a file, speak for.
+    /// A certificate that the certificates in this file vouch for.
     Ca(PathBuf),
-    /// None is known: enough for transports that do not encrypt.
+    /// No proof: enough for transports that do not encrypt.
     Nobody,
 }
 
 impl Trusted {
-    /// What a client needs for that; `None` where nobody is known.
+    /// Returns the client's trust; `None` where there is no proof.
     ///
     /// # Errors
-    /// A pin or a file that is none.
+    /// A malformed fingerprint, or a file without usable certificates.
     pub fn trust(&self) -> anyhow::Result<Option<Trust>> {
         Ok(match self {
             Self::Pin(pin) => Some(Trust::pin(pin.parse()?)),
@@ -46,51 +46,51 @@ impl Trusted {
     }
 }
 
-/// What the players are to do.
+/// A load: the players, their subjects, the rate and the window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadPlan {
-    /// Play, or come and go.
+    /// The players' task.
     pub workload: Workload,
-    /// The processor to run on; any without it.
+    /// The processor to run on; `None` leaves it to the scheduler.
     pub cpu: Option<usize>,
-    /// Where the server listens.
+    /// The server's address for each subject.
     pub addresses: HashMap<Subject, SocketAddr>,
-    /// Which server is the right one.
+    /// The proof by which players know the server.
     pub trusted: Trusted,
-    /// What carries the moves of both players of each match.
+    /// The subjects of both players of each match.
     pub pairs: Vec<[Subject; 2]>,
-    /// Moves per second and player; or how often a second each pair comes and goes.
+    /// Moves per second and player; for connections, meetings per second and pair.
     pub rate_hz: u32,
-    /// In a closed loop, moves under way in each match; 0 in an open one, at that rate.
+    /// Moves in flight in each match of a closed loop; 0 in an open loop.
     pub in_flight: u32,
-    /// Bytes carried with each move on top of the position.
+    /// Payload bytes with each move, on top of the position.
     pub payload_bytes: u32,
     /// Time before the window, in ms.
     pub warmup_ms: u64,
-    /// The window, in ms.
+    /// Length of the window, in ms.
     pub duration_ms: u64,
-    /// Pings per second and player; each must be answered.
+    /// Pings per second and player, each of which must be answered.
     pub pings_hz: u32,
-    /// Which paths the players walk, and when in its period each sends.
+    /// The seed of the players' paths and of their phases within a period.
     pub seed: u64,
     /// Settings of the connections.
     pub options: Options,
 }
 
 impl LoadPlan {
-    /// Where the server listens for what a subject carries.
+    /// Returns the address at which the server listens for a subject.
     ///
     /// # Errors
-    /// It does not.
+    /// The server does not listen for it.
     pub fn address(&self, subject: Subject) -> anyhow::Result<SocketAddr> {
         let addr = self.addresses.get(&subject).copied();
         addr.with_context(|| format!("the server does not listen for {subject}"))
     }
 
-    /// Both players of each pair; those of one pair have a name in common.
+    /// Returns both players of each pair. The two of a pair share a match code.
     pub(crate) fn configs(&self) -> anyhow::Result<Vec<[PlayerConfig; 2]>> {
         let trust = self.trusted.trust()?;
-        // Other players on the same server have other names.
+        // Players of another load on the same server have other codes.
         let run = std::process::id();
         let config = |number: usize, subject: Subject| -> anyhow::Result<PlayerConfig> {
             let addr = self.address(subject)?;

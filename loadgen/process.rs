@@ -1,4 +1,5 @@
-//! Child processes of a run: lines out of them with a deadline, and what the kernel says of their CPU and memory.
+//! Child processes of a run: their output line by line with a deadline, and the kernel's account of
+//! their CPU and memory.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,19 +11,20 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-/// Lines that may wait to be read. A child says a few dozen in all.
+/// The most lines that may wait to be read. A child prints a few dozen in all.
 const LINES_MAX: usize = 256;
-/// How long a child may take to end once its standard input is closed: the server's drain and a little.
+/// The longest time that a child may take to end after its standard input is closed: the server's
+/// drain and a margin.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// This program again, as `subcommand`.
+/// Returns a command that starts this program again, as `subcommand`.
 pub fn this_program(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.arg(subcommand);
     Ok(command)
 }
 
-/// A child whose standard output is read line by line. Killed when dropped.
+/// A child process whose standard output is read line by line. Killed when dropped.
 pub struct Process {
     child: Child,
     lines: Receiver<std::io::Result<String>>,
@@ -44,27 +46,28 @@ impl Process {
         Ok(Self { child, lines, what })
     }
 
-    /// The next line of its standard output; `None` at the end of it.
+    /// Returns the next line of standard output; `None` at its end.
     pub fn line(&self, timeout: Duration) -> anyhow::Result<Option<String>> {
         match self.lines.recv_timeout(timeout) {
             Ok(line) => Ok(Some(line?)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the {} said nothing for {timeout:?}", self.what),
+            Err(RecvTimeoutError::Timeout) => bail!("the {} printed nothing for {timeout:?}", self.what),
         }
     }
 
-    /// Writes a line to its standard input, which stays open.
+    /// Writes a line to standard input, which stays open.
     pub fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         let stdin = self.child.stdin.as_mut().context("the child has no standard input")?;
-        writeln!(stdin, "{line}").with_context(|| format!("the {} does not listen", self.what))
+        writeln!(stdin, "{line}")
+            .with_context(|| format!("the {} does not read its standard input", self.what))
     }
 
-    /// What the kernel has accounted to it so far.
+    /// Returns what the kernel has accounted to the process so far.
     pub fn usage(&self) -> Usage {
         usage(self.child.id())
     }
 
-    /// Files and sockets that it has open; `None` where the system does not say.
+    /// Returns the number of its open files and sockets; `None` where the system does not tell.
     pub fn descriptors(&self) -> Option<usize> {
         #[cfg(target_os = "linux")]
         return proc_of(self.id())?.fd_count().ok();
@@ -72,17 +75,17 @@ impl Process {
         None
     }
 
-    /// By which the system knows it.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Closes its standard input, which asks our children to end.
+    /// Closes standard input, which asks the child to end.
     pub fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Closes its standard input and waits for the end of it.
+    /// Closes standard input and waits until the child has ended.
     pub fn end(mut self) -> anyhow::Result<()> {
         self.close_stdin();
         let deadline = Instant::now() + END_TIMEOUT;
@@ -97,8 +100,8 @@ impl Process {
     }
 }
 
-/// What the kernel has accounted to children of this process that are over and waited for, in µs: `cutime` and `cstime`
-/// of proc_pid_stat(5), fields 16 and 17, which sum up what `wait4` returned. In ticks.
+/// Returns the CPU time of the ended and awaited children of this process, in µs. It is the sum of
+/// `cutime` and `cstime` of proc_pid_stat(5), fields 16 and 17, which `wait4` added up in ticks.
 #[cfg(target_os = "linux")]
 fn ended_children_cpu_us() -> Option<u64> {
     let stat = proc_of(std::process::id())?.stat().ok()?;
@@ -107,8 +110,8 @@ fn ended_children_cpu_us() -> Option<u64> {
 
 #[cfg(target_os = "linux")]
 impl Process {
-    /// Stops it, so that what we read of its CPU time is the last there is; kills it; and returns what we read and what the
-    /// kernel accounts for in the end, in µs.
+    /// Stops the child, so that the CPU time read is final; kills it; and returns the time read and
+    /// the time that the kernel accounts for in the end, both in µs.
     pub fn kill_accounted(mut self) -> anyhow::Result<(u64, u64)> {
         use rustix::process::{Pid, Signal, kill_process};
         const UNSAID: &str = "this system does not say how much CPU a process used";
@@ -131,7 +134,7 @@ impl Process {
 
 #[cfg(not(target_os = "linux"))]
 impl Process {
-    /// Not known here.
+    /// Fails: this system does not tell.
     pub fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
         bail!("how much CPU a process used is known on Linux only")
     }
@@ -139,33 +142,34 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail where the child has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a process has used. `None` where the system does not say.
+/// The resources that a process has used. `None` where the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time of all its threads that live, in µs.
+    /// CPU time of all its living threads, in µs.
     pub cpu_us: Option<u64>,
-    /// Part of it outside the kernel, in µs, counted in ticks of 10 ms: good for a share of many, not for a few.
+    /// The part outside the kernel, in µs, counted in ticks of 10 ms: good for the share of many
+    /// ticks, not of a few.
     pub user_us: Option<u64>,
-    /// Part of it in the kernel, counted likewise.
+    /// The part in the kernel, in µs, counted likewise.
     pub system_us: Option<u64>,
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
-    /// What the kernel holds for its internet sockets, in bytes: what is queued in them and reserved for them (sock_diag), and
-    /// the objects that they are made of, by the sizes of the kernel's allocator; the mean of looks at the window's
-    /// beginning, every second of it, and its end. Asked of the server alone.
+    /// The kernel's memory for its internet sockets, in bytes: queued and reserved bytes
+    /// (sock_diag), and the socket objects by the sizes of the kernel's allocator. The mean of
+    /// readings at the window's beginning, every second, and its end. Read for the server alone.
     pub kernel_bytes: Option<u64>,
-    /// Times it was put off the CPU, by its own wish or not.
+    /// Context switches, voluntary or not.
     pub context_switches: Option<u64>,
 }
 
 impl Usage {
-    /// What came on top since `earlier`; memory is as it is now.
+    /// Returns the difference since `earlier`. Memory stays as it is now.
     pub fn since(&self, earlier: &Self) -> Self {
         let grown = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
         Self {
@@ -179,7 +183,8 @@ impl Usage {
     }
 }
 
-/// A tick of `/proc/PID/stat` in µs: Linux shows all programs hundredths of a second, whatever its own clock.
+/// The length of a tick of `/proc/PID/stat` in µs: Linux reports hundredths of a second to all
+/// programs, whatever its own clock.
 #[cfg(target_os = "linux")]
 const TICK_US: u64 = 10_000;
 
@@ -189,8 +194,8 @@ fn proc_of(pid: u32) -> Option<procfs::process::Process> {
     procfs::process::Process::new(pid.try_into().ok()?).ok()
 }
 
-/// Reads the usage from `/proc`. Scheduler statistics count in ns, where `stat` counts in ticks of 10 ms, too coarse for a
-/// run.
+/// Reads the usage from `/proc`. Scheduler statistics count in ns; `stat` counts in ticks of 10 ms,
+/// too coarse for a run.
 #[cfg(target_os = "linux")]
 fn usage(pid: u32) -> Usage {
     let Some(process) = proc_of(pid) else { return Usage::default() };
@@ -232,7 +237,7 @@ mod tests {
             work = std::hint::black_box(work.wrapping_add(1));
         }
         let used = usage(me).since(&before);
-        // At least a good part of it, on a machine that others use, too.
+        // At least a good part of it, also on a busy machine.
         assert!(used.cpu_us.is_some_and(|cpu_us| cpu_us > 5_000), "{used:?}");
         assert!(used.resident_bytes.is_some_and(|bytes| bytes > 100_000), "{used:?}");
         assert!(used.context_switches.is_some() && used.user_us.is_some() && used.system_us.is_some());

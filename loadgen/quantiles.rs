@@ -1,17 +1,17 @@
 //! Quantiles of a few figures, such as one for each repeat.
 
-/// Figures, in their order of size.
+/// Figures in ascending order.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiles(Vec<f64>);
 
 impl Quantiles {
-    /// How many there are.
+    /// Returns the number of figures.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The value below which this share of them lies, interpolated between two (R-7 of Hyndman & Fan, The American
-    /// Statistician 50, 1996); not a number without any.
+    /// Returns the value below which this share of the figures lies, interpolated between two (R-7
+    /// of Hyndman & Fan, The American Statistician 50, 1996); not a number without any figures.
     pub fn quantile(&self, share: f64) -> f64 {
         let Some(last) = self.0.len().checked_sub(1) else { return f64::NAN };
         let place = share * last as f64;
@@ -19,7 +19,7 @@ impl Quantiles {
         below + (above - below) * place.fract()
     }
 
-    /// The middle one.
+    /// Returns the median.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }

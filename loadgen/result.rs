@@ -4,56 +4,58 @@ use netduel_client::stats::{MoveStats, Samples};
 use netduel_transport::PathStats;
 use serde::{Deserialize, Serialize};
 
-/// What the players saw within the window, all of them together.
+/// The measurements of all players together within the window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LoadResult {
-    /// Of the moves received.
+    /// Statistics of the received moves.
     pub stats: MoveStats,
-    /// Moves sent.
+    /// Number of moves sent.
     pub sent: u64,
-    /// Moves replaced by a newer one before they left the player.
+    /// Number of moves that a newer one replaced before they left the player.
     pub superseded: u64,
-    /// Moves the server put back. The players keep to the rules, so there should be none.
+    /// Number of moves that the server corrected. The players keep to the rules, so that there
+    /// should be none.
     pub corrected: u64,
-    /// How late after its intended time each move was handed to the transport.
+    /// Lateness of each move's hand-over to the transport, after its intended time.
     pub lateness: Samples,
-    /// How often a closed loop had lost its moves and was begun again.
+    /// Number of times that a closed loop had lost its moves and was restarted.
     pub stalls: u64,
-    /// Bytes the players sent, headers included, by the transports' own count; `None` where they do not count.
+    /// Bytes that the players sent, headers included, by the transports' own count; `None` where
+    /// they do not count.
     pub sent_bytes: Option<u64>,
-    /// Bytes the players received.
+    /// Bytes that the players received.
     pub received_bytes: Option<u64>,
-    /// Packets the players sent.
+    /// Packets that the players sent.
     pub sent_packets: Option<u64>,
-    /// Packets the players received.
+    /// Packets that the players received.
     pub received_packets: Option<u64>,
     /// Packets that the players' transports sent again or declared lost.
     pub lost_packets: Option<u64>,
-    /// Pings sent over the whole run.
+    /// Number of pings sent over the whole run.
     pub pings: u64,
-    /// Pings answered, in order.
+    /// Number of pings answered in order.
     pub pongs: u64,
-    /// What one player's transport says of itself at the end.
+    /// Statistics of one player's transport at the end.
     pub path: PathStats,
-    /// Where players came and went.
+    /// Connection times, where players connected and left.
     pub connects: Option<Connects>,
 }
 
-/// How long it took those who came.
+/// The time that connecting players took.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connects {
-    /// Connections made.
+    /// Number of connections made.
     pub count: u64,
-    /// Those of them that took a TLS session up again.
+    /// Number of those that resumed a TLS session.
     pub resumed: u64,
-    /// From the intended beginning until a player is told that the match starts.
+    /// Time from the intended beginning until a player learns of the match's start.
     pub paired: Samples,
-    /// From there on until it has the other's first move: counted from the intended beginning, too.
+    /// Time until the player has the opponent's first move, also from the intended beginning.
     pub first_move: Samples,
 }
 
 impl Connects {
-    /// Adds those of other players.
+    /// Adds the figures of other players.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.resumed += other.resumed;
@@ -63,7 +65,7 @@ impl Connects {
 }
 
 impl LoadResult {
-    /// Of these and of other players.
+    /// Returns the figures of both sets of players together.
     pub(crate) fn merge(mut self, other: Self) -> Self {
         let add =
             |sum: &mut Option<u64>, count: Option<u64>| *sum = sum.zip(count).map(|(sum, count)| sum + count);

@@ -1,4 +1,4 @@
-//! The system under test of a run: one of our transports, or a baseline.
+//! The system under test of a run: one of Netduel's transports, or a baseline.
 
 use std::{fmt, str::FromStr};
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 
-/// What carries the moves between two players: in files and flags, its name.
+/// The relay that carries the moves between two players. Files and flags have its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Subject {
-    /// Netduel, over this transport.
+    /// Netduel over this transport.
     Netduel(TransportKind),
-    /// Another relay.
+    /// A relay other than Netduel's.
     Baseline(Baseline),
 }
 
 impl Subject {
-    /// The transport, where it is Netduel's.
+    /// Returns the transport, where the subject is Netduel.
     pub fn kind(self) -> Option<TransportKind> {
         match self {
             Self::Netduel(kind) => Some(kind),
@@ -26,7 +26,7 @@ impl Subject {
         }
     }
 
-    /// The baseline, where it is one.
+    /// Returns the baseline, where the subject is one.
     pub fn baseline(self) -> Option<Baseline> {
         match self {
             Self::Netduel(_) => None,
@@ -34,7 +34,7 @@ impl Subject {
         }
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Netduel(kind) => kind.name(),
@@ -42,7 +42,7 @@ impl Subject {
         }
     }
 
-    /// What it is, in a line.
+    /// Returns a description of one line.
     pub fn summary(self) -> &'static str {
         match self {
             Self::Netduel(kind) => kind.summary(),
@@ -50,7 +50,7 @@ impl Subject {
         }
     }
 
-    /// Whether nobody under way can read or change what it carries.
+    /// Whether nobody on the path can read or change the messages.
     pub fn encrypted(self) -> bool {
         match self {
             Self::Netduel(kind) => kind.capabilities().encrypted,
@@ -66,8 +66,8 @@ impl Subject {
         }
     }
 
-    /// The bare relay of the same wire: what it would cost without a game, checks or messages. `None` for such a relay, and
-    /// for a wire that has none.
+    /// Returns the bare relay of the same wire, which is the subject's floor: the cost without a
+    /// game, checks or messages. `None` for a bare relay, and for a wire that has none.
     pub fn floor(self) -> Option<Baseline> {
         match self {
             Self::Baseline(baseline) => baseline.floor(),
