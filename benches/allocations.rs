@@ -1,7 +1,8 @@
-//! A counting allocator: the system's, with two counters that stand still until a process asks for them.
+//! A counting allocator: the system's allocator with counters that stay off until a process turns
+//! them on.
 //!
-//! Counted only in servers that are started for it, so that no figure of time pays for the counting. On demand it also
-//! says whose code asked, which is slow: [`blame`].
+//! Only servers that a bench starts for it count, so that no time figure includes the counting. On
+//! demand the allocator also tells which code allocates, which is slow: [`blame`].
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -17,44 +18,45 @@ static ALLOCATOR: Counting = Counting;
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-/// Wraps below zero while what was there before the counting is freed.
+/// Bytes in use. Wraps below zero while memory from before the counting is freed.
 static LIVE_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Looks for whose code asks.
+/// Whether each allocation is attributed to code.
 static BLAMING: AtomicBool = AtomicBool::new(false);
-/// Allocations in whose way there was code of this workspace closer than any library's.
+/// Allocations for which this workspace's code is nearer on the stack than any library's.
 static OURS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// Finding out whose an allocation is allocates, too, and that is not counted.
+    /// Whether this thread is attributing an allocation. That allocates, too, and is not counted.
     static LOOKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Who only hands on what others ask for, by where its source lies: the standard library, containers, and this file.
+/// Source paths of code that only passes an allocation on: the standard library, containers, and
+/// this file.
 const GO_BETWEENS: [&str; 5] = ["/rustc/", "/library/", "/hashbrown-", "/bytes-", "allocations.rs"];
-/// The same by name, for frames of which no source is known.
+/// Name prefixes of the same code, for frames without a known source.
 const GO_BETWEENS_BY_NAME: [&str; 4] = ["std::", "core::", "alloc::", "__r"];
-/// Where cargo keeps what is not ours.
+/// The folder in which cargo keeps the sources of libraries.
 const LIBRARIES: &str = "/registry/src/";
 
-/// What a process has taken from its allocator since it began to count.
+/// The memory that a process has allocated since it began to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heap {
-    /// Times that memory was asked for, or asked to grow.
+    /// Number of allocations and growths.
     pub allocations: u64,
-    /// How many of them by this workspace's code and not by a library's, since [`blame`].
+    /// Number of those by this workspace's code and not by a library's, since [`blame`].
     pub ours: u64,
-    /// What is in use now, in bytes.
+    /// Memory in use, in bytes.
     pub live_bytes: u64,
 }
 
 impl Heap {
-    /// From now on this process counts.
+    /// Starts the counting in this process.
     pub fn count() {
         COUNTING.store(true, Relaxed);
     }
 
-    /// What was counted.
+    /// Returns the counts.
     pub fn now() -> Self {
         Self {
             allocations: ALLOCATIONS.load(Relaxed),
@@ -64,13 +66,14 @@ impl Heap {
     }
 }
 
-/// From now on it is found out whose each allocation is, by its stack: a hundred times as slow as to count it.
+/// Starts to attribute each allocation to code, by its stack: a hundred times as slow as to count
+/// it.
 pub fn blame() {
     BLAMING.store(true, Relaxed);
 }
 
 fn look() {
-    // The panic hook holds a lock that a look at the stack takes, too.
+    // The panic hook holds a lock that reading the stack takes, too.
     if std::thread::panicking() {
         return;
     }
@@ -85,8 +88,9 @@ fn look() {
     LOOKING.set(false);
 }
 
-/// Whether the innermost frame that is no go-between's is this workspace's. A frame is `  12: name`, and where its source
-/// is known `at path:line:column` on the next line. The path decides: of what was inlined, the name is cut short.
+/// Whether the innermost frame that does more than pass an allocation on is this workspace's. A
+/// frame is `  12: name`, and where its source is known, `at path:line:column` follows on the next
+/// line. The path decides: the names of inlined functions are cut short.
 fn asked_by_us(stack: &str) -> bool {
     let mut lines = stack.lines().map(str::trim_start).peekable();
     while let Some(line) = lines.next() {
@@ -107,7 +111,7 @@ fn asked_by_us(stack: &str) -> bool {
     false
 }
 
-/// Three numbers, as one process tells them another.
+/// Three numbers, in the form in which one process sends them to another.
 impl fmt::Display for Heap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.allocations, self.ours, self.live_bytes)
@@ -138,7 +142,7 @@ fn note(allocated: usize, freed: usize, calls: u64) {
     }
 }
 
-// An allocator is unsafe by its nature; each call is handed on as it came.
+// An allocator is unsafe by its nature; each call passes its arguments on unchanged.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,15 +1,15 @@
-//! valgrind's callgrind: whether it is there, and what it wrote down.
+//! valgrind's callgrind: whether it is installed, and its output files.
 
 use std::{path::Path, process::Command};
 
 use anyhow::Context;
 
-/// Whether there is valgrind.
+/// Whether valgrind is installed.
 pub(crate) fn installed() -> bool {
     Command::new("valgrind").arg("--version").output().is_ok()
 }
 
-/// What it counted, by event.
+/// The counts of one dump, by event.
 pub(crate) struct Counts(Vec<(String, u64)>);
 
 impl Counts {
@@ -24,7 +24,8 @@ impl Counts {
         Ok(Self(line("events: ")?.split_whitespace().map(str::to_owned).zip(counts).collect()))
     }
 
-    /// `Ir` are instructions, `I1mr`, `D1mr` and `D1mw` what missed the first cache.
+    /// Returns the count of an event: `Ir` are instructions; `I1mr`, `D1mr` and `D1mw` are misses
+    /// of the first cache.
     pub(crate) fn of(&self, event: &str) -> anyhow::Result<u64> {
         let count = self.0.iter().find(|(name, _)| name == event).map(|(_, count)| *count);
         count.with_context(|| format!("callgrind counted no {event}"))

@@ -1,4 +1,4 @@
-//! What it costs to make bytes of a move and a move of bytes, to check it, and to frame it for a stream.
+//! The cost of encoding, decoding and checking a move, and of framing it for a stream.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use netduel_protocol::{
 };
 use netduel_transport::bench::{Frames, append_update};
 
-/// Moves of one read, where many came together.
+/// The number of moves that one read brings together in a batch.
 const BATCH: usize = 16;
 
 fn codec(criterion: &mut Criterion) {

@@ -1,4 +1,5 @@
-//! What it costs two players to connect, say hello, join and be paired, beside connecting twice to a bare relay.
+//! The cost for two players to connect, say hello, join and be paired, beside two connections to a
+//! bare relay.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use netduel_benches::{
 };
 use netduel_transport::TransportKind;
 
-/// Few, so that TCP does not run out of ports: each connection keeps one for a while after its end.
+/// Few samples, so that TCP does not run out of ports: each connection keeps its port for a while
+/// after its end.
 const SAMPLES: usize = 20;
 
 fn connect(criterion: &mut Criterion) {

@@ -1,4 +1,4 @@
-//! Who is measured: our relay over a transport, or the bare relay that is its floor.
+//! The relays that are measured: Netduel over a transport, and the bare relay that is its floor.
 
 use std::{fmt, str::FromStr};
 
@@ -8,19 +8,20 @@ use netduel_transport::{TransportKind, UnknownTransport};
 /// A relay to be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// Our server, listening for one kind.
+    /// Netduel's server, listening for one kind.
     Ours(TransportKind),
     /// A relay without a game, over the same sockets.
     Bare(Baseline),
 }
 
 impl Contender {
-    /// What our relay over `kind` is held against; `None` where nothing bare speaks the same.
+    /// Returns the floor of Netduel over `kind`; `None` where no bare relay speaks the same wire.
     pub fn floor_of(kind: TransportKind) -> Option<Self> {
         Baseline::for_kind(kind).map(Self::Bare)
     }
 
-    /// The kind that a bare relay carries as it is, since it is a pipe: the same players then play over both.
+    /// Returns the kind whose bytes a bare relay passes on unchanged: the same players then play
+    /// over both.
     pub(crate) fn piped(baseline: Baseline) -> Option<TransportKind> {
         match baseline {
             Baseline::BareTcp => Some(TransportKind::Tcp),

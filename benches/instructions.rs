@@ -1,8 +1,9 @@
-//! Instructions that a step takes, counted by valgrind's callgrind: the same on a busy machine as on a quiet one, so that
-//! a rise fails where time could only hint.
+//! Counts the instructions of a step by valgrind's callgrind. The counts are the same on a busy
+//! machine as on a quiet one, so that a rise fails where time could only hint.
 //!
-//! The program of the bench runs itself again under callgrind, once for each step, which collects inside `measured` and
-//! nowhere else. What each may take stands in `instructions.txt`; [`update`] writes it anew.
+//! The program of the bench runs itself again under callgrind, once for each step, which counts
+//! inside `measured` and nowhere else. The limits stand in `instructions.txt`; [`update`] rewrites
+//! the file.
 
 use std::{fmt::Write, hint::black_box, process::Command};
 
@@ -20,11 +21,11 @@ use crate::{
     server::roomy,
 };
 
-/// The argument that makes a bench go through one step.
+/// The argument that makes a bench run one step.
 const STEP: &str = "netduel-bench-step";
-/// How often a step is gone through: what surrounds it is below one instruction for each.
+/// The repetitions of a step. Their frame is then below one instruction for each.
 const REPEATS: u32 = 1_000;
-/// Rises below this are let pass: a patch of the compiler, another processor's `memcpy`.
+/// Rises below this share pass: a patch of the compiler, another processor's `memcpy`.
 const TOLERANCE: f64 = 0.05;
 /// The committed counts.
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
@@ -40,25 +41,25 @@ const STEPS: [Step; 6] = [
     ("relay a move in memory", relay_a_move),
 ];
 
-/// What one step took.
+/// The count of one step.
 #[derive(Clone, Debug)]
 pub struct Count {
-    /// Which one.
+    /// The step's name.
     pub step: &'static str,
     /// Instructions.
     pub instructions: u64,
-    /// What it took when the budget was written; nothing for a new one.
+    /// The limit, in instructions; `None` for a new step.
     pub budget: Option<u64>,
 }
 
 impl Count {
-    /// It takes no more than it may.
+    /// Whether the step keeps its limit.
     pub fn holds(&self) -> bool {
         self.budget.is_some_and(|budget| self.instructions as f64 <= budget as f64 * (1.0 + TOLERANCE))
     }
 }
 
-/// Counts every step. `None` where there is no valgrind.
+/// Counts every step. Returns `None` without valgrind.
 ///
 /// # Errors
 /// Valgrind or the step failed.
@@ -76,7 +77,7 @@ pub fn count() -> anyhow::Result<Option<Vec<Count>>> {
     STEPS.iter().map(count).collect::<anyhow::Result<_>>().map(Some)
 }
 
-/// Makes these counts what the steps may take.
+/// Makes these counts the limits of the steps.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -104,7 +105,8 @@ fn under_callgrind(step: &str) -> anyhow::Result<u64> {
     Ok(total.div_ceil(u64::from(REPEATS)))
 }
 
-/// To be asked first of all in the `main` of a bench: whether this process was started to go through a step. It has then.
+/// Runs a step if this process was started for one, and returns whether it did. Called first in the
+/// `main` of a bench.
 ///
 /// # Panics
 /// If the step fails.
@@ -119,7 +121,7 @@ pub fn stepped() -> bool {
     true
 }
 
-/// Callgrind knows it by its name.
+/// Runs the measured code. callgrind knows this function by its name.
 #[inline(never)]
 fn measured(step: &mut dyn FnMut()) {
     for _ in 0..REPEATS {
@@ -128,7 +130,7 @@ fn measured(step: &mut dyn FnMut()) {
     black_box(()); // Or it may become a jump, which callgrind does not see return.
 }
 
-/// A move in the middle of a match.
+/// Returns a move from the middle of a match.
 pub fn a_move() -> Move {
     Move {
         game: 1_000,
@@ -184,16 +186,17 @@ fn unframe_a_move() {
     measured(&mut unframe);
 }
 
-/// From player to player through our server, all of them in one thread and without a network: what is left is ours.
+/// Relays moves from player to player through Netduel's server, in one thread and without a
+/// network: the cost is Netduel's alone.
 fn relay_a_move() {
     let (runtime, [mut mover, mut watcher]) = in_memory().expect("a match");
     measured(&mut || runtime.block_on(player::relay(&mut mover, &mut watcher)).expect("relayed"));
 }
 
-/// A server and two players of a match in this thread, over the transport that needs no network.
+/// Starts a server and two players of a match in this thread, over the in-process transport.
 ///
 /// # Errors
-/// They do not meet, and why.
+/// The reason why the players were not paired.
 pub fn in_memory() -> anyhow::Result<(tokio::runtime::Runtime, player::Pair)> {
     let runtime = crate::runtime();
     let pair = runtime.block_on(async {

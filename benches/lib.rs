@@ -1,9 +1,9 @@
-//! What the benches share: relays, ours and bare ones, each in a process of its own; players that do as little as can be;
-//! and what the two are put through.
+//! The parts that the benches share: relays, Netduel's and bare ones, each in a process of its own;
+//! minimal players; and the loads that both go through.
 //!
-//! `codec.rs`, `relay.rs` and `connect.rs` are criterion's. It measures one bench after another, while the machine
-//! drifts, so its figures are not divided by each other: `targets.rs` takes turns between ours and its floor, and judges
-//! the ratios of single rounds.
+//! `codec.rs`, `relay.rs` and `connect.rs` are criterion's. criterion measures one bench after
+//! another while the machine drifts, so that its figures are not divided by each other.
+//! `targets.rs` takes turns between Netduel and its floor, and judges the ratios of single rounds.
 
 pub mod allocations;
 mod callgrind;
@@ -17,19 +17,20 @@ pub mod table;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime as the server has one: of one thread.
+/// Returns a runtime of one thread, like a server's.
 ///
 /// # Panics
-/// Without descriptors for it.
+/// Panics without descriptors for it.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Binds this process, and the servers that it starts, to one processor, for the reasons of `loadgen/affinity.rs`: whether
-/// server and player share one decides between 20 and 100 µs, alike for every transport.
+/// Binds this process, and the servers that it starts, to one processor, for the reasons of
+/// `loadgen/affinity.rs`: whether server and player share a processor decides between 20 and 100
+/// µs, alike for every transport.
 ///
 /// # Panics
-/// If the system refuses one that it just named.
+/// Panics if the system refuses a processor that it just named.
 pub fn share_one_cpu() {
     if let Some(cpu) = netduel_loadgen::affinity::run_cpu() {
         netduel_loadgen::affinity::bind(cpu).expect("a processor of ours");

@@ -1,4 +1,5 @@
-//! What relays are put through: one move in flight, many pairs on a beat, and as much as one processor bears.
+//! The loads of the benches: one move in flight, many pairs at a fixed rate, and saturation of one
+//! processor.
 
 use std::{
     sync::{
@@ -19,35 +20,35 @@ use crate::{
     server::Server,
 };
 
-/// Before a window opens, for everything to come into step.
+/// The time before a window opens, in which the players settle.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(150);
-/// Moves of a pair that are under way together at saturation.
+/// Moves in flight of a pair at saturation.
 const IN_FLIGHT: u32 = 8;
-/// The last of them was lost if it has not come by then (UDP, QUIC's datagrams).
+/// The longest wait for the last of them. It is lost after that (UDP, QUIC's datagrams).
 const LOST_AFTER: Duration = Duration::from_millis(50);
 
-/// A closed loop that does not end by then has lost a move, and waits for ever.
+/// The longest time of a closed loop. After that a move is lost, and the loop would wait for ever.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// What a server did in a window.
+/// A server's work within a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Spent {
     /// CPU of the server, in µs.
     pub cpu_us: f64,
     /// Moves that arrived.
     pub updates: f64,
-    /// How long the window was open, in seconds.
+    /// Length of the window, in seconds.
     pub seconds: f64,
 }
 
 impl Spent {
-    /// CPU of the server for each update, in µs.
+    /// Returns the server's CPU for each update, in µs.
     pub fn cpu_us_per_update(&self) -> f64 {
         self.cpu_us / self.updates
     }
 }
 
-/// Counts the moves that arrive.
+/// A counter of arriving moves.
 type Arrivals = Arc<AtomicU64>;
 
 async fn window(server: &Server, length: Duration, arrivals: &Arrivals) -> anyhow::Result<Spent> {
@@ -61,10 +62,12 @@ async fn window(server: &Server, length: Duration, arrivals: &Arrivals) -> anyho
     })
 }
 
-/// Moves from one player to the other, the next when the last has arrived. Returns how long each took, in µs.
+/// Sends moves from one player to the other, each after the last has arrived. Returns the time of
+/// each, in µs.
 ///
 /// # Errors
-/// A connection is over, and why; or a move was lost. No time limit is put on each, since that would be measured, too.
+/// The reason why a connection is over, or a lost move. No single move has a time limit, since the
+/// limit's cost would be measured, too.
 pub async fn closed_loop(pair: &mut Pair, length: Duration) -> anyhow::Result<Quantiles> {
     tokio::time::timeout(length + STUCK_AFTER, one_after_another(pair, length))
         .await
@@ -84,11 +87,11 @@ async fn one_after_another([mover, watcher]: &mut Pair, length: Duration) -> any
     Ok(delays_us.into_iter().collect())
 }
 
-/// Every player moves so often a second, evenly spread over its period, and an open loop: what a stall delayed is sent late.
-/// Returns what the server spent while a window of this length was open, and the players.
+/// Lets every player move at the given rate, evenly spread over its period, in an open loop:
+/// delayed moves are sent late. Returns the server's usage within the window, and the players.
 ///
 /// # Errors
-/// A connection is over, and why.
+/// The reason why a connection is over.
 pub async fn paced(
     server: &Server,
     pairs: Vec<Pair>,
@@ -102,7 +105,7 @@ pub async fn paced(
     let end_us = start_us + (WARM_UP + length).as_micros() as u64;
     let mut tasks = JoinSet::new();
     for (number, player) in pairs.into_iter().flatten().enumerate() {
-        // Those of a pair are half a period apart.
+        // The two players of a pair are half a period apart.
         let place = number as u64 / 2 + (number as u64 % 2) * (count / 2);
         let beat = Ticker::new(start_us + period_us * place / count, period_us)?;
         let arrivals = arrivals.clone();
@@ -141,10 +144,11 @@ async fn keep_moving(
     }
 }
 
-/// One player of each pair moves eight times, and again when the last of them has arrived, for as long as the window is open.
+/// Lets one player of each pair move eight times, and again once the last move has arrived, until
+/// the window closes.
 ///
 /// # Errors
-/// A connection is over, and why.
+/// The reason why a connection is over.
 pub async fn saturated(
     server: &Server,
     pairs: Vec<Pair>,

@@ -1,8 +1,8 @@
-//! Players that do as little as can be: no statistics, no course, one message after another. What differs between our
-//! relay and its floor is then the relay's.
+//! Minimal players: no statistics, no path, one message after another. A difference between Netduel
+//! and its floor is then the relay's.
 //!
-//! A bare relay over TCP or TLS passes on any bytes, so the very same player plays over it and over ours. Over QUIC and
-//! UDP the floor has a player of its own library, with its default settings.
+//! A bare relay over TCP or TLS passes on any bytes, so that the same player plays over it and over
+//! Netduel. Over QUIC and UDP the floor has a player of its own library, with its default settings.
 
 use std::time::Duration;
 
@@ -18,30 +18,31 @@ use crate::{
     server::{Server, options},
 };
 
-/// Between two moves by their own clock: whatever the rate, they keep to the rules.
+/// The time between two moves by the players' own clock: they keep to the rules at any rate.
 const PERIOD_US: u64 = 16_667;
-/// From one player to the other, before anything is measured.
+/// The longest time of one move from player to player before the measurement.
 const FIRST_MOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// A minimal player; see the module.
 pub struct Player {
     link: Link,
-    /// The newest move that it made.
+    /// The number of the newest move sent.
     last: Move,
 }
 
 enum Link {
-    /// Our transport to our server, or through a pipe to the other player.
+    /// A connection of Netduel's, to its server or through a bare pipe to the other player.
     Ours { connection: Box<Connection>, piped: bool },
-    /// The floor's own.
+    /// A player of the floor's own library.
     Bare(netduel_baselines::Player),
 }
 
 impl Player {
-    /// Connects. Over our server it has said hello and join, and must [`Self::start`].
+    /// Connects. Over Netduel's server the player has then sent hello and join, and still needs
+    /// [`Self::start`].
     ///
     /// # Errors
-    /// No connection was made, and why.
+    /// The reason why no connection was made.
     pub async fn connect(server: &Server) -> anyhow::Result<Self> {
         let kind = match server.contender {
             Contender::Ours(kind) => Ok(kind),
@@ -61,10 +62,10 @@ impl Player {
         Self::introduce(link)
     }
 
-    /// As [`Self::connect`], to a server of ours in this very process.
+    /// Connects to a Netduel server in this process.
     ///
     /// # Errors
-    /// No connection was made, and why.
+    /// The reason why no connection was made.
     pub async fn connect_within(kind: TransportKind, addr: std::net::SocketAddr) -> anyhow::Result<Self> {
         let connection = kind.connect(addr, "localhost", None, &options()).await?;
         Self::introduce(Link::Ours { connection: Box::new(connection), piped: false })
@@ -81,10 +82,10 @@ impl Player {
         Ok(Self { link, last: Move::default() })
     }
 
-    /// Waits for the match to begin, where there is one.
+    /// Waits for the start of the match, where there is one.
     ///
     /// # Errors
-    /// The connection is over, and why.
+    /// The reason why the connection is over.
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let Link::Ours { connection, piped: false } = &mut self.link else { return Ok(()) };
         loop {
@@ -100,15 +101,15 @@ impl Player {
     /// Makes a move.
     ///
     /// # Errors
-    /// The connection is over, and why.
+    /// The reason why the connection is over.
     pub async fn send(&mut self) -> anyhow::Result<()> {
         self.send_many(1).await
     }
 
-    /// Makes so many moves at once. Returns nothing: [`Self::newest`] is the number of the last of them.
+    /// Makes `count` moves at once. The last of them has the number [`Self::newest`].
     ///
     /// # Errors
-    /// The connection is over, and why.
+    /// The reason why the connection is over.
     pub async fn send_many(&mut self, moves: u32) -> anyhow::Result<()> {
         for _ in 0..moves {
             self.last.seq += 1;
@@ -137,15 +138,15 @@ impl Player {
         Ok(())
     }
 
-    /// The number of the newest move that it made, from 1.
+    /// Returns the number of the newest move sent, from 1.
     pub fn newest(&self) -> u32 {
         self.last.seq
     }
 
-    /// The number of the next move of the other player that arrives. Cancel safe.
+    /// Waits for the next move of the other player and returns its number. Cancel safe.
     ///
     /// # Errors
-    /// The connection is over, and why.
+    /// The reason why the connection is over.
     pub async fn next(&mut self) -> anyhow::Result<u32> {
         match &mut self.link {
             Link::Bare(player) => {
@@ -161,7 +162,7 @@ impl Player {
         }
     }
 
-    /// Leaves.
+    /// Leaves the match.
     pub async fn close(self) {
         match self.link {
             Link::Ours { connection, .. } => connection.receiver.close(Close::new(0x100, "done")).await,
@@ -180,13 +181,13 @@ fn number(bytes: &[u8], piped: bool) -> anyhow::Result<u32> {
     })
 }
 
-/// Two players of one match.
+/// The two players of a match.
 pub type Pair = [Player; 2];
 
-/// Connects so many pairs, one after another, and sees to it that each one's moves reach the other.
+/// Connects pairs, one after another, until each player's moves reach the other.
 ///
 /// # Errors
-/// Who could not connect or was not heard, and why.
+/// The reason why a player could not connect or was not heard.
 pub async fn pairs(server: &Server, count: usize) -> anyhow::Result<Vec<Pair>> {
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
@@ -197,10 +198,10 @@ pub async fn pairs(server: &Server, count: usize) -> anyhow::Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-/// Waits for the match, and lets both make a move that the other sees.
+/// Waits for the match, and lets each player make a move that the other receives.
 ///
 /// # Errors
-/// One was not heard, and why.
+/// One player was not heard.
 pub async fn introduce([first, second]: &mut Pair) -> anyhow::Result<()> {
     let heard = async {
         first.start().await?;
@@ -211,26 +212,27 @@ pub async fn introduce([first, second]: &mut Pair) -> anyhow::Result<()> {
     tokio::time::timeout(FIRST_MOVE_TIMEOUT, heard).await.context("a first move did not arrive")?
 }
 
-/// One move, from one player to the other.
+/// Sends one move from one player to the other.
 ///
 /// # Errors
-/// A connection is over, and why.
+/// The reason why a connection is over.
 pub async fn relay(mover: &mut Player, watcher: &mut Player) -> anyhow::Result<()> {
     mover.send().await?;
     arrival(mover, watcher, || ()).await
 }
 
-/// Waits for the newest move of one player to reach the other, and calls `see` for each that arrives.
+/// Waits until the newest move of one player has reached the other, and calls `see` for each move
+/// that arrives.
 ///
 /// # Errors
-/// A connection is over, and why.
+/// The reason why a connection is over.
 pub(crate) async fn arrival(
     mover: &mut Player,
     watcher: &mut Player,
     mut see: impl FnMut(),
 ) -> anyhow::Result<()> {
     loop {
-        // The mover's connection needs its polls, too: that is where it hears of acknowledgements.
+        // The mover's connection must be polled, too: it receives the acknowledgements.
         tokio::select! {
             biased;
             number = watcher.next() => {

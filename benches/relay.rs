@@ -1,8 +1,8 @@
-//! What one move costs from player to player, over each transport and over the bare relay that is its floor: closed loop,
-//! one in flight, server and players on one CPU.
+//! The cost of one move from player to player, over each transport and over its floor: closed loop,
+//! one in flight, server and players on one processor.
 //!
-//! `memory` is our own part, without a network. criterion measures cost, not tails: for those, run `cargo compare`; for
-//! what the server alone spends, and for ratios, see `targets.rs`.
+//! `memory` is Netduel's own part, without a network. criterion measures cost, not tails: `cargo
+//! compare` has those. The server's share and the ratios are in `targets.rs`.
 
 use std::time::Duration;
 

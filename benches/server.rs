@@ -1,4 +1,5 @@
-//! A relay in a process of its own: the program of the bench again, which serves instead of measuring.
+//! A relay in a process of its own: the program of the bench again, which serves instead of
+//! measuring.
 
 use std::{io::Write, net::SocketAddr, process::Command, time::Duration};
 
@@ -14,38 +15,39 @@ use crate::{
     contender::Contender,
 };
 
-/// The argument that makes a server of a bench.
+/// The argument that makes a bench serve.
 const SERVE: &str = "netduel-bench-serve";
-/// Told to a server: what has been allocated?
+/// The command that asks a server for its allocations.
 const HEAP: &str = "heap";
-/// Told to a server: from now on, find out whose allocations they are.
+/// The command that makes a server attribute its allocations.
 const BLAME: &str = "blame";
-/// A server answers at once, on a machine that others use, too; under valgrind it needs some seconds to begin.
+/// The longest wait for an answer. A server answers at once even on a busy machine; under valgrind
+/// it needs some seconds to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// More than any bench connects.
+/// More connections than any bench makes.
 const EVERYBODY: usize = 20_000;
 
-/// A server that a bench started. It ends when this is dropped.
+/// A server that a bench started. Dropping it ends it.
 pub struct Server {
     process: Process,
-    /// Which one it is.
+    /// The relay that it runs.
     pub contender: Contender,
-    /// Where players connect.
+    /// The address at which players connect.
     pub addr: SocketAddr,
-    /// What they trust.
+    /// The trust that players need.
     pub trust: Trust,
 }
 
 impl Server {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Errors
-    /// It does not start, and why.
+    /// The reason why it does not start.
     pub fn start(contender: Contender) -> anyhow::Result<Self> {
         Self::start_with(contender, &[])
     }
 
-    /// Starts one that counts what it allocates, see [`Self::heap`].
+    /// Starts a server that counts its allocations, see [`Self::heap`].
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -53,7 +55,7 @@ impl Server {
         Self::start_with(contender, &[HEAP])
     }
 
-    /// Starts one as what `tool` runs.
+    /// Starts a server under `tool`.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -75,39 +77,39 @@ impl Server {
         Ok(Self { contender, addr: addr.parse()?, trust: Trust::pin(fingerprint.parse()?), process })
     }
 
-    /// CPU that it has used so far, in µs.
+    /// Returns the CPU time used so far, in µs.
     ///
     /// # Errors
-    /// The system does not say: it is not Linux.
+    /// The system does not tell: it is not Linux.
     pub fn cpu_us(&self) -> anyhow::Result<u64> {
         self.process.usage().cpu_us.context("how much CPU a process used is known on Linux only")
     }
 
-    /// Its resident memory, in bytes.
+    /// Returns the resident memory, in bytes.
     ///
     /// # Errors
-    /// The system does not say: it is not Linux.
+    /// The system does not tell: it is not Linux.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         self.process.usage().resident_bytes.context("a process's memory is known on Linux only")
     }
 
-    /// By which the system knows its process.
+    /// Returns the process id.
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it has allocated. Nothing, if it was not started for counting.
+    /// Returns the allocations so far: none, if the server was not started for counting.
     ///
     /// # Errors
-    /// It is gone.
+    /// The server has ended.
     pub fn heap(&mut self) -> anyhow::Result<Heap> {
         self.ask(HEAP)
     }
 
-    /// From now on it finds out whose allocations they are ([`Heap::ours`]), and is slow.
+    /// Lets the server attribute its allocations ([`Heap::ours`]), which is slow.
     ///
     /// # Errors
-    /// It is gone.
+    /// The server has ended.
     pub fn blame(&mut self) -> anyhow::Result<()> {
         self.ask(BLAME).map(drop)
     }
@@ -118,11 +120,11 @@ impl Server {
     }
 }
 
-/// To be asked first of all in the `main` of a bench: whether this process was started to be a server. It has been one
-/// then, and is to end.
+/// Serves until told to end, if this process was started to be a server, and returns whether it
+/// was. Called first in the `main` of a bench.
 ///
 /// # Panics
-/// If it cannot serve.
+/// Panics if it cannot serve.
 pub fn served() -> bool {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() != Some(SERVE) {
@@ -138,7 +140,7 @@ pub fn served() -> bool {
     true
 }
 
-/// Answers whoever started us, and ends with it. Allocates nothing for an answer.
+/// Answers the process that started this one, and ends with it. Allocates nothing for an answer.
 fn answer() {
     let mut line = String::new();
     while std::io::stdin().read_line(&mut line).is_ok_and(|count| count > 0) {
@@ -175,7 +177,8 @@ fn tell(addr: SocketAddr, identity: &Identity) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// As they are by default, but for the patience: players are not polled, and say nothing, while others connect.
+/// The default options with more patience: players are not polled, and stay silent, while others
+/// connect.
 pub(crate) fn options() -> Options {
     Options {
         protocol: netduel_protocol::NAME.into(),
@@ -184,7 +187,8 @@ pub(crate) fn options() -> Options {
     }
 }
 
-/// Limits that no bench meets: all players come from one address, and as fast as they can. The checks stay.
+/// Limits that no bench meets: all players come from one address, as fast as they can. The checks
+/// stay.
 pub(crate) fn roomy() -> Config {
     Config {
         connections_max: EVERYBODY,

@@ -1,18 +1,18 @@
-//! Ratios beside their targets, as text and as JSON.
+//! A table of ratios beside their targets, as text and as JSON.
 
 use std::fmt;
 
 use netduel_loadgen::Quantiles;
 use serde::Serialize;
 
-/// What a row should be. Issue and reasons: `docs/performance.md`.
+/// The target of a row. `docs/performance.md` has the reasons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// The ratio is this or lower.
+    /// The ratio is at most this.
     RatioAtMost(f64),
-    /// The ratio is this or higher.
+    /// The ratio is at least this.
     RatioAtLeast(f64),
-    /// Our figure itself is this or lower.
+    /// Netduel's own figure is at most this.
     OursAtMost(f64),
 }
 
@@ -26,18 +26,18 @@ impl fmt::Display for Target {
     }
 }
 
-/// Something measured in several rounds, ours in turns with what it is held against.
+/// A quantity that was measured in several rounds, in turns for Netduel and for its floor.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Over which transport.
+    /// The transport.
     pub transport: String,
-    /// What, and in which unit.
+    /// The quantity and its unit.
     pub what: String,
-    /// Our figures, by round.
+    /// Netduel's figures, by round.
     pub ours: Vec<f64>,
-    /// What they are held against, by round.
+    /// The floor's figures, by round.
     pub floor: Vec<f64>,
-    /// What should come out; figures without a target are shown for themselves.
+    /// The target; `None` for figures that are shown for themselves.
     pub target: Option<Target>,
 }
 
@@ -46,10 +46,10 @@ pub struct Row {
 pub struct Judged {
     transport: String,
     what: String,
-    /// Medians; `None` without any.
+    /// Medians; `None` without any rounds.
     ours: Option<f64>,
     floor: Option<f64>,
-    /// Of the ratios of single rounds: their median and quartiles.
+    /// Median and quartiles of the ratios of single rounds.
     ratio: Option<f64>,
     ratio_quartiles: Option<[f64; 2]>,
     target: Option<String>,
@@ -57,7 +57,7 @@ pub struct Judged {
 }
 
 impl Row {
-    /// What the rounds come to.
+    /// Returns the summary of the rounds.
     pub fn judge(&self) -> Judged {
         let ratios: Quantiles = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor).collect();
         let known = |value: f64| value.is_finite().then_some(value);
@@ -83,7 +83,7 @@ impl Row {
     }
 }
 
-/// One line, in columns.
+/// Returns the row as one line, in columns.
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figure = |value: Option<f64>| match value {
@@ -110,7 +110,7 @@ impl fmt::Display for Judged {
     }
 }
 
-/// What stands above the lines.
+/// Returns the heading of the columns.
 pub const HEADER: &str = "transport      what                                                  ours     floor  ratio quartiles   target        verdict";
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_rounds_and_judged_by_its_median() {
-        // The machine was twice as slow in the second round, and ours had a bad third one.
+        // The machine was twice as slow in the second round, and Netduel had a bad third one.
         let mut row = Row {
             transport: "tcp".into(),
             what: "CPU µs".into(),

@@ -1,11 +1,13 @@
-//! Our relay against its floor, in turns, and against what we set this_program: `docs/performance.md`.
+//! Netduel against its floor, in turns, and against the targets of `docs/performance.md`.
 //!
-//! Not criterion's, since a ratio of two benches that ran minutes apart says more of the machine than of them. Here each
-//! round starts both servers anew, one after the other, and gives one ratio; what counts is the median of the rounds.
-//! What is counted on a server is counted in its own process, by the kernel.
+//! This is not criterion's: a ratio of two benches that ran minutes apart tells more about the
+//! machine than about them. Here each round starts both servers anew, one after the other, and
+//! gives one ratio. The median of the rounds counts. Counts of a server are made in its own
+//! process, by the kernel.
 //!
-//! `cargo bench -p netduel-benches --bench targets -- relay profile memory matches instructions` runs the parts named, all of
-//! them without a name; with the name of a transport, `relay`, `profile` and `memory` keep to it. `-- update` writes the counts of instructions that may not be exceeded.
+//! `cargo bench -p netduel-benches --bench targets -- relay profile memory matches instructions`
+//! runs the parts named, or all of them without a name. With the name of a transport, `relay`,
+//! `profile` and `memory` keep to it. `-- update` rewrites the limits of instructions.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -23,31 +25,34 @@ use netduel_benches::{
 use netduel_loadgen::Quantiles;
 use netduel_transport::TransportKind;
 
-/// Odd, so that there is a middle one.
+/// The number of rounds: odd, so that there is a middle one.
 const ROUNDS: usize = 9;
-/// Of what moves little from round to round, or takes long.
+/// The number of rounds for what varies little between rounds, or takes long.
 const FEW_ROUNDS: usize = 3;
 
 const PAIRS: usize = 50;
 const RATE_HZ: f64 = 60.0;
-/// 6,000 updates.
+/// A window of 6,000 updates.
 const PACED: Duration = Duration::from_secs(1);
 const CLOSED: Duration = Duration::from_millis(300);
 const SATURATED: Duration = Duration::from_millis(300);
-/// Enough to saturate one processor, and not what a queue in front of it adds.
+/// Enough pairs to saturate one processor without a queue in front of it.
 const SATURATING_PAIRS: usize = 10;
 
-/// What memory is measured between: a server that has seen players, and one with 500 connections.
+/// The numbers of connections between which memory is measured: a server that has seen players, and
+/// one with 500 connections.
 const MEMORY_PAIRS: [usize; 2] = [10, 250];
-/// After which nothing of a handshake is left.
+/// The time after which nothing of a handshake is left.
 const AT_REST: Duration = Duration::from_millis(500);
 
 const MATCHES: [usize; 3] = [1, 30, 1_000];
-/// Of all players together, whatever their number: what 50 pairs at 60 Hz make. The rate of each falls as they grow in
-/// number, or the processor would be full, and the wake-ups that updates then share would hide what matches cost.
+/// The updates a second of all players together, at any number of matches: as many as 50 pairs at
+/// 60 Hz make. The rate of each falls as their number grows. Otherwise the processor would be full,
+/// and the wake-ups that updates then share would hide the cost of matches.
 const TOTAL_HZ: f64 = 6_000.0;
 
-/// Fewer for a move than one in two hundred are not the move's: a table that grows, a node of a tree of deadlines.
+/// Fewer allocations for a move than one in two hundred are not the move's: a table that grows, a
+/// node of a tree of deadlines.
 const NO_ALLOCATIONS: Target = Target::OursAtMost(0.005);
 
 /// Measures, and adds rows.
@@ -75,7 +80,7 @@ fn run() -> anyhow::Result<ExitCode> {
     netduel_loadgen::descriptors::prepare(2 * MATCHES[2]);
     let mut rows = Vec::new();
     let parts = [("relay", relay as Part), ("profile", profiles), ("memory", memory), ("matches", matches)];
-    // What was measured before something failed is shown all the same.
+    // Rows measured before a failure are shown all the same.
     let outcome = parts.iter().filter(|(name, _)| is_asked(name)).try_for_each(|(_, part)| part(&mut rows));
     let judged: Vec<Judged> = rows.iter().map(Row::judge).collect();
     if !judged.is_empty() {
@@ -93,26 +98,27 @@ fn run() -> anyhow::Result<ExitCode> {
     if update || is_asked("instructions") { count_instructions(update) } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// In the folder that cargo builds in: this program is `…/release/deps/targets-…`.
+/// Returns cargo's build folder: this program is `…/release/deps/targets-…`.
 fn results_file() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(3).context("cargo runs benches from its own folder")?.join("targets.json"))
 }
 
-/// A transport that crosses a network: `memory` is a part here, not the kind of that name.
+/// Returns the transport of that name, if it crosses a network: `memory` names a part here, not the
+/// kind.
 fn kind_named(arg: &str) -> Option<TransportKind> {
     arg.parse().ok().filter(|kind| *kind != TransportKind::Memory)
 }
 
-/// The kinds that have a floor, or those of them that were asked for.
+/// Returns the kinds that have a floor, or those of them that were asked for.
 fn kinds() -> impl Iterator<Item = (TransportKind, Contender)> {
     let asked: Vec<TransportKind> = std::env::args().filter_map(|arg| kind_named(&arg)).collect();
     let kinds = TransportKind::ALL.into_iter().filter(move |kind| asked.is_empty() || asked.contains(kind));
     kinds.filter_map(|kind| Some((kind, Contender::floor_of(kind)?)))
 }
 
-/// Measures ours and the floor so many times, the one that goes first by turns. `measure` gives figures of one of them,
-/// and there is a row for each.
+/// Measures Netduel and the floor `rounds` times, each first by turns. `measure` returns the
+/// figures of one of them, and each figure becomes a row.
 fn in_turns<const N: usize>(
     (kind, floor): (TransportKind, Contender),
     rounds: usize,
@@ -175,7 +181,7 @@ fn relay_of(contender: Contender) -> anyhow::Result<[f64; 3]> {
     })
 }
 
-/// Why it takes what it takes.
+/// Profiles a move, to show why it costs what it costs.
 fn profiles(all: &mut Vec<Row>) -> anyhow::Result<()> {
     if !profile::possible() {
         println!("no profiles: they need valgrind");
@@ -219,7 +225,7 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     runtime().block_on(async {
         let [few, many] = MEMORY_PAIRS;
         let mut pairs = player::pairs(&server, few).await?;
-        // What grows once has grown by then.
+        // Memory that grows once has grown by then.
         load::closed_loop(&mut pairs[0], CLOSED).await?;
         let before = server.heap()?;
         let moves = load::closed_loop(&mut pairs[0], CLOSED).await?.count();
@@ -230,7 +236,7 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
         drop((server, pairs));
         let allocations = [allocated as f64 / moves as f64, ours as f64 / blamed as f64];
 
-        // Another one, which has kept nothing of that.
+        // Another server, which has kept nothing of that.
         let mut server = Server::start_counting(contender)?;
         let _pairs = player::pairs(&server, few).await?;
         tokio::time::sleep(AT_REST).await;
@@ -244,8 +250,8 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     })
 }
 
-/// The same number of updates in all, from more and more matches. The floors are there to show how much of a rise is the
-/// kernel's, or the library's.
+/// Measures the same number of updates in all, from more and more matches. The floors show how much
+/// of a rise is the kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
     let floors = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram]
         .map(Contender::Bare);
@@ -283,7 +289,7 @@ fn cpu_us_with_matches(contender: Contender, count: usize) -> anyhow::Result<f64
     })
 }
 
-/// Fails if a step takes more than it may.
+/// Fails if a step exceeds its limit of instructions.
 fn count_instructions(update: bool) -> anyhow::Result<ExitCode> {
     let Some(counts) = instructions::count()? else {
         println!("\nno instructions counted: that needs valgrind");

@@ -1,4 +1,5 @@
-//! Whose an allocation is: a process of its own, since the counters are of the process.
+//! Attributes allocations to code, in a process of its own, since the counters belong to the
+//! process.
 
 use std::hint::black_box;
 
