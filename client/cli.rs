@@ -56,7 +56,11 @@ pub struct ConnectArgs {
     pub server: String,
 
     /// The transport of the messages.
-    #[arg(long, default_value = "tcp", help = format!("Transport: {}", TransportKind::ALL.map(TransportKind::name).join(", ")))]
+    #[arg(
+        long,
+        default_value = "tcp",
+        help = format!("Transport: {}", TransportKind::ALL.map(TransportKind::name).join(", "))
+    )]
     pub transport: TransportKind,
 
     /// Trust the certificates in this PEM file (the server writes its own with --cert-out)

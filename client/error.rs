@@ -24,7 +24,8 @@ pub enum PlayError {
     Ended(CloseReason),
     /// The server did not answer the hello in time.
     #[error(
-        "the server accepted the connection but did not answer within {0:?}: check that it is a netduel server, and that this is its port for this transport"
+        "the server accepted the connection but did not answer within {0:?}: check that it is a netduel server, \
+         and that this is its port for this transport"
     )]
     NoWelcome(Duration),
     /// The server sent a message that does not decode or is not allowed in this state.

@@ -73,7 +73,8 @@ impl Side {
 pub enum ReadError {
     /// The system cannot read the file.
     #[error(
-        "cannot read {file}: {cause}; the window shows the path of each saved recording, by default results/play-TIME.json"
+        "cannot read {file}: {cause}; the window shows the path of each saved recording, \
+         by default results/play-TIME.json"
     )]
     Unreadable {
         /// The file's path.

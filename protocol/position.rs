@@ -2,9 +2,8 @@
 
 use bincode::{Decode, Encode};
 
-/// A player's upper left corner, in units from the arena's. Legal from 0 to [`ARENA`](crate::game::ARENA) −
-/// [`PLAYER`](crate::game::PLAYER)
-/// on each axis.
+/// A player's upper left corner, in units from the arena's. Legal from 0 to
+/// [`ARENA`](crate::game::ARENA) − [`PLAYER`](crate::game::PLAYER) on each axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Position {

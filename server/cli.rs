@@ -70,7 +70,11 @@ pub struct ServerArgs {
     cert_out: Option<PathBuf>,
 
     /// Name or address that the certificate carries; repeat the flag for more
-    #[arg(long = "name", value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])]
+    #[arg(
+        long = "name",
+        value_name = "NAME",
+        default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]
+    )]
     names: Vec<String>,
 
     /// Congestion control of TCP and QUIC: cubic, bbr or reno
@@ -103,7 +107,12 @@ pub struct ServerArgs {
 
     /// Connections a second that one address may open, after a burst of twice
     /// --max-connections-per-address; the server drops more
-    #[arg(long, default_value_t = Config::default().connections_per_address_per_s, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = Config::default().connections_per_address_per_s,
+        value_name = "PER_SECOND",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     max_connection_rate: u32,
 
     /// Maximum of handshakes in progress; the server drops more
@@ -111,16 +120,31 @@ pub struct ServerArgs {
     max_handshakes: usize,
 
     /// Seconds that a handshake may take
-    #[arg(long, default_value_t = Options::default().handshake_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
+    #[arg(
+        long,
+        default_value_t = Options::default().handshake_timeout.as_secs(),
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S)
+    )]
     handshake_timeout: u64,
 
     /// Seconds from the handshake to a player's first join
-    #[arg(long, default_value_t = Config::default().join_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S))]
+    #[arg(
+        long,
+        default_value_t = Config::default().join_timeout.as_secs(),
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MAX_S)
+    )]
     join_timeout: u64,
 
     /// Seconds of silence after which a connection is lost. Clients send a keep-alive every 2.5 s,
     /// and one may be lost
-    #[arg(long, default_value_t = Options::default().idle_timeout.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(6..=TIMEOUT_MAX_S))]
+    #[arg(
+        long,
+        default_value_t = Options::default().idle_timeout.as_secs(),
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(6..=TIMEOUT_MAX_S)
+    )]
     idle_timeout: u64,
 
     /// Maximum of matches
@@ -133,7 +157,12 @@ pub struct ServerArgs {
     max_messages: u32,
 
     /// Maximum size in bytes of the payload that a player sends with a move
-    #[arg(long, default_value_t = Config::default().payload_max_bytes as u16, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(..=PAYLOAD_MAX_BYTES as i64))]
+    #[arg(
+        long,
+        default_value_t = Config::default().payload_max_bytes as u16,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u16).range(..=PAYLOAD_MAX_BYTES as i64)
+    )]
     max_payload: u16,
 
     /// Seconds that a player has to come back after its connection was lost; 0 ends the match at

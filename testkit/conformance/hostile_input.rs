@@ -114,7 +114,8 @@ pub(super) async fn control_survives_a_lossy_path(kind: TransportKind) {
                 }
             }
         }
-        // The first side to finish keeps driving, since its last messages may need a retransmission.
+        // The first side to finish keeps driving, since its last messages may need a
+        // retransmission.
         finished.update(|finished| finished + 1);
         while finished.get() < 2 {
             let _ = timeout(Duration::from_millis(10), side.receiver.recv()).await;

@@ -125,7 +125,8 @@ pub(super) async fn stalled_reader_gets_newest_state(kind: TransportKind) {
     if let (Some(before), Some(after)) = (before, resident_bytes()) {
         assert!(after.saturating_sub(before) < GROWTH_MAX_BYTES, "grew from {before} to {after} bytes");
     }
-    // The reader wakes up. Where the wire may drop updates, the sender keeps sending, as a game does.
+    // The reader wakes up. Where the wire may drop updates, the sender keeps sending, as a game
+    // does.
     let newest = update(UPDATES);
     sender.send_state(&newest).expect("open");
     let mut previous = 0;

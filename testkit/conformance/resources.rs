@@ -87,7 +87,8 @@ pub(super) async fn path_stats_report_what_is_in_effect(kind: TransportKind) {
             }
             assert!(stats.congestion_window_bytes.is_some_and(|window| window > 1_000), "{stats:?}");
             let in_effect = stats.congestion.expect("read back");
-            // The system restricts ordinary users to its allowed algorithms. The statistics report the one in effect.
+            // The system restricts ordinary users to its allowed algorithms. The statistics report
+            // the one in effect.
             let allowed = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_allowed_congestion_control");
             if allowed.is_ok_and(|list| list.contains(congestion.name())) {
                 assert_eq!(in_effect.to_string(), congestion.name());

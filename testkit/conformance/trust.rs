@@ -100,7 +100,8 @@ pub(super) async fn sessions_end_with_their_trust(kind: TransportKind) {
             }
         }
     }
-    // Two attempts share one trust at the same time. Each error names the fingerprint of its own server.
+    // Two attempts share one trust at the same time. Each error names the fingerprint of its own
+    // server.
     let third = serve(kind, &options);
     let (a, b) = tokio::join!(attempt(&other, &trust), attempt(&third, &trust));
     for (result, server) in [(a, &other), (b, &third)] {

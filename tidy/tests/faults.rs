@@ -188,8 +188,10 @@ fn accepts_faces_tests_and_other_crates() {
         ),
         (
             "parent.rs",
-            "mod child;\npub use self::child::C;\npub struct P;\nfn f(helper: fn()) { helper() }\n#[cfg(test)] mod tests { use super::C; }",
+            "mod child;\npub use self::child::C;\npub struct P;\nfn f(helper: fn()) { helper() }\n\
+             #[cfg(test)] mod tests { use super::C; }",
         ),
+        ("user.rs", "use crate::parent::P;\nmacro_rules! helper { () => { P } }"),
         ("parent/child.rs", "use super::P;\nuse ::base as other;\npub struct C(P);"),
         (
             "base.rs",

@@ -63,7 +63,8 @@ async fn serve(listener: Listener) -> CloseReason {
         Err(error) => return CloseReason::Transport(error.to_string()),
     };
     loop {
-        // A message that cannot be echoed means that the connection is over, which the next `recv` reports.
+        // A message that cannot be echoed means that the connection is over, which the next `recv`
+        // reports.
         let _ = match connection.receiver.recv().await {
             Ok((Lane::Control, message)) => connection.sender.send_control(&message),
             Ok((Lane::State, message)) => connection.sender.send_state(&message).map(drop),

@@ -365,7 +365,8 @@ impl<G: AddressValidator> Reader<G> {
         let welcome = self.gate.validate(from, &datagram, &mut self.answer);
         debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
         if !self.answer.is_empty() {
-            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into()); // A lost answer is asked for again.
+            // The remote repeats its request if the answer is lost.
+            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into());
         }
         if !welcome {
             running.strays.fetch_add(u64::from(self.answer.is_empty()), Relaxed);

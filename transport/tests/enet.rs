@@ -86,7 +86,8 @@ async fn exchange(listener: &Listener) -> Connection {
     assert_eq!(state, [b"state from C"]);
     connection.sender.send_control(b"control from Rust").expect("open");
     connection.sender.send_control(&large).expect("open");
-    // Sent three times, since ENet's throttle drops some updates when round trips grow on a busy machine.
+    // Sent three times, since ENet's throttle drops some updates when round trips grow on a busy
+    // machine.
     for _ in 0..3 {
         connection.sender.send_state(b"state from Rust").expect("open");
     }
