@@ -1,3 +1,5 @@
+//! Moves opaque messages over two lanes, on any of several transports behind one contract.
+//!
 #![doc = include_str!("README.md")]
 
 mod kinds;

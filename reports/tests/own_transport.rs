@@ -37,7 +37,8 @@ fn check_reports(folder: &Path, link: &str, kinds: &[&str]) {
     let results: Value = serde_json::from_str(&read(folder, "results.json")).expect("JSON");
     let runs = results["runs"].as_array().expect("runs");
     let (markdown, html) = (read(folder, "report.md"), read(folder, "report.html"));
-    // Everything from the verdict to the figures of the first group, which has its link in its heading.
+    // Everything from the verdict to the figures of the first group, which has its link in its
+    // heading.
     let verdict = markdown.split("## Verdict").nth(1).expect("a verdict");
     let verdict = verdict.split(&format!("\n## {link}, ")).next().expect("a part");
     for kind in kinds.iter().chain(&["own"]) {

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use netduel_transport::TransportKind;
 
 fn main() -> ExitCode {
-    // The comparison starts this program again as server and as players, so each of them registers the transport.
+    // The comparison starts this program again as server and as players, so each of them registers
+    // the transport.
     TransportKind::register(&transport::OWN).expect("its name is free");
     netduel_reports::main()
 }
