@@ -55,13 +55,8 @@ use crate::{
         udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming},
     },
 };
-use host::{ConnectionHost, Held};
+use host::{CHANNELS, CLOSE_CHANNEL, CONTROL_CHANNEL, ConnectionHost, Held, STATE_CHANNEL};
 
-/// The channels, by number. A remote has the first two at least.
-const CONTROL_CHANNEL: u8 = 0;
-const STATE_CHANNEL: u8 = 1;
-const CLOSE_CHANNEL: u8 = 2;
-const CHANNELS: usize = 3;
 /// The interval between looks at the clock while something is unacknowledged. ENet resends after
 /// its round-trip time and four variations, which on a local network is as short as this.
 const RESEND_TICK: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! One connection's ENet host: the datagrams it is fed, the messages it holds, and the window of
+//! One connection's ENet host: its channels, the datagrams it is fed, the messages it holds, and the window of
 //! unacknowledged messages.
 
 use std::{
@@ -18,7 +18,6 @@ use rusty_enet::{
     EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, Socket, crc32,
 };
 
-use super::{CHANNELS, CONTROL_CHANNEL};
 use crate::{
     MAX_CONTROL_BYTES,
     io::{
@@ -27,6 +26,11 @@ use crate::{
     },
 };
 
+/// The channels, by number. A remote has the first two at least.
+pub(super) const CONTROL_CHANNEL: u8 = 0;
+pub(super) const STATE_CHANNEL: u8 = 1;
+pub(super) const CLOSE_CHANNEL: u8 = 2;
+pub(super) const CHANNELS: usize = 3;
 /// The one peer of each host.
 const PEER: PeerID = PeerID(0);
 /// The bytes that a queued message takes besides its payload: ENet's bookkeeping and ours. They

@@ -14,6 +14,8 @@
 //! Behind the feature `simulation`, for the crate of that name.
 
 mod end;
+mod path;
+mod tap;
 mod wire;
 
 use std::{
@@ -21,101 +23,24 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, Close, CloseReason, ConnectError, Connection, Handshake, Lane, Listen, Listener, Options,
-    SendHalf, TransportKind,
+    BoxFuture, CloseReason, ConnectError, Connection, Handshake, Lane, Listen, Listener, Options, SendHalf,
+    TransportKind,
     connection::{connection, listener::within_deadline},
 };
 use end::{End, connected};
+pub use path::{Fate, Fates, Flow, Path, Side};
+pub use tap::{Event, Tap};
 use wire::Wire;
 
 /// The largest number of connections that wait to be accepted.
 const BACKLOG: usize = 1024;
 /// The server's address, which stands for no host.
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-
-/// One of the two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The end that connected.
-    Client,
-    /// The end that accepted.
-    Server,
-}
-
-/// The path's treatment of one packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Fate {
-    /// The packet's one-way delay.
-    pub delay: Duration,
-    /// Whether the packet is lost. Only updates can be lost: control messages are resent, which is
-    /// delay.
-    pub lost: bool,
-}
-
-/// The function that decides the fate of each packet of one direction.
-pub type Fates = Box<dyn FnMut(Lane) -> Fate + Send>;
-
-/// Both directions of a path.
-pub struct Path {
-    /// Whether all updates arrive, in the order in which they left, as over a byte stream.
-    /// Otherwise they travel as datagrams.
-    pub in_order: bool,
-    /// The fates from the client to the server.
-    pub up: Fates,
-    /// The fates from the server to the client.
-    pub down: Fates,
-}
-
-/// An event at one side, as a [`Tap`] sees it.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// The handshake is over.
-    Connected,
-    /// The side sent a message, which replaced this many unsent updates.
-    Sent(Lane, &'a [u8], usize),
-    /// The side flushed its queue, of which this many updates were superseded.
-    Flushed(usize),
-    /// The side received a message.
-    Received(Lane, &'a [u8]),
-    /// The side received another message before it has handled the last one.
-    ReceivedAhead(Lane, &'a [u8]),
-    /// The side asked for another message, and none was there.
-    NothingAhead,
-    /// The side sent a close frame.
-    Closed(&'a Close),
-    /// The connection ended for the side, by its remote or by silence.
-    Ended(&'a CloseReason),
-    /// The side dropped the receiver.
-    Released,
-}
-
-/// An observer of all events, called inside the task that causes the event. It must not call the
-/// transport.
-pub trait Tap: Send + Sync {
-    /// Notes an event. `connection` is the number that [`Network::connect`] was given.
-    fn see(&self, connection: usize, side: Side, event: Event<'_>);
-}
-
-/// The counters of one lane's messages in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    /// The messages taken from the sender.
-    pub sent: u64,
-    /// The messages handed to the receiver.
-    pub delivered: u64,
-    /// The updates replaced by a newer one before they left.
-    pub superseded: u64,
-    /// The updates lost by the path.
-    pub lost: u64,
-    /// The messages still in flight, or not yet read.
-    pub waiting: u64,
-}
 
 /// A simulated network, to which clients connect.
 pub struct Network {

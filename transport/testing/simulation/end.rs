@@ -13,7 +13,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{
-    Event, Side, Tap,
+    path::Side,
+    tap::{Event, Tap},
     wire::{Found, UPDATES_MAX, Wire},
 };
 use crate::{

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::{Fates, Flow};
+use super::path::{Fates, Flow};
 use crate::{CloseReason, CloseState, Lane, io::mutex::lock};
 
 /// The largest number of updates in flight in one direction. A path that holds more drops or
