@@ -3,12 +3,13 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use eframe::egui::{ColorImage, Context, ViewportCommand};
+use parking_lot::Mutex;
 
 /// The polling period until the screenshot is due.
 const POLL_PERIOD: Duration = Duration::from_millis(100);
@@ -40,11 +41,11 @@ impl Screenshot {
             self.asked = true;
             let (picture, waker) = (self.picture.clone(), ctx.clone());
             ctx.request_screenshot(move |image| {
-                *picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+                *picture.lock() = Some(image);
                 waker.request_repaint();
             });
         }
-        let Some(image) = self.picture.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some(image) = self.picture.lock().take() else {
             // An idle window paints no frames, so the poll needs a repaint.
             return ctx.request_repaint_after(POLL_PERIOD);
         };

@@ -10,15 +10,16 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{config::Config, counters::Counters, mutex::lock, rate_limit::Bucket};
+use crate::{config::Config, counters::Counters, rate_limit::Bucket};
 
 /// The most addresses that are remembered for their rate alone, without a connection: about a
 /// megabyte. An attacker with more addresses has no need to open many connections from each; then
@@ -139,7 +140,7 @@ impl AdmissionControl {
             return None;
         }
         let address = customer(remote);
-        match lock(&self.addresses).connect(address, Instant::now(), config) {
+        match self.addresses.lock().connect(address, Instant::now(), config) {
             Err(TooMany::AtOnce) => {
                 counters.refused_address.increment();
                 None
@@ -166,7 +167,7 @@ impl AdmissionControl {
 
     /// Returns the number of addresses with a connection or a handshake.
     pub(crate) fn addresses(&self) -> usize {
-        let addresses = lock(&self.addresses);
+        let addresses = self.addresses.lock();
         addresses.known.len() - addresses.unconnected
     }
 }
@@ -197,14 +198,14 @@ impl AdmissionPermit {
 
     /// Charges the address for a connection that was expelled for flooding.
     pub(crate) fn charge_flooder(&self, config: &Config) {
-        lock(&self.admission.addresses).charge(self.address, Instant::now(), config);
+        self.admission.addresses.lock().charge(self.address, Instant::now(), config);
     }
 }
 
 impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         self.handshake_over();
-        lock(&self.admission.addresses).disconnect(self.address, Instant::now());
+        self.admission.addresses.lock().disconnect(self.address, Instant::now());
     }
 }
 

@@ -1,15 +1,13 @@
 //! The server's counters: one relaxed atomic each. A [`Snapshot`] is what people and reports read.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use netduel_protocol::CloseCode;
 use netduel_transport::{Close, CloseReason, FrameError, PathStats, Sender, TransportKind};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::{mutex::lock, player_sender::KINDS};
+use crate::player_sender::KINDS;
 
 /// A counter as Prometheus names it.
 pub(crate) struct Metric {
@@ -96,7 +94,7 @@ macro_rules! counters {
                 Snapshot {
                     $($name: self.$name.get(),)*
                     $($sum: self.updates.iter().map(|of| of.$part.get()).sum(),)*
-                    paths: lock(&self.paths).clone(),
+                    paths: self.paths.lock().clone(),
                 }
             }
         }
@@ -192,7 +190,7 @@ pub struct PathSample {
 impl Counters {
     /// Records the path statistics of a connection, if it is the first of its transport.
     pub(crate) fn note_path(&self, sender: &Sender) {
-        let mut paths = lock(&self.paths);
+        let mut paths = self.paths.lock();
         if paths.iter().all(|it| it.transport != sender.kind()) {
             paths.push(PathSample { transport: sender.kind(), path: sender.path_stats() });
         }

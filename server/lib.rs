@@ -13,7 +13,6 @@ mod lobby;
 mod low_priority;
 mod matchmaking;
 mod metrics;
-mod mutex;
 mod observer;
 mod player;
 mod player_sender;

@@ -6,13 +6,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use metrics::Histogram;
 use netduel_protocol::{CloseCode, GameId, LeaveReason, SeatToken, ServerMessage};
 use netduel_transport::{Close, Sender, TransportKind};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +22,6 @@ use crate::{
     config::Config,
     counters::Counters,
     matchmaking::{JoinOutcome, Matchmaker},
-    mutex::lock,
     player::{Player, Playing},
     player_sender::PlayerId,
     relay::Match,
@@ -73,7 +73,7 @@ impl State {
     /// Takes a player out of its seat, so that its moves count for nobody.
     fn stand_up(&self, player: PlayerId) {
         if let Some(player) = self.players.get(&player) {
-            lock(&player.playing).take();
+            player.playing.lock().take();
         }
     }
 }
@@ -94,7 +94,7 @@ impl Lobby {
     /// # Errors
     /// The server is full or shutting down.
     pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Close> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
@@ -123,14 +123,14 @@ impl Lobby {
     /// # Errors
     /// The server is full or shutting down, or the player waits or plays already.
     pub(crate) fn join(&self, player: &Arc<Player>, name: String, code: Option<String>) -> Result<(), Close> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
         let twice = || {
             Close::new(CloseCode::Unexpected.code(), "a join while the player waits or plays: leave first")
         };
-        if lock(&player.playing).is_some() {
+        if player.playing.lock().is_some() {
             return Err(twice());
         }
         if state.matches.len() >= self.config.matches_max {
@@ -149,7 +149,7 @@ impl Lobby {
             JoinOutcome::Waiting => None,
             JoinOutcome::Matched(partner) => state.players.get(&partner).cloned(),
         };
-        *lock(&player.name) = name;
+        *player.name.lock() = name;
         match partner {
             Some(partner) => self.start(&mut state, &[partner, player.clone()], tokens),
             None => player.to.send(&ServerMessage::Waiting),
@@ -179,9 +179,9 @@ impl Lobby {
 
     /// Takes a player out of the queue or its match. The player may join again.
     pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.matchmaker.leave(player.to.id);
-        let playing = lock(&player.playing).take();
+        let playing = player.playing.lock().take();
         if let Some(Playing { game, number }) = playing {
             self.end(&mut state, &game, number, reason);
         }
@@ -211,21 +211,21 @@ impl Lobby {
     /// Removes a player for good.
     pub(crate) fn remove(&self, player: &Player, reason: LeaveReason) {
         self.leave(player, reason);
-        lock(&self.state).players.remove(&player.to.id);
+        self.state.lock().players.remove(&player.to.id);
     }
 
     /// Removes a player whose connection was lost. If it played, its seat is kept for
     /// [`Config::resume_grace`].
     pub(crate) fn lose(self: &Arc<Self>, player: &Player, reason: LeaveReason) {
         let grace = self.config.resume_grace;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if grace.is_zero() || state.draining {
             drop(state);
             return self.remove(player, reason);
         }
         state.players.remove(&player.to.id);
         state.matchmaker.leave(player.to.id);
-        let Some(Playing { game, number }) = lock(&player.playing).take() else { return };
+        let Some(Playing { game, number }) = player.playing.lock().take() else { return };
         self.counters.seats_kept.increment();
         tracing::info!(game = game.game, "{} lost the connection: {reason:?}", game.names[number]);
         let (lobby, id, until) = (self.clone(), game.game, Instant::now() + grace);
@@ -238,7 +238,7 @@ impl Lobby {
 
     /// Ends the match of a kept seat whose player did not come back in time.
     fn expire(&self, game: GameId, number: usize) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let Some(game) = state.matches.get(&game).cloned() else { return };
         // The player may have come back, and even have been lost again, while this task waited for
         // the lock.
@@ -255,7 +255,7 @@ impl Lobby {
     /// # Errors
     /// No seat matches the proof, or the server is shutting down.
     pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Close> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
@@ -288,7 +288,7 @@ impl Lobby {
 
     /// Lets nobody enter or join any more. Matches may finish within `time_left`.
     pub(crate) fn drain(&self, time_left: Duration) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.draining = true;
         // A player that is away could not come back any more.
         for game in state.matches.values().cloned().collect::<Vec<_>>() {
@@ -299,7 +299,7 @@ impl Lobby {
         }
         let seconds = u32::try_from(time_left.as_secs()).unwrap_or(u32::MAX);
         for player in state.players.values() {
-            if lock(&player.playing).is_some() {
+            if player.playing.lock().is_some() {
                 player.to.send(&ServerMessage::Draining { seconds });
             } else {
                 player.to.sender.close(shutting_down());
@@ -309,7 +309,7 @@ impl Lobby {
 
     /// Counts everything at this moment.
     pub(crate) fn census(&self) -> Census {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let mut connections: Vec<(TransportKind, usize)> = Vec::new();
         for player in state.players.values() {
             let kind = player.to.sender.kind();
@@ -333,7 +333,7 @@ impl Lobby {
 
     /// Closes every connection.
     pub(crate) fn close_all(&self) {
-        lock(&self.state).players.values().for_each(|player| player.to.sender.close(shutting_down()));
+        self.state.lock().players.values().for_each(|player| player.to.sender.close(shutting_down()));
     }
 }
 

@@ -104,10 +104,11 @@ async fn woken() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
-    use crate::mutex::lock;
 
     /// Runs eight tasks of three pieces each beside one task that is always ready.
     #[tokio::test]
@@ -119,7 +120,7 @@ mod tests {
             tasks.spawn(async move {
                 let steps = async {
                     for _ in 0..3 {
-                        lock(&done).push(number);
+                        done.lock().push(number);
                         yield_now().await;
                     }
                 };
@@ -129,12 +130,12 @@ mod tests {
         let ready = done.clone();
         tasks.spawn(async move {
             for _ in 0..40 {
-                lock(&ready).push(0);
+                ready.lock().push(0);
                 yield_now().await;
             }
         });
         tasks.join_all().await;
-        let done = lock(&done);
+        let done = done.lock();
         // Each round runs one piece; since the ready task yields as well, the round may end before
         // the piece or after it.
         assert!(done.split(|&number| number == 0).all(|pieces| pieces.len() <= 2), "{done:?}");

@@ -1,16 +1,16 @@
 //! A connected player: the hot object between a session and its match.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use netduel_protocol::{CloseCode, MoveWithPayload};
 use netduel_transport::{Close, Sender};
+use parking_lot::Mutex;
 
 use crate::{
     counters::Counters,
-    mutex::lock,
     player_sender::{PlayerId, PlayerSender},
     relay::Match,
 };
@@ -43,13 +43,13 @@ impl Player {
     }
 
     pub(crate) fn name(&self) -> String {
-        lock(&self.name).clone()
+        self.name.lock().clone()
     }
 
     /// Makes the player's moves those of seat `number` in `game`.
     pub(crate) fn sit(&self, game: &Arc<Match>, number: usize) {
         self.latest_game.store(game.game, Relaxed);
-        *lock(&self.playing) = Some(Playing { game: game.clone(), number });
+        *self.playing.lock() = Some(Playing { game: game.clone(), number });
     }
 
     /// Relays a move that the player sent as `bytes`. This is the hot path.
@@ -64,7 +64,7 @@ impl Player {
     ) -> Result<(), Close> {
         counters.moves_received.increment();
         let game = received.update.game;
-        match &*lock(&self.playing) {
+        match &*self.playing.lock() {
             Some(playing) if playing.game.game == game => {
                 playing.game.on_move(playing.number, received, bytes, batched, counters)
             }
@@ -81,7 +81,7 @@ impl Player {
 
     /// Sends everything that a batch queued for this player and for its opponent.
     pub(crate) fn flush(&self, counters: &Counters) {
-        match &*lock(&self.playing) {
+        match &*self.playing.lock() {
             Some(playing) => playing.game.flush(counters),
             None => drop(self.to.sender.flush()), // Without a match, no updates are queued.
         }

@@ -5,10 +5,7 @@
 //! across an await, no allocation of ours. A payload is borrowed from the frame it came in; only
 //! [`RelayPolicy::Both`] copies it.
 
-use std::{
-    sync::{Mutex, MutexGuard},
-    time::Duration,
-};
+use std::time::Duration;
 
 use netduel_protocol::{
     CloseCode, CodecError, Correction, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, ResumeTicket, Resumed,
@@ -16,11 +13,11 @@ use netduel_protocol::{
     game::{self, Position},
 };
 use netduel_transport::{Close, MAX_STATE_BYTES};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     config::{Config, RelayPolicy},
     counters::Counters,
-    mutex::lock,
     player_sender::{PlayerSender, kind_number},
     seat::{Away, Occupant, Proof, Seat, milliseconds},
 };
@@ -246,7 +243,7 @@ impl Match {
     }
 
     pub(crate) fn seat(&self, number: usize) -> MutexGuard<'_, Seat> {
-        lock(&self.seats[number])
+        self.seats[number].lock()
     }
 }
 

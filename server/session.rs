@@ -87,9 +87,9 @@ pub(crate) async fn run(
     let close = match lobby.enter(sender) {
         Err(refusal) => refusal,
         Ok(player) => {
-            // A panic ends this session and nothing else. Shared state stays usable: every lock
-            // ignores poisoning, and its holder changes the guarded data only after everything that
-            // could fail.
+            // A panic ends this session and nothing else. Shared state stays usable: a panic does
+            // not poison a lock of `parking_lot`, and its holder changes the guarded data only after
+            // everything that could fail.
             let over = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
             let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&over);

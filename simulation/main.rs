@@ -6,10 +6,7 @@ use std::{
     panic::catch_unwind,
     path::PathBuf,
     process::ExitCode,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +14,7 @@ use std::{
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use netduel_simulation::{Outcome, Violation, run, run_script};
+use parking_lot::Mutex;
 
 /// The interval of worlds that run twice, to check that a seed reproduces its run.
 const TWICE_EVERY: u64 = 20;
@@ -125,7 +123,7 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
                     && seed < seeds.end
                 {
                     let outcome = checked(seed);
-                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut total = total.lock();
                     match outcome {
                         Ok(outcome) => total.add(&outcome),
                         Err(violation) => {
@@ -139,7 +137,7 @@ fn many(seeds: Range<u64>, jobs: usize) -> ExitCode {
         }
     });
     progress.finish_and_clear();
-    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let total = total.into_inner();
     let took_s = began.elapsed().as_secs_f64();
     let Total { worlds, events, connections, matches, resumed, moves, simulated, violated } = total;
     println!(

@@ -11,7 +11,6 @@ mod seats;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +20,7 @@ use netduel_transport::{
     CloseReason, Lane,
     simulation::{Event, Side, Tap},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     player_model::{PlayerModel, Playing},
@@ -148,7 +148,7 @@ impl Oracle {
 
     /// Locks the state.
     pub(crate) fn state(&self) -> MutexGuard<'_, OracleState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

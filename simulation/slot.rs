@@ -1,14 +1,12 @@
 //! A slot of a world: a place for one player after another.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use netduel_transport::{
     ConnectError, Connection, Receiver,
     simulation::{Link, Network, Path, Side},
 };
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{oracle::Oracle, player::Player, player_model::Playing};
@@ -72,7 +70,7 @@ impl Slot {
                         player.resume(twist);
                     }
                 }
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(player);
+                *slot.lock() = Some(player);
             }
         }));
         Self {
@@ -89,7 +87,7 @@ impl Slot {
 
     /// Returns the player, if it is connected and awake.
     pub(crate) fn player(&self) -> Option<Player> {
-        let player = self.player.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let player = self.player.lock().clone();
         player.filter(|_| !self.asleep)
     }
 

@@ -32,7 +32,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -40,6 +40,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT_ROUND_TRIP_TIME, crc32};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -49,7 +50,6 @@ use crate::{
     io::{
         frame,
         keep_alive::KeepAliveTimer,
-        mutex::lock,
         outbox::CONTROL_QUEUE_BYTES,
         rate_limit::RateLimit,
         udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming},
@@ -200,7 +200,7 @@ impl Shared {
     /// Locks the ENet host. The lock is held for some memory copies and system calls that do not
     /// wait, never across an await.
     fn host(&self) -> MutexGuard<'_, ConnectionHost> {
-        lock(&self.host)
+        self.host.lock()
     }
 
     fn hold(&self, message: &[u8], kind: PacketKind) -> Packet {

@@ -1,12 +1,9 @@
 //! The list of all transports: each built-in kind with the module that implements it, and the
 //! registered ones from outside this crate.
 
-use std::{
-    net::SocketAddr,
-    str::FromStr,
-    sync::{PoisonError, RwLock},
-};
+use std::{net::SocketAddr, str::FromStr};
 
+use parking_lot::RwLock;
 use serde::Deserialize;
 
 #[cfg(feature = "enet")]
@@ -33,7 +30,7 @@ const BUILT_IN: usize = cfg!(feature = "tcp") as usize
 static OUTSIDE: RwLock<Vec<&'static dyn Transport>> = RwLock::new(Vec::new());
 
 fn outside() -> Vec<&'static dyn Transport> {
-    OUTSIDE.read().unwrap_or_else(PoisonError::into_inner).clone()
+    OUTSIDE.read().clone()
 }
 
 impl TransportKind {
@@ -88,7 +85,7 @@ impl TransportKind {
     /// A name that another kind has, an empty name, or more transports than [`Self::OUTSIDE_MAX`].
     pub fn register(transport: &'static dyn Transport) -> Result<Self, RegisterError> {
         let info = transport.info();
-        let mut outside = OUTSIDE.write().unwrap_or_else(PoisonError::into_inner);
+        let mut outside = OUTSIDE.write();
         if let Some(number) = outside.iter().position(|known| std::ptr::eq(known.info(), info)) {
             return Ok(Self::Outside(OutsideKind::new(info, number)));
         }

@@ -1,6 +1,8 @@
 //! Moves opaque messages over two lanes, on any of several transports behind one contract.
 //!
 #![doc = include_str!("README.md")]
+// Locks of this crate are held for memory copies and system calls that do not wait, never across an
+// await.
 
 mod kinds;
 
@@ -36,7 +38,6 @@ mod io {
     pub(crate) mod byte_stream;
     pub(crate) mod frame;
     pub(crate) mod keep_alive;
-    pub(crate) mod mutex;
     pub(crate) mod outbox;
     pub(crate) mod rate_limit;
     #[cfg(any(feature = "tcp", feature = "quic", feature = "enet", feature = "udp"))]

@@ -8,17 +8,18 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
-    sync::{Arc, LazyLock, Mutex, MutexGuard},
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 
 use crate::{
     BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
     Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
-    io::{mutex::lock, outbox::CONTROL_QUEUE_BYTES},
+    io::outbox::CONTROL_QUEUE_BYTES,
 };
 
 /// The largest number of connections that wait to be accepted.
@@ -32,7 +33,7 @@ pub(crate) struct Memory;
 static LISTENERS: LazyLock<Mutex<HashMap<u16, mpsc::Sender<Connection>>>> = LazyLock::new(Mutex::default);
 
 fn listeners() -> MutexGuard<'static, HashMap<u16, mpsc::Sender<Connection>>> {
-    lock(&LISTENERS)
+    LISTENERS.lock()
 }
 
 impl Transport for Memory {
@@ -134,7 +135,7 @@ struct Waiting {
 
 impl Mailbox {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+        self.waiting.lock()
     }
 }
 

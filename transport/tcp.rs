@@ -14,7 +14,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, Once,
+        Arc, Once,
         atomic::{
             AtomicBool,
             Ordering::{Acquire, Release},
@@ -24,6 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use rustls::HandshakeKind;
 use socket2::SockRef;
 use tokio::{
@@ -38,7 +39,6 @@ use crate::{
     io::{
         frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
         keep_alive::KeepAliveTimer,
-        mutex::lock,
         outbox::{Flushed, Outbox},
         share_port::share_port,
         tcp_info,
@@ -258,7 +258,7 @@ impl Shared {
     /// Locks the sending state. The lock is held for a few memory copies and a non-blocking system
     /// call, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
-        lock(&self.out)
+        self.out.lock()
     }
 
     /// Writes what the socket takes. Never waits.

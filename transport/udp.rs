@@ -26,12 +26,13 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
+use parking_lot::{Mutex, MutexGuard};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, Sleep};
 
@@ -43,7 +44,6 @@ use crate::{
     io::{
         frame::{self, FrameKind, FrameReader},
         keep_alive::KeepAliveTimer,
-        mutex::lock,
         rate_limit::RateLimit,
         udp_demux::{self, DatagramReceiver, DatagramSender, Demux, Incoming},
     },
@@ -213,7 +213,7 @@ impl Shared {
     /// Locks the sending state. The lock is held for a memory copy and a system call that does not
     /// wait, never across an await.
     fn out(&self) -> MutexGuard<'_, Out> {
-        lock(&self.out)
+        self.out.lock()
     }
 
     /// Sends a datagram whose loss does no harm.

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use netduel_reports::{
@@ -16,13 +15,14 @@ use netduel_reports::{
     },
 };
 use netduel_transport::TransportKind;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Whatever measures has the machine to itself: a run beside another measures that.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    // A test that failed has said so itself.
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+    // A panic does not poison this lock: a test that failed has said so itself.
+    MACHINE.lock()
 }
 
 fn report(args: &[&str]) -> Output {

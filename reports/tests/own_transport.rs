@@ -4,9 +4,9 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Mutex, PoisonError},
 };
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// One comparison at a time, since each measures the machine.
@@ -22,7 +22,7 @@ fn example() -> PathBuf {
 }
 
 fn run(program: &Path, folder: &Path, flags: &[&str]) -> Output {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = MACHINE.lock();
     let mut command = Command::new(program);
     command.args(["run", "--repeat", "3", "--warmup", "200ms", "--out"]).arg(folder).args(flags);
     command.output().expect("started")

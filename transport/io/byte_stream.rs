@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicBool,
             Ordering::{Acquire, Release},
@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
@@ -113,7 +114,7 @@ impl<S: ByteStream> Io<S> {
 impl<S: ByteStream> Shared<S> {
     /// Locks the stream for a few memory copies and a non-blocking write, never across an await.
     fn io(&self) -> MutexGuard<'_, Io<S>> {
-        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+        self.io.lock()
     }
 
     /// Writes what the stream takes, and leaves the rest to the receiver's task. Returns how many

@@ -15,7 +15,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -24,13 +24,14 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use socket2::{SockAddr, SockRef};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
 };
 
-use super::{mutex::lock, udp_socket::UdpSocket};
+use super::udp_socket::UdpSocket;
 use crate::{Options, PathStats};
 
 /// The largest datagram that this side sends, in bytes: QUIC's smallest packet, so that all kinds
@@ -146,7 +147,7 @@ struct Inbox {
 
 impl Inbox {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
-        lock(&self.waiting)
+        self.waiting.lock()
     }
 
     fn push(&self, datagram: Bytes) {
@@ -279,7 +280,7 @@ struct Running {
 
 impl Running {
     fn routes(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<Inbox>>> {
-        lock(&self.routes)
+        self.routes.lock()
     }
 }
 

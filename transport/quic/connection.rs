@@ -8,11 +8,12 @@
 use std::{
     mem,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use quinn_proto::{
     ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, StreamEvent, Transmit,
     congestion::{Bbr, Cubic, NewReno},
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, SendHalf, Setting,
     connection::connection as connections,
-    io::{frame::FrameKind, mutex::lock, outbox::Outbox},
+    io::{frame::FrameKind, outbox::Outbox},
     tls::identity::SUITE,
 };
 
@@ -119,7 +120,7 @@ impl Shared {
     /// Locks the state. The lock is held for at most one system call for each packet, never across
     /// an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     /// Ends the connection, since nobody reads for it any more.

@@ -9,12 +9,13 @@ use std::{
     io::{self, IoSliceMut},
     mem,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use atomic_waker::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 use quinn_proto::{
     ClientConfig, ConnectError, ConnectionError, ConnectionEvent, ConnectionHandle, DatagramEvent,
     EcnCodepoint, EndpointConfig, EndpointEvent, Incoming, ServerConfig, Transmit,
@@ -28,7 +29,7 @@ use super::{
     timer::Timer,
     timer_grid::{Tick, Timers},
 };
-use crate::{Options, Setting, io::mutex::lock};
+use crate::{Options, Setting};
 
 /// The largest read in bytes. The kernel joins packets of one remote (GRO) up to the largest IP
 /// packet.
@@ -148,7 +149,7 @@ impl Endpoint {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.inner)
+        self.inner.lock()
     }
 
     /// Sends a packet. Returns `false` if the system has no room for it now.

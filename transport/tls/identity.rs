@@ -7,15 +7,10 @@
 //! nothing else: the handshake's signature and the certificate's dates are still verified. TLS and
 //! QUIC use the same two configurations from here, with the same provider, version and suite.
 
-use std::{
-    collections::HashMap,
-    fmt, fs, io,
-    path::Path,
-    str::FromStr,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, fmt, fs, io, path::Path, str::FromStr, sync::Arc};
 
 use netduel_atomic_file::{create_private, write_atomic};
+use parking_lot::Mutex;
 use ring::digest;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
@@ -30,12 +25,9 @@ use rustls::{
     server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache},
 };
 
-use crate::{
-    connection::{
-        error::{ConnectError, IdentityError},
-        path_stats::TlsSuite,
-    },
-    io::mutex::lock,
+use crate::connection::{
+    error::{ConnectError, IdentityError},
+    path_stats::TlsSuite,
 };
 
 /// The lifetime of a self-signed certificate in days: longer than any measurement or party, and
@@ -346,7 +338,7 @@ impl Trust {
         if !resumption {
             return self.fresh_config(alpn);
         }
-        let mut sessions = lock(&self.sessions);
+        let mut sessions = self.sessions.lock();
         if let Some(kept) = sessions.get(alpn) {
             return Ok(kept.clone());
         }
@@ -425,13 +417,13 @@ impl Verifier {
     /// Returns the reason why the certificate was refused, if a handshake failed for that. `said`
     /// is the text of its failure.
     pub(crate) fn take_refusal(&self, said: &str) -> Option<ConnectError> {
-        let mut refusals = lock(&self.refusals);
+        let mut refusals = self.refusals.lock();
         let index = refusals.iter().position(|(text, _)| said.contains(text))?;
         Some(refusals.remove(index).1)
     }
 
     fn refuse(&self, refusal: ConnectError, alert: rustls::Error) -> rustls::Error {
-        let mut refusals = lock(&self.refusals);
+        let mut refusals = self.refusals.lock();
         if refusals.len() == REFUSALS_MAX {
             refusals.remove(0);
         }

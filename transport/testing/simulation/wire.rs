@@ -1,16 +1,13 @@
 //! One direction of a simulated path: the packets in flight, and the time at which each arrives.
 
-use std::{
-    collections::VecDeque,
-    future::pending,
-    sync::{Mutex, MutexGuard},
-};
+use std::{collections::VecDeque, future::pending};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use super::path::{Fates, Flow};
-use crate::{CloseReason, CloseState, Lane, io::mutex::lock};
+use crate::{CloseReason, CloseState, Lane};
 
 /// The largest number of updates in flight in one direction. A path that holds more drops or
 /// supersedes.
@@ -73,7 +70,7 @@ impl Wire {
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
+        self.queue.lock()
     }
 
     /// Carries one packet of a handshake. A silent path never carries it.
