@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
+use netduel_transport::GcraBucket;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{config::Config, counters::Counters, rate_limit::Bucket};
+use crate::{config::Config, counters::Counters};
 
 /// The most addresses that are remembered for their rate alone, without a connection: about a
 /// megabyte. An attacker with more addresses has no need to open many connections from each; then
@@ -59,7 +60,7 @@ struct Addresses {
 struct Address {
     connections: usize,
     /// The address's connections per second.
-    bucket: Bucket,
+    bucket: GcraBucket,
 }
 
 /// The reason to drop a connection.
@@ -77,7 +78,7 @@ impl Addresses {
         if connections >= handshaking_max(config) {
             return Err(TooMany::AtOnce);
         }
-        let mut bucket = known.map_or(Bucket::full(now), |it| it.bucket);
+        let mut bucket = known.map_or(GcraBucket::full(now), |it| it.bucket);
         if !bucket.take(connection_cost(config), burst(config), now) {
             return Err(TooMany::TooFast);
         }

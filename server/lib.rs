@@ -16,7 +16,6 @@ mod metrics;
 mod observer;
 mod player;
 mod player_sender;
-mod rate_limit;
 mod relay;
 mod relay_latency;
 mod seat;

@@ -8,14 +8,13 @@ use futures_util::FutureExt;
 use netduel_protocol::{
     ClientMessage, CloseCode, CodecError, LeaveReason, Pong, ServerMessage, VERSION, clock,
 };
-use netduel_transport::{Close, CloseReason, FrameError, Incoming, Lane, Receiver};
+use netduel_transport::{Close, CloseReason, FrameError, Incoming, Lane, RateLimit, Receiver};
 
 use crate::{
     admission::AdmissionPermit,
     lobby::Lobby,
     low_priority::{Budget, LowPriorityQueue},
     player::Player,
-    rate_limit::MessageLimit,
     seat::Proof,
 };
 
@@ -152,7 +151,7 @@ async fn play(
         return over;
     }
     lobby.counters.note_path(&player.to.sender);
-    let mut limit = MessageLimit::new(lobby.config.messages_per_s_max);
+    let mut limit = RateLimit::new(lobby.config.messages_per_s_max);
     let mut relay_latency = lobby.relay_latency(player.to.sender.kind());
     let (mut budget, mut left_over) = (Budget::new(queue, BUDGET_MESSAGES), None);
     loop {
@@ -179,7 +178,7 @@ fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
     receiver: &mut Receiver,
-    limit: &mut MessageLimit,
+    limit: &mut RateLimit,
     budget: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, Over> {
@@ -189,7 +188,7 @@ fn on_batch(
         while let Some((lane, bytes)) = next.take_if(|_| budget.take_one()) {
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
-            if !limit.take() {
+            if !limit.take(1) {
                 return Err(too_many_messages(lobby.config.messages_per_s_max).into());
             }
             on_message(lobby, player, lane, &bytes, batched)?;

@@ -79,7 +79,7 @@ pub use connection::{
     path_stats::{CongestionInEffect, PathStats, Setting, TlsSuite},
     transport::{Handshake, Listen, Target, Transport},
 };
-pub use io::rate_limit::RateLimit;
+pub use io::rate_limit::{GcraBucket, RateLimit};
 pub use kinds::{RegisterError, UnknownTransport};
 #[cfg(feature = "tcp")]
 pub use tcp::path_stats as tcp_path_stats;

@@ -1,4 +1,5 @@
-//! A rate limit as a token bucket: [`RateLimit`].
+//! Rate limits as token buckets: [`RateLimit`] for the events of one connection, [`GcraBucket`] for
+//! many addresses.
 
 use std::time::Duration;
 
@@ -76,6 +77,53 @@ impl RateLimit {
     }
 }
 
+/// A token bucket stored as the time at which it is full again (the generic cell rate algorithm).
+///
+/// Costs and bursts are durations: the time in which the bucket refills by as much. A full bucket
+/// holds no information, so a table of buckets need not keep it.
+///
+/// ```
+/// # use netduel_transport::GcraBucket;
+/// # use std::time::Duration;
+/// let (now, cost) = (tokio::time::Instant::now(), Duration::from_millis(100));
+/// let mut bucket = GcraBucket::full(now);
+/// assert!(bucket.take(cost, cost * 2, now) && bucket.take(cost, cost * 2, now));
+/// assert!(!bucket.take(cost, cost * 2, now));
+/// assert!(bucket.is_full(now + cost * 2));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct GcraBucket {
+    full_at: Instant,
+}
+
+impl GcraBucket {
+    /// Returns a full bucket.
+    pub const fn full(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Takes `cost` from a bucket that holds `burst`. Returns `false`, and takes nothing, if the
+    /// bucket holds less than `cost`.
+    pub fn take(&mut self, cost: Duration, burst: Duration, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + cost;
+        let enough = full_at - now <= burst;
+        if enough {
+            self.full_at = full_at;
+        }
+        enough
+    }
+
+    /// Takes up to `cost` from a bucket that holds `burst`: the rest of it, if it holds less.
+    pub fn charge(&mut self, cost: Duration, burst: Duration, now: Instant) {
+        self.full_at = (self.full_at.max(now) + cost).min(now + burst);
+    }
+
+    /// Whether the bucket is full.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +144,27 @@ mod tests {
         let error = RateLimit::new(3).count(4, "keep-alives").expect_err("four at once");
         assert_eq!(error.to_string(), "more than 3 keep-alives within 1s");
         assert_eq!(RateLimit::new(u32::MAX).count(u32::MAX, "keep-alives"), Ok(()), "no limit");
+    }
+
+    #[test]
+    fn refills_by_what_was_taken() {
+        let (begin, cost) = (Instant::now(), Duration::from_millis(100));
+        let burst = cost * 3;
+        let mut bucket = GcraBucket::full(begin);
+        let mut passed = |costs: u32| {
+            let now = begin + cost * costs;
+            (0..10).take_while(|_| bucket.take(cost, burst, now)).count()
+        };
+        assert_eq!([passed(0), passed(0), passed(1), passed(3), passed(100)], [3, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn charges_no_more_than_the_burst() {
+        let (begin, cost) = (Instant::now(), Duration::from_millis(100));
+        let burst = cost * 3;
+        let mut bucket = GcraBucket::full(begin);
+        bucket.charge(cost * 16, burst, begin);
+        assert!(!bucket.take(cost, burst, begin));
+        assert!(!bucket.is_full(begin + cost * 2) && bucket.is_full(begin + burst));
     }
 }
