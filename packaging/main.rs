@@ -6,15 +6,16 @@ use anyhow::{Context, Result};
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 use clap_complete::Shell;
 
-/// Write the shell completions and man pages of every program.
+/// Write the shell completions and man pages of every program
 #[derive(Parser)]
 #[command(
     name = "netduel-packaging",
     version,
-    after_help = "FOLDER/completions gets one file a program and shell, FOLDER/man one page a program and subcommand."
+    after_help = "FOLDER/completions holds one file per program and shell.\n\
+                  FOLDER/man holds one page per program and subcommand."
 )]
 struct Cli {
-    /// Folder to write into; it is created if it does not exist
+    /// Folder to write into; created if missing
     folder: PathBuf,
 }
 
@@ -36,7 +37,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Removes every `help` subcommand, which would get a page of its own.
+/// Removes every `help` subcommand, which would otherwise get a man page.
 fn without_help(command: Command) -> Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help)
 }

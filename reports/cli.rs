@@ -1,4 +1,4 @@
-//! The command line of `netduel-report`: its commands, and what each calls.
+//! The command line of `netduel-report`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -27,9 +27,11 @@ use crate::{
 
 /// Runs the whole program `netduel-report` and returns its exit code.
 ///
-/// A program that has transports of its own registers them, calls this function, and has every command with them. It
-/// calls before it starts a thread: an emulated link needs a process of one thread. A comparison starts the running
-/// program again as the server, the players and the emulator of a link, so each of them passes through the same `main`.
+/// A program with transports of its own registers them and then calls this function; every command
+/// then knows them. The call comes before the first thread starts, since entering the network
+/// namespace of an emulated link needs a process of one thread. A comparison starts the running
+/// program again as the server, the players and the link emulator, so each of them passes through
+/// the same `main`.
 pub fn main() -> ExitCode {
     netduel_link::init();
     Cli::parse().run().unwrap_or_else(|error| {
@@ -44,21 +46,21 @@ pub fn main() -> ExitCode {
     version,
     after_help = "Examples:
   netduel-report run                                         every transport on loopback, busy Wi-Fi and LTE
-  netduel-report run --preset rate                           the highest rate that each transport bears, by search
-  netduel-report run --preset full --out all                 every question; go on with --resume all if interrupted
+  netduel-report run --preset rate                           search for the highest rate of each transport
+  netduel-report run --preset full --out all                 every preset; continue with --resume all if interrupted
   netduel-report run --transport tcp,quic-datagram --rate 20,60,128
   netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
   netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
   netduel-report render results/2026-11-22T140000Z/results.json
-  netduel-report recording results/play-1795368123.json     a page of a match that the window saved
-  netduel-report compare OLD/results.json NEW/results.json   what changed beyond noise; exit code 3 if for the worse
-  netduel-report selftest aa                                 does it find a difference where there is none?
+  netduel-report recording results/play-1795368123.json     render a match that the window saved
+  netduel-report compare OLD/results.json NEW/results.json   list changes beyond noise; exit code 3 if one is worse
+  netduel-report selftest aa                                 check that equal transports show no difference
   netduel-report soak --matches 200 --duration 60s
   netduel-report soak --matches 500 --rate 5 --link wifi --duration 30m
   netduel-report churn --cycles 100000
   netduel-report flood
 
-Exit code 0 if all went well, 1 if a run failed or a promise was broken, 2 for a bad flag, 3 if\ncompare found something worse."
+Exit codes: 0 success, 1 a failed run or check, 2 a wrong flag, 3 compare found a regression."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -67,58 +69,58 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a comparison and write its report
+    /// Run a comparison and write its reports
     #[command(after_help = run::presets_help())]
     Run(Box<RunArgs>),
-    /// Write the report again from its results file alone
+    /// Write the reports again from a results file
     Render {
-        /// A results.json
+        /// The results.json to render
         file: PathBuf,
     },
-    /// Write the page of a match that the window saved, beside its file
+    /// Write an HTML page of a match that the window saved, beside its file
     Recording {
-        /// A play-TIME.json, written by the window's "Save recording"
+        /// The play-TIME.json that "Save recording" wrote in the window
         file: PathBuf,
     },
-    /// Say what changed between two results beyond noise; exit code 3 if something got worse
+    /// List changes between two results beyond noise; exit code 3 if a metric got worse
     Compare(CompareArgs),
-    /// Check the measuring itself: no difference where there is none, and the one that was put there
+    /// Check the measurement: equal arms show no difference, and an added difference is found
     #[command(subcommand)]
     Selftest(SelfTest),
     /// Play many matches on mixed transports; fails if a control message is lost or memory grows
     Soak(SoakArgs),
-    /// Connect, pair and drop players again and again; fails if the server does not let go of everything
+    /// Connect, pair and drop players repeatedly; fails if the server keeps memory or descriptors
     Churn(ChurnArgs),
-    /// Measure what floods cost the players beside them; fails if one takes more than twice the quiet p99
+    /// Measure the latency of players beside a flood; fails above twice the quiet p99
     Flood(FloodArgs),
-    /// The flooders; their plan comes on standard input
+    /// Run the flooders of a plan on standard input
     #[command(hide = true)]
     Flooder,
-    /// The server of a run
+    /// Run the server of a comparison
     #[command(hide = true)]
     Serve {
         #[command(flatten)]
         args: ServerArgs,
-        /// CPU time to burn beside the server's work, in µs per second, for the self-test
+        /// CPU time to burn beside the server, in µs per second, for the self-test
         #[arg(long, default_value_t = 0)]
         burn_us_per_s: u32,
         /// The processor to run on
         #[arg(long)]
         cpu: Option<usize>,
     },
-    /// The players of a run; their plan comes on standard input
+    /// Run the players of a plan on standard input
     #[command(hide = true)]
     Players,
-    /// One end of a bulk transfer beside a game
+    /// Run one end of a bulk transfer beside a game
     #[command(hide = true)]
     CrossTraffic(CrossTrafficArgs),
 }
 
 impl Cli {
-    /// Carries out the command.
+    /// Runs the command and returns its exit code.
     ///
     /// # Errors
-    /// The command's.
+    /// Every error of the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(args) => run::run(&args)?,

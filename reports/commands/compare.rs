@@ -1,5 +1,8 @@
-//! `netduel-report compare OLD NEW`: what changed between two results of the same comparison, beyond noise. The judgement
-//! is that of a verdict ([`crate::verdict`]): the same floors, the same test, the new run against the old one.
+//! The command `compare`: lists the changes between two results of the same comparison beyond
+//! noise.
+//!
+//! The rules are those of a verdict ([`crate::verdict`]): the same floors and the same test, with
+//! the new run against the old one.
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
@@ -17,75 +20,76 @@ use crate::{
     render::{narrative::evidence, verdict_text::outcome_label},
 };
 
-/// What scripts get if something got worse: neither success nor the 1 and 2 of errors.
+/// The exit code of a regression, distinct from success (0), a failed run (1) and a wrong flag (2).
 pub const EXIT_WORSE: u8 = 3;
 
-/// Flags of a comparison of two results.
+/// The flags of `compare`.
 #[derive(Args, Clone, Debug)]
 pub struct CompareArgs {
-    /// The results.json of before
+    /// The older results.json
     old: PathBuf,
-    /// The results.json of after
+    /// The newer results.json
     new: PathBuf,
-    /// Compare even if hosts or settings differ, and say what does
+    /// Compare even if hosts or settings differ, and list the differences
     #[arg(long)]
     insist: bool,
 }
 
-/// Something in which two results differ that have to be alike.
+/// A difference of host or settings between two results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// In what, such as "kernel".
+    /// The property that differs, such as "kernel".
     pub what: String,
-    /// What it was.
+    /// The value in the old result.
     pub old: String,
-    /// What it is.
+    /// The value in the new result.
     pub new: String,
 }
 
-/// What became of one combination in one metric.
+/// The change of one combination in one metric.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The combination, with `repeat` 0.
     pub key: RunKey,
-    /// In what.
+    /// The metric.
     pub metric: Metric,
-    /// The numbers, new against old; `None` where both have too few in common.
+    /// The effect, new against old; `None` where both have too few repeats in common.
     pub effect: Option<Effect>,
-    /// Better or worse than before, or neither.
+    /// The verdict: better, worse or neither.
     pub outcome: Outcome,
 }
 
-/// Two results, compared.
+/// The comparison of two results.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// Hosts and settings that differ, if that was insisted on.
+    /// Hosts and settings that differ; empty unless the user insisted.
     pub mismatches: Vec<Mismatch>,
-    /// Every combination that both have, in every metric.
+    /// The change of every combination that both results have, in every metric.
     pub changes: Vec<Change>,
-    /// Combinations that only one of them has, and which.
+    /// Combinations that only one result has, and the name of that result.
     pub only_one: Vec<(RunKey, &'static str)>,
-    /// Groups of which neither result has an A/A control.
+    /// Groups without an A/A control in either result.
     pub without_control: Vec<Group>,
 }
 
-/// Compares two files and prints what changed; tells whether something got worse.
+/// Compares two files, prints the changes, and returns whether a metric got worse.
 ///
 /// # Errors
-/// Files that cannot be read, that have nothing in common, or whose hosts or settings differ (unless insisted on).
+/// Files that cannot be read, share no combination, or differ in host or settings (unless
+/// `--insist` is given).
 pub fn compare(args: &CompareArgs) -> anyhow::Result<bool> {
     let (old, new) = (Results::load(&args.old)?, Results::load(&args.new)?);
     let mismatches = mismatches(&old, &new);
     let names = mismatches.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
     ensure!(
         mismatches.is_empty() || args.insist,
-        "these results are not of the same comparison on the same host, so a difference would say nothing:\n  {names}\nrun \
-         the old one again here, or give --insist"
+        "the results come from different hosts or settings, so a difference proves nothing:\n  {names}\nrun the old \
+         version again on this host, or give --insist"
     );
     let changes = Changes::between(&old, &new);
     ensure!(
         !changes.changes.is_empty(),
-        "these results have nothing in common: no transport ran on the same link at the same rate in both"
+        "the results share no combination: no transport ran on the same link at the same rate in both"
     );
     print!("{}", changes.text());
     Ok(changes.got_worse())
@@ -97,8 +101,8 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// Hosts and settings in which two results differ. What was built may differ: that is what is compared. What only one of
-/// them ran may, too, and shows in [`Changes::only_one`].
+/// Lists the hosts and settings in which two results differ. The build may differ, since it is what
+/// is compared. The combinations may differ too: [`Changes::only_one`] lists them.
 pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
     let facts = |results: &Results| -> BTreeMap<String, String> {
         let (host, scenario) = (&results.provenance, &results.scenario);
@@ -126,7 +130,7 @@ pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
         .map(|name| Mismatch { what: name.clone(), old: value(&before, name), new: value(&now, name) })
         .filter(|it| it.old != it.new)
         .collect();
-    // Links of the same name that are not the same.
+    // Two links may have one name and different settings.
     for link in &old.scenario.links {
         let other = new.scenario.links.iter().find(|other| other.name() == link.name());
         if let Some(other) = other.filter(|other| *other != link) {
@@ -137,20 +141,21 @@ pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
     mismatches
 }
 
-/// Two results side by side.
+/// Two results with their observations.
 struct Both<'a> {
     old: (&'a Results, Observations),
     new: (&'a Results, Observations),
 }
 
 impl Both<'_> {
-    /// The larger of the A/A noises of both.
+    /// Returns the larger A/A noise of both results.
     fn noise(&self, group: &Group, metric: Metric) -> Option<f64> {
-        let of = |(results, table): &(&Results, Observations)| table.noise(results, group, metric);
-        [of(&self.old), of(&self.new)].into_iter().flatten().reduce(f64::max)
+        let noise = |(results, table): &(&Results, Observations)| table.noise(results, group, metric);
+        [noise(&self.old), noise(&self.new)].into_iter().flatten().reduce(f64::max)
     }
 
-    /// A family of comparisons: the combinations of a group in one metric, each with what it was.
+    /// Judges one family of comparisons: every combination of a group in one metric, new against
+    /// old.
     fn changes(&self, group: &Group, keys: &[&RunKey], metric: Metric) -> Vec<Change> {
         let nothing = Series::new();
         let (old, new) = (&self.old.1, &self.new.1);
@@ -169,13 +174,13 @@ impl Both<'_> {
     }
 }
 
-/// What ran, but for the controls, in the order of the scenario.
+/// Returns the combinations that ran, without the controls, in the order of the scenario.
 fn combinations(results: &Results) -> Vec<RunKey> {
     Summary::from_results(results).rows.into_iter().map(|row| row.key).collect()
 }
 
 impl Changes {
-    /// Of these two and nothing else.
+    /// Compares two results.
     pub fn between(old: &Results, new: &Results) -> Self {
         let tables =
             Both { old: (old, Observations::from_results(old)), new: (new, Observations::from_results(new)) };
@@ -203,22 +208,22 @@ impl Changes {
         }
     }
 
-    /// Something is worse than it was, beyond noise.
+    /// Returns whether a metric got worse beyond noise.
     pub fn got_worse(&self) -> bool {
         self.changes.iter().any(|change| matches!(change.outcome, Outcome::Worse(_)))
     }
 
-    /// What changed, for a terminal.
+    /// Returns the changes as text for a terminal.
     pub fn text(&self) -> String {
         let mut out = String::new();
         for mismatch in &self.mismatches {
-            let _ = writeln!(out, "warning: not the same {mismatch}");
+            let _ = writeln!(out, "warning: different {mismatch}");
         }
         for (key, side) in &self.only_one {
             let _ = writeln!(out, "only {side}: {} on {}", key.contender, key.group);
         }
         for group in &self.without_control {
-            let _ = writeln!(out, "warning: no A/A control on {group}: its noise is unknown");
+            let _ = writeln!(out, "warning: no A/A control on {group}, so the noise there is unknown");
         }
         let (mut alike, mut unknown) = (0, 0);
         for Change { key, metric, effect, outcome } in &self.changes {
@@ -246,7 +251,7 @@ impl Changes {
         let _ = writeln!(out, "{alike} without detectable difference, {unknown} without enough data");
         let _ = writeln!(
             out,
-            "The noise floor is that within each result; how the host drifted between them is not in it."
+            "The noise floor covers each result by itself. Drift of the host between the two is not part of it."
         );
         out
     }

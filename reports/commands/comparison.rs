@@ -1,4 +1,4 @@
-//! Carries out one comparison in its folder: the runs, the results file, and the reports.
+//! Runs one comparison in its folder: the runs, the results file, and the reports.
 
 use std::path::Path;
 
@@ -16,14 +16,15 @@ use crate::{
     run::runner::{estimate, measure, runs_at_most},
 };
 
+/// Prints the number of runs, the estimated time and the command that resumes.
 pub(crate) fn announce(scenario: &Scenario, folder: &Path) {
     let about = if scenario.search.is_some() { "at most" } else { "about" };
     let time_s = estimate(scenario).as_secs().max(1);
     eprintln!("{}: {about} {} runs, {about} {time_s} s", scenario.preset, runs_at_most(scenario));
-    eprintln!("interrupted? go on with: netduel-report run --resume {}", folder.display());
+    eprintln!("if interrupted, continue with: netduel-report run --resume {}", folder.display());
 }
 
-/// Runs what is left, and writes everything down.
+/// Runs the remaining runs, then writes the results file and the reports.
 pub(crate) fn carry_out(
     folder: &Path,
     mut results: Results,
@@ -36,12 +37,12 @@ pub(crate) fn carry_out(
     write_reports(folder, &results)?;
     println!("results  {}", folder.join(RESULTS_FILE).display());
     let (failed, missing) = (results.failures.len(), without_result(&results));
-    // In a search, what breaks is what is looked for.
+    // A search looks for the value that fails, so its failures are results.
     ensure!(
         failed == 0 || results.scenario.search.is_some(),
-        "{failed} of {} runs failed; the warnings above say why",
+        "{failed} of {} runs failed; see the warnings above",
         failed + results.runs.len()
     );
-    ensure!(missing.is_empty(), "no result for {}; the warnings above say why", missing.join(", "));
+    ensure!(missing.is_empty(), "no result for {}; see the warnings above", missing.join(", "));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `netduel-report recording`: a match that the window saved, as one page beside its file, and in short on the terminal.
+//! The command `recording`: renders a match that the window saved as an HTML page and a short text.
 
 use std::{io::Write, path::Path};
 
@@ -10,17 +10,22 @@ use crate::{
     recording::{page::page, text::terminal},
 };
 
-/// Writes the page of a recording beside it, and prints the summary with the page's path.
+/// Writes the page of a recording beside it, and prints a summary with the path of the page.
 ///
 /// # Errors
-/// A file that is missing, no recording, of another schema or damaged; a disk that takes nothing.
+/// A file that is missing, damaged, of another schema or no recording; a page that cannot be
+/// written.
 pub fn recording(path: &Path) -> anyhow::Result<()> {
     let recording = Recording::load(path)?;
     let target = path.with_extension("html");
-    ensure!(target != path, "{} would be overwritten by its page: name it .json", path.display());
+    ensure!(
+        target != path,
+        "the page would overwrite {}: rename the recording to end in .json",
+        path.display()
+    );
     write_atomic(&target, &page(&recording))?;
-    let said = format!("{}\nreport   {}\n", terminal(&recording), target.display());
-    // Whoever reads only the head of it closes the pipe, which is no failure of ours.
-    let _ = std::io::stdout().write_all(said.as_bytes());
+    let summary = format!("{}\nreport   {}\n", terminal(&recording), target.display());
+    // A reader such as `head` may close the pipe early, which is no error.
+    let _ = std::io::stdout().write_all(summary.as_bytes());
     Ok(())
 }

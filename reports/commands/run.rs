@@ -1,5 +1,5 @@
-//! `netduel-report run`: flags into a scenario, the runs with progress, and the report; all presets one after the other,
-//! and what was interrupted, from where it stopped.
+//! The command `run`: builds a scenario from the flags, runs it with a progress bar, and writes the
+//! reports. It also runs the suite of all presets, and resumes an interrupted comparison.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,27 +31,30 @@ use crate::{
     run::{provenance, run_once, runner::enter_testbed},
 };
 
-/// Flags of a comparison. What is not given is the preset's.
+/// The flags of `run`. A flag that is absent keeps the value of the preset.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// The question to ask, listed below; "full" asks all of them, one report each
+    /// The preset to run, listed below; "full" runs all of them, one report each
     #[arg(long, default_value = "quick", value_parser = parse_preset)]
     preset: String,
 
-    /// Transports to compare; all of them without it
+    /// Transports to compare; default: all
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     transport: Vec<TransportKind>,
 
-    /// Other relays to measure against, by name: ratios to the bare ones instead of a verdict
+    /// Baselines (other relays) to measure against; the report shows ratios to the bare relays
+    /// instead of a verdict
     #[arg(long, value_delimiter = ',', value_name = "BASELINE,…")]
     baseline: Vec<Baseline>,
 
-    /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list), as a .toml
-    /// file, or as a spec such as delay=20ms,loss=1%; NAME+bulk puts a download beside the game; repeat it
+    /// Link between players and server: loopback, an emulated link by name (netduel-link list), a
+    /// .toml file, or a spec such as delay=20ms,loss=1%; NAME+bulk adds a download beside the game;
+    /// repeatable
     #[arg(long, value_name = "LINK", value_parser = parse_network)]
     link: Vec<Network>,
 
-    /// Measure to a server elsewhere, over whatever network there is, instead; without a port, each transport's own
+    /// Measure against a remote server over the real network; without a port, each transport uses
+    /// its default port
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "link")]
     server: Option<String>,
 
@@ -64,42 +67,77 @@ pub struct RunArgs {
     pin: Option<String>,
 
     /// Moves per second and player
-    #[arg(long, value_delimiter = ',', value_name = "HZ,…", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "HZ,…",
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+    )]
     rate: Vec<u32>,
 
-    /// Closed loops of one match besides, with so many moves under way: each player answers what arrives
-    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Add closed-loop runs of one match with N moves in flight; each player answers what it
+    /// receives
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,…",
+        value_parser = clap::value_parser!(u32).range(1..=1_000),
+    )]
     in_flight: Vec<u32>,
 
-    /// Matches at once
-    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Concurrent matches
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,…",
+        value_parser = clap::value_parser!(u32).range(1..=1_000),
+    )]
     pairs: Vec<u32>,
 
-    /// Bytes carried with each move on top of the position
-    #[arg(long, value_delimiter = ',', value_name = "BYTES,…", value_parser = clap::value_parser!(u32).range(0..=PAYLOAD_MAX_BYTES as i64))]
+    /// Payload bytes of each move, in addition to the position
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "BYTES,…",
+        value_parser = clap::value_parser!(u32).range(0..=PAYLOAD_MAX_BYTES as i64),
+    )]
     payload: Vec<u32>,
 
-    /// Who is told of a move: the player that did not move, or both
+    /// Recipients of a relayed move: the opponent only, or both players
     #[arg(long, value_delimiter = ',', value_name = "other,both")]
     relay: Vec<RelayPolicy>,
 
-    /// Congestion control, on TCP and QUIC alike
+    /// Congestion control of TCP and QUIC
     #[arg(long, value_delimiter = ',', value_name = "cubic,bbr,reno")]
     congestion: Vec<Congestion>,
 
-    /// Nagle's algorithm, to see what it does to small updates (TCP only)
-    #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
+    /// Nagle's algorithm, which delays small updates (TCP only)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "off,on",
+        num_args = 0..,
+        default_missing_value = "on",
+        value_parser = parse_switch,
+    )]
     nagle: Vec<bool>,
 
-    /// TLS sessions taken up again by players who come back, where there is TLS
-    #[arg(long, value_delimiter = ',', value_name = "off,on", num_args = 0.., default_missing_value = "on", value_parser = parse_switch)]
+    /// TLS session resumption for players who reconnect (encrypted transports only)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "off,on",
+        num_args = 0..,
+        default_missing_value = "on",
+        value_parser = parse_switch,
+    )]
     resumption: Vec<bool>,
 
-    /// How often each combination runs
+    /// Repeats of each combination
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: Option<u32>,
 
-    /// How many times more the reference runs in every repeat, as if it were another transport: the noise floor
+    /// Additional runs of the reference in every repeat, as A/A controls: they give the noise floor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
     controls: Option<u8>,
 
@@ -107,19 +145,19 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
 
-    /// Time before each window, for things to settle
+    /// Warm-up time before each window
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     warmup: Option<Duration>,
 
-    /// Decides the order of the runs and the players' paths
+    /// Seed of the order of runs and of the paths of the bots
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Folder for results.json and the reports; a new one below results/ without it
+    /// Folder for results.json and the reports; default: a new folder in results/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Go on with what was interrupted in this folder; finished runs are kept, and all other flags are those of then
+    /// Resume the interrupted comparison in this folder; finished runs and all other flags are kept
     #[arg(long, value_name = "DIR", exclusive = true)]
     resume: Option<PathBuf>,
 }
@@ -130,26 +168,26 @@ fn parse_network(text: &str) -> Result<Network, String> {
 
 fn parse_preset(text: &str) -> Result<String, String> {
     let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name).chain([suite::NAME]).collect();
-    if names.contains(&text) { Ok(text.into()) } else { Err(format!("there are {}", names.join(", "))) }
+    if names.contains(&text) { Ok(text.into()) } else { Err(format!("expected one of {}", names.join(", "))) }
 }
 
 fn parse_switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err("there are on and off".into()),
+        _ => Err("expected on or off".into()),
     }
 }
 
-/// What `--help` says of the presets.
+/// Returns the list of presets for `--help`.
 pub fn presets_help() -> String {
     let line = |name: &str, question: &str| format!("  {name:<11} {question}\n");
     let all: String = Preset::ALL.iter().map(|preset| line(preset.name, preset.question)).collect();
-    format!("Presets:\n{all}{}", line(suite::NAME, "all of these, one report each, and a page above them"))
+    format!("Presets:\n{all}{}", line(suite::NAME, "all presets, one report each, and an index page"))
 }
 
 impl RunArgs {
-    /// A preset's scenario with what the flags change.
+    /// Returns the scenario of a preset, changed by the flags.
     fn scenario(&self, preset: &Preset) -> anyhow::Result<Scenario> {
         let mut scenario = preset.scenario();
         replace(&mut scenario.transports, &self.transport);
@@ -164,10 +202,13 @@ impl RunArgs {
         replace(&mut scenario.nagle, &self.nagle);
         replace(&mut scenario.resumption, &self.resumption);
         if let Some(server) = &self.server {
-            ensure!(scenario.baselines.is_empty(), "baselines run here and not on a --server elsewhere");
+            ensure!(
+                scenario.baselines.is_empty(),
+                "baselines run on this host only: leave out --baseline or --server"
+            );
             let (pin, ca) = (self.pin.clone(), self.ca.clone());
             let remote = Remote { server: server.clone(), pin, ca };
-            // Now, and not in each run.
+            // A wrong host name fails here, before the first run.
             for &kind in &scenario.transports {
                 run_once::address_of(&remote, kind)?;
             }
@@ -175,19 +216,20 @@ impl RunArgs {
             let port_given = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             ensure!(
                 !port_given || scenario.transports.len() == 1,
-                "a server listens for each transport on a port of its own: name one --transport, or leave the port out"
+                "every transport has its own port: name one --transport, or leave out the port"
             );
             if pin_or_ca_missing(&scenario) {
                 let encrypted = |kind: &TransportKind| kind.capabilities().encrypted;
                 ensure!(
                     self.transport.is_empty(),
-                    "encrypted transports need --pin or --ca: the server prints its fingerprint, and writes its certificate with --cert-out"
+                    "encrypted transports need --pin or --ca: the server prints its fingerprint, and --cert-out writes \
+                     its certificate"
                 );
-                eprintln!("only what does not encrypt: the others need --pin or --ca");
+                eprintln!("note: measuring unencrypted transports only; encrypted ones need --pin or --ca");
                 scenario.transports.retain(|kind| !encrypted(kind));
             }
         }
-        // A list that was given is what runs, and no search.
+        // A list given by flag replaces the search.
         if !self.rate.is_empty() || !self.pairs.is_empty() {
             scenario.search = None;
         }
@@ -202,32 +244,34 @@ impl RunArgs {
     }
 }
 
+/// Replaces `list` by the values of a flag, if the flag was given.
 fn replace<T: Clone>(list: &mut Vec<T>, given: &[T]) {
     if !given.is_empty() {
         *list = given.to_vec();
     }
 }
 
+/// Returns whether an encrypted transport runs against a remote server without a trust anchor.
 fn pin_or_ca_missing(scenario: &Scenario) -> bool {
     let without = |link: &Network| matches!(link, Network::Remote(it) if it.pin.is_none() && it.ca.is_none());
     scenario.links.iter().any(without) && scenario.transports.iter().any(|kind| kind.capabilities().encrypted)
 }
 
-/// Flags that make no sense together.
+/// Checks that the flags fit together.
 fn check(scenario: &Scenario) -> anyhow::Result<()> {
     let moves_alone = scenario.baselines.is_empty() && scenario.in_flight.is_empty();
     ensure!(
         moves_alone || (scenario.workload == Workload::Moves && scenario.search.is_none()),
-        "--baseline and --in-flight are for presets in which players play, without a search"
+        "--baseline and --in-flight need a preset with moves and without a search"
     );
     ensure!(
         scenario.baselines.is_empty() || scenario.payloads_bytes == [0],
-        "baselines carry moves without a --payload"
+        "baselines carry moves without payload: use --baseline without a --payload"
     );
-    ensure!(scenario.duration_ms > 0, "--duration must be a millisecond at least");
+    ensure!(scenario.duration_ms > 0, "--duration must be at least 1 ms");
     ensure!(
         !scenario.transports.contains(&TransportKind::Memory),
-        "memory does not cross processes: choose another --transport"
+        "the transport `memory` works inside one process only: choose another --transport"
     );
     let too_long = |relay: &RelayPolicy| {
         scenario.payloads_bytes.iter().any(|bytes| *bytes as usize > relay.payload_max_bytes())
@@ -243,23 +287,24 @@ fn check(scenario: &Scenario) -> anyhow::Result<()> {
     let twice = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name));
     ensure!(
         twice.is_none(),
-        "{} is named twice; --repeat runs it more often",
+        "{} is given twice; use --repeat to run it more often",
         twice.map_or("", |(_, name)| name.as_str())
     );
     Ok(())
 }
 
-/// Runs a comparison, prints it, and writes it down.
+/// Runs a comparison, prints it, and writes its results and reports.
 ///
 /// # Errors
-/// Flags without sense, a disk that takes nothing, links that were asked for and cannot be had; at the end, a run that
-/// failed, or a combination of which every run was thrown away. The report is written all the same.
+/// Flags that do not fit together, a folder that cannot be written, or links that were requested
+/// and are not available. A failed run, or a combination of which every run was rejected, is an
+/// error at the end; the reports are written all the same.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.resume {
         return resume(folder);
     }
     let started = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(unix_s()));
-    // RFC 3339 without the colons, which some file systems refuse.
+    // RFC 3339 without colons, which some file systems reject.
     let new = || Path::new("results").join(started.to_string().replace(':', ""));
     let folder = args.out.clone().unwrap_or_else(new);
     let Some(preset) = Preset::named(&args.preset) else {
@@ -276,34 +321,36 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     carry_out(&folder, results, journal, testbed.as_ref())
 }
 
-/// The right to make links. Where they cannot be had, only those asked for are an error.
+/// Enters the testbed of emulated links. Without permission, it drops the links of a preset, and
+/// fails only for links that the user requested.
 fn testbed_for(
     scenario: &mut Scenario,
-    asked_for: bool,
+    requested: bool,
 ) -> anyhow::Result<(Option<Testbed>, Option<String>)> {
     match enter_testbed(&scenario.links) {
         Ok(testbed) => Ok((testbed, None)),
-        Err(error) if asked_for => Err(error.into()),
+        Err(error) if requested => Err(error.into()),
         Err(error) => {
             scenario.links.retain(|link| link.spec().is_none());
-            ensure!(!scenario.links.is_empty(), "all of this preset is about emulated links, and {error}");
-            eprintln!("no emulated links here, only loopback: {error}");
+            ensure!(!scenario.links.is_empty(), "this preset needs emulated links: {error}");
+            eprintln!("warning: measuring loopback only, since emulated links are not available: {error}");
             Ok((None, Some(error.to_string())))
         }
     }
 }
 
+/// Resumes the comparison or suite in `folder`.
 fn resume(folder: &Path) -> anyhow::Result<()> {
     if suite::is_in(folder) {
         return suite::resume(folder);
     }
     if !Journal::is_in(folder) && folder.join(RESULTS_FILE).exists() {
-        bail!("{} is complete: there is nothing to resume", folder.display());
+        bail!("{} is complete: nothing to resume", folder.display());
     }
-    // The testbed first, since it must be entered before any thread starts.
+    // The testbed must be entered before any thread starts.
     let (journal, results) = Journal::resume(folder, &provenance::collect())?;
     let testbed = enter_testbed(&results.scenario.links)?;
-    eprintln!("{} runs had ended before", results.runs.len() + results.failures.len());
+    eprintln!("{} runs had finished before", results.runs.len() + results.failures.len());
     announce(&results.scenario, folder);
     carry_out(folder, results, journal, testbed.as_ref())
 }

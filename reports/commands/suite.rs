@@ -1,5 +1,6 @@
-//! `--preset full`: every preset one after the other, each in a folder and with a report of its own, and a page above them.
-//! A plan in the folder says what belongs to it, so that it can be interrupted anywhere.
+//! `--preset full`: runs every preset in turn, each with its own folder and report, and writes an
+//! index page. A plan file in the folder lists the presets, so that the suite can be resumed after
+//! any interruption.
 
 use std::path::Path;
 
@@ -24,33 +25,34 @@ use crate::{
     },
 };
 
-/// Its name among the presets.
+/// The name of the suite among the presets.
 pub(crate) const NAME: &str = "full";
-/// What belongs to it.
+/// The plan file, which lists the presets of a suite.
 const PLAN_FILE: &str = "full.json";
 
+/// The scenarios of a suite, and the reason for missing links, if any.
 #[derive(Serialize, Deserialize)]
 struct Plan {
     scenarios: Vec<Scenario>,
     no_links: Option<String>,
 }
 
-/// Whether a folder holds such a series.
+/// Returns whether a folder holds a suite.
 pub(crate) fn is_in(folder: &Path) -> bool {
     folder.join(PLAN_FILE).exists()
 }
 
-/// Begins one.
+/// Starts a suite in a folder.
 pub(crate) fn run(folder: &Path, mut scenarios: Vec<Scenario>) -> anyhow::Result<()> {
     anyhow::ensure!(
         !is_in(folder),
-        "{0} holds a series already: --resume {0}, or another --out",
+        "{0} already holds a suite: continue with --resume {0}, or choose another --out",
         folder.display()
     );
     let (testbed, no_links) = match enter_testbed(scenarios.iter().flat_map(|scenario| &scenario.links)) {
         Ok(testbed) => (testbed, None),
         Err(error) => {
-            eprintln!("no emulated links here, only loopback: {error}");
+            eprintln!("warning: measuring loopback only, since emulated links are not available: {error}");
             for scenario in &mut scenarios {
                 scenario.links.retain(|link| link.spec().is_none());
             }
@@ -63,22 +65,24 @@ pub(crate) fn run(folder: &Path, mut scenarios: Vec<Scenario>) -> anyhow::Result
     carry_out_all(folder, plan, testbed.as_ref())
 }
 
-/// Goes on with one.
+/// Resumes the suite in a folder.
 pub(crate) fn resume(folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(PLAN_FILE);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let plan: Plan = serde_json::from_str(&text)
-        .with_context(|| format!("{} is of another version: begin again", path.display()))?;
+    let plan: Plan = serde_json::from_str(&text).with_context(|| {
+        format!("{} comes from another version: start again in another folder", path.display())
+    })?;
     let testbed = enter_testbed(plan.scenarios.iter().flat_map(|scenario| &scenario.links))?;
     carry_out_all(folder, plan, testbed.as_ref())
 }
 
+/// Runs the remaining presets, then writes the index page.
 fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow::Result<()> {
     let done = |scenario: &Scenario| folder.join(&scenario.preset).join(RESULTS_FILE).exists();
     let left_s: u64 =
         plan.scenarios.iter().filter(|it| !done(it)).map(|scenario| estimate(scenario).as_secs()).sum();
     eprintln!("{} presets, at most {} min in all", plan.scenarios.len(), left_s / 60 + 1);
-    eprintln!("interrupted? go on with: netduel-report run --resume {}", folder.display());
+    eprintln!("if interrupted, continue with: netduel-report run --resume {}", folder.display());
     let mut failed = Vec::new();
     for scenario in &plan.scenarios {
         let own = folder.join(&scenario.preset);
@@ -94,7 +98,7 @@ fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow
             (Journal::begin(&own, &results)?, results)
         };
         eprintln!("\n{}: {} s at most", scenario.preset, estimate(scenario).as_secs());
-        // What failed stands in its report, and does not keep the others from running.
+        // The report of a preset lists its failures; the other presets run all the same.
         if let Err(error) = carry_out(&own, results, journal, testbed) {
             eprintln!("{}: {error:#}", scenario.preset);
             failed.push(scenario.preset.clone());
@@ -103,36 +107,36 @@ fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow
     let page = folder.join("index.html");
     write_atomic(&page, &index(folder, &plan)?)?;
     println!("all      {}", page.display());
-    anyhow::ensure!(failed.is_empty(), "not everything ran in {}; see above", failed.join(", "));
+    anyhow::ensure!(failed.is_empty(), "some runs failed in {}; see the messages above", failed.join(", "));
     Ok(())
 }
 
-/// The page above all reports: each question with its answer in words.
+/// Renders the index page: each preset with its question and the answer in words.
 fn index(folder: &Path, plan: &Plan) -> anyhow::Result<String> {
     let mut answers = Vec::new();
     for scenario in &plan.scenarios {
         let results = Results::load(&folder.join(&scenario.preset).join(RESULTS_FILE))?;
-        let mut said = narrative::search_paragraphs(&results, &capacities(&results));
+        let mut answer = narrative::search_paragraphs(&results, &capacities(&results));
         if let Some(verdict) = Verdict::from_results(&results) {
-            said.extend(narrative::paragraphs(&results, &verdict).into_iter().skip(1));
+            answer.extend(narrative::paragraphs(&results, &verdict).into_iter().skip(1));
         }
-        answers.push((scenario.preset.clone(), said));
+        answers.push((scenario.preset.clone(), answer));
     }
     let body = html! {
         header {
             p class="brand" { "Netduel" }
-            h1 { "Every question" }
-            p class="lead" { "Two players, a relay between them, small moves of which only the newest counts." }
+            h1 { "All presets" }
+            p class="lead" { "Two players exchange small moves through a relay; only the newest move counts." }
         }
         main {
-            @for (name, said) in &answers {
+            @for (name, answer) in &answers {
                 section {
                     h2 { a href=(format!("{name}/report.html")) { (name) } }
                     @if let Some(preset) = Preset::named(name) { p class="scope" { (preset.question) } }
-                    @for paragraph in said { p { (paragraph) } }
+                    @for paragraph in answer { p { (paragraph) } }
                 }
             }
         }
     };
-    Ok(document("Netduel: every question", &body))
+    Ok(document("Netduel: all presets", &body))
 }

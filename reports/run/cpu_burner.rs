@@ -1,12 +1,14 @@
-//! Burns CPU time beside a server's work, for the self-test.
+//! Burns CPU time beside the work of a server, for the self-test.
 
 use std::time::Duration;
 
-/// The burden of a comparison is spread over this: short against every window, long against a wake-up.
+/// The period of the burning: short against every window, long against a wake-up.
 const BURN_PERIOD: Duration = Duration::from_millis(10);
 
-/// Burns CPU time in this process, on a thread of its own and away from the path of a move, until it ends. By the
-/// thread's own CPU clock, so that waking up counts and being put off does not.
+/// Burns CPU time on a separate thread of this process until it ends, away from the path of a move.
+///
+/// The CPU clock of the thread is the measure: wake-ups count, and waiting for a processor does
+/// not.
 pub fn burn(us_per_s: u32) {
     if us_per_s == 0 {
         return;
@@ -23,13 +25,14 @@ pub fn burn(us_per_s: u32) {
     });
 }
 
+/// Returns the CPU time of this thread, in ns.
 #[cfg(target_os = "linux")]
 fn thread_cpu_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// Elsewhere the CPU of a server is not measured either, so nothing needs to be burned.
+/// Returns a time that ends every burn: other systems do not measure the CPU time of a server.
 #[cfg(not(target_os = "linux"))]
 fn thread_cpu_ns() -> i64 {
     i64::MAX

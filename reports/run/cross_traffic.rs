@@ -1,5 +1,5 @@
-//! A bulk transfer beside the game: one TCP connection that takes whatever the link has left, as a download in the same
-//! household does. Each end is a process of its own, on its side of the link.
+//! A bulk transfer beside the game: one TCP connection that takes the remaining capacity of the
+//! link, like a download in the same household. Each end is a process on its side of the link.
 
 use std::{
     io::{Read, Write},
@@ -10,22 +10,21 @@ use std::{
 
 use anyhow::Context;
 use netduel_link::{Link, Side};
-
 use netduel_loadgen::{Process, this_program};
 
-/// Until the far end listens.
+/// The time within which the sending end must listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes written at a time: many packets.
+/// The bytes of one write: many packets.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// A transfer that runs until it is dropped.
+/// A transfer that runs until the value is dropped.
 pub(crate) struct CrossTraffic {
     _source: Process,
     _sink: Process,
 }
 
 impl CrossTraffic {
-    /// Begins a transfer from the server's side to the players'.
+    /// Starts a transfer from the side of the server to the side of the players.
     pub(crate) fn start(link: &Link) -> anyhow::Result<Self> {
         let spawn = |what, side, mut command: Command| {
             command.env("RUST_LOG", "off");
@@ -41,22 +40,22 @@ impl CrossTraffic {
     }
 }
 
-/// One end of a transfer.
+/// The flags of one end of a transfer.
 #[derive(clap::Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct CrossTrafficArgs {
-    /// Send to whoever connects to this address
+    /// Listen on this address, and send to the first connection
     #[arg(long)]
     listen: Option<IpAddr>,
-    /// Receive from there
+    /// Connect to this address, and receive
     #[arg(long)]
     fetch: Option<SocketAddr>,
 }
 
-/// Sends or receives until the other end is gone.
+/// Sends or receives until the other end closes.
 ///
 /// # Errors
-/// No connection.
+/// The connection cannot be made.
 pub fn cross_traffic(args: &CrossTrafficArgs) -> anyhow::Result<()> {
     if let Some(ip) = args.listen {
         let listener = TcpListener::bind((ip, 0))?;

@@ -1,4 +1,4 @@
-//! The place of a run: this host's loopback, an emulated link, or a server elsewhere.
+//! The place of a run: the loopback of this host, an emulated link, or a remote server.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -12,26 +12,28 @@ use crate::{
     run::{cross_traffic::CrossTraffic, kernel_memory::Sockets},
 };
 
-/// Drops listed for each run: more than a chart can tell apart, and with about 90 bytes each they would outgrow all else
-/// in the file. The counters count them all.
+/// The largest number of drops listed for each run. It is more than a chart can tell apart, and at
+/// about 90 bytes each more drops would dominate the file. The counters count every drop.
 const DROPS_LISTED_MAX: usize = 1_000;
-/// Where the processes of a run live, and what lies between them.
+
+/// The place of the processes of a run, and the network between them.
 pub(crate) enum Place {
-    /// This host, over its loopback.
+    /// The loopback of this host.
     Loopback,
-    /// Either side of an emulated link, and perhaps a bulk transfer over it.
+    /// The two sides of an emulated link, and an optional bulk transfer over it.
     Link(Box<Link>, Option<CrossTraffic>),
-    /// Only the players are ours.
+    /// A remote server; this host runs only the players.
     Elsewhere(Remote),
 }
 
 impl Place {
-    /// On a link, to be shared with a bulk transfer or not.
+    /// Returns a place on a link, with a bulk transfer if the link is `shared`.
     pub(crate) fn on_link(link: Link, shared: bool) -> anyhow::Result<Self> {
         let bulk = shared.then(|| CrossTraffic::start(&link)).transpose()?;
         Ok(Self::Link(Box::new(link), bulk))
     }
 
+    /// Starts a process on one side of the place.
     pub(crate) fn spawn(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Ok(command.spawn()?),
@@ -39,7 +41,8 @@ impl Place {
         }
     }
 
-    /// The server's view of the kernel's sockets; none where it cannot be had, which the report says why.
+    /// Returns the reader of kernel memory at the side of the server; `None` where it is not
+    /// available, for which the report gives the reason.
     pub(crate) fn sockets(&self) -> Option<Sockets> {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Sockets::open().ok(),
@@ -47,6 +50,7 @@ impl Place {
         }
     }
 
+    /// Returns the address that the server listens on.
     pub(crate) fn server_ip(&self) -> IpAddr {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Ipv4Addr::LOCALHOST.into(),
@@ -54,7 +58,8 @@ impl Place {
         }
     }
 
-    /// The window opens: the link's schedule begins, so that every run's window meets the same bad periods.
+    /// Opens the window: rewinds the schedule of the link, so that the window of every run meets
+    /// the same bad periods.
     pub(crate) fn open_window(&mut self) -> anyhow::Result<()> {
         if let Self::Link(link, _) = self {
             link.rewind()?;
@@ -62,7 +67,7 @@ impl Place {
         Ok(())
     }
 
-    /// The window closes: what the link did in it.
+    /// Closes the window, and returns the counts of the link in it.
     pub(crate) fn close_window(&mut self) -> anyhow::Result<Option<LinkReport>> {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Ok(None),
@@ -70,7 +75,8 @@ impl Place {
         }
     }
 
-    /// Ends the link and adds the single drops of the window to what it did there: only its last report has them.
+    /// Ends the link, and adds the individual drops of the window to its report: only the last
+    /// report of the link lists them.
     pub(crate) fn end(self, window: Option<LinkReport>) -> anyhow::Result<Option<LinkReport>> {
         let (Self::Link(link, _), Some(mut window)) = (self, window) else { return Ok(None) };
         let end_ns = (window.elapsed_ms * 1e6) as u64;

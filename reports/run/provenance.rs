@@ -7,7 +7,7 @@ use crate::{
     run::kernel_memory,
 };
 
-/// Settings of the kernel under which results differ.
+/// The kernel settings that change results.
 const SYSCTLS: &[&str] = &[
     "net/ipv4/tcp_congestion_control",
     "net/ipv4/tcp_rmem",
@@ -44,11 +44,11 @@ pub(crate) fn collect() -> Provenance {
     }
 }
 
-/// Of the checkout that this program was built from.
+/// Returns the commit of the checkout that this program was built from; a "+" marks local changes.
 fn commit() -> Option<String> {
     let git = |args: &[&str]| {
         let output = std::process::Command::new("git")
-            // It only asks: `status` would otherwise write down what it found, and fail where nothing can be written.
+            // Without this, `status` writes its index, and fails where nothing can be written.
             .env("GIT_OPTIONAL_LOCKS", "0")
             .arg("-C")
             .arg(env!("CARGO_MANIFEST_DIR"))

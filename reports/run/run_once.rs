@@ -1,5 +1,5 @@
-//! Carries out one run: a server in one process, its players in another, and a look at the server while the window is
-//! open.
+//! Runs once: starts a server and its players in separate processes, and reads the usage of the
+//! server while the window is open.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// Pings per second and player to a server elsewhere: its clock is known from them.
+/// Pings per second and player to a remote server, which measure the offset of its clock.
 const CLOCK_PINGS_HZ: u32 = 10;
-/// On top of the time that a load has planned for: pairing, settling, closing.
+/// Additional time for pairing, settling and closing, beyond the planned time of a load.
 const LOAD_SLACK: Duration = Duration::from_secs(40);
 
-/// One run of a scenario.
+/// Runs one combination of a scenario.
 pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow::Result<RunResult> {
     let (contender, group) = (key.contender, &key.group);
     let cpu = affinity::run_cpu().filter(|_| scenario.search.is_none());
@@ -44,10 +44,12 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         (Some(server), _) => (server.addresses().clone(), server.trusted()),
         (None, Place::Elsewhere(remote)) => {
             let subject = contender.transport;
-            let kind = subject.kind().with_context(|| format!("there is no {subject} elsewhere"))?;
+            let kind = subject.kind().with_context(|| {
+                format!("a remote server cannot run the baseline {subject}: leave out --server")
+            })?;
             (HashMap::from([(subject, address_of(remote, kind)?)]), remote.trusted())
         }
-        (None, _) => bail!("there is no server"),
+        (None, _) => bail!("the run has no server"),
     };
     let plan = LoadPlan {
         workload: scenario.workload,
@@ -61,7 +63,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         warmup_ms: scenario.warmup_ms,
         duration_ms: scenario.duration_ms,
         pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
-        // The same paths for every transport; others in every repeat.
+        // Every transport has the same paths; every repeat has others.
         seed: scenario.seed_of(key.repeat),
         options: contender.options(),
     };
@@ -76,7 +78,7 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
     Ok(RunResult { key: key.clone(), load, server: server_usage, players, counters, link, shared })
 }
 
-/// Where a server elsewhere listens for a transport.
+/// Returns the address of a remote server for a transport.
 pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
     let found = match remote.server.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => remote.server.to_socket_addrs(),
@@ -86,7 +88,7 @@ pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result
     found.next().with_context(|| format!("--server {} has no address", remote.server))
 }
 
-/// What came out of a load, with what both sides used for it.
+/// The result of a load, and the usage of both sides.
 pub(crate) struct LoadOutcome {
     pub(crate) load: LoadResult,
     pub(crate) server: Usage,
@@ -94,7 +96,8 @@ pub(crate) struct LoadOutcome {
     pub(crate) link: Option<LinkReport>,
 }
 
-/// Lets players play against `server`. `watch` sees the server's usage about once a second while the window is open.
+/// Runs players against `server`. `watch` receives the usage of the server about once a second
+/// while the window is open.
 pub(crate) fn play(
     place: &mut Place,
     plan: &LoadPlan,
@@ -107,7 +110,7 @@ pub(crate) fn play(
     players.tell(&serde_json::to_string(plan)?)?;
     let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
-        let line = players.line(timeout)?.context("the players gave up; their reason stands above")?;
+        let line = players.line(timeout)?.context("the players stopped; see the messages above")?;
         Ok(serde_json::from_str(&line)?)
     };
 
@@ -146,7 +149,7 @@ pub(crate) fn play(
     }
 }
 
-/// `None` of nothing.
+/// Returns the mean; `None` for no values.
 fn mean(values: &[u64]) -> Option<u64> {
     (!values.is_empty()).then(|| values.iter().sum::<u64>() / values.len() as u64)
 }

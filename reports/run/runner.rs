@@ -1,4 +1,5 @@
-//! Carries out a comparison: what is to run follows from what has run, so that it can be interrupted anywhere.
+//! Runs a comparison. The finished runs decide the next runs, so that a comparison can be resumed
+//! after any interruption.
 
 use std::time::Duration;
 
@@ -18,15 +19,17 @@ use crate::{
     run::{baselines, place::Place, run_once},
 };
 
-/// Starting two processes, pairing, settling and ending: what a run takes on top of its window, for the estimate.
+/// The estimated time of a run beyond its window: starting two processes, pairing, settling and
+/// ending.
 const RUN_OVERHEAD: Duration = Duration::from_millis(300);
-/// A look at each link before it is used: long enough for its delay and rate, too short for rare losses.
+/// The probe of each link before its use: long enough for its delay and rate, too short for rare
+/// losses.
 const PROBE: ProbePlan = ProbePlan { packets: 400, packets_per_s: 500.0, payload_bytes: 64, fill_ms: 300.0 };
-/// What that takes, for the estimate.
+/// The estimated time of a probe.
 const PROBE_TIME: Duration = Duration::from_millis(1_800);
 
-/// The right to make links, if any are to be made. Comes before anything that starts a thread: a user namespace is entered
-/// by the whole process or not at all.
+/// Enters the testbed if any link is emulated. Call it before any thread starts: a user namespace
+/// is entered by the whole process or not at all.
 pub(crate) fn enter_testbed<'a>(
     links: impl IntoIterator<Item = &'a Network>,
 ) -> Result<Option<Testbed>, LinkError> {
@@ -34,25 +37,25 @@ pub(crate) fn enter_testbed<'a>(
     if emulated { Testbed::enter(Privilege::Auto).map(Some) } else { Ok(None) }
 }
 
-/// How long a comparison takes, and at most for a search.
+/// Returns the estimated time of a comparison; the longest time for a search.
 pub(crate) fn estimate(scenario: &Scenario) -> Duration {
     let emulated = scenario.links.iter().filter(|link| link.spec().is_some()).count() as u32;
     (RUN_OVERHEAD + Duration::from_millis(scenario.run_ms())) * runs_at_most(scenario) + PROBE_TIME * emulated
 }
 
-/// Exactly so many, but for a search, which ends sooner.
+/// Returns the number of runs; the largest number for a search, which ends sooner.
 pub(crate) fn runs_at_most(scenario: &Scenario) -> u32 {
     let tries = scenario.search.map_or(1, |search| search.tries_max());
     (scenario.groups().len() * scenario.arms().len()) as u32 * scenario.repeats * tries
 }
 
-/// Carries out what is left of a comparison, and notes each run in the journal as it ends.
+/// Runs the remaining runs of a comparison, and adds each to the journal as it ends.
 pub(crate) fn measure(
     results: &mut Results,
     testbed: Option<&Testbed>,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<()> {
-    let mut note = |results: &mut Results, entry: Entry| -> anyhow::Result<()> {
+    let mut record = |results: &mut Results, entry: Entry| -> anyhow::Result<()> {
         if let Some(journal) = &mut journal {
             journal.add(&entry)?;
         }
@@ -64,9 +67,9 @@ pub(crate) fn measure(
     for link in results.scenario.links.clone() {
         let (Some(spec), Some(testbed)) = (link.spec(), testbed) else { continue };
         if results.calibrations.iter().all(|it| it.link != spec.name) {
-            progress.set_message(format!("measuring {}", spec.name));
+            progress.set_message(format!("probing {}", spec.name));
             let probe = testbed.link(spec, results.scenario.seed)?.probe(&PROBE)?;
-            note(results, Entry::Calibration(Box::new(Calibration { link: spec.name.clone(), probe })))?;
+            record(results, Entry::Calibration(Box::new(Calibration { link: spec.name.clone(), probe })))?;
         }
     }
     loop {
@@ -78,7 +81,7 @@ pub(crate) fn measure(
             progress.set_message(format!("{key} on {}, repeat {}", key.group, key.repeat + 1));
             while !results.is_done(&key) {
                 let entry = attempt(&results.scenario, &key, testbed);
-                note(results, entry)?;
+                record(results, entry)?;
             }
             progress.inc(1);
         }
@@ -87,9 +90,10 @@ pub(crate) fn measure(
     Ok(())
 }
 
+/// Returns the progress bar of a comparison.
 fn progress(results: &Results) -> ProgressBar {
     let progress = ProgressBar::new(u64::from(runs_at_most(&results.scenario)));
-    // Fails only for a template that does not parse, which is a constant here.
+    // The template is a constant, and parses.
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)") {
         progress.set_style(style);
     }
@@ -98,7 +102,7 @@ fn progress(results: &Results) -> ProgressBar {
     progress
 }
 
-/// What is to run next, in this order: everything that is left; of searches, one more value each.
+/// Returns the next runs in order: every remaining run, or one more value of every search.
 fn pending(results: &Results) -> Vec<RunKey> {
     let scenario = &results.scenario;
     let Some(search) = scenario.search else {
@@ -116,23 +120,25 @@ fn pending(results: &Results) -> Vec<RunKey> {
         };
         batch.extend((0..scenario.repeats).map(key).filter(|key| !results.is_done(key)));
     }
-    // Another order in every round.
+    // Every round has another order.
     batch.shuffle(&mut ChaCha8Rng::seed_from_u64(scenario.seed.wrapping_add(results.runs.len() as u64)));
     batch
 }
 
-/// One attempt at a run, and what came of it.
+/// Attempts a run, and returns its result, failure or rejection.
 fn attempt(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> Entry {
     match run(scenario, key, testbed) {
         Ok(run) => Entry::Run(Box::new(run)),
         Err(error) => {
             let failure = Failure { key: key.clone(), reason: format!("{error:#}") };
-            // Only a late link is the machine's fault. Whatever else fails may be the transport's, and counts.
+            // Only a late link is the fault of the machine. Any other failure may be that of the
+            // transport, and counts.
             if error.is::<Invalid>() { Entry::Rejected(failure) } else { Entry::Failure(failure) }
         }
     }
 }
 
+/// Runs one combination at the place that its group names.
 fn run(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> anyhow::Result<RunResult> {
     let network = scenario.links.iter().find(|link| link.name() == key.group.link);
     let place = match (network, testbed) {

@@ -1,4 +1,4 @@
-//! The server of a run, in a process apart.
+//! The server of a run, in a separate process.
 
 use std::{
     collections::HashMap,
@@ -18,19 +18,21 @@ use crate::{
     run::{baselines, kernel_memory::Sockets, place::Place},
 };
 
-/// Until a server that was started listens.
+/// The time within which a server must listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The admission limits of a server under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerLimits {
-    /// High enough for every load: all players share one address, and some runs are about many connections at once.
+    /// Limits above every load: all players share one address, and some runs have many connections
+    /// at once.
     Raised,
-    /// The server's defaults, where the limits are under test.
+    /// The default limits of the server, for runs that test them.
     Default,
 }
 
 impl ServerLimits {
+    /// Returns the flags of the limits.
     const fn args(self) -> &'static [&'static str] {
         match self {
             Self::Raised => &[
@@ -55,13 +57,15 @@ pub(crate) struct ServerSpec {
     pub(crate) contender: Contender,
     /// The admission limits.
     pub(crate) limits: ServerLimits,
-    /// The time that a disconnected player has to come back, in s; the server's default without it.
+    /// The time in which a disconnected player may resume, in s; `None` keeps the default of the
+    /// server.
     pub(crate) resume_grace_s: Option<u32>,
-    /// CPU time to burn beside the server's work, in µs per second.
+    /// The CPU time to burn beside the work of the server, in µs per second.
     pub(crate) burn_us_per_s: u32,
-    /// The processor to run on.
+    /// The processor that the server is bound to.
     pub(crate) cpu: Option<usize>,
-    /// The lowest level of its log. Log lines tear the progress bar, so only warnings or errors are worth it.
+    /// The lowest level of the log. Log lines break the progress bar, so only warnings or errors
+    /// are logged.
     pub(crate) log: &'static str,
 }
 
@@ -96,14 +100,14 @@ impl ServerSpec {
     }
 }
 
-/// A server in a process of its own.
+/// A server in a separate process.
 pub(crate) struct Server {
     process: Process,
     addresses: HashMap<Subject, SocketAddr>,
     pin: String,
-    /// Whether it says at the end what it counted, as ours does.
+    /// Whether the server prints its counters at the end; baselines do not.
     counts: bool,
-    /// Where the kernel is asked for what it holds for the server, if it says.
+    /// The reader of the kernel memory of the server, where it is available.
     sockets: Option<Sockets>,
 }
 
@@ -118,14 +122,14 @@ impl Server {
         Self::when_ready(place, command, true)
     }
 
-    /// Stops asking the kernel for the memory of the server's sockets. Under a flood, a look at all of them takes the kernel
-    /// some ms, for which the players of the run would wait.
+    /// Stops reading the kernel memory of the server. Under a flood, one reading of all sockets
+    /// takes the kernel some ms, which would delay the players of the run.
     pub(crate) fn without_kernel_memory(mut self) -> Self {
         self.sockets = None;
         self
     }
 
-    /// Starts a baseline's relay, and waits until it listens.
+    /// Starts the relay of a baseline, and waits until it listens.
     pub(crate) fn start_baseline(
         place: &Place,
         baseline: Baseline,
@@ -139,6 +143,7 @@ impl Server {
         Self::when_ready(place, command, false)
     }
 
+    /// Starts the process of a server, and reads its addresses until it is ready.
     fn when_ready(place: &Place, command: Command, counts: bool) -> anyhow::Result<Self> {
         let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
         let sockets = place.sockets();
@@ -152,38 +157,39 @@ impl Server {
                 }
                 ["certificate", "sha256", pin] => server.pin = pin.to_owned(),
                 ["ready:", ..] => return Ok(server),
-                _ => bail!("the server said '{line}' before it was ready"),
+                _ => bail!("the server printed '{line}' before it was ready"),
             }
         }
     }
 
-    /// Where it listens.
+    /// Returns the address of every transport that the server listens for.
     pub(crate) fn addresses(&self) -> &HashMap<Subject, SocketAddr> {
         &self.addresses
     }
 
-    /// By its certificate, if it has one.
+    /// Returns the trust in the certificate of the server, if it has one.
     pub(crate) fn trusted(&self) -> Trusted {
         if self.pin.is_empty() { Trusted::Nobody } else { Trusted::Pin(self.pin.clone()) }
     }
 
-    /// Fingerprint of its certificate.
+    /// Returns the fingerprint of the certificate.
     pub(crate) fn pin(&self) -> &str {
         &self.pin
     }
 
-    /// What the kernel has accounted to it so far, and holds for its sockets now.
+    /// Returns the resources that the kernel has accounted to the server, and the memory of its
+    /// sockets now.
     pub(crate) fn usage(&self) -> Usage {
         let kernel_bytes = self.sockets.as_ref().and_then(|it| it.kernel_bytes(self.process.id()));
         Usage { kernel_bytes, ..self.process.usage() }
     }
 
-    /// See [`Process::descriptors`].
+    /// Returns the number of open descriptors; see [`Process::descriptors`].
     pub(crate) fn descriptors(&self) -> Option<usize> {
         self.process.descriptors()
     }
 
-    /// Ends it and returns what it counted; nothing of a baseline, which does not count.
+    /// Ends the server and returns its counters; the default for a baseline, which has none.
     pub(crate) fn stop(mut self) -> anyhow::Result<Snapshot> {
         self.process.close_stdin();
         if !self.counts {
@@ -193,10 +199,11 @@ impl Server {
         let line = self.process.line(READY_TIMEOUT)?.context("the server ended without its counters")?;
         self.process.end()?;
         serde_json::from_str(&line)
-            .with_context(|| format!("the server said '{line}' where its counters should be"))
+            .with_context(|| format!("the server printed '{line}' instead of its counters"))
     }
 
-    /// Kills it and returns its CPU time as we read it and as the kernel accounts for it, in µs.
+    /// Kills the server, and returns its CPU time as measured and as accounted by the kernel, in
+    /// µs.
     pub(crate) fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
         self.process.kill_accounted()
     }
@@ -207,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_say_what_differs_from_a_plain_run() {
+    fn flags_follow_the_settings() {
         let plain = ServerSpec::new(&[TransportKind::Tcp], Contender::plain(TransportKind::Tcp));
         let nagle = ServerSpec {
             contender: Contender { nagle: true, ..plain.contender },

@@ -1,5 +1,5 @@
-//! `netduel-report churn`: players who connect, are paired and drop out, again and again over every transport; afterwards the
-//! server holds what it held before.
+//! The command `churn`: players connect, are paired and disconnect repeatedly over every transport.
+//! Afterwards the server must hold as many descriptors and as much memory as before.
 
 use std::{
     sync::{
@@ -25,44 +25,48 @@ use crate::{
     },
 };
 
-/// Seats of who dropped out are kept for so long: with the server's own fifteen seconds a fast machine would have tens of
-/// thousands of them at once, and the matches would run out.
+/// The grace of the server, in s. With the default of fifteen seconds a fast machine would have
+/// tens of thousands of seats in grace at once, and would reach the limit of matches.
 const RESUME_GRACE_S: u32 = 1;
-/// Buffers and pools have grown to their size after so many cycles for each pair: some seconds, and so longer than seats are
-/// kept.
+/// The warm-up cycles of each pair, after which buffers and pools have their final size. They take
+/// some seconds, and so longer than the grace.
 const WARM_UP_PER_PAIR: u64 = 250;
-/// As in a soak: what an allocator returns late. A leak of 100 bytes for each of 100,000 cycles would be 10 MB.
+/// The largest growth of memory, as in a soak: memory that an allocator returns late. A leak of 100
+/// bytes per cycle would be 10 MB in 100,000 cycles.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
-/// Memory is looked at so often on the way: a leak is a slope, an allocator's habits are steps.
+/// The number of memory readings on the way: a leak is a slope, the habits of an allocator are
+/// steps.
 const PARTS: u64 = 10;
-/// Until who was lost without a goodbye has timed out, with time to spare.
+/// The time within which connections that were lost without a close time out, with a margin.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The interval between readings of the descriptors.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long two may take to meet.
+/// The time within which two players must be paired.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Flags of a churn.
+/// The flags of `churn`.
 #[derive(Args, Clone, Debug)]
 pub struct ChurnArgs {
-    /// How often two players connect, are paired and drop out; on every combination of two transports in turn
+    /// Number of cycles, each of which connects, pairs and drops two players; the cycles take every
+    /// combination of two transports in turn
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     cycles: u64,
 
-    /// Pairs at once
+    /// Concurrent pairs
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=500))]
     pairs: u64,
 }
 
-/// What the server holds.
+/// The resources that the server holds.
 struct Held {
     descriptors: Option<usize>,
     resident_bytes: Option<u64>,
 }
 
-/// Comes and goes, and says what is left of it.
+/// Runs the churn, and prints what the server still holds.
 ///
 /// # Errors
-/// A pair that does not meet; descriptors or memory that do not come back.
+/// A pair that is not paired in time, or descriptors or memory that the server keeps.
 pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
     let spec = ServerSpec {
         resume_grace_s: Some(RESUME_GRACE_S),
@@ -72,19 +76,19 @@ pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let untouched = server.descriptors();
     let (warm_up, start) = (args.pairs * WARM_UP_PER_PAIR, Instant::now());
-    runtime.block_on(come_and_go(&server, args.pairs, 0..warm_up))?;
+    runtime.block_on(run_cycles(&server, args.pairs, 0..warm_up))?;
     let before = settled(&server, untouched)?;
     let (mut resident, mut done) = (Vec::new(), warm_up);
     for part in 1..=PARTS {
         let end = warm_up + args.cycles * part / PARTS;
-        runtime.block_on(come_and_go(&server, args.pairs, done..end))?;
+        runtime.block_on(run_cycles(&server, args.pairs, done..end))?;
         (done, resident) = (end, [resident, vec![server.usage().resident_bytes]].concat());
     }
     let (took, after) = (start.elapsed(), settled(&server, before.descriptors)?);
     let counters = server.stop()?;
 
     println!(
-        "cycles      {} over all pairs of transports, after {warm_up} to warm up, in {took:.1?}",
+        "cycles      {} over all pairs of transports, after {warm_up} of warm-up, in {took:.1?}",
         args.cycles
     );
     println!("matches     {} started, {} ended", counters.matches_started, counters.matches_ended);
@@ -97,17 +101,18 @@ pub fn churn(args: &ChurnArgs) -> anyhow::Result<()> {
             resident.iter().flatten().map(|bytes| format!("{:.2}", *bytes as f64 / 1e6)).collect();
         println!("            {} MB after each tenth", parts.join(", "));
         let growth = after.saturating_sub(before);
-        ensure!(growth <= GROWTH_MAX_BYTES, "the server's memory grew by {:.1} MB", growth as f64 / 1e6);
+        ensure!(growth <= GROWTH_MAX_BYTES, "the memory of the server grew by {:.1} MB", growth as f64 / 1e6);
     }
     let all = warm_up + args.cycles;
-    ensure!(counters.matches_started == all, "{} matches of {all} were started", counters.matches_started);
-    ensure!(counters.matches_ended == all, "{} matches of {all} were ended", counters.matches_ended);
-    ensure!(counters.expelled == 0, "{} players were expelled who did nothing wrong", counters.expelled);
+    ensure!(counters.matches_started == all, "{} of {all} matches started", counters.matches_started);
+    ensure!(counters.matches_ended == all, "{} of {all} matches ended", counters.matches_ended);
+    ensure!(counters.expelled == 0, "the server expelled {} well-behaved players", counters.expelled);
     ensure!(counters.panics == 0, "{} sessions panicked", counters.panics);
     Ok(())
 }
 
-async fn come_and_go(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) -> anyhow::Result<()> {
+/// Runs the cycles of a range, with a number of concurrent pairs.
+async fn run_cycles(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) -> anyhow::Result<()> {
     let trust = Trust::pin(server.pin().parse()?);
     let (all, next) = (cycles.end - cycles.start, Arc::new(AtomicU64::new(cycles.start)));
     let progress = ProgressBar::new(all)
@@ -123,9 +128,9 @@ async fn come_and_go(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) 
                     return anyhow::Ok(());
                 }
                 let kinds = TransportKind::ALL;
-                let of = |index: u64| kinds[index as usize % kinds.len()];
+                let kind_at = |index: u64| kinds[index as usize % kinds.len()];
                 let [first, second] =
-                    [of(number), of(number / kinds.len() as u64)].map(|kind| PlayerConfig {
+                    [kind_at(number), kind_at(number / kinds.len() as u64)].map(|kind| PlayerConfig {
                         addr: addresses[&kind.into()],
                         server_name: "localhost".into(),
                         kind,
@@ -137,7 +142,7 @@ async fn come_and_go(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) 
                 let meeting = async { tokio::try_join!(join_match(&first), join_match(&second)) };
                 let met = tokio::time::timeout(MEETING_TIMEOUT, meeting).await;
                 let what = || format!("cycle {number}, {} with {}", first.kind, second.kind);
-                // Dropped: a program that just ends.
+                // Both players are dropped without a close, like a program that just exits.
                 drop(met.with_context(what)?.with_context(what)?);
                 progress.inc(1);
             }
@@ -150,13 +155,13 @@ async fn come_and_go(server: &Server, pairs: u64, cycles: std::ops::Range<u64>) 
     Ok(())
 }
 
-/// What the server holds once it has let go of everybody.
+/// Waits until the descriptors of the server are back at their number, and returns what it holds.
 fn settled(server: &Server, descriptors: Option<usize>) -> anyhow::Result<Held> {
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     while server.descriptors() > descriptors {
         ensure!(
             Instant::now() < deadline,
-            "the server holds {:?} descriptors, and {descriptors:?} before",
+            "the server still holds {:?} descriptors; it held {descriptors:?} before",
             server.descriptors()
         );
         std::thread::sleep(LOOK_INTERVAL);

@@ -1,13 +1,16 @@
-//! `netduel-report flood`: what a flood costs the players of a server. Witnesses play over every transport, by turns in peace
-//! and beside the flooders of `flooder.rs`, which have a process of their own; what is compared is the tail of their
-//! latency, within one run and on one machine. 40 ms in which a virtual machine stands still decide a p99 of four seconds,
-//! in peace as well as under a flood, and not in every turn; what a flood does is there in all of them. So what counts of
-//! either is the lower quartile.
+//! The command `flood`: measures the cost of a flood for the players of a server. Witnesses play
+//! over every transport, in turns without and with the flooders of `flooder.rs`, which run in a
+//! separate process. The test compares the tail of their latency within one run on one machine.
 //!
-//! The server has a processor for itself. Witnesses and flooders share another one, which the flooders have only while nobody
-//! else wants it (SCHED_IDLE: on Linux, by `chrt`): so what the witnesses wait for is the work that the flood makes for the
-//! server, and not the flooders' own. The flood `nothing` shows what is left of that, which is much where there is one
-//! processor for all. What the server takes of its own stands beside it.
+//! A virtual machine that stands still for 40 ms decides the p99 of four seconds, with and without
+//! a flood, but not in every turn. The effect of a flood is in every turn. The lower quartile of
+//! the turns therefore counts for both.
+//!
+//! The server has a processor for itself. Witnesses and flooders share another processor, which the
+//! flooders get only when it is idle (SCHED_IDLE on Linux, by `chrt`). The witnesses then wait for
+//! the work that the flood causes at the server, and not for the work of the flooders. The flood
+//! `nothing` shows the remaining effect of the flooders, which is large where all share one
+//! processor. The output lists the CPU time of the server beside the latency.
 
 use std::{process::Command, time::Duration};
 
@@ -27,45 +30,51 @@ use crate::{
     stress::flooder::{Flood, FloodPlan},
 };
 
-/// How much a flood may stretch the witnesses' p99.
+/// The largest allowed ratio of the flooded p99 to the quiet p99 of the witnesses.
 const RATIO_MAX: f64 = 2.0;
-/// What the server may grow by while it is flooded: its connections at their limit over QUIC, and twice that.
+/// The largest growth of the server under a flood: twice the memory of QUIC connections at their
+/// limit.
 const GROWTH_MAX_BYTES: u64 = 80 << 20;
-/// Until the flooders have begun.
+/// The time within which the flooders must start.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
-/// From the flooders' end until the next turn. They used up what their address may connect, which is the witnesses' address,
-/// too; meanwhile it earns as many connections as a turn takes, and some more.
+/// The pause between the end of the flooders and the next turn. The flooders used up the connection
+/// rate of their address, which the witnesses share. In the pause the address regains the
+/// connections of a turn, and some more.
 const PEACE_AFTER: Duration = Duration::from_secs(5);
+/// Moves per second of each witness.
 const RATE_HZ: u32 = 60;
 
-/// Flags of a flood.
+/// The flags of `flood`.
 #[derive(Args, Clone, Debug)]
 pub struct FloodArgs {
-    /// Only these floods
+    /// Floods to run; default: all
     #[arg(long, value_enum, value_delimiter = ',')]
     flood: Vec<Flood>,
 
-    /// How often each flood takes turns with peace
+    /// Number of turns, each without and then with the flood
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=50))]
     turns: u32,
 
-    /// How long a turn lasts
+    /// Duration of a turn
     #[arg(long, default_value = "4s", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Duration,
 }
 
-/// Floods, and says what it cost.
+/// Runs the floods, and prints their cost.
 ///
 /// # Errors
-/// A flood that costs more than it may.
+/// A flood that stretches the latency or grows the server beyond the limits.
 pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
     if !affinity::raise_priority() {
-        println!("note: other programs of this machine take part, since only root may go before them");
+        println!(
+            "note: other programs of this machine affect the results; run as root for a higher priority"
+        );
     }
     let servers = affinity::run_cpu();
     let others = servers.and_then(affinity::another_cpu);
     let server = start_server(servers)?;
-    // This process, too, and what it starts: a process that begins takes some ms of where it does.
+    // This process and its children share the other processor: a starting process delays others on
+    // its processor by some ms.
     others.map_or(Ok(()), affinity::bind)?;
     let floods = if args.flood.is_empty() { Flood::ALL.to_vec() } else { args.flood.clone() };
     let begin = server.usage().resident_bytes;
@@ -80,11 +89,12 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
         for turn in 0..args.turns {
             quiet.add(args, witnesses(&server, others, args, turn, |_| Ok(()))?)?;
             let mut flooders = None;
-            // Once the witnesses play: who comes later may find the server full, which is its right.
+            // The flood starts once the witnesses play: a later witness may rightly find the server
+            // full.
             let beside = witnesses(&server, others, args, turn, |usage| {
                 resident = resident.max(usage.resident_bytes.unwrap_or(0));
                 if flooders.is_none() {
-                    flooders = Some(begin_flood(&server, others, flood)?);
+                    flooders = Some(start_flooders(&server, others, flood)?);
                 }
                 Ok(())
             });
@@ -93,7 +103,7 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
             std::thread::sleep(PEACE_AFTER);
         }
         let median = |values: &[f64]| statistics::median(values).unwrap_or_default();
-        let (before_ms, beside_ms) = (undisturbed(&quiet.p99_ms), undisturbed(&flooded.p99_ms));
+        let (before_ms, beside_ms) = (lower_quartile(&quiet.p99_ms), lower_quartile(&flooded.p99_ms));
         let ratio = beside_ms / before_ms.max(1e-3);
         println!(
             "{:<12}{before_ms:>11.2} ms{beside_ms:>11.2} ms{ratio:>8.2}{:>12.1} %{:>12.1} %{:>9.1} MB",
@@ -103,19 +113,17 @@ pub fn flood(args: &FloodArgs) -> anyhow::Result<()> {
             resident as f64 / 1e6
         );
         if ratio > RATIO_MAX && flood != Flood::Nothing {
-            worst.push(format!("{} takes {ratio:.2} times", flood.name()));
+            worst.push(format!("{} stretches the p99 by a factor of {ratio:.2}", flood.name()));
         }
         if begin.is_some_and(|begin| resident > begin + GROWTH_MAX_BYTES) {
-            worst.push(format!("{} makes the server hold {:.0} MB", flood.name(), resident as f64 / 1e6));
+            worst.push(format!("{} grows the server to {:.0} MB", flood.name(), resident as f64 / 1e6));
         }
     }
-    println!(
-        "allowed     {RATIO_MAX:.2} times the quiet p99; {} MB more than before",
-        GROWTH_MAX_BYTES >> 20
-    );
+    println!("allowed     a ratio of {RATIO_MAX:.2}; growth by {} MB", GROWTH_MAX_BYTES >> 20);
     let counters = server.stop()?;
     println!(
-        "counted     {} refused, {} of them for their rate, {} failed handshakes, {} expelled ({} for flooding, {} stalled), {} address checks",
+        "counted     {} refused ({} by the rate limit), {} failed handshakes, {} expelled ({} for flooding, {} \
+         stalled), {} address checks",
         counters.refused_address
             + counters.refused_full
             + counters.refused_handshakes
@@ -143,19 +151,20 @@ fn start_server(cpu: Option<usize>) -> anyhow::Result<Server> {
     Ok(Server::start(&Place::Loopback, &spec)?.without_kernel_memory())
 }
 
-/// The lower quartile: a machine's own doings only ever add to a latency.
-fn undisturbed(p99_ms: &[f64]) -> f64 {
+/// Returns the lower quartile: disturbances of the machine only ever add to a latency.
+fn lower_quartile(p99_ms: &[f64]) -> f64 {
     let mut sorted = p99_ms.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 4).copied().unwrap_or_default()
 }
 
+/// Returns the transports of the server with their addresses.
 fn addresses(server: &Server) -> Vec<(TransportKind, std::net::SocketAddr)> {
     TransportKind::ALL.into_iter().map(|kind| (kind, server.addresses()[&kind.into()])).collect()
 }
 
-/// Killed when dropped.
-fn begin_flood(server: &Server, cpu: Option<usize>, flood: Flood) -> anyhow::Result<Process> {
+/// Starts the flooders; the process is killed when the value is dropped.
+fn start_flooders(server: &Server, cpu: Option<usize>, flood: Flood) -> anyhow::Result<Process> {
     let ours = this_program("flooder")?;
     let command = if cfg!(target_os = "linux") {
         let mut idle = Command::new("chrt");
@@ -171,18 +180,19 @@ fn begin_flood(server: &Server, cpu: Option<usize>, flood: Flood) -> anyhow::Res
     Ok(flooders)
 }
 
-/// What each turn came to.
+/// The measurements of the turns.
 #[derive(Default)]
 struct Turns {
+    /// The p99 of the latency of the witnesses, in ms.
     p99_ms: Vec<f64>,
-    /// The server's share of a processor.
+    /// The CPU time of the server as a share of one processor, in %.
     cpu_percent: Vec<f64>,
 }
 
 impl Turns {
     fn add(&mut self, args: &FloodArgs, outcome: LoadOutcome) -> anyhow::Result<()> {
         let p99_us = outcome.load.stats.one_way.quantile_us(0.99);
-        let p99_us = p99_us.context("too few moves arrived to tell a p99: take a longer --duration")?;
+        let p99_us = p99_us.context("too few moves arrived for a p99: give a longer --duration")?;
         self.p99_ms.push(p99_us as f64 / 1e3);
         let cpu_us = outcome.server.cpu_us.unwrap_or_default() as f64;
         self.cpu_percent.push(cpu_us / args.duration.as_micros() as f64 * 100.0);
@@ -190,7 +200,7 @@ impl Turns {
     }
 }
 
-/// One match over each transport.
+/// Runs the witnesses: one match over each transport.
 fn witnesses(
     server: &Server,
     cpu: Option<usize>,

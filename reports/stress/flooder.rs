@@ -1,5 +1,6 @@
-//! The flooders of `flood.rs`, in a process of their own: each does one harmful thing as fast as it can until its standard
-//! input ends. A real flood brings its own processors, so they run only where nobody else wants to: see `flood.rs`.
+//! The flooders of `flood.rs`, in a separate process: each repeats one harmful action as fast as it
+//! can until its standard input ends. A real flood brings its own processors, so the flooders run
+//! only on an idle processor: see `flood.rs`.
 
 use std::{
     io::BufRead,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use netduel_loadgen::affinity;
 use netduel_protocol::{
     ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, ServerMessage, VERSION, decode, encode,
 };
@@ -15,40 +17,40 @@ use netduel_transport::{Connection, Options, Socket, TransportKind, Trust};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::TcpSocket, net::UdpSocket, task::JoinSet};
 
-use netduel_loadgen::affinity;
-
-/// Of each kind of flooder over each transport.
+/// The number of flooders over each transport.
 const AT_ONCE: usize = 8;
-/// Streams that say nothing, or a byte a second: as many as the server takes players.
+/// The number of silent or slow streams: the limit of players of the server.
 const STREAMS: usize = 1_000;
-/// From so many addresses, each of which may have many.
+/// The number of source addresses, each of which may have many connections.
 const ADDRESSES: usize = 16;
-/// Messages a second of who only does not read: below the limit.
+/// The messages per second of a flooder that does not read: below the limit.
 const DEAF_HZ: u64 = 1_000;
 
-/// What a flood is.
+/// The floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub enum Flood {
-    /// Processors kept busy and nothing sent: what the flooders' process itself costs.
+    /// A busy processor and no traffic: the cost of the process of the flooders
     Nothing,
-    /// Connections that say nothing.
+    /// Connections that send nothing
     Silent,
-    /// Connections that send a byte a second.
+    /// Connections that send one byte per second
     Slow,
-    /// Players who ask and never read.
+    /// Players that send requests and never read
     Deaf,
-    /// Datagrams of noise.
+    /// Datagrams of random bytes
     Garbage,
-    /// A stream for each update, superseded at once: quic-uni.
+    /// A stream for each update, superseded at once (quic-uni only)
     Streams,
-    /// One message again and again.
+    /// One message repeated at the highest rate
     Repeated,
 }
 
 impl Flood {
+    /// Every flood.
     pub(crate) const ALL: [Self; 7] =
         [Self::Nothing, Self::Silent, Self::Slow, Self::Deaf, Self::Garbage, Self::Streams, Self::Repeated];
 
+    /// Returns the name of the flood.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -62,20 +64,20 @@ impl Flood {
     }
 }
 
-/// What to do, and to whom.
+/// The flood to run, and the server to flood.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FloodPlan {
     pub(crate) flood: Flood,
     pub(crate) addresses: Vec<(TransportKind, SocketAddr)>,
     pub(crate) pin: String,
-    /// The processor to run on.
+    /// The processor that the flooders are bound to.
     pub(crate) cpu: Option<usize>,
 }
 
-/// Takes the plan from standard input and goes on until that ends.
+/// Reads the plan from standard input, and floods until standard input ends.
 ///
 /// # Errors
-/// A plan that is none.
+/// A plan that cannot be read.
 pub fn run_flooder() -> anyhow::Result<()> {
     let mut plan = String::new();
     std::io::stdin().lock().read_line(&mut plan)?;
@@ -88,15 +90,17 @@ pub fn run_flooder() -> anyhow::Result<()> {
         let mut flooders = JoinSet::new();
         flood(&plan, plan.pin.parse()?, &mut flooders);
         println!("flooding");
-        let over =
+        let ended =
             tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-        over.await??;
-        // With a goodbye each, or the server would go on asking after those that it knows by datagrams.
+        ended.await??;
+        // Each flooder closes its connection; otherwise the server would keep probing the
+        // connections over UDP.
         flooders.shutdown().await;
         Ok(())
     })
 }
 
+/// Starts the flooders of a plan.
 fn flood(plan: &FloodPlan, pin: netduel_transport::Fingerprint, flooders: &mut JoinSet<()>) {
     let trust = Trust::pin(pin);
     for (kind, addr) in plan.addresses.iter().copied() {
@@ -120,6 +124,7 @@ fn flood(plan: &FloodPlan, pin: netduel_transport::Fingerprint, flooders: &mut J
     }
 }
 
+/// Keeps the processor busy.
 async fn burn() {
     loop {
         std::hint::black_box((0..10_000u64).fold(0, |sum, n| sum ^ std::hint::black_box(n)));
@@ -127,7 +132,8 @@ async fn burn() {
     }
 }
 
-/// A stream from one of several addresses; another one as soon as the server ends it.
+/// Holds a stream from one of several addresses, silent or `slow`; opens another one as soon as the
+/// server closes it.
 async fn stream(addr: SocketAddr, number: usize, slow: bool) {
     let from = Ipv4Addr::new(127, 0, 1, (number % ADDRESSES) as u8 + 1);
     let header = [1, 0, 0]; // A control frame of 256 bytes.
@@ -141,8 +147,8 @@ async fn stream(addr: SocketAddr, number: usize, slow: bool) {
                     stream.write_all(&[byte]).await?;
                 } else {
                     stream.readable().await?;
-                    let mut heard = [0; 512];
-                    if matches!(stream.try_read(&mut heard), Ok(0)) {
+                    let mut received = [0; 512];
+                    if matches!(stream.try_read(&mut received), Ok(0)) {
                         break;
                     }
                 }
@@ -156,18 +162,20 @@ async fn stream(addr: SocketAddr, number: usize, slow: bool) {
     }
 }
 
+/// Sends random datagrams.
 async fn garbage(addr: SocketAddr) {
     let noise: Vec<u8> = (0..3_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };
     for number in 0usize.. {
         let mut datagram = noise[number % 1_000..][..number * 7 % 1_400 + 1].to_vec();
-        // What the first packets of the protocols begin with, in turn.
+        // The first bytes of the first packets of the protocols, in turn.
         datagram[0] = [0xc0, 0x40, 0xd0, 0xd2, 0x8f, 0x00, 0xff][number % 7];
         let _ = socket.send_to(&datagram, addr).await;
         tokio::task::consume_budget().await;
     }
 }
 
+/// A flooder that connects by a transport.
 #[derive(Clone)]
 struct Client {
     kind: TransportKind,
@@ -176,6 +184,7 @@ struct Client {
 }
 
 impl Client {
+    /// Connects, or waits a moment and returns `None`.
     async fn connect(&self) -> Option<Connection> {
         let options = Options { protocol: netduel_protocol::NAME.into(), ..Options::default() };
         let connected = self.kind.connect(self.addr, "localhost", Some(&self.trust), &options).await;
@@ -185,6 +194,7 @@ impl Client {
         connected.ok()
     }
 
+    /// Connects and joins a match.
     async fn joined(&self) -> Option<Connection> {
         let connection = self.connect().await?;
         for message in [
@@ -196,6 +206,7 @@ impl Client {
         Some(connection)
     }
 
+    /// Holds a connection that sends nothing.
     async fn silent(self) {
         loop {
             if let Some(mut connection) = self.connect().await {
@@ -204,14 +215,14 @@ impl Client {
         }
     }
 
-    /// Nobody polls its receiver.
+    /// Sends requests and never reads the answers.
     async fn deaf(self) {
         let ping = bytes(&ClientMessage::Ping { sent_us: u64::MAX });
-        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
         loop {
             let Some(connection) = self.joined().await else { continue };
             'open: loop {
-                beat.tick().await;
+                ticks.tick().await;
                 for _ in 0..DEAF_HZ / 100 {
                     if connection.sender.send_control(&ping).is_err() {
                         break 'open;
@@ -221,14 +232,14 @@ impl Client {
         }
     }
 
-    /// At line rate, until it is expelled; then again.
+    /// Repeats one message at the highest rate until it is expelled, and then connects again.
     async fn repeat(self, on_state: bool) {
         const BATCH: usize = 64;
         loop {
             let Some(mut connection) = self.joined().await else { continue };
-            let said = if on_state {
+            let message = if on_state {
                 let Some(game) = started(&mut connection).await else { continue };
-                // It is where it was, over and over, which offends nobody.
+                // A move to the same position is legal, so only its rate is limited.
                 let update = Move { game, ..Move::default() };
                 bytes(&ClientMessage::Move(MoveWithPayload { update, payload: &[] }))
             } else {
@@ -239,9 +250,9 @@ impl Client {
                 loop {
                     for _ in 0..BATCH {
                         let sent = if on_state {
-                            sender.send_state(&said).map(drop)
+                            sender.send_state(&message).map(drop)
                         } else {
-                            sender.send_control(&said)
+                            sender.send_control(&message)
                         };
                         if sent.is_err() {
                             return;
@@ -250,16 +261,16 @@ impl Client {
                     tokio::task::yield_now().await;
                 }
             };
-            let hear = async { while connection.receiver.recv().await.is_ok() {} };
+            let read = async { while connection.receiver.recv().await.is_ok() {} };
             tokio::select! {
                 () = flood => {}
-                () = hear => {}
+                () = read => {}
             }
         }
     }
 }
 
-/// The match that it comes to be in.
+/// Returns the match of the player once it starts.
 async fn started(connection: &mut Connection) -> Option<GameId> {
     loop {
         let (_, message) = connection.receiver.recv().await.ok()?;
@@ -269,7 +280,8 @@ async fn started(connection: &mut Connection) -> Option<GameId> {
     }
 }
 
+/// Encodes a message.
 fn bytes(message: &ClientMessage<'_>) -> Vec<u8> {
-    // Ours, and short.
+    // The messages of this file always fit.
     encode(message, &mut [0; MAX_MESSAGE_BYTES]).map(<[u8]>::to_vec).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! `netduel-report soak`: many matches on mixed transports for a while; no control message may be lost, and the server's
-//! memory may not grow.
+//! The command `soak`: plays many matches on mixed transports. No control message may be lost, and
+//! the memory of the server may not grow.
 
 use std::time::Duration;
 
@@ -19,18 +19,19 @@ use crate::{
     },
 };
 
-/// Memory is compared from here on: buffers and pools have grown to their size by then.
+/// The time after which buffers and pools have their final size; memory is compared from then on.
 const SETTLED: Duration = Duration::from_secs(10);
-/// Growth that is none: what an allocator returns late.
+/// The allowed growth of memory: memory that an allocator returns late.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
-/// The same where connections are many: buffers of those that met the worst of their link. A leak of one byte for each move
-/// would be 3 kB of a connection in 50 s at 60 Hz, and 9 kB in half an hour at 5 Hz.
+/// The allowed growth per connection, where connections are many: buffers of connections that met
+/// the worst periods of their link. A leak of one byte per move would be 3 kB per connection in 50
+/// s at 60 Hz, and 9 kB in half an hour at 5 Hz.
 const GROWTH_MAX_BYTES_PER_CONNECTION: u64 = 2 << 10;
 
-/// Flags of a soak.
+/// The flags of `soak`.
 #[derive(Args, Clone, Debug)]
 pub struct SoakArgs {
-    /// Matches at once, on every combination of two transports in turn
+    /// Concurrent matches; they take every combination of two transports in turn
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     matches: u32,
 
@@ -38,21 +39,21 @@ pub struct SoakArgs {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rate: u32,
 
-    /// How long
+    /// Duration of the load
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Duration,
 
-    /// What lies between players and server: loopback, or an emulated link by its name (netduel-link list) or as a .toml
-    /// file. A link carries some 20,000 packets a second here: 500 matches at 5 Hz
+    /// Link between players and server: loopback, an emulated link by name (netduel-link list), or
+    /// a .toml file. A link carries about 20,000 packets per second: 500 matches at 5 Hz
     #[arg(long, default_value = "loopback", value_name = "LINK")]
     link: Network,
 }
 
-/// The same bad periods each time.
+/// The seed, which gives every soak the same bad periods.
 const SEED: u64 = 1;
 
 impl SoakArgs {
-    /// Comes before anything that starts a thread.
+    /// Returns the place of the soak. Call it before any thread starts.
     fn place(&self) -> anyhow::Result<Place> {
         let testbed = enter_testbed([&self.link])?;
         match (&self.link, testbed) {
@@ -61,20 +62,20 @@ impl SoakArgs {
                 Place::on_link(testbed.link(spec, SEED)?, matches!(self.link, Network::Shared(_)))
             }
             _ => bail!(
-                "a soak needs a server of its own, to see its memory: no link named {}",
+                "a soak reads the memory of its own server: choose a --link other than {}",
                 self.link.name()
             ),
         }
     }
 }
 
-/// Plays, watches, and says what came of it.
+/// Runs the soak, and prints its findings.
 ///
 /// # Errors
-/// A promise that was broken.
+/// A lost control message, growing memory, or another failed check.
 pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
     let mut place = args.place()?;
-    // What the settings are of; the transports are those of the pairs.
+    // The settings of this contender apply; the pairs name the transports.
     let settings = Contender::plain(TransportKind::ALL[0]);
     let server = Server::start(&place, &ServerSpec::new(&TransportKind::ALL, settings))?;
     let plan = LoadPlan {
@@ -105,7 +106,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
 
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     println!("moves       {} sent, {} fresh, {} late", load.sent, load.stats.fresh, load.stats.late);
-    println!("missing     {}: overtaken under way, or dropped where the wire may drop", load.stats.missing);
+    println!("missing     {}: overtaken, or dropped by a lossy state lane", load.stats.missing);
     println!("superseded  {} at the players, {} at the relay", load.superseded, counters.updates_superseded);
     if let Some(report) = &report {
         let [up, down] = [&report.up, &report.down].map(|path| {
@@ -131,22 +132,23 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         let (growth, connections) = (last.saturating_sub(settled), u64::from(2 * args.matches));
         ensure!(
             growth <= GROWTH_MAX_BYTES.max(connections * GROWTH_MAX_BYTES_PER_CONNECTION),
-            "the server's memory grew by {:.2} MB",
+            "the memory of the server grew by {:.2} MB",
             megabytes(growth)
         );
     }
     if let Some(cpu_us) = outcome.server.cpu_us {
-        println!("server CPU  {:.1} µs for each fresh move", cpu_us as f64 / load.stats.fresh.max(1) as f64);
+        println!("server CPU  {:.1} µs per fresh move", cpu_us as f64 / load.stats.fresh.max(1) as f64);
     }
 
     ensure!(load.pongs == load.pings, "{} control messages were lost", load.pings - load.pongs);
     ensure!(load.corrected == 0, "legal moves were corrected");
-    ensure!(counters.expelled == 0, "players were expelled who did nothing wrong");
+    ensure!(counters.expelled == 0, "the server expelled well-behaved players");
     ensure!(counters.matches_started == u64::from(args.matches), "not every match started");
     ensure!(load.stats.fresh > 0, "no move arrived");
     Ok(())
 }
 
+/// Returns pairs of transports that take every combination in turn.
 fn mixed_pairs(matches: usize) -> Vec<[Subject; 2]> {
     let kinds = TransportKind::ALL.map(Subject::from);
     (0..matches)

@@ -325,7 +325,7 @@ fn wrong_arguments_and_files_are_answered_with_what_to_do() {
     let cases: [(&[&str], i32, &str); 17] = [
         (&["run", "--baseline", "bare-tcp", "--payload", "16"], 1, "without a --payload"),
         (&["run", "--preset", "rate", "--in-flight", "8"], 1, "without a search"),
-        (&["run", "--preset", "slow"], 2, "there are quick, rate, loss"),
+        (&["run", "--preset", "slow"], 2, "expected one of quick, rate, loss"),
         (&["run", "--resume", "no-such-folder"], 1, "nothing to resume in no-such-folder"),
         (
             &["run", "--relay", "both", "--payload", "1024"],

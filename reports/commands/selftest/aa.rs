@@ -1,4 +1,4 @@
-//! The A/A self-test: compares a transport with itself, where no difference may be found.
+//! The A/A self-test: compares a transport with itself and expects no difference.
 
 use std::ops::Range;
 
@@ -15,10 +15,12 @@ use crate::{
     data::results::Results,
 };
 
-/// A/A comparisons that may be called different: at 5 % each, 1 of 20 is to be expected.
+/// The largest number of A/A comparisons that may find a difference: at 5 % each, 1 of 20 is
+/// expected.
 const WRONG_MAX: u32 = 1;
-/// Every comparison has repeats of its own. In each of these the transport runs three times: as the reference, as its
-/// control, and as what would be another transport.
+
+/// Runs the A/A comparisons, each with repeats of its own. In each repeat the transport runs three
+/// times: as the reference, as its control, and in place of another transport.
 pub(crate) fn aa(comparisons: u32, repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
     let scenario = scenario(vec![transport], comparisons * repeat, 2);
     let results = measured(scenario)?;
@@ -38,20 +40,19 @@ pub(crate) fn aa(comparisons: u32, repeat: u32, transport: TransportKind) -> any
             }
         }
         wrong += u32::from(!called.is_empty());
-        let said = if called.is_empty() { "no detectable difference".into() } else { called.join("; ") };
-        println!("A/A {:>3}: {said}", comparison + 1);
+        let findings = if called.is_empty() { "no detectable difference".into() } else { called.join("; ") };
+        println!("A/A {:>3}: {findings}", comparison + 1);
     }
-    println!(
-        "{wrong} of {comparisons} comparisons of {transport} with itself were called different in a metric"
-    );
+    println!("{wrong} of {comparisons} A/A comparisons of {transport} found a difference");
     ensure!(
         wrong <= WRONG_MAX,
-        "more than {WRONG_MAX} A/A comparison was called different: small differences mean nothing on this machine now"
+        "more than {WRONG_MAX} A/A comparison found a difference: small differences are not reliable on this machine \
+         now"
     );
     Ok(())
 }
 
-/// Arm 2 against arm 0, with the noise of arm 1, within some repeats.
+/// Judges arm 2 against arm 0 with the noise of arm 1, within a range of repeats.
 fn against_itself(
     results: &Results,
     table: &Observations,
@@ -59,8 +60,8 @@ fn against_itself(
     repeats: Range<u32>,
 ) -> (Option<Effect>, Outcome) {
     let arm = |arm: u8| -> Series {
-        let of_group = |group| table.series(&group, results.scenario.reference()?, arm, metric);
-        let all = results.scenario.groups().into_iter().find_map(of_group);
+        let in_group = |group| table.series(&group, results.scenario.reference()?, arm, metric);
+        let all = results.scenario.groups().into_iter().find_map(in_group);
         all.into_iter()
             .flat_map(|series| series.range(repeats.clone()))
             .map(|(&at, &value)| (at, value))

@@ -1,5 +1,5 @@
-//! Self-tests of the server's CPU time: is what was added found, and does what we read agree with what the kernel accounts
-//! for when the process is over?
+//! Self-tests of the CPU time of the server: added CPU time must be found, and the measured time
+//! must agree with the account of the kernel at the exit of the process.
 
 use anyhow::{Context, ensure};
 use netduel_loadgen::{LoadPlan, Trusted, Workload, affinity};
@@ -20,33 +20,37 @@ use crate::{
     },
 };
 
-/// The share of the server's own CPU time that is burned on top of it.
+/// The CPU time to add, as a share of the CPU time of the server.
 const ADDED_SHARE: f64 = 0.1;
-/// Runs before, from which the server's own is known: of a single one it would be known to within a tenth, which is what
-/// is to be found.
+/// The number of pilot runs, which measure the CPU time of the server. A single run would measure
+/// it to within a tenth, which is the size of the increase to find.
 const PILOTS: usize = 5;
-/// How far our account may lie from the kernel's last one.
+/// The largest difference between the measured time and the account of the kernel, as a share.
 const ACCOUNT_SHARE_MAX: f64 = 0.01;
-/// Nor may less than this matter: that account comes in ticks of 10 ms, user and system time each.
+/// The difference that is always allowed, in µs: the kernel accounts in ticks of 10 ms, each for
+/// user and system time.
 const ACCOUNT_GRAIN_US: u64 = 2 * 10_000;
-/// What the server burns meanwhile: enough that a hundredth of it all is more than the grain.
+/// The CPU time to burn meanwhile, in µs per second: 1 % of the total then exceeds the always
+/// allowed difference.
 const ACCOUNT_BURN_US_PER_S: u32 = 500_000;
 
-/// The same transport three times in each repeat: as it is, as its control, and with the burden.
+/// Runs one transport three times in each repeat: as the reference, as its control, and with added
+/// CPU time.
 pub(crate) fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
     let plain = Scenario { pairs: vec![20], ..scenario(vec![transport], repeat, 2) };
     let runs = plain.runs();
-    let first = runs.first().context("there is nothing to run")?;
+    let first = runs.first().context("the self-test has no runs")?;
     let mut pilots = Vec::with_capacity(PILOTS);
     for _ in 0..PILOTS {
         let pilot = run_once::run(&plain, first, Place::Loopback)?;
-        let used_us = pilot.server.cpu_us.context("this system does not say how much CPU a process used")?;
+        let used_us =
+            pilot.server.cpu_us.context("this system does not account the CPU time of a process")?;
         pilots.push(used_us as f64 * 1e3 / plain.duration_ms as f64);
     }
     let used_us_per_s = statistics::mean(&pilots).context("there were pilots")?;
     let server_burn_us_per_s = (used_us_per_s * ADDED_SHARE).round() as u32;
     println!(
-        "the server uses {:.1} ms/s; {:.2} ms/s go on top",
+        "the server uses {:.1} ms/s of CPU; the test adds {:.2} ms/s",
         used_us_per_s / 1e3,
         f64::from(server_burn_us_per_s) / 1e3
     );
@@ -66,23 +70,23 @@ pub(crate) fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
         plain.seed,
     )
     .remove(0);
-    let effect = effect.context("not enough runs came to their end")?;
+    let effect = effect.context("too few runs finished")?;
     println!(
-        "{}; {:+.1} %, of which noise can be {:.1} %",
+        "{}; {:+.1} % with noise of up to {:.1} %",
         describe(Metric::ServerCpu, &effect, outcome),
         (effect.candidate / effect.against - 1.0) * 100.0,
         noise.unwrap_or(0.0) / effect.against * 100.0
     );
     ensure!(
         matches!(outcome, Outcome::Worse(_)),
-        "{:.0} % more CPU were not found: differences in CPU of that size cannot be told on this machine now",
+        "an increase of {:.0} % in CPU was not found: such differences are not reliable on this machine now",
         ADDED_SHARE * 100.0
     );
     Ok(())
 }
 
-/// What we read of a server while it runs, against what the kernel says of it once it is over (`wait4`, from which
-/// `/proc/self/stat` has the time of children).
+/// Compares the CPU time read while a server runs with the account of the kernel at its exit
+/// (`wait4`, which also feeds the child times of `/proc/self/stat`).
 pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
     let mut worst: f64 = 0.0;
     for kind in TransportKind::ALL {
@@ -113,7 +117,7 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
         let off_us = ours_us.abs_diff(kernels_us);
         let share = off_us as f64 / kernels_us.max(1) as f64;
         println!(
-            "{kind:<14} read {:.1} ms, accounted {:.1} ms: {:.2} %",
+            "{kind:<14} measured {:.1} ms, accounted {:.1} ms: {:.2} % apart",
             ours_us as f64 / 1e3,
             kernels_us as f64 / 1e3,
             share * 100.0
@@ -124,7 +128,7 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
     }
     ensure!(
         worst <= ACCOUNT_SHARE_MAX,
-        "the server's CPU time is not to be trusted: it is {:.1} % off what the kernel accounts for",
+        "the measured CPU time of the server is not reliable: it differs by {:.1} % from the account of the kernel",
         worst * 100.0
     );
     Ok(())

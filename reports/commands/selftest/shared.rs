@@ -1,4 +1,4 @@
-//! The means that the self-tests share.
+//! The scenario, the runs and the output that the self-tests share.
 
 use netduel_transport::TransportKind;
 
@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// Short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440 moves.
+/// Returns a scenario with short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440
+/// moves.
 pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u8) -> Scenario {
     Scenario {
         preset: "selftest".into(),
@@ -30,7 +31,7 @@ pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u
     }
 }
 
-/// Runs it all, and keeps nothing on disk.
+/// Runs a scenario without writing to disk.
 pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
     let testbed = enter_testbed(&scenario.links)?;
     let mut results = Results::empty(scenario, provenance::collect());
@@ -41,7 +42,7 @@ pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
     Ok(results)
 }
 
-/// The numbers of a comparison in a line.
+/// Returns the numbers of a comparison in one line.
 pub(crate) fn describe(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     format!(
         "{} against {} {} ({} to {}, floor {}, p = {:.3}): {}",

@@ -1,4 +1,5 @@
-//! What crossed a link by an account that is none of ours: tcpdump on the server's side of it, whose file is counted here.
+//! An independent count of the packets on a link: tcpdump captures at the end of the server, and
+//! this module counts the packets in its file.
 
 use std::{
     io::{BufRead, BufReader},
@@ -9,71 +10,73 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use netduel_link::{INTERFACE, Link, LinkReport, Side};
 
-/// Bytes kept of each packet: the IP header and some.
+/// Bytes kept of each packet: the IP header and a few more.
 const SNAP_BYTES: &str = "64";
-/// KiB that the kernel may hold for tcpdump: seconds of any run.
+/// The buffer of the kernel for tcpdump, in KiB: seconds of any run.
 const BUFFER_KIB: &str = "8192";
-/// What tcpdump says once packets are counted.
+/// The message of tcpdump once the capture has started.
 const READY: &str = "listening on";
-/// Lines that it may say before that.
+/// The largest number of lines that tcpdump may print before that message.
 const LINES_MAX: usize = 20;
 
-/// The first four bytes of a capture file with times in µs, and in ns, as this machine writes them.
+/// The first four bytes of a capture file with timestamps in µs and in ns, in the byte order of
+/// this machine.
 const MAGIC_US: u32 = 0xa1b2_c3d4;
 const MAGIC_NS: u32 = 0xa1b2_3c4d;
 /// `LINKTYPE_RAW`: packets begin with their IP header.
 const RAW_IP: u32 = 101;
-/// Lengths of the file's header and of that before each packet.
+/// Lengths of the header of the file and of the header of each packet.
 const FILE_HEADER_BYTES: usize = 24;
 const PACKET_HEADER_BYTES: usize = 16;
 /// Length of an IPv4 header without options.
 const IP_HEADER_BYTES: usize = 20;
 
-/// Packets and their bytes, from the IP header on.
+/// A number of packets, and their bytes from the IP header on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
 }
 
-/// A capture that goes on until the link ends.
+/// A capture that runs until the link ends.
 pub(crate) struct Capture {
     tcpdump: Child,
     file: tempfile::NamedTempFile,
 }
 
 impl Capture {
-    /// Whether there is a tcpdump to be had.
+    /// Returns whether tcpdump is installed.
     pub(crate) fn is_possible() -> bool {
         let asked =
             Command::new("tcpdump").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         asked.is_ok_and(|status| status.success())
     }
 
-    /// Starts it at the server's end of a link, and waits until it sees packets.
+    /// Starts a capture at the end of the server, and waits until tcpdump sees packets.
     pub(crate) fn start(link: &Link) -> anyhow::Result<Self> {
         let file = tempfile::NamedTempFile::new().context("cannot make a file for the capture")?;
         let mut command = Command::new("tcpdump");
-        // Every packet is written as it comes, since the end of the link ends tcpdump, too.
+        // tcpdump writes every packet at once, since the end of the link kills it, too.
         command.args(["-n", "-U", "--immediate-mode", "-s", SNAP_BYTES, "-B", BUFFER_KIB]);
         command.args(["-i", INTERFACE, "-Z", "root", "-w", "-"]);
         command.stdin(Stdio::null()).stdout(file.reopen()?).stderr(Stdio::piped());
         let mut tcpdump = link.spawn(Side::Server, command)?;
-        let said = tcpdump.stderr.take().context("tcpdump has no standard error")?;
+        let messages = tcpdump.stderr.take().context("tcpdump has no standard error")?;
         let mut last = String::new();
-        for line in BufReader::new(said).lines().take(LINES_MAX) {
+        for line in BufReader::new(messages).lines().take(LINES_MAX) {
             last = line?;
             if last.contains(READY) {
                 return Ok(Self { tcpdump, file });
             }
         }
-        // It may have ended by itself.
+        // tcpdump may have exited already.
         let _ = tcpdump.kill();
         let _ = tcpdump.wait();
-        bail!("tcpdump does not listen: {last}")
+        bail!("tcpdump did not start to capture: {last}")
     }
 
-    /// After the link's end: what came in to the server and went out of it within the window of `report`.
+    /// Counts the packets that the server received and sent within the window of `report`. Call it
+    /// after the end of the link.
     pub(crate) fn count(mut self, report: &LinkReport) -> anyhow::Result<[Count; 2]> {
         self.tcpdump.wait()?;
         let capture = std::fs::read(self.file.path())?;
@@ -86,13 +89,13 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        // Both fail where it has ended with its link.
+        // Both calls fail if tcpdump ended with its link.
         let _ = self.tcpdump.kill();
         let _ = self.tcpdump.wait();
     }
 }
 
-/// How far the wall clock, by which packets are stamped, is ahead of the monotonic one, by which windows are.
+/// Returns the offset of the wall clock (packet timestamps) from the monotonic clock (windows).
 #[cfg(target_os = "linux")]
 fn clock_offset_ns() -> i128 {
     use rustix::time::{ClockId, clock_gettime};
@@ -103,13 +106,14 @@ fn clock_offset_ns() -> i128 {
     read(ClockId::Realtime) - read(ClockId::Monotonic)
 }
 
-/// There are no links elsewhere.
+/// Returns 0, since this system has no emulated links.
 #[cfg(not(target_os = "linux"))]
 fn clock_offset_ns() -> i128 {
     0
 }
 
-/// What came in to `ip` and went out of it, by a capture of raw IPv4 packets, within a time since 1970.
+/// Counts the packets to and from `ip` in a capture of raw IPv4 packets, within a window of UNIX
+/// time.
 fn count(capture: &[u8], ip: Ipv4Addr, window_ns: std::ops::Range<i128>) -> anyhow::Result<[Count; 2]> {
     let word = |bytes: &[u8], at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
@@ -117,12 +121,12 @@ fn count(capture: &[u8], ip: Ipv4Addr, window_ns: std::ops::Range<i128>) -> anyh
     let fraction_ns = match word(capture, 0) {
         Some(MAGIC_US) => 1_000,
         Some(MAGIC_NS) => 1,
-        _ => bail!("this is no capture file"),
+        _ => bail!("the file is no capture in the format of pcap"),
     };
     ensure!(word(capture, 20) == Some(RAW_IP), "the capture holds no raw IP packets");
     let [mut received, mut sent] = [Count::default(); 2];
     let mut rest = capture.get(FILE_HEADER_BYTES..).unwrap_or_default();
-    // The last packet may be cut off, since tcpdump was killed while it wrote.
+    // The last packet may be incomplete, since tcpdump was killed while it wrote.
     while let (Some(seconds), Some(fraction), Some(kept), Some(length)) =
         (word(rest, 0), word(rest, 4), word(rest, 8), word(rest, 12))
     {
@@ -132,9 +136,9 @@ fn count(capture: &[u8], ip: Ipv4Addr, window_ns: std::ops::Range<i128>) -> anyh
         let at_ns = i128::from(seconds) * 1_000_000_000 + i128::from(fraction) * fraction_ns;
         let is_ipv4 = packet.len() >= IP_HEADER_BYTES && packet[0] >> 4 == 4;
         if is_ipv4 && window_ns.contains(&at_ns) {
-            let way = if packet[12..16] == ip.octets() { &mut sent } else { &mut received };
-            way.packets += 1;
-            way.bytes += u64::from(length);
+            let direction = if packet[12..16] == ip.octets() { &mut sent } else { &mut received };
+            direction.packets += 1;
+            direction.bytes += u64::from(length);
         }
     }
     Ok([received, sent])
@@ -145,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_capture_is_counted_by_way_and_window() {
+    fn counts_by_direction_and_window() {
         let mut capture = [MAGIC_US, 0x0004_0002, 0, 0, 64, RAW_IP].map(u32::to_ne_bytes).concat();
         let mut add = |at_s: u32, from: [u8; 4], length: u32| {
             capture.extend([at_s, 500_000, 20, length].map(u32::to_ne_bytes).concat());

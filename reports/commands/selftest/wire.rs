@@ -1,4 +1,5 @@
-//! Self-test of what is counted on the wire: by the link, by a packet capture, and by the players' own stacks.
+//! The wire self-test: compares the packet counts of the link, of a packet capture, and of the
+//! stacks of the players.
 
 use anyhow::{Context, bail, ensure};
 use netduel_link::{DirectionReport, Invalid, LinkReport, LinkSpec, Testbed};
@@ -10,24 +11,24 @@ use crate::{
     run::{place::Place, run_once, runner::enter_testbed},
 };
 
-/// How far the capture's counts may lie from the link's. Both see the same packets; what crosses just as the window opens
-/// or closes may be on either side of it.
+/// The largest difference between the counts of the capture and of the link, as a share. Both see
+/// the same packets; a packet that crosses as the window opens or closes may count on either side.
 const SHARE_MAX: f64 = 0.01;
-/// What is crossed: with losses, so that what is offered and what is delivered differ.
+/// The link under test. It loses packets, so that the offered and delivered counts differ.
 const LINK: &str = "delay=5ms,loss=1%";
-/// Set where links must be possible, and so must this.
+/// The environment variable that makes links, and so this self-test, mandatory.
 const REQUIRED: &str = "NETDUEL_LINK_REQUIRED";
 
-/// Every transport over a link with tcpdump on it.
+/// Runs every transport over a link with tcpdump attached.
 pub(crate) fn wire() -> anyhow::Result<()> {
     let network: Network = LINK.parse()?;
-    let spec = network.spec().context("a link was asked for")?.clone();
+    let spec = network.spec().context("the network must be an emulated link")?.clone();
     let testbed = match enter_testbed([&network]) {
-        Ok(testbed) => testbed.context("a link was asked for")?,
-        Err(error) => return skip(&format!("no emulated links: {error}")),
+        Ok(testbed) => testbed.context("the network must be an emulated link")?,
+        Err(error) => return skip(&format!("emulated links are not available: {error}")),
     };
     if !Capture::is_possible() {
-        return skip("there is no tcpdump: install it (apt-get install tcpdump)");
+        return skip("tcpdump is missing: install it (apt-get install tcpdump)");
     }
     let scenario = Scenario {
         preset: "selftest".into(),
@@ -40,24 +41,26 @@ pub(crate) fn wire() -> anyhow::Result<()> {
     for key in scenario.runs() {
         let (run, [received, sent]) = captured(&scenario, &key, &testbed, &spec)?;
         let link = run.link.as_ref().context("the run was on a link")?;
-        worst = worst.max(tell(&run, link, received, sent));
+        worst = worst.max(print_counts(&run, link, received, sent));
     }
-    println!("the capture is at most {:.2} % off the link's counts", worst * 100.0);
+    println!("largest difference between capture and link: {:.2} %", worst * 100.0);
     ensure!(
         worst <= SHARE_MAX,
-        "bytes and packets are not to be trusted: the link and a packet capture disagree by more than {:.0} %",
+        "counts of bytes and packets are not reliable: link and packet capture differ by more than {:.0} %",
         SHARE_MAX * 100.0
     );
     Ok(())
 }
 
+/// Skips the self-test, or fails if it is mandatory.
 fn skip(why: &str) -> anyhow::Result<()> {
     ensure!(std::env::var_os(REQUIRED).is_none(), "{why}");
     println!("skipped: {why}");
     Ok(())
 }
 
-/// One run, with what came in to the server and went out of it by the capture. Again where the link was late.
+/// Runs once and returns the result with the packets that the capture saw the server receive and
+/// send. Repeats the run if the link was late.
 fn captured(
     scenario: &Scenario,
     key: &RunKey,
@@ -76,16 +79,17 @@ fn captured(
             Err(error) => return Err(error),
         }
     }
-    bail!("the machine is too busy for an honest link: {ATTEMPTS_MAX} attempts at {key} were late")
+    bail!("the machine is too busy to emulate the link: {ATTEMPTS_MAX} attempts at {key} were late")
 }
 
-/// Says how far the counts of a run lie apart; returns the largest share between the link's and the capture's.
-fn tell(run: &RunResult, link: &LinkReport, received: Count, sent: Count) -> f64 {
+/// Prints the counts of a run, and returns the largest share by which the capture differs from the
+/// link.
+fn print_counts(run: &RunResult, link: &LinkReport, received: Count, sent: Count) -> f64 {
     let kind = run.key.contender.transport;
     let load = &run.load;
     let stacks = |packets: Option<u64>, bytes: Option<u64>| Some(Count { packets: packets?, bytes: bytes? });
-    // The capture sees what arrives at the server and what leaves it; the players' stacks the other ends.
-    let ways = [
+    // The capture sees packets at the server, the stacks see packets at the players.
+    let directions = [
         (
             "in ",
             [delivered(&link.up), offered(&link.up)],
@@ -100,15 +104,15 @@ fn tell(run: &RunResult, link: &LinkReport, received: Count, sent: Count) -> f64
         ),
     ];
     let mut worst: f64 = 0.0;
-    for (way, [at_server, at_players], captured, own) in ways {
+    for (direction, [at_server, at_players], captured, own) in directions {
         let off = shares(captured, at_server);
         worst = off.iter().fold(worst, |worst, share| worst.max(share.abs()));
-        let own = own.map_or("do not count".into(), |own| said(shares(own, at_players)));
+        let own = own.map_or("without counts".into(), |own| percent(shares(own, at_players)));
         println!(
-            "{kind:<14} {way}  link {} packets, {} B; capture {}; players' stacks {own}",
+            "{kind:<14} {direction}  link {} packets, {} B; capture {}; players' stacks {own}",
             at_server.packets,
             at_server.bytes,
-            said(off)
+            percent(off)
         );
     }
     worst
@@ -124,12 +128,12 @@ fn offered(path: &DirectionReport) -> Count {
     Count { packets: tcp.offered + udp.offered, bytes: tcp.offered_bytes + udp.offered_bytes }
 }
 
-/// How far packets and bytes lie from those of the link.
+/// Returns the differences of packets and bytes from those of the link, as shares.
 fn shares(other: Count, link: Count) -> [f64; 2] {
     let share = |other: u64, link: u64| other as f64 / link.max(1) as f64 - 1.0;
     [share(other.packets, link.packets), share(other.bytes, link.bytes)]
 }
 
-fn said([packets, bytes]: [f64; 2]) -> String {
+fn percent([packets, bytes]: [f64; 2]) -> String {
     format!("{:+.2} % packets, {:+.2} % B", packets * 100.0, bytes * 100.0)
 }

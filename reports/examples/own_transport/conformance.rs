@@ -1,4 +1,4 @@
-//! Runs the conformance suite over the example's transport: a test program of its own in
+//! Runs the conformance suite over the transport of the example, as a separate test program in
 //! `reports/Cargo.toml`.
 
 mod transport;

@@ -1,5 +1,5 @@
-//! A transport of one's own, written against `netduel-transport` alone: a greeting, then frames in
-//! a plain TCP stream.
+//! A custom transport on top of `netduel-transport` alone: a greeting, then frames in a plain TCP
+//! stream.
 
 use std::{io, net::SocketAddr};
 
@@ -12,10 +12,10 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// The first bytes of either side, by which this transport knows its own kind.
+/// The first bytes of either side, which identify this transport.
 const GREETING: &[u8; 6] = b"own/1\n";
 
-/// The transport, to be registered with [`TransportKind::register`].
+/// The transport, for [`TransportKind::register`].
 pub(crate) static OWN: Own = Own;
 
 static INFO: KindInfo = KindInfo {
@@ -27,11 +27,11 @@ static INFO: KindInfo = KindInfo {
         encrypted: false,
         state_may_drop: false,
         max_state_bytes: MAX_STATE_BYTES,
-        congestion: CongestionControl::Own, // No option of ours chooses it: the system's default stays.
+        congestion: CongestionControl::Own, // The default of the system: no option changes it.
     },
 };
 
-/// See the module.
+/// The custom transport.
 pub(crate) struct Own;
 
 impl Transport for Own {
@@ -89,7 +89,7 @@ impl Listen for OwnListener {
     }
 }
 
-/// Does the handshake, and makes a connection of the stream.
+/// Exchanges the greetings, and turns the stream into a connection.
 async fn greet(
     kind: TransportKind,
     remote: SocketAddr,
@@ -102,7 +102,7 @@ async fn greet(
     let mut greeting = [0; GREETING.len()];
     stream.read_exact(&mut greeting).await.map_err(failed)?;
     if greeting != *GREETING {
-        return Err(failed(io::Error::other("the remote peer greets with other bytes")));
+        return Err(failed(io::Error::other("the remote peer sent another greeting")));
     }
     let path_stats = |stream: &TcpStream| PathStats { congestion: None, ..tcp_path_stats(stream) };
     Ok(Connection::over_stream(kind, remote, stream, path_stats, options))
