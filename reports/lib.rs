@@ -1,14 +1,15 @@
-//! Comparisons of transports: scenarios become runs, runs become results on disk, results become reports.
+//! The comparison of transports: a scenario becomes runs, runs become results on disk, and results
+//! become reports.
 //!
-//! Each folder uses only folders below it: `commands` and `stress` above `recording` and `render`, then `run`, `analysis`,
-//! `data`, and `plan` at the bottom.
+//! Each folder uses only folders below it. From the top: `commands` and `stress`; `recording` and
+//! `render`; `run`; `analysis`; `data`; `plan`.
 
 /// The command line of `netduel-report`.
 pub mod cli;
 
 pub use cli::main;
 
-/// The commands that compare: one file for each, and the steps that they share.
+/// The commands that compare, one file each, and the steps that they share.
 pub mod commands {
     pub mod compare;
     pub(crate) mod comparison;
@@ -19,7 +20,7 @@ pub mod commands {
     pub(crate) mod suite;
 }
 
-/// The commands that put the server under stress, and fail if it breaks a promise.
+/// The commands that put the server under stress and fail if it breaks a promise.
 pub mod stress {
     pub mod churn;
     pub mod flood;
@@ -52,7 +53,8 @@ pub mod render {
     pub(crate) mod verdict_text;
 }
 
-/// Runs: server and players as processes, the link between them, and what the kernel says of both.
+/// The execution of runs: server and players as processes, the link between them, and their cost by
+/// the kernel's account.
 pub mod run {
     pub(crate) mod baselines;
     pub mod cpu_burner;
@@ -65,7 +67,7 @@ pub mod run {
     pub(crate) mod server;
 }
 
-/// Conclusions from results. Pure.
+/// Conclusions from results. Every function is pure.
 pub mod analysis {
     pub mod capacity;
     pub mod memory_slope;
@@ -83,7 +85,7 @@ pub mod analysis {
     pub mod warning;
 }
 
-/// Results, as files hold them.
+/// The results and their files.
 pub mod data {
     pub mod criterion;
     pub(crate) mod journal;
@@ -91,7 +93,7 @@ pub mod data {
     pub mod run_result;
 }
 
-/// Plans: what is to be run.
+/// The plan of a comparison: scenarios, presets and searches.
 pub mod plan {
     pub mod presets;
     pub mod scenario;

@@ -1,5 +1,7 @@
-//! What a search found: the highest value that each contender bears on each link, and why the next one broke. Pure, from
-//! the runs alone, so that a search can be interrupted anywhere.
+//! The capacity that a search found: the highest value that each contender bears on each link, and
+//! the reason why the next value broke.
+//!
+//! Pure: the capacity follows from the runs alone, so a search can be interrupted anywhere.
 
 use std::fmt;
 
@@ -15,25 +17,25 @@ use crate::{
     },
 };
 
-/// A side that computes for more than this share of the window is what breaks.
+/// The share of the window beyond which a computing side is the cause of a break.
 const BUSY_SHARE: f64 = 0.85;
 
-/// What became of a value that was tried.
+/// The result of a value that was tried.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
-    /// It held.
+    /// The value held.
     Held,
     /// The opponent's position was too old.
     Stale {
-        /// Age at p99, in ms.
+        /// The age at p99, in ms.
         age_p99_ms: f64,
     },
-    /// Too many moves came to nothing.
+    /// Too many moves are unaccounted for.
     Lost {
-        /// Share of the moves offered that is accounted for.
+        /// The share of the offered moves that is accounted for.
         accounted_share: f64,
     },
-    /// Too few moves arrived to tell.
+    /// Too few moves arrived for a judgement.
     TooFew,
     /// A run failed.
     Failed,
@@ -42,50 +44,52 @@ pub enum Fate {
 /// A value that was tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Try {
-    /// Moves per second, or matches.
+    /// The rate in moves per second, or the number of matches.
     pub value: u32,
-    /// What became of it.
+    /// The result of the value.
     pub fate: Fate,
-    /// Whether the players' process had no time to spare: then it is this harness that broke.
+    /// Whether the players' process was saturated. In that case the harness broke, not the
+    /// contender.
     pub players_busy: bool,
-    /// Whether the server's had none.
+    /// Whether the server's process was saturated.
     pub server_busy: bool,
 }
 
-/// How far a contender bore a search on one link.
+/// The capacity of a contender on one link.
 #[derive(Clone, Debug)]
 pub struct Capacity {
-    /// Which contender.
+    /// The contender.
     pub contender: Contender,
     /// 0, or the number of the A/A control.
     pub arm: u8,
     /// The group, at the first value tried.
     pub group: Group,
-    /// What was tried, in order of the value.
+    /// The tried values, in rising order.
     pub tries: Vec<Try>,
-    /// The next value to try; `None` at the end.
+    /// The next value to try; `None` at the end of the search.
     pub next: Option<u32>,
 }
 
 impl Capacity {
-    /// The highest value that held.
+    /// Returns the highest value that held.
     pub fn highest(&self) -> Option<u32> {
         self.tries.iter().rev().find(|it| it.fate == Fate::Held).map(|it| it.value)
     }
 
-    /// The lowest value above it that broke.
+    /// Returns the lowest value above [`Self::highest`], which broke.
     pub fn broke(&self) -> Option<&Try> {
         let highest = self.highest().unwrap_or(0);
         self.tries.iter().find(|it| it.value > highest)
     }
 
-    /// Whether the harness, and not the contender or the server, is what broke: the answer is at least so much.
+    /// Whether the harness broke, and not the contender or the server. In that case
+    /// [`Self::highest`] is a lower bound.
     pub fn harness_broke(&self) -> bool {
         self.broke().is_some_and(|it| it.players_busy && !it.server_busy)
     }
 }
 
-/// "age p99 132 ms, server busy".
+/// Writes for example "age p99 132 ms, server busy".
 impl fmt::Display for Try {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.fate {
@@ -94,7 +98,7 @@ impl fmt::Display for Try {
             Fate::Lost { accounted_share } => {
                 write!(f, "{:.1} % of the moves accounted for", accounted_share * 100.0)?;
             }
-            Fate::TooFew => write!(f, "too few moves to tell: raise --duration")?,
+            Fate::TooFew => write!(f, "too few moves for a judgement: raise --duration")?,
             Fate::Failed => write!(f, "a run failed")?,
         }
         if self.server_busy {
@@ -107,12 +111,12 @@ impl fmt::Display for Try {
     }
 }
 
-/// Every search of these results, in the order of the scenario; nothing where none was asked for.
+/// Returns the capacities of these results, in the order of the scenario; empty without a search.
 pub fn capacities(results: &Results) -> Vec<Capacity> {
     let Some(search) = results.scenario.search else { return Vec::new() };
     let mut capacities = Vec::new();
     for group in results.scenario.groups() {
-        let group = at(&group, search.of, search.from.max(1));
+        let group = group_at(&group, search.of, search.from.max(1));
         for (contender, arm) in results.scenario.arms() {
             capacities.push(capacity(results, &search, contender, arm, &group));
         }
@@ -120,7 +124,7 @@ pub fn capacities(results: &Results) -> Vec<Capacity> {
     capacities
 }
 
-/// The combinations of which no run came to its end.
+/// Returns the combinations without a completed run.
 pub fn without_result(results: &Results) -> Vec<String> {
     if results.scenario.search.is_some() {
         let all = capacities(results).into_iter();
@@ -133,8 +137,8 @@ pub fn without_result(results: &Results) -> Vec<String> {
     first_repeats.filter(|key| !any(key)).map(|key| format!("{key} on {}", key.group.link)).collect()
 }
 
-/// The group with another value of what is searched for.
-pub(crate) fn at(group: &Group, of: Searched, value: u32) -> Group {
+/// Returns the group with another value of the searched number.
+pub(crate) fn group_at(group: &Group, of: Searched, value: u32) -> Group {
     match of {
         Searched::RateHz => Group { rate_hz: value, ..group.clone() },
         Searched::Pairs => Group { pairs: value, ..group.clone() },
@@ -146,7 +150,7 @@ fn capacity(results: &Results, search: &Search, contender: Contender, arm: u8, g
     let mut tries = Vec::new();
     let next = loop {
         let Some(value) = climb.next() else { break None };
-        let key = RunKey { contender, group: at(group, search.of, value), repeat: 0, arm };
+        let key = RunKey { contender, group: group_at(group, search.of, value), repeat: 0, arm };
         let Some(tried) = tried(results, search, &key, value) else { break Some(value) };
         climb.record(value, tried.fate == Fate::Held);
         tries.push(tried);
@@ -155,7 +159,7 @@ fn capacity(results: &Results, search: &Search, contender: Contender, arm: u8, g
     Capacity { contender, arm, group: group.clone(), tries, next }
 }
 
-/// What became of a value; `None` while not all of its repeats have run.
+/// Returns the result of a value; `None` while some of its repeats have not run.
 fn tried(results: &Results, search: &Search, key: &RunKey, value: u32) -> Option<Try> {
     let repeats = (0..results.scenario.repeats).map(|repeat| RunKey { repeat, ..key.clone() });
     if repeats.clone().any(|key| !results.is_done(&key)) {
@@ -190,7 +194,8 @@ fn fate(runs: &[&RunResult], criterion: &Criterion) -> Fate {
         sum(|run| run.load.stats.fresh + run.load.stats.late + superseded(run).unwrap_or(0));
     let link_lost = sum(|run| run.link.as_ref().map_or(0, dropped));
     let link_offered = sum(|run| run.link.as_ref().map_or(0, offered));
-    // A move crosses the link twice, and either way may lose it; the share is of both ways together.
+    // A move crosses the link twice, and either crossing may lose it. The share counts both
+    // directions together.
     let lost_share = if link_offered > 0.0 { 2.0 * link_lost / link_offered } else { 0.0 };
     let accounted_share = (news_or_overtaken / sum(|run| run.load.sent).max(1.0) + lost_share).min(1.0);
     if accounted_share < criterion.accounted_share_min {

@@ -1,8 +1,8 @@
-//! What one more connection takes of the server's memory: the slope over runs with several numbers of matches, of its
-//! resident memory and of what the kernel holds for its sockets, each on its own. Pure.
+//! Memory per connection: the slope of the server's memory over the number of connections. Pure.
 //!
-//! A slope, since most of a small server's memory is there before anybody comes, and a division would count it again for
-//! each size.
+//! Resident memory and the kernel's memory for sockets have a slope each. A slope is used since
+//! most of a small server's memory exists before the first connection. A division would count that
+//! part again for each size.
 
 use std::collections::BTreeSet;
 
@@ -14,40 +14,41 @@ use crate::{
     plan::scenario::{Contender, Group},
 };
 
-/// With fewer sizes a line fits whatever there is.
+/// The smallest number of sizes for a fit. A line fits any two sizes.
 const SIZES_MIN: usize = 3;
-/// The spread of a fit is so many standard errors of its slope: about 95 of 100.
+/// The spread of a fit in standard errors of its slope: about 95 % confidence.
 const SPREAD_ERRORS: f64 = 2.0;
-/// Connections of a match.
+/// The connections of a match.
 const CONNECTIONS_PER_PAIR: u32 = 2;
 
 /// A line through runs of several sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
-    /// What one more connection takes, in bytes.
+    /// The memory of one more connection, in bytes.
     pub per_connection: f64,
-    /// How far from that the truth may lie, in bytes: two standard errors.
+    /// The uncertainty of `per_connection`, in bytes: two standard errors.
     pub spread: f64,
-    /// What there is before anybody comes, in bytes.
+    /// The memory before the first connection, in bytes.
     pub base: f64,
 }
 
-/// What a connection takes of the server's memory.
+/// The slope of the server's memory for one contender in one group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slope {
-    /// Over which transport, with which settings.
+    /// The transport with its settings.
     pub contender: Contender,
-    /// Under what, but for the number of matches, which is 0 here.
+    /// The group, with 0 as its number of matches.
     pub group: Group,
     /// The smallest and the largest number of connections.
     pub connections: (u32, u32),
-    /// Of resident memory.
+    /// The fit of resident memory.
     pub resident: Option<Fit>,
-    /// Of what the kernel holds for sockets.
+    /// The fit of the kernel's memory for sockets.
     pub kernel: Option<Fit>,
 }
 
-/// Least squares of bytes over connections. `None` with fewer than [`SIZES_MIN`] sizes.
+/// Fits a line of bytes over connections by least squares. `None` with fewer than [`SIZES_MIN`]
+/// sizes.
 fn fit(points: &[(u32, u64)]) -> Option<Fit> {
     let sizes: BTreeSet<u32> = points.iter().map(|(connections, _)| *connections).collect();
     if sizes.len() < SIZES_MIN {
@@ -65,8 +66,8 @@ fn fit(points: &[(u32, u64)]) -> Option<Fit> {
     Some(Fit { per_connection: slope, spread: SPREAD_ERRORS * error, base })
 }
 
-/// The slopes that these results allow, in the order of links and contenders. Of a search only values that held count:
-/// beyond them the server queues what it cannot send.
+/// Returns the slopes of these results, in the order of groups and contenders. Of a search only
+/// values that held count: beyond them the server queues unsent data.
 pub fn slopes(results: &Results) -> Vec<Slope> {
     let scenario = &results.scenario;
     if scenario.workload == Workload::Connects {
@@ -124,19 +125,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_found_with_its_spread() {
+    fn fit_finds_line_and_spread() {
         let exact: Vec<(u32, u64)> =
             [20, 100, 200].map(|it| (it, 5_000_000 + 3_000 * u64::from(it))).to_vec();
         let found = fit(&exact).expect("three sizes");
         assert!((found.per_connection - 3_000.0).abs() < 1e-6 && found.spread < 1e-6, "{found:?}");
         assert!((found.base - 5e6).abs() < 1e-3);
-        // Anscombe's first set (The American Statistician 27, 1973), a hundredfold: slope 0.5, its standard error 0.118.
+        // Anscombe's first set (The American Statistician 27, 1973), times 100: the slope is 0.5
+        // and its standard error 0.118.
         let x = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5];
         let y = [804, 695, 758, 881, 833, 996, 724, 426, 1084, 482, 568];
         let found = fit(&x.into_iter().zip(y).collect::<Vec<_>>()).expect("many sizes");
         assert!((found.per_connection - 50.0).abs() < 0.1, "{found:?}");
         assert!((found.spread - 2.0 * 11.8).abs() < 0.1, "{found:?}");
         assert!((found.base - 300.0).abs() < 0.1, "{found:?}");
-        assert_eq!(fit(&[(20, 1), (20, 2), (40, 3), (40, 4)]), None, "two sizes are none");
+        assert_eq!(fit(&[(20, 1), (20, 2), (40, 3), (40, 4)]), None, "two sizes are too few");
     }
 }

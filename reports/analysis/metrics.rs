@@ -1,4 +1,4 @@
-//! The metrics that verdicts are about: what each is of a run, and from where on a difference in it matters to anybody.
+//! The metrics of verdicts: the value of each in a run, and the smallest difference that matters.
 
 use netduel_loadgen::Workload;
 
@@ -7,40 +7,43 @@ use crate::{
     data::run_result::RunResult,
 };
 
-/// A figure of a run. Of all of them less is better.
+/// A metric of a run. Less is better in every metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// Age of information at p99 of the time, in µs.
     AgeP99,
     /// Age of information, mean over time, in µs.
     AgeMean,
-    /// One-way delay of fresh moves at p99, from the intended send time, in µs. Moves that were lost are not in it: read
-    /// it beside an age, which they are in.
+    /// One-way delay of fresh moves at p99, from the intended send time, in µs. Lost moves have no
+    /// delay, so this metric is read beside an age, which includes them.
     OneWayP99,
-    /// Server CPU per fresh move, in µs.
+    /// Server CPU time per fresh move, in µs.
     ServerCpu,
-    /// Bytes that the server received and sent per fresh move, headers and acknowledgements included.
+    /// Bytes that the server received and sent per fresh move, headers and acknowledgements
+    /// included.
     Bytes,
-    /// From the beginning of a connect until the match starts, at p50, in µs.
+    /// Time from the beginning of a connect until the match starts, at p50, in µs.
     Paired,
-    /// From there until the other's first move is there, at p50, from the beginning, in µs.
+    /// Time from the beginning of a connect until the opponent's first move, at p50, in µs.
     FirstMove,
-    /// Server CPU for each connection that came and went, in µs.
+    /// Server CPU time per connection, in µs.
     ConnectCpu,
 }
 
-/// Differences of a delay below this matter to no player: a hundredth of a frame of a 60 Hz display, and what timers and
-/// wake-ups of this harness make of it, in µs.
+/// The smallest difference of a delay that matters to a player, in µs: about a hundredth of a frame
+/// of a 60 Hz display. Timers and wake-ups of this harness vary by as much.
 const DELAY_FLOOR_US: f64 = 200.0;
-/// Nor do those below this share of the delay; twice the grain of the histograms.
+/// The smallest difference of a delay that matters, as a share of the delay: twice the resolution
+/// of the histograms.
 const DELAY_FLOOR_SHARE: f64 = 0.02;
-/// CPU per move moves by so much with the placement of code and memory alone (Mytkowicz et al., ASPLOS 2009).
+/// The share by which CPU time per move varies with the placement of code and memory alone
+/// (Mytkowicz et al., ASPLOS 2009).
 const CPU_FLOOR_SHARE: f64 = 0.05;
-/// Bytes per move depend on when acknowledgements can ride along.
+/// The share by which bytes per move vary: an acknowledgement can travel with data or alone.
 const BYTES_FLOOR_SHARE: f64 = 0.02;
 
 impl Metric {
-    /// All of them, the most important first.
+    /// All metrics, the most important first.
     pub const ALL: [Self; 8] = [
         Self::AgeP99,
         Self::AgeMean,
@@ -52,7 +55,7 @@ impl Metric {
         Self::ConnectCpu,
     ];
 
-    /// Those that these results can have, the most important first.
+    /// Returns the metrics of a workload, the most important first.
     pub fn all_for(workload: Workload) -> &'static [Self] {
         match workload {
             Workload::Moves => &Self::ALL[..5],
@@ -60,7 +63,8 @@ impl Metric {
         }
     }
 
-    /// What a player feels, and what it costs the server: by these two a transport is chosen.
+    /// Returns the two metrics by which a transport is chosen: the effect on the player and the
+    /// cost to the server.
     pub fn deciding(workload: Workload) -> [Self; 2] {
         match workload {
             Workload::Moves => [Self::AgeP99, Self::ServerCpu],
@@ -68,9 +72,12 @@ impl Metric {
         }
     }
 
-    /// Below this a difference is not even indicated without a test. As [`Self::practical_floor`], but for CPU: with
-    /// nothing changed, three repeats of a second differed by 17 to 43 % here, and once by 85 % (`selftest aa`), since which
-    /// core wakes which decides what a move costs. Twice this floor is asked for, as of any.
+    /// Returns the floor of an indication without a test, before the factor
+    /// [`crate::analysis::verdict::INDICATION_FLOORS`].
+    ///
+    /// The floor is [`Self::practical_floor`], except for CPU time. With nothing changed, three
+    /// repeats of a second differed by 17 to 43 %, and once by 85 % (`selftest aa`): the cost of a
+    /// move depends on which core wakes which.
     pub fn indication_floor(self, reference: f64) -> f64 {
         match self {
             Self::ServerCpu | Self::ConnectCpu => reference * 0.25,
@@ -78,13 +85,13 @@ impl Metric {
         }
     }
 
-    /// Whether the link's schedule decides it, so that runs of one repeat, which meet the same schedule, are alike in
-    /// it. CPU is decided by the machine's scheduler, which knows no repeats.
+    /// Whether the link's schedule decides the metric, so that runs of one repeat are alike in it.
+    /// CPU time depends on the machine's scheduler, which does not repeat.
     pub fn follows_schedule(self) -> bool {
         matches!(self, Self::AgeP99 | Self::AgeMean | Self::OneWayP99)
     }
 
-    /// What it is called in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::AgeP99 => "age p99",
@@ -98,7 +105,8 @@ impl Metric {
         }
     }
 
-    /// Of one run; `None` where the run has too few samples or the system does not say.
+    /// Returns the value in one run; `None` if the run has too few samples or the system does not
+    /// report it.
     pub fn measure(self, run: &RunResult) -> Option<f64> {
         let stats = &run.load.stats;
         let per_fresh = |amount: u64| (stats.fresh > 0).then(|| amount as f64 / stats.fresh as f64);
@@ -117,7 +125,8 @@ impl Metric {
         }
     }
 
-    /// A difference smaller than this is none that matters, where the reference is at `reference`; in the metric's unit.
+    /// Returns the smallest difference that matters if the reference is at `reference`, in the
+    /// metric's unit.
     pub fn practical_floor(self, reference: f64) -> f64 {
         match self {
             Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => {
@@ -128,7 +137,7 @@ impl Metric {
         }
     }
 
-    /// The unit in which reports show it.
+    /// Returns the unit in reports.
     pub fn unit(self) -> &'static str {
         match self {
             Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => "ms",
@@ -137,7 +146,7 @@ impl Metric {
         }
     }
 
-    /// A value as reports show it, without its unit.
+    /// Formats a value for reports, without its unit.
     pub fn number(self, value: f64) -> String {
         match self {
             Self::AgeP99 | Self::AgeMean | Self::OneWayP99 | Self::Paired | Self::FirstMove => {
@@ -149,7 +158,7 @@ impl Metric {
         }
     }
 
-    /// A difference as reports show it: with its sign, without its unit.
+    /// Formats a difference for reports, with its sign and without its unit.
     pub fn signed(self, difference: f64) -> String {
         let sign = if difference < 0.0 { "−" } else { "+" };
         format!("{sign}{}", self.number(difference.abs()))

@@ -1,7 +1,8 @@
-//! What everything costs beside the bare relay of its wire, where baselines were measured: ratios within each repeat. Pure.
+//! Ratios of each contender to the bare relay of its wire, within each repeat, if baselines were
+//! measured. Pure.
 //!
-//! The ratio of a repeat is of two runs a few seconds apart, so that what drifts on the machine falls out of it; the median
-//! of the repeats' leaves out the one in which something else happened.
+//! The two runs of a ratio lie a few seconds apart, so drift of the machine cancels out. The median
+//! over the repeats leaves out a repeat that something else disturbed.
 
 use netduel_loadgen::Baseline;
 
@@ -14,50 +15,52 @@ use crate::{
     plan::scenario::{Contender, Group, RunKey},
 };
 
-/// A figure of a run that a relay is judged by.
+/// A figure by which a relay is judged.
 pub(crate) struct Measure {
     pub(crate) heading: &'static str,
     pub(crate) meaning: &'static str,
-    /// Of a window of so many seconds.
-    of: fn(&RunResult, f64) -> Option<f64>,
+    /// Reads the figure from a run with a window of so many seconds.
+    read: fn(&RunResult, f64) -> Option<f64>,
     pub(crate) digits: usize,
-    /// Whether it says something where moves are sent on a beat.
+    /// Whether the figure is meaningful in open-loop groups, which send moves at a fixed rate.
     on_beat: bool,
 }
 
 const MEASURES: [Measure; 5] = [
     Measure {
         heading: "p50 µs",
-        meaning: "one-way delay from player to player through the relay, from the intended send time; half of the moves took less",
-        of: |run, _| Some(run.load.stats.one_way.quantile_us(0.5)? as f64),
+        meaning: "one-way delay from player to player through the relay, from the intended send \
+            time; half of the moves took less",
+        read: |run, _| Some(run.load.stats.one_way.quantile_us(0.5)? as f64),
         digits: 0,
         on_beat: true,
     },
     Measure {
         heading: "p99 µs",
-        meaning: "99 of 100 took less",
-        of: |run, _| Some(run.load.stats.one_way.quantile_us(0.99)? as f64),
+        meaning: "99 of 100 moves took less",
+        read: |run, _| Some(run.load.stats.one_way.quantile_us(0.99)? as f64),
         digits: 0,
         on_beat: true,
     },
     Measure {
         heading: "CPU µs",
-        meaning: "server CPU time for each update that arrived as news",
-        of: |run, _| per_update(run, run.server.cpu_us?),
+        meaning: "server CPU time per update that arrived as news",
+        read: |run, _| per_update(run, run.server.cpu_us?),
         digits: 1,
         on_beat: true,
     },
     Measure {
         heading: "updates/s",
-        meaning: "updates that arrived as news, both ways together; more is better, and players take their part of the processor",
-        of: |run, seconds| Some(run.load.stats.fresh as f64 / seconds),
+        meaning: "updates per second that arrived as news, both directions together; more is \
+            better; the players take a part of the processor",
+        read: |run, seconds| Some(run.load.stats.fresh as f64 / seconds),
         digits: 0,
         on_beat: false,
     },
     Measure {
         heading: "wire B",
-        meaning: "bytes that the server received and sent for each update, headers and acknowledgements included",
-        of: |run, _| per_update(run, bytes_in(run)? + bytes_out(run)?),
+        meaning: "bytes that the server received and sent per update, headers and acknowledgements included",
+        read: |run, _| per_update(run, bytes_in(run)? + bytes_out(run)?),
         digits: 0,
         on_beat: true,
     },
@@ -68,54 +71,55 @@ fn per_update(run: &RunResult, amount: u64) -> Option<f64> {
     (fresh > 0).then(|| amount as f64 / fresh as f64)
 }
 
-/// What a group says of every contender.
+/// The ratios of all contenders in one group.
 #[derive(Clone, Debug)]
 pub struct Ratios {
-    /// Which group.
+    /// The group.
     pub group: Group,
-    /// By wire: the bare relay first, then ours, then other baselines.
+    /// The contenders by wire: the bare relay first, then Netduel's transports, then other
+    /// baselines.
     pub rows: Vec<RatioRow>,
 }
 
-/// What a contender took, and what of the bare relay's that is.
+/// The measures of a contender and their ratios to the bare relay.
 #[derive(Clone, Debug)]
 pub struct RatioRow {
-    /// Which.
+    /// The contender.
     pub contender: Contender,
-    /// From 1 on, an A/A control.
+    /// 0 for the contender itself; from 1 on, the number of the A/A control.
     pub arm: u8,
-    /// What it is compared with; `None` for a bare relay itself.
+    /// The bare relay of the same wire; `None` for a bare relay itself.
     pub floor: Option<Baseline>,
-    /// One for each measure of the group, in the order of their columns.
+    /// The measures of the group, in the order of their columns.
     pub ratios: Vec<Ratio>,
 }
 
 /// A measure of a contender.
 #[derive(Clone, Debug)]
 pub struct Ratio {
-    /// Its column's heading.
+    /// The heading of the column.
     pub measure: &'static str,
-    /// Median of the repeats.
+    /// The median of the repeats.
     pub value: Option<f64>,
-    /// The ratios to the bare relay, one for each repeat that both have, rising.
+    /// The ratios to the bare relay, one for each repeat that both have, in rising order.
     pub to_floor: Vec<f64>,
 }
 
 impl Ratio {
-    /// The median of the ratios.
+    /// Returns the median of the ratios.
     pub fn median(&self) -> Option<f64> {
         median(&self.to_floor)
     }
 }
 
-/// The measures of a group.
+/// Returns the measures of a group.
 pub(crate) fn measures(group: &Group) -> impl Iterator<Item = &'static Measure> {
     let on_beat = group.in_flight == 0;
     MEASURES.iter().filter(move |measure| measure.on_beat || !on_beat)
 }
 
 impl Ratios {
-    /// Of these results, group by group; nothing where there are no baselines.
+    /// Computes the ratios of every group; empty without baselines.
     pub fn from_results(results: &Results) -> Vec<Self> {
         let scenario = &results.scenario;
         if scenario.baselines.is_empty() {
@@ -134,7 +138,8 @@ impl Ratios {
     }
 }
 
-/// By wire; in it the bare relay, ours with the control beside it, and other baselines.
+/// Orders by wire; within a wire the bare relay, Netduel's transports with their control, and other
+/// baselines.
 fn place(contender: Contender, arm: u8) -> impl Ord {
     let subject = contender.transport;
     let wire = subject.floor().or(subject.baseline());
@@ -154,7 +159,7 @@ impl RatioRow {
         let run =
             |contender, arm, repeat| results.run(&RunKey { contender, group: group.clone(), repeat, arm });
         let ratios = measures(group).map(|measure| {
-            let of = |contender, arm, repeat| (measure.of)(run(contender, arm, repeat)?, seconds);
+            let of = |contender, arm, repeat| (measure.read)(run(contender, arm, repeat)?, seconds);
             let repeats = || 0..results.scenario.repeats;
             let mut values: Vec<f64> = repeats().filter_map(|repeat| of(contender, arm, repeat)).collect();
             let ratio = |repeat| Some(of(contender, arm, repeat)? / of(Contender::plain(floor?), 0, repeat)?);

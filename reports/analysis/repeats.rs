@@ -9,25 +9,27 @@ use crate::{
     plan::scenario::RunKey,
 };
 
-/// A split of CPU time into user and system is shown from this many ticks of 10 ms on: one tick is 5 % of it then.
+/// The CPU time from which a split into user and system is shown, in µs. At 20 ticks of 10 ms, one
+/// tick is 5 % of it.
 const SPLIT_US_MIN: u64 = 20 * 10_000;
 
-/// A figure over the repeats of a run: of all of them together, and how far they lay apart.
+/// A figure over all repeats of a run together, with the spread of the single repeats.
 ///
-/// Together, and not the median of them: what is rare on a link (a burst of losses) falls into some repeats and not into
-/// others, and a median would leave it out.
+/// The repeats are merged instead of taking their median. A rare event of the link, such as a burst
+/// of losses, falls into some repeats and not into others, and a median would leave it out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// Of all repeats together.
+    /// The value over all repeats together.
     pub value: f64,
-    /// The smallest of the single repeats.
+    /// The smallest value of a single repeat.
     pub min: f64,
-    /// The largest.
+    /// The largest value of a single repeat.
     pub max: f64,
 }
 
 impl Figure {
-    /// `None` if it is not known of all together; where single repeats do not say, the spread is that of the rest.
+    /// Combines the value over all repeats with their spread. `None` without a value. Repeats that
+    /// do not know theirs are left out of the spread.
     fn from_repeats(value: Option<f64>, repeats: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
         let value = value?;
         let (min, max) =
@@ -36,7 +38,7 @@ impl Figure {
     }
 }
 
-/// The runs of one combination that came to their end, one for each repeat.
+/// The completed runs of one combination, one for each repeat.
 #[derive(Clone, Copy)]
 pub(crate) struct Repeats<'a>(&'a [&'a RunResult]);
 
@@ -70,7 +72,7 @@ impl<'a> Repeats<'a> {
         self.samples(pick, |it| it.quantile_us(quantile).map(|us| us as f64))
     }
 
-    /// Returns a quantile of a time that connecting took, in µs, where players come and go.
+    /// Returns a quantile of a connection time, in µs, if players come and go.
     pub(crate) fn connect_quantile(self, pick: fn(&Connects) -> &Samples, quantile: f64) -> Option<Figure> {
         let of = |run: &RunResult| Some(pick(run.load.connects.as_ref()?).quantile_us(quantile)? as f64);
         let mut all = Samples::default();
@@ -91,8 +93,8 @@ impl<'a> Repeats<'a> {
         Figure::from_repeats(of(parts, wholes), self.0.iter().map(|run| of(part(run), whole(run))))
     }
 
-    /// Returns a part of the server's CPU time for each fresh move, in µs, by the part's share of the ticks. `None` with too
-    /// few ticks.
+    /// Returns a part of the server's CPU time per fresh move, in µs, by its share of the ticks.
+    /// `None` with too few ticks.
     pub(crate) fn cpu_per_move(self, part: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
         let ticks = |run: &RunResult| Some(run.server.user_us? + run.server.system_us?);
         let enough = self.0.iter().filter_map(|run| ticks(run)).sum::<u64>() >= SPLIT_US_MIN;
@@ -100,14 +102,14 @@ impl<'a> Repeats<'a> {
         self.ratio(scaled, |run| Some(run.load.stats.fresh)).filter(|_| enough)
     }
 
-    /// Returns the bytes of the run with the most of them.
+    /// Returns the bytes of the run with the most bytes.
     pub(crate) fn largest(self, bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
         let of = |run: &&RunResult| Some(bytes(run)? as f64);
         Figure::from_repeats(self.0.iter().filter_map(of).reduce(f64::max), self.0.iter().map(of))
     }
 }
 
-/// The repeats of one combination.
+/// Returns the completed runs of one combination.
 pub(crate) fn repeats_of<'a>(results: &'a Results, key: &RunKey) -> Vec<&'a RunResult> {
     results.runs.iter().filter(|run| run.key.combination() == key.combination()).collect()
 }
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_of_all_repeats_together_with_their_spread() {
+    fn figures_merge_repeats_and_keep_spread() {
         let repeats = [Some(1.0), None, Some(3.0)];
         assert_eq!(Figure::from_repeats(Some(2.5), repeats), Some(Figure { value: 2.5, min: 1.0, max: 3.0 }));
         assert_eq!(Figure::from_repeats(Some(4.0), repeats), Some(Figure { value: 4.0, min: 1.0, max: 4.0 }));

@@ -1,9 +1,9 @@
-//! Settings that the two sides of a run did not have alike. Pure.
+//! Differences between the settings of the two sides of a run. Pure.
 
 use netduel_transport::PathStats;
 
-/// What a run's two sides do not have alike: the setting, the players' value and the server's. Nothing where a side does
-/// not say.
+/// Returns the settings that differ: the name, the players' value and the server's value. A setting
+/// that one side does not report is no difference.
 pub(crate) fn differences(players: &PathStats, server: &PathStats) -> Vec<(String, String, String)> {
     let congestion = [players, server].map(|side| side.congestion.as_ref().map(ToString::to_string));
     let tls = [players, server].map(|side| side.tls.as_ref().map(ToString::to_string));
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_both_say_and_do_not_have_alike_is_told() {
+    fn reports_differing_settings_alone() {
         let side = |congestion: Option<&str>, nodelay: &str, buffer: &str| PathStats {
             congestion: congestion.map(|name| name.to_owned().into()),
             settings: [("TCP_NODELAY", nodelay), ("send buffer B", buffer)]
@@ -36,7 +36,7 @@ mod tests {
         assert!(differences(&players, &side(Some("cubic"), "on", "2")).is_empty(), "buffers grow by need");
         assert!(
             differences(&players, &side(None, "on", "1")).is_empty(),
-            "what is not said is no difference"
+            "an unreported setting is no difference"
         );
         let told: Vec<String> =
             differences(&players, &side(Some("bbr"), "off", "1")).into_iter().map(|it| it.0).collect();

@@ -1,66 +1,78 @@
-//! Intervals, a test and its correction, over the repeats of a run. Pure: what is random is decided by a seed.
+//! Bootstrap intervals, the sign-flip test and its correction, over the repeats of a run.
 //!
-//! The unit is the repeat and not the sample: the moves of one run share its bursts of loss and its moment on the
-//! machine, so thousands of them are still one draw. And repeats are *paired*: repeat n of every transport meets the same
-//! schedule of the link and the same paths of the players, so what is looked at are differences within a repeat.
+//! Pure: a seed decides everything random.
 //!
-//! Why a sign-flip test (Fisher, The Design of Experiments, 1935, §21; Good, Permutation, Parametric and Bootstrap Tests
-//! of Hypotheses, 2005, §3.2): if two transports are alike, each difference is as likely as its negative, which needs no
-//! assumption on how tails are distributed, is exact for any number of repeats, and takes the pairing in. Mann–Whitney
-//! throws the pairing away, and with it most of what few repeats can say: on an emulated link with jitter the repeats lie
-//! milliseconds apart and the differences within them hundredths. Its price: n repeats cannot go below 2 / 2ⁿ.
+//! The statistical unit is the repeat and not the sample. The moves of one run share its bursts of
+//! loss and its moment on the machine, so thousands of moves are one draw. Repeats are *paired*:
+//! repeat n of every transport meets the same schedule of the link and the same paths of the
+//! players. The statistics therefore use the differences within a repeat.
+//!
+//! The test is a sign-flip test (Fisher, The Design of Experiments, 1935, §21; Good, Permutation,
+//! Parametric and Bootstrap Tests of Hypotheses, 2005, §3.2). If two transports are alike, each
+//! difference is as likely as its negative. The test needs no assumption on the distribution of
+//! tails, is exact for any number of repeats, and uses the pairing. Mann–Whitney ignores the
+//! pairing, and with it most of the information in few repeats: on an emulated link with jitter the
+//! repeats lie milliseconds apart and the differences within them hundredths. The price of the
+//! sign-flip test: n repeats cannot go below p = 2 / 2ⁿ.
 
 use netduel_loadgen::Quantiles;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How sure an interval is to hold the truth, and one less how often a test may cry wolf.
+/// The probability that an interval holds the true value; a test errs with at most 1 minus this
+/// probability.
 pub(crate) const CONFIDENCE: f64 = 0.95;
-/// Below this a corrected p is a difference: 1 − [`CONFIDENCE`].
+/// The significance level, 1 − [`CONFIDENCE`]: a corrected p up to this level is a difference.
 pub(crate) const ALPHA: f64 = 0.05;
-/// Resamples of a bootstrap. Efron & Tibshirani, An Introduction to the Bootstrap (1993), §13: at least 1,000 for an
-/// interval of 95 %.
+/// The number of resamples of a bootstrap. Efron & Tibshirani, An Introduction to the Bootstrap
+/// (1993), §13, ask for at least 1,000 for a 95 % interval.
 const RESAMPLES: usize = 2_000;
-/// Up to so many differences every pattern of signs is looked at; 2¹⁶ of them take milliseconds.
+/// The largest number of differences for which every pattern of signs is tried. 2¹⁶ patterns take
+/// milliseconds.
 const EXACT_MAX: usize = 16;
-/// Patterns drawn where there are more.
+/// The number of random patterns drawn beyond [`EXACT_MAX`] differences.
 const PATTERNS_DRAWN: u32 = 1 << EXACT_MAX;
-/// Sums of the same numbers in another order differ by rounding; by less than this share they are the same.
+/// The relative rounding error up to which two sums are equal. The order of addition changes a sum
+/// by rounding.
 const ROUNDING: f64 = 1e-9;
 
-/// A range that holds the truth in 95 of 100 cases, in the unit of what it is of.
+/// A range that holds the true value in 95 of 100 cases, in the unit of its quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// The lower end.
     pub low: f64,
-    /// Its upper end.
+    /// The upper end.
     pub high: f64,
 }
 
 impl Interval {
-    /// The end that lies further from zero, without its sign.
+    /// Returns the absolute value of the end that lies further from zero.
     pub fn furthest_from_zero(&self) -> f64 {
         self.low.abs().max(self.high.abs())
     }
 }
 
-/// The middle value, or the mean of the two in the middle; `None` without any.
+/// Returns the middle value, or the mean of the two in the middle; `None` for an empty slice.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let quantiles: Quantiles = values.iter().copied().collect();
     (quantiles.count() > 0).then(|| quantiles.median())
 }
 
-/// The arithmetic mean; `None` of nothing.
+/// Returns the arithmetic mean; `None` for an empty slice.
 pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Percentile bootstrap of the mean (Efron 1979): repeats are drawn with replacement, and the interval spans the middle
-/// [`CONFIDENCE`] of their means. `None` with fewer than two.
+/// Returns the percentile bootstrap interval of the mean (Efron 1979); `None` with fewer than two
+/// values.
 ///
-/// With two or three repeats it is the range from the smallest to the largest, since drawing one of them every time is
-/// more likely (1 in 27) than what may be cut off; its true confidence is then about 75 %, not 95 %: the truth lies
-/// outside whenever all repeats err to the same side (2 in 8).
+/// Repeats are drawn with replacement, and the interval spans the middle [`CONFIDENCE`] of their
+/// means.
+///
+/// With two or three repeats the interval is the range from the smallest to the largest. Drawing
+/// one value every time (1 in 27) is more likely than the share that may be cut off. The true
+/// confidence of this range is about 75 %, not 95 %: the true value lies outside whenever all
+/// repeats err in the same direction (2 in 8).
 pub(crate) fn mean_interval(values: &[f64], seed: u64) -> Option<Interval> {
     if values.len() < 2 {
         return None;
@@ -75,8 +87,10 @@ pub(crate) fn mean_interval(values: &[f64], seed: u64) -> Option<Interval> {
     Some(Interval { low: means[cut_off], high: means[RESAMPLES - 1 - cut_off] })
 }
 
-/// How likely a mean at least as far from zero is if every difference could as well have had the other sign: two-sided,
-/// exact up to 16 differences, by seeded drawing beyond. `None` of nothing.
+/// Returns the p-value of the two-sided sign-flip test; `None` without differences.
+///
+/// The p-value is the probability of a mean at least as far from zero if every difference could
+/// have had the other sign. It is exact up to 16 differences, and by seeded drawing beyond.
 pub(crate) fn sign_flip_p(differences: &[f64], seed: u64) -> Option<f64> {
     let seen = differences.iter().sum::<f64>().abs() * (1.0 - ROUNDING);
     let flipped = |pattern: u32| {
@@ -97,14 +111,17 @@ pub(crate) fn sign_flip_p(differences: &[f64], seed: u64) -> Option<f64> {
                 differences.iter().map(signed).sum::<f64>().abs()
             };
             let as_far = (0..PATTERNS_DRAWN).filter(|_| drawn() >= seen).count();
-            // The pattern that was seen counts, too, so that p is never 0 (Phipson & Smyth 2010).
+            // The observed pattern also counts, so that p is never 0 (Phipson & Smyth 2010).
             Some((as_far + 1) as f64 / f64::from(PATTERNS_DRAWN + 1))
         }
     }
 }
 
-/// Corrects the p-values of a family of comparisons (Holm, Scand. J. Statist. 6, 1979): below [`ALPHA`] afterwards, the
-/// chance of even one false alarm among them all is at most that. Same order as given.
+/// Corrects the p-values of a family of comparisons (Holm, Scand. J. Statist. 6, 1979), in the
+/// given order.
+///
+/// If differences are called at corrected values up to [`ALPHA`], the probability of even one false
+/// alarm in the family is at most [`ALPHA`].
 pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
@@ -118,8 +135,8 @@ pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// How many repeats a sign-flip test needs to be able to find a difference among `comparisons` that are corrected for:
-/// the smallest n with 2 / 2ⁿ × comparisons ≤ [`ALPHA`].
+/// Returns the number of repeats that a sign-flip test needs to find a difference among
+/// `comparisons` in a family: the smallest n with 2 / 2ⁿ × comparisons ≤ [`ALPHA`].
 pub(crate) fn repeats_for_a_test(comparisons: usize) -> u32 {
     (2.0 * comparisons.max(1) as f64 / ALPHA).log2().ceil() as u32
 }
@@ -134,7 +151,7 @@ mod tests {
         let darwin = [49., -67., 8., 16., 6., 23., 28., 41., 14., 29., 56., 24., 75., 60., -48.];
         let p = sign_flip_p(&darwin, 1).expect("some");
         assert!((p - 1_726.0 / 32_768.0).abs() < 1e-9, "{p}");
-        // All the same way: only that pattern and its mirror are as far.
+        // All signs agree: only this pattern and its mirror are as far from zero.
         assert_eq!(sign_flip_p(&[1.0, 2.0, 3.0], 1), Some(0.25));
         assert_eq!(sign_flip_p(&[-0.1; 8], 1), Some(2.0 / 256.0));
         assert_eq!(sign_flip_p(&[0.0; 4], 1), Some(1.0));
@@ -142,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn drawing_signs_agrees_with_looking_at_all_and_repeats_itself() {
+    fn drawn_signs_agree_with_exact() {
         let some: Vec<f64> = (0..16).map(|it| f64::from(it * 7 % 16) - 5.0).collect();
         let exact = sign_flip_p(&some, 1).expect("some");
-        // A seventeenth difference of nothing changes no sum.
+        // A seventeenth difference of 0 changes no sum.
         let more = [&some[..], &[0.0]].concat();
         let drawn = sign_flip_p(&more, 1).expect("some");
         assert!((exact - drawn).abs() < 0.005, "{exact} {drawn}");
@@ -153,10 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bootstrap_of_three_is_their_range_and_of_many_the_known_one() {
+    fn bootstrap_gives_known_intervals() {
         assert_eq!(mean_interval(&[3.0, 1.0, 2.0], 1), Some(Interval { low: 1.0, high: 3.0 }));
         assert_eq!(mean_interval(&[3.0], 1), None);
-        // Of 0..100 the mean is 49.5 and its standard error 28.87 / √100: ± 1.96 of these.
+        // The mean of 0..100 is 49.5 and its standard error 28.87 / √100. The interval is ± 1.96 of
+        // these.
         let many: Vec<f64> = (0..100).map(f64::from).collect();
         let interval = mean_interval(&many, 7).expect("enough");
         assert!((interval.low - (49.5 - 5.66)).abs() < 0.6, "{interval:?}");
@@ -175,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_needs_repeats_by_the_number_of_comparisons() {
+    fn repeats_grow_with_comparisons() {
         for comparisons in 1..=10 {
             let repeats = repeats_for_a_test(comparisons) as i32;
             let smallest = |repeats: i32| 2.0 / 2f64.powi(repeats) * comparisons as f64;
@@ -183,19 +201,19 @@ mod tests {
         }
     }
 
-    /// Under no difference, a test at 5 % is wrong in at most 5 of 100.
+    /// Checks that without a difference a test at 5 % errs in at most 5 of 100 cases.
     #[test]
-    fn a_test_cries_wolf_no_more_often_than_it_says() {
+    fn false_alarms_stay_below_alpha() {
         let mut random = ChaCha8Rng::seed_from_u64(3);
         let mut wrong = 0;
         for _ in 0..1_000 {
-            // Skewed magnitudes, as tails have them, with signs by chance.
+            // The magnitudes are skewed like those of tails, and the signs are random.
             let differences: Vec<f64> = (0..8)
                 .map(|_| random.random::<f64>().powi(4) * if random.random::<bool>() { 1.0 } else { -1.0 })
                 .collect();
             wrong += u32::from(sign_flip_p(&differences, 1).is_some_and(|p| p <= ALPHA));
         }
-        // 50 expected at most; three standard deviations of 6.9.
+        // At most 50 are expected; the bound adds three standard deviations of 6.9.
         assert!(wrong <= 71, "{wrong} of 1,000");
     }
 }

@@ -1,5 +1,5 @@
-//! From runs to figures: one row for each transport on each link, and warnings where the figures are not to be trusted.
-//! Pure.
+//! The summary of results: one row of figures for each transport on each link, and warnings about
+//! figures that are not to be trusted. Pure.
 
 use netduel_client::stats::Samples;
 use netduel_loadgen::Workload;
@@ -20,81 +20,86 @@ use crate::{
     plan::scenario::{Group, RunKey},
 };
 
-/// Moves handed to the transport later than this at p99 make small delays doubtful.
+/// The largest acceptable lateness of sending at p99, in µs. Beyond it, small delays are doubtful.
 pub(crate) const LATENESS_P99_MAX_US: u64 = 1_000;
-/// A server that computes for more than this share of the window queues moves inside itself.
+/// The largest acceptable share of the window that the server computes. Beyond it, moves queue
+/// inside the server.
 pub(crate) const SERVER_CPU_SHARE_MAX: f64 = 0.8;
 
-/// What the repeats of one combination say.
+/// The figures over all repeats of one combination.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The combination, with `repeat` 0.
     pub key: RunKey,
-    /// How many repeats came to their end.
+    /// The number of completed repeats.
     pub repeats: usize,
-    /// One-way delay at p50, from the intended send time, in µs.
+    /// The one-way delay at p50, from the intended send time, in µs.
     pub one_way_p50_us: Option<Figure>,
-    /// The same at p90.
+    /// The one-way delay at p90, in µs.
     pub one_way_p90_us: Option<Figure>,
-    /// The same at p99.
+    /// The one-way delay at p99, in µs.
     pub one_way_p99_us: Option<Figure>,
-    /// The largest, in µs.
+    /// The largest one-way delay, in µs.
     pub one_way_max_us: Option<Figure>,
-    /// Age of information, mean over time, in µs.
+    /// The age of information, mean over time, in µs.
     pub age_mean_us: Option<Figure>,
-    /// Age of information at p99 of the time, in µs.
+    /// The age of information at p99 of the time, in µs.
     pub age_p99_us: Option<Figure>,
-    /// Share of the moves sent that arrived as news, from 0 to 1.
+    /// The share of the sent moves that arrived as news, from 0 to 1.
     pub fresh_share: Option<Figure>,
-    /// Share of the moves sent that a newer one replaced before they left the player or the relay.
+    /// The share of the sent moves that a newer move replaced before they left the player or the
+    /// relay.
     pub superseded_share: Option<Figure>,
-    /// From the beginning until paired, at p50, in µs, where players come and go.
+    /// The time from the beginning of a connect until paired, at p50, in µs, if players come and
+    /// go.
     pub paired_p50_us: Option<Figure>,
-    /// The same at p90.
+    /// The time until paired at p90, in µs.
     pub paired_p90_us: Option<Figure>,
-    /// From the beginning until the other's first move, at p50, in µs.
+    /// The time from the beginning of a connect until the opponent's first move, at p50, in µs.
     pub first_move_p50_us: Option<Figure>,
-    /// The same at p90.
+    /// The time until the opponent's first move at p90, in µs.
     pub first_move_p90_us: Option<Figure>,
-    /// Share of the connections that took a TLS session up again.
+    /// The share of the connections that resumed a TLS session.
     pub resumed_share: Option<Figure>,
-    /// Server CPU for each connection that came and went, in µs.
+    /// The server's CPU time per connection, in µs.
     pub connect_cpu_us: Option<Figure>,
-    /// Server CPU per fresh move in µs.
+    /// The server's CPU time per fresh move, in µs.
     pub server_cpu_us: Option<Figure>,
-    /// Part of it outside the kernel in µs, by the share of the ticks.
+    /// The part of the CPU time outside the kernel, in µs, by the share of the ticks.
     pub server_user_us: Option<Figure>,
-    /// Part of it in the kernel in µs, likewise.
+    /// The part of the CPU time in the kernel, in µs, by the share of the ticks.
     pub server_system_us: Option<Figure>,
-    /// Times the server was put off the CPU per fresh move.
+    /// The server's context switches per fresh move.
     pub server_switches: Option<Figure>,
-    /// Server's resident memory in bytes.
+    /// The server's resident memory in bytes.
     pub server_resident_bytes: Option<Figure>,
-    /// What the kernel held for its sockets, mean over the window, in bytes: of the repeat with the most.
+    /// The kernel memory of the server's sockets, mean over the window, in bytes, of the repeat
+    /// with the most.
     pub server_kernel_bytes: Option<Figure>,
-    /// Bytes that the server received per fresh move: whole IP packets, counted on the link where there is one, else by
-    /// the players' transports.
+    /// The bytes that the server received per fresh move. Whole IP packets are counted on the
+    /// emulated link, or on loopback by the players' transports.
     pub bytes_in: Option<Figure>,
-    /// Bytes that the server sent per fresh move, counted likewise.
+    /// The bytes that the server sent per fresh move, counted like `bytes_in`.
     pub bytes_out: Option<Figure>,
-    /// Packets that the server received per fresh move, counted where the bytes are.
+    /// The packets that the server received per fresh move, counted like `bytes_in`.
     pub packets_in: Option<Figure>,
-    /// Packets that it sent per fresh move, counted likewise.
+    /// The packets that the server sent per fresh move, counted like `bytes_in`.
     pub packets_out: Option<Figure>,
-    /// Share of the packets that the emulated link lost or dropped, both ways, from 0 to 1.
+    /// The share of the packets that the emulated link lost or dropped in both directions, from 0
+    /// to 1.
     pub link_lost_share: Option<Figure>,
-    /// Lateness of sending at p99, in µs: the harness's own part in the delays.
+    /// The lateness of sending at p99, in µs: the part of the delays that the harness causes.
     pub lateness_p99_us: Option<Figure>,
-    /// Congestion control in effect.
+    /// The congestion control in effect.
     pub congestion: Option<String>,
-    /// TLS version and suite in effect.
+    /// The TLS version and cipher suite in effect.
     pub tls: Option<String>,
-    /// Largest packet payload in bytes.
+    /// The largest packet payload in bytes.
     pub max_packet_bytes: Option<u64>,
-    /// What a player's side of the transport said of itself, in the first repeat.
+    /// The statistics of a player's side of the transport, from the first repeat.
     #[serde(skip)]
     pub players: PathStats,
-    /// What the server's side said, likewise.
+    /// The statistics of the server's side of the transport, from the first repeat.
     #[serde(skip)]
     pub server: Option<PathStats>,
 }
@@ -156,18 +161,18 @@ impl Row {
     }
 }
 
-/// Everything a report shows.
+/// The rows and warnings that a report shows.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// In the order of links, then of transports, as the scenario names them; A/A controls are not among them, since they
-    /// are no other transport ([`crate::Verdict`] knows what they say).
+    /// The rows in the order of the scenario's links and then its transports. A/A controls have no
+    /// row: the verdict ([`crate::analysis::verdict::Verdict`]) evaluates them.
     pub rows: Vec<Row>,
-    /// In the same order.
+    /// The warnings, in the order of the rows.
     pub warnings: Vec<Warning>,
 }
 
 impl Summary {
-    /// Of these results and nothing else.
+    /// Computes the summary from these results alone.
     pub fn from_results(results: &Results) -> Self {
         let mut keys: Vec<RunKey> = Vec::new();
         for key in results.runs.iter().map(|run| run.key.combination()).filter(|key| key.arm == 0) {
@@ -182,7 +187,7 @@ impl Summary {
             let runs = repeats_of(results, &key);
             if !runs.is_empty() {
                 let row = Row::from_repeats(Repeats::new(&runs));
-                // A search goes on until something breaks, and says itself what did.
+                // A search continues until something breaks, and its report names the cause.
                 if results.scenario.search.is_none() {
                     summary.warn(results, &row, &runs);
                 }
@@ -223,7 +228,7 @@ impl Summary {
             });
         }
         let busiest = runs.iter().filter_map(|run| run.server.cpu_us).max().unwrap_or(0) as f64 / window_us;
-        // A closed loop goes as fast as it can.
+        // A closed loop saturates the server by design.
         if busiest > SERVER_CPU_SHARE_MAX && row.key.group.in_flight == 0 {
             let percent = busiest * 100.0;
             self.warnings.push(Warning::Saturated {
@@ -233,7 +238,7 @@ impl Summary {
             });
         }
         let asked = row.key.contender.congestion.name();
-        // A baseline is not asked.
+        // A baseline takes no congestion control from the scenario.
         let told = row.congestion.as_ref().filter(|_| row.key.contender.transport.kind().is_some());
         if let Some(got) = told.filter(|got| *got != asked) {
             let (asked, got) = (asked.to_owned(), got.clone());
@@ -255,7 +260,7 @@ impl Summary {
                 count,
             });
         }
-        // Of a closed loop there are as many as the subject lets pass.
+        // The number of samples of a closed loop depends on the subject.
         let enough_wanted = results.scenario.workload == Workload::Moves && row.key.group.in_flight == 0;
         if row.one_way_p99_us.is_none() && enough_wanted {
             self.warnings.push(Warning::TooFewSamples { transport, link });
@@ -263,7 +268,8 @@ impl Summary {
     }
 }
 
-/// Where a combination stands in the scenario: the links as it names them, then by rising numbers.
+/// Returns the sort key of a combination: the links in the order of the scenario, then rising
+/// numbers.
 fn position_in(results: &Results, key: &RunKey) -> impl Ord + use<> {
     let Group { link, rate_hz, in_flight, payload_bytes, pairs } = &key.group;
     (

@@ -1,5 +1,7 @@
-//! Along what a comparison varies, and where along it the answer turns: a sweep over rates, payloads, matches, loss or
-//! distance, with everything else alike. Pure.
+//! Sweeps: groups that differ in one number alone, and the values at which an outcome changes.
+//! Pure.
+//!
+//! A sweep varies rate, payload, number of matches, loss or distance, with everything else alike.
 
 use std::fmt;
 
@@ -35,7 +37,7 @@ pub(crate) enum SweepAxis {
 impl SweepAxis {
     const ALL: [Self; 5] = [Self::Rate, Self::Payload, Self::Pairs, Self::Loss, Self::Rtt];
 
-    /// Its name with its unit, for a plot.
+    /// Returns the name with its unit, for a plot.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rate => "moves per second and player",
@@ -46,7 +48,7 @@ impl SweepAxis {
         }
     }
 
-    /// Its name in a title: "over the rate".
+    /// Returns the name for a title: "over the rate".
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Rate => "rate",
@@ -57,7 +59,7 @@ impl SweepAxis {
         }
     }
 
-    /// Written behind a value.
+    /// Returns the unit that is written behind a value.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Rate => "Hz",
@@ -68,7 +70,7 @@ impl SweepAxis {
         }
     }
 
-    /// Whether values lie by ratio and not by difference. Loss and payload begin at nothing.
+    /// Whether values lie by ratio and not by difference. Loss and payload begin at 0.
     pub(crate) fn is_log(self) -> bool {
         matches!(self, Self::Rate | Self::Pairs | Self::Rtt)
     }
@@ -84,7 +86,7 @@ impl SweepAxis {
         }
     }
 
-    /// The group with this number taken out: what all groups of a sweep have in common.
+    /// Returns the part that all groups of a sweep have in common: the group without this number.
     fn common(self, scenario: &Scenario, group: &Group) -> Option<Common> {
         let spec = scenario.links.iter().find(|link| link.name() == group.link).and_then(Network::spec);
         let nameless = |spec: LinkSpec| LinkSpec { name: String::new(), ..spec };
@@ -114,15 +116,15 @@ impl SweepAxis {
 /// The part that all groups of a sweep have in common.
 #[derive(Clone, Debug, PartialEq)]
 struct Common {
-    /// The group, with 0 or nothing in place of what the sweep varies.
+    /// The group, with 0 or an empty name in place of the varied number.
     group: Group,
-    /// The link without its name, where the sweep varies a number of the link.
+    /// The link without its name, if the sweep varies a number of the link.
     spec: Option<LinkSpec>,
-    /// The kind of loss, in words, where the sweep varies the loss.
+    /// The kind of loss in words, if the sweep varies the loss.
     loss_kind: &'static str,
 }
 
-/// Losses that differ in nothing but how often they come are of one kind.
+/// Names the kind of a loss. Losses of one kind differ only in their frequency.
 fn kind_of(loss: &Loss) -> Option<&'static str> {
     match loss {
         Loss::None => Some(""),
@@ -132,16 +134,16 @@ fn kind_of(loss: &Loss) -> Option<&'static str> {
     }
 }
 
-/// Groups that differ in one number alone, by that number.
+/// A sweep: groups that differ in one number alone, sorted by that number.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep {
     pub(crate) axis: SweepAxis,
-    /// What all of them have in common, in words.
+    /// The common part of all groups, in words.
     pub(crate) scope: String,
     pub(crate) groups: Vec<(f64, Group)>,
 }
 
-/// Every sweep among these groups, of three or more values each, or of two where it is no link that differs.
+/// Returns every sweep among these groups. A sweep of a link needs three values, any other two.
 pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
     for axis in SweepAxis::ALL {
@@ -159,7 +161,7 @@ pub(crate) fn sweeps(scenario: &Scenario, groups: &[Group]) -> Vec<Sweep> {
                 }
             }
         }
-        // No loss at all is where every kind of loss begins.
+        // The value without loss belongs to every kind of loss.
         let none = sets.iter().find(|(it, _)| axis == SweepAxis::Loss && it.loss_kind.is_empty()).cloned();
         for (common, mut sweep) in sets {
             if let Some((none_common, none)) = &none
@@ -192,7 +194,7 @@ fn scope(axis: SweepAxis, group: &Group, kind: &str) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// What was swept: of a search, along what it searched.
+/// Returns the sweeps of a comparison. A search has only the sweep over the searched number.
 pub(crate) fn from_results(results: &Results, groups: &[Group]) -> Vec<Sweep> {
     let searched = results.scenario.search.map(|search| match search.of {
         Searched::RateHz => SweepAxis::Rate,
@@ -203,7 +205,7 @@ pub(crate) fn from_results(results: &Results, groups: &[Group]) -> Vec<Sweep> {
     all
 }
 
-/// A stretch of a sweep with one outcome.
+/// A part of a sweep with one outcome.
 struct Stretch {
     outcome: &'static str,
     from: f64,
@@ -221,7 +223,7 @@ impl fmt::Display for Stretch {
     }
 }
 
-/// Where along each sweep an outcome turns, in words; outcomes that stay the same are left out.
+/// Says for each sweep at which value an outcome changes. Outcomes that stay the same are left out.
 pub(crate) fn crossovers(results: &Results, verdict: Option<&Verdict>) -> Vec<String> {
     let Some(verdict) = verdict else { return Vec::new() };
     let mut texts = Vec::new();
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn presets_vary_what_they_are_about_and_nothing_else() {
+    fn presets_vary_one_number() {
         let loss = found("loss");
         let (scopes, values): (Vec<&str>, Vec<&Vec<f64>>) =
             loss.iter().map(|(_, scope, values)| (scope.as_str(), values)).unzip();

@@ -1,10 +1,11 @@
-//! Bytes, packets and moves of one run, as the link counts them or else the stacks. Pure.
+//! Bytes, packets and moves of one run, as the link counts them or else the protocol stacks. Pure.
 
 use netduel_link::LinkReport;
 
 use crate::data::run_result::RunResult;
 
-/// The link's counts, where it carried nothing but the game; else the stacks' own.
+/// Returns the link's counts if the link carried only the game. Otherwise the stacks' own counts
+/// apply.
 fn game_alone(run: &RunResult) -> Option<&LinkReport> {
     run.link.as_ref().filter(|_| !run.shared)
 }
@@ -33,7 +34,8 @@ pub(crate) fn offered(link: &LinkReport) -> u64 {
     link.up.total().offered + link.down.total().offered
 }
 
-/// The players' part is counted within the window, the relay's over the whole run: scaled to the window.
+/// Returns the moves superseded by players and relay within the window. The relay counts over the
+/// whole run, so its count is scaled to the window.
 pub(crate) fn superseded(run: &RunResult) -> Option<u64> {
     let relayed = run.counters.updates_relayed.max(1) as f64;
     let by_relay = run.counters.updates_superseded as f64 * run.load.sent as f64 / relayed;

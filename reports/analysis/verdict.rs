@@ -1,8 +1,11 @@
-//! Who is better than whom, in what, by how much, and how sure that is. Pure: the same results give the same verdict.
+//! The verdict: which contender is better than which other, in which metric, by how much, and with
+//! which evidence.
 //!
-//! A difference is called only beyond its *floor*: the larger of what matters to anybody ([`Metric::practical_floor`]) and
-//! of what the machine makes of no difference at all (A/A: the reference against itself). Beyond it, there are two
-//! degrees of [`Evidence`].
+//! Pure: the same results give the same verdict.
+//!
+//! A difference counts only beyond its *floor*. The floor is the larger of two amounts: the
+//! smallest difference that matters ([`Metric::practical_floor`]), and the A/A noise, by which the
+//! reference differs from itself. Beyond the floor there are two degrees of [`Evidence`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,109 +18,123 @@ use crate::{
     plan::scenario::{Contender, Group},
 };
 
-/// Fewer pairs of repeats say nothing: two agree by chance half of the time.
+/// The smallest number of paired repeats that are compared. Two repeats agree by chance half of the
+/// time.
 pub const REPEATS_MIN: usize = 3;
-/// Without a test, a difference must be this many times its floor. With three repeats of no difference at all, simulated
-/// with normal noise, 1 in 100 is called then; at the floor itself it would be 1 in 20, of each of many comparisons.
+/// The multiple of its floor that a difference without a test must exceed.
+///
+/// The factor was simulated with three repeats of normal noise and no difference. At 2 floors, 1
+/// comparison in 100 is a false alarm. At 1 floor it would be 1 in 20, of each of many comparisons.
 pub const INDICATION_FLOORS: f64 = 2.0;
 
-/// To lie apart, each repeat must differ by this many times what matters. The rank alone would come by chance in 2 of 27
-/// cases with three repeats and one control (each of three runs is as likely to be the lowest); `selftest aa` holds the
-/// two together to what they promise.
+/// The multiple of the practical floor by which each repeat must lie apart; see [`Effect::apart`].
+///
+/// The rank alone would come by chance in 2 of 27 cases with three repeats and one control, since
+/// each of three runs is as likely to be the lowest. `selftest aa` checks that rank and distance
+/// together keep their promise.
 pub const APART_FLOORS: f64 = 3.0;
 
-/// What a comparison came to. Less is better in every metric.
+/// The outcome of a comparison. Less is better in every metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Less than what it is compared with.
+    /// The candidate is less than its reference.
     Better(Evidence),
-    /// More than it.
+    /// The candidate is more than its reference.
     Worse(Evidence),
-    /// Nothing that stands out of the noise and matters. It may still be there.
+    /// No difference stands out of the noise and matters. A smaller difference may exist.
     NoDetectableDifference,
-    /// Too few repeats that both have, or too few samples in them.
+    /// Both sides share too few repeats, or the repeats hold too few samples.
     NotEnoughData,
 }
 
-/// How sure a difference is.
+/// The strength of the evidence for a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// A sign-flip test over the repeats finds it, corrected for all comparisons of its family.
+    /// A sign-flip test over the repeats finds the difference, corrected for all comparisons of its
+    /// family.
     Tested,
-    /// No test does, which few repeats cannot: but every repeat lies apart from the other's run and its A/A control
-    /// ([`Effect::apart`]), or most repeats show it beyond the floor, none the opposite, and it is [`INDICATION_FLOORS`]
-    /// times the floor. The first is for a reference that is noisy itself, as a stream on a lossy link is.
+    /// No test finds the difference, since few repeats cannot carry one, but one of two conditions
+    /// holds.
+    ///
+    /// - Every repeat lies apart from the reference's run and from its A/A control
+    ///   ([`Effect::apart`]). This condition serves a reference that is noisy itself, such as a
+    ///   stream on a lossy link.
+    /// - Most repeats show the difference beyond the floor, none shows the opposite, and the mean
+    ///   exceeds [`INDICATION_FLOORS`] times the floor.
     Indicated,
 }
 
-/// One contender against another in one metric.
+/// A comparison of one contender with another in one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// In what.
+    /// The compared metric.
     pub metric: Metric,
-    /// Which is judged.
+    /// The contender that is judged.
     pub candidate: Contender,
-    /// What it is compared with.
+    /// The contender that the candidate is compared with.
     pub against: Contender,
-    /// The numbers; `None` where both have too few in common.
+    /// The numbers; `None` if both sides share too few repeats.
     pub effect: Option<Effect>,
-    /// What that means.
+    /// The judgement of the numbers.
     pub outcome: Outcome,
 }
 
 /// The numbers of a comparison, in the unit of its metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effect {
-    /// Repeats that both have.
+    /// The number of repeats that both sides have.
     pub repeats: usize,
-    /// Mean of the candidate over these.
+    /// The mean of the candidate over the shared repeats.
     pub candidate: f64,
-    /// Mean of what it is compared with.
+    /// The mean of the other side over the shared repeats.
     pub against: f64,
-    /// Mean of the differences within each repeat, candidate − against.
+    /// The mean of the differences within each repeat, candidate − against.
     pub difference: f64,
-    /// Of the difference, by bootstrap over the repeats.
+    /// The confidence interval of the difference, by bootstrap over the repeats.
     pub interval: Interval,
-    /// Of the sign-flip test, corrected for the family (Holm).
+    /// The p-value of the sign-flip test, corrected for the family (Holm).
     pub p: f64,
-    /// Up to here a difference is none.
+    /// The amount up to which a difference counts as none.
     pub floor: f64,
-    /// How many of the repeats differ the same way as their mean, beyond the floor.
+    /// The number of repeats that differ beyond the floor in the direction of the mean.
     pub agreeing: usize,
-    /// How many differ the other way, beyond the floor.
+    /// The number of repeats that differ beyond the floor in the opposite direction.
     pub opposing: usize,
-    /// In every repeat, and so under the same schedule, the candidate lies beyond the run of what it is compared with *and*
-    /// beyond that one's A/A control, the same way each time and by [`APART_FLOORS`] times what matters. Only in metrics
-    /// that the schedule decides ([`Metric::follows_schedule`]).
+    /// Whether the candidate lies apart from the other side in every repeat, and so under the same
+    /// schedule.
+    ///
+    /// Apart means beyond the other side's run *and* beyond its A/A control, in the same direction
+    /// each time, by [`APART_FLOORS`] times the practical floor. Only metrics that the schedule
+    /// decides can lie apart ([`Metric::follows_schedule`]).
     pub apart: bool,
 }
 
-/// A metric of one combination, by repeat.
+/// The values of a metric of one combination, by repeat.
 pub(crate) type Series = BTreeMap<u32, f64>;
 
 /// A comparison before it is judged.
 pub(crate) struct Contest<'a> {
     pub(crate) candidate: &'a Series,
     pub(crate) against: &'a Series,
-    /// More runs of what it is compared with: its A/A controls.
+    /// Further runs of the other side: its A/A controls.
     pub(crate) controls: Vec<&'a Series>,
 }
 
 impl Contest<'_> {
-    /// Values that both have, by repeat.
+    /// Returns the values of the repeats that both sides have.
     fn pairs(&self) -> Vec<(f64, f64)> {
         let both = |(repeat, &candidate): (&u32, &f64)| Some((candidate, *self.against.get(repeat)?));
         self.candidate.iter().filter_map(both).collect()
     }
 
-    /// What no difference looks like: the end of the A/A difference's interval that lies further from zero.
+    /// Returns the A/A noise: the end of the difference's interval that lies further from zero.
     pub(crate) fn noise(&self, seed: u64) -> Option<f64> {
         let differences: Vec<f64> =
             self.pairs().iter().map(|(candidate, against)| candidate - against).collect();
         Some(statistics::mean_interval(&differences, seed)?.furthest_from_zero())
     }
 
-    /// See [`Effect::apart`].
+    /// Computes [`Effect::apart`].
     fn apart(&self, metric: Metric) -> bool {
         let gaps = |sign: f64| {
             self.candidate.iter().all(|(repeat, candidate)| {
@@ -131,7 +148,7 @@ impl Contest<'_> {
         enough && metric.follows_schedule() && (gaps(1.0) || gaps(-1.0))
     }
 
-    /// The numbers, with `p` not yet corrected.
+    /// Computes the numbers, with `p` not yet corrected.
     fn effect(&self, metric: Metric, noise: Option<f64>, seed: u64) -> Option<Effect> {
         let pairs = self.pairs();
         if pairs.len() < REPEATS_MIN {
@@ -175,7 +192,7 @@ impl Effect {
     }
 }
 
-/// Judges a family of comparisons in one metric: their p-values are corrected for each other.
+/// Judges a family of comparisons in one metric. The correction of the p-values covers the family.
 pub(crate) fn judge(
     metric: Metric,
     contests: &[Contest<'_>],
@@ -193,7 +210,7 @@ pub(crate) fn judge(
     effects.into_iter().map(|effect| (effect, outcome(&effect))).collect()
 }
 
-/// Metrics of every combination of a comparison, by repeat.
+/// The metrics of every combination of a comparison, by repeat.
 pub(crate) struct Observations(HashMap<(Group, Contender, u8, Metric), Series>);
 
 impl Observations {
@@ -220,7 +237,7 @@ impl Observations {
         self.0.get(&(group.clone(), contender, arm, metric)).filter(|series| !series.is_empty())
     }
 
-    /// The largest A/A difference of a group's controls, by the far end of its interval; `None` without a control.
+    /// Returns the largest A/A noise of a group's controls; `None` without a control.
     pub(crate) fn noise(&self, results: &Results, group: &Group, metric: Metric) -> Option<f64> {
         let reference = results.scenario.reference()?;
         let against = self.series(group, reference, 0, metric)?;
@@ -233,37 +250,44 @@ impl Observations {
     }
 }
 
-/// What a comparison says, group by group.
+/// The verdict of a comparison, group by group.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// In the order of the scenario; groups of which no run came to its end are not there.
+    /// The verdicts in the order of the scenario. A group without a completed run is left out.
     pub groups: Vec<GroupVerdict>,
-    /// What was compared, in the order of the scenario.
+    /// The contenders, in the order of the scenario.
     pub contenders: Vec<Contender>,
-    /// What they are compared with.
+    /// The contender that the others are compared with.
     pub reference: Contender,
 }
 
-/// What is said of one link, rate, number of pairs and relay policy.
+/// The verdict of one group.
 #[derive(Clone, Debug)]
 pub struct GroupVerdict {
-    /// Which.
+    /// The group.
     pub group: Group,
-    /// A/A noise by metric, in its unit; none where the group has no control, or of a single repeat.
+    /// The A/A noise by metric, in the metric's unit. Empty for a group without a control and for a
+    /// single repeat.
     pub noise: Vec<(Metric, f64)>,
-    /// Each contender against its reference ([`crate::Scenario::reference_of`]), in each metric. A family of comparisons is what
-    /// stands here of one metric.
+    /// The comparisons of each contender with its reference
+    /// ([`crate::plan::scenario::Scenario::reference_of`]) in each metric. All comparisons in one
+    /// metric are a family.
     pub to_reference: Vec<Comparison>,
-    /// Every other two, once: the later in the scenario against the earlier. A family likewise.
+    /// The comparisons of every other two contenders: the later in the scenario against the
+    /// earlier. All comparisons in one metric are a family.
     pub to_each_other: Vec<Comparison>,
-    /// Of those that encrypt: the ones that none other of them is detectably fresher than, and of these the ones that
-    /// none is detectably cheaper than for the server. Never one that does not encrypt.
+    /// The recommended contenders, all of them encrypted.
+    ///
+    /// They are chosen in two steps: those that no other encrypted contender is detectably fresher
+    /// than, and of these the ones that none is detectably cheaper than for the server.
     pub choices: Vec<Contender>,
 }
 
 impl Verdict {
-    /// Of these results and nothing else; `None` if nothing was compared, as in a search, whose runs have other rates for
-    /// each contender ([`crate::capacities`] are its verdict), or beside baselines (what [`crate::Ratios`] are for).
+    /// Computes the verdict from these results alone. `None` for a search and beside baselines.
+    ///
+    /// A search runs each contender at other rates; [`crate::analysis::capacity::capacities`] is
+    /// its verdict. Baselines are compared by [`crate::analysis::ratios::Ratios`].
     pub fn from_results(results: &Results) -> Option<Self> {
         if results.scenario.search.is_some() || !results.scenario.baselines.is_empty() {
             return None;
@@ -282,7 +306,8 @@ impl Verdict {
         })
     }
 
-    /// The win/lose/tie map: for each contender with a reference, what it came to against that in each group.
+    /// Returns the win/lose/tie map: for each contender with a reference, its comparison in each
+    /// group.
     pub fn map(&self, metric: Metric) -> Vec<(Contender, Vec<Option<&Comparison>>)> {
         let row = |contender: Contender| {
             self.groups.iter().map(|group| group.against_reference(metric, contender)).collect()
@@ -299,7 +324,7 @@ impl GroupVerdict {
         let to_reference: Vec<(Contender, Contender)> = (contenders.iter())
             .filter_map(|&contender| Some((contender, scenario.reference_of(contender)?)))
             .collect();
-        // Transports in their first settings are compared with each other, too.
+        // Transports in their first settings are also compared with each other.
         let alike: Vec<Contender> =
             to_reference.iter().filter(|(_, of)| *of == reference).map(|(contender, _)| *contender).collect();
         let mut to_each_other = Vec::new();
@@ -327,12 +352,13 @@ impl GroupVerdict {
         verdict
     }
 
-    /// The comparison of a contender with its reference.
+    /// Returns the comparison of a contender with its reference.
     pub fn against_reference(&self, metric: Metric, contender: Contender) -> Option<&Comparison> {
         self.to_reference.iter().find(|it| it.metric == metric && it.candidate == contender)
     }
 
-    /// What `candidate` came to against `against`; turned round where it was compared the other way.
+    /// Returns the outcome of `candidate` against `against`, reversed if the comparison was made in
+    /// the other direction.
     pub fn outcome(&self, metric: Metric, candidate: Contender, against: Contender) -> Outcome {
         let found = |candidate, against| self.comparison(metric, candidate, against).map(|it| it.outcome);
         match (found(candidate, against), found(against, candidate)) {
@@ -344,7 +370,7 @@ impl GroupVerdict {
         }
     }
 
-    /// The comparison of `candidate` with `against`, if it was made that way round.
+    /// Returns the comparison of `candidate` with `against`, if it was made in this direction.
     pub fn comparison(
         &self,
         metric: Metric,
@@ -355,14 +381,15 @@ impl GroupVerdict {
         all.find(|it| it.metric == metric && it.candidate == candidate && it.against == against)
     }
 
-    /// Those of `kinds` that have the metric and that none of the others is detectably better than: none directly, and none
-    /// by standing better against the reference.
+    /// Returns those of `kinds` that have the metric and that no other is detectably better than,
+    /// neither directly nor by a better outcome against the reference.
     fn unbeaten(&self, metric: Metric, kinds: Vec<Contender>, table: &Observations) -> Vec<Contender> {
         let known = |kind: &Contender| {
             table.series(&self.group, *kind, 0, metric).is_some_and(|series| series.len() >= REPEATS_MIN)
         };
         let kinds: Vec<Contender> = kinds.into_iter().filter(known).collect();
-        // Against the reference there are controls, and so more can be told than between two others.
+        // The reference has controls, so comparisons with it detect more than those between two
+        // others.
         let rank = |kind: Contender| match self.against_reference(metric, kind).map(|it| it.outcome) {
             Some(Outcome::Better(_)) => 0,
             Some(Outcome::Worse(_)) => 2,
@@ -376,7 +403,7 @@ impl GroupVerdict {
     }
 }
 
-/// A family of comparisons in a group.
+/// Judges a family of comparisons in a group.
 fn compare(
     table: &Observations,
     group: &Group,

@@ -2,111 +2,115 @@
 
 use crate::data::results::LeftOut;
 
-/// Why a figure is not to be trusted.
+/// A warning: a reason not to trust a figure.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Warning {
     /// A run did not come to its end.
     #[error("{transport} on {link}, repeat {repeat}, failed: {reason}")]
     Failed {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
-        /// Which repeat.
+        /// The repeat.
         repeat: u32,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A run was thrown away, and run again.
-    #[error("{transport} on {link}, repeat {repeat}, was thrown away and run again: {reason}")]
+    /// A run was discarded and repeated.
+    #[error("{transport} on {link}, repeat {repeat}, was discarded and repeated: {reason}")]
     Rejected {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
-        /// Which repeat.
+        /// The repeat.
         repeat: u32,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// No links where they were wanted.
+    /// Emulated links were planned and are not available.
     #[error("no emulated links: {0}")]
     NoLinks(String),
-    /// A baseline that cannot run here.
+    /// A baseline cannot run here.
     #[error("left out: {0}")]
     LeftOut(LeftOut),
-    /// A link was measured to be other than it was asked to be.
-    #[error("the link {link} was not what was asked for: {mismatch}")]
+    /// A link measured differently from its specification.
+    #[error("the link {link} differs from its specification: {mismatch}")]
     LinkMismatch {
-        /// Which link.
+        /// The link.
         link: String,
-        /// In what.
+        /// The difference.
         mismatch: String,
     },
-    /// The harness sent too late for its small delays to mean anything.
+    /// The harness sent too late for its small delays to be meaningful.
     #[error(
-        "{transport} on {link}: moves were sent up to {lateness_us} µs late (p99), so delays below that are the harness's own; is the machine busy?"
+        "{transport} on {link}: the harness sent moves up to {lateness_us} µs late (p99), so \
+         smaller delays are its own; leave the machine idle and run again"
     )]
     SentLate {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
-        /// Lateness at p99 in µs.
+        /// The lateness at p99, in µs.
         lateness_us: u64,
     },
-    /// The server had no time to spare.
+    /// The server was saturated.
     #[error(
-        "{transport} on {link}: the server computed for {percent:.0} % of the window, so moves queued inside it; lower --rate or --pairs"
+        "{transport} on {link}: the server computed for {percent:.0} % of the window, so moves \
+         queued inside it; lower --rate or --pairs"
     )]
     Saturated {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
-        /// CPU share in percent.
+        /// The CPU share in percent.
         percent: f64,
     },
-    /// Not the congestion control that was asked for.
-    #[error("{transport}: asked for {asked}, got {got}; see net.ipv4.tcp_allowed_congestion_control")]
+    /// Another congestion control than the requested one was in effect.
+    #[error(
+        "{transport}: {asked} was requested and {got} was in effect; see net.ipv4.tcp_allowed_congestion_control"
+    )]
     OtherCongestion {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// Asked for.
+        /// The requested congestion control.
         asked: String,
-        /// In effect.
+        /// The congestion control in effect.
         got: String,
     },
-    /// The two sides of a transport were not set alike.
+    /// The two sides of a transport had different settings.
     #[error("{transport}: {setting} was {players} on the players' side and {server} on the server's")]
     SettingsDiffer {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// What was not alike.
+        /// The setting.
         setting: String,
         /// The players' value.
         players: String,
-        /// The server's.
+        /// The server's value.
         server: String,
     },
-    /// The server put players back who keep to the rules.
-    #[error("{transport} on {link}: {count} legal moves were corrected; please report this as a bug")]
+    /// The server corrected legal moves.
+    #[error("{transport} on {link}: the server corrected {count} legal moves; please report this as a bug")]
     Corrected {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
-        /// How many.
+        /// The number of corrected moves.
         count: u64,
     },
-    /// Too few samples for a quantile.
+    /// A quantile has too few samples.
     #[error(
         "{transport} on {link}: too few samples for a p99 in each run; raise --duration, --rate or --pairs"
     )]
     TooFewSamples {
-        /// Over which transport.
+        /// The transport.
         transport: String,
-        /// On which link.
+        /// The link.
         link: String,
     },
 }

@@ -1,33 +1,36 @@
-//! criterion's results of the last `cargo bench`, if there are any, for the report.
+//! The results of criterion's last `cargo bench`, if any, for the report.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The folder of criterion's results, seen from the checkout, in which `cargo bench` and `cargo compare` run.
+/// The folder of criterion's results below the checkout, in which `cargo bench` and `cargo compare`
+/// run.
 pub(crate) const CRITERION: &str = "target/criterion";
-/// Benches taken in: more than there are, and a bound on what a stray folder can add.
+/// The largest number of benches read. It exceeds the number of existing benches and bounds the
+/// effect of a foreign folder.
 const BENCHES_MAX: usize = 200;
 
-/// One bench, as criterion estimated it.
+/// A bench with criterion's estimates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bench {
-    /// Its group.
+    /// The group.
     pub group: String,
-    /// Its name in the group; empty where it has none.
+    /// The name within the group; empty for a group of one bench.
     pub name: String,
-    /// Mean time of one iteration, in ns.
+    /// The mean time of one iteration, in ns.
     pub mean_ns: f64,
-    /// Lower end of its 95 % confidence interval, in ns.
+    /// The lower end of the 95 % confidence interval, in ns.
     pub low_ns: f64,
-    /// Upper end of it, in ns.
+    /// The upper end of the 95 % confidence interval, in ns.
     pub high_ns: f64,
 }
 
-/// What stands in criterion's folder (`target/criterion`), by group and name; nothing where there is none.
+/// Reads the benches of criterion's folder (`target/criterion`), sorted by group and name; empty
+/// without such a folder.
 pub(crate) fn collect(folder: &Path) -> Vec<Bench> {
     let mut benches = Vec::new();
-    // GROUP/new or GROUP/NAME/new.
+    // The paths are GROUP/new or GROUP/NAME/new.
     for group in folders(folder) {
         benches.extend(read(&group.join("new")));
         for name in folders(&group) {
@@ -44,7 +47,7 @@ fn folders(folder: &Path) -> Vec<std::path::PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// criterion's own files of one bench: `None` for whatever is none of them.
+/// Reads criterion's files of one bench; `None` for any other folder.
 fn read(folder: &Path) -> Option<Bench> {
     #[derive(Deserialize)]
     struct Id {
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn criterion_files_are_read_and_strangers_are_not() {
+    fn reads_criterion_files_alone() {
         let folder = tempfile::tempdir().expect("folder");
         let bench = folder.path().join("relay").join("tcp").join("new");
         std::fs::create_dir_all(&bench).expect("created");

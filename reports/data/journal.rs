@@ -1,5 +1,8 @@
-//! What makes a comparison resumable: a file beside the results-to-be to which every run is added as it ends. Whenever the
-//! program is killed, what ended before stays; the line being written then is dropped when the file is read again.
+//! The journal of a comparison, which makes the comparison resumable.
+//!
+//! The journal is a file beside the future results. Every run is appended as it ends. If the
+//! program is killed, all earlier runs remain; a line that was being written is dropped when the
+//! file is read again.
 
 use std::{
     fs::File,
@@ -11,10 +14,10 @@ use anyhow::{Context, ensure};
 
 use crate::data::results::{Entry, Provenance, Results, SCHEMA, unix_s, write_atomic};
 
-/// Its name in the folder of a comparison.
+/// The file name in the folder of a comparison.
 const FILE: &str = "unfinished.jsonl";
 
-/// The journal of a comparison that is under way.
+/// The journal of a running comparison.
 pub(crate) struct Journal {
     file: File,
     path: PathBuf,
@@ -26,15 +29,15 @@ impl Journal {
         folder.join(FILE).exists()
     }
 
-    /// Begins one with what is to be run.
+    /// Begins a journal with the plan of the comparison.
     ///
     /// # Errors
-    /// A disk that takes nothing; a folder in which another comparison was interrupted.
+    /// Returns an error if the disk accepts no data or the folder holds an interrupted comparison.
     pub(crate) fn begin(folder: &Path, results: &Results) -> anyhow::Result<Self> {
         let path = folder.join(FILE);
         ensure!(
             !path.exists(),
-            "{} holds a comparison that was interrupted: go on with it by --resume {}, or choose another --out",
+            "{} holds an interrupted comparison: continue it with --resume {}, or choose another --out",
             folder.display(),
             folder.display()
         );
@@ -45,17 +48,17 @@ impl Journal {
         Ok(Self { file, path })
     }
 
-    /// Takes one up again, with all that had ended.
+    /// Resumes a journal, and returns all that had ended.
     ///
     /// # Errors
-    /// No journal; one of another schema, program or host.
+    /// Returns an error without a journal, and for a journal of another schema, program or host.
     pub(crate) fn resume(folder: &Path, now: &Provenance) -> anyhow::Result<(Self, Results)> {
         let path = folder.join(FILE);
         let text = std::fs::read(&path).with_context(|| {
-            format!("there is nothing to resume in {}: it holds no {FILE}", folder.display())
+            format!("nothing to resume in {}: the folder holds no {FILE}", folder.display())
         })?;
         let mut whole_bytes = 0;
-        // Only the last line can be half a one.
+        // Only the last line can be incomplete.
         let mut lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
         let head = lines.next().with_context(|| format!("{} is empty: delete it", path.display()))?;
         let mut results = head_of(head, &path, now)?;
@@ -72,12 +75,12 @@ impl Journal {
         Ok((Self { file, path }, results))
     }
 
-    /// Adds what happened, and returns when the disk has it.
+    /// Appends an entry, and returns when the entry is on the disk.
     pub(crate) fn add(&mut self, entry: &Entry) -> anyhow::Result<()> {
         self.write(&serde_json::to_string(entry)?)
     }
 
-    /// The results stand elsewhere, whole.
+    /// Removes the journal. The caller has written the complete results elsewhere.
     pub(crate) fn end(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
     }
@@ -95,10 +98,10 @@ fn head_of(line: &[u8], path: &Path, now: &Provenance) -> anyhow::Result<Results
         schema: u32,
     }
     let Head { schema } = serde_json::from_slice(line)
-        .with_context(|| format!("{} is none of netduel-report's: delete it", path.display()))?;
+        .with_context(|| format!("{} is no journal of netduel-report: delete it", path.display()))?;
     ensure!(
         schema == SCHEMA,
-        "{} has schema {schema}, this program writes {SCHEMA}: delete it and begin again",
+        "{} has schema {schema} and this program writes {SCHEMA}: delete the file and begin again",
         path.display()
     );
     let results: Results =
@@ -107,7 +110,7 @@ fn head_of(line: &[u8], path: &Path, now: &Provenance) -> anyhow::Result<Results
     let alike = |what: &str, then: &str, now: &str| {
         ensure!(
             then == now,
-            "the {what} was {then} and is {now}: the halves of this comparison would not be of one piece; begin again"
+            "the {what} was {then} and is {now}, so the runs would not be comparable: begin the comparison again"
         );
         Ok(())
     };
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_cut_anywhere_goes_on_from_the_last_whole_line() {
+    fn resumes_from_last_whole_line() {
         let folder = tempfile::tempdir().expect("folder");
         let now = Provenance::default();
         let empty = Results::empty(Scenario::default(), now.clone());

@@ -1,5 +1,7 @@
-//! What is kept of a comparison: every run's raw samples with the settings and the circumstances, as one JSON file.
-//! Rendering reads only this.
+//! The results of a comparison: every run's raw samples with the settings and the circumstances, as
+//! one JSON file.
+//!
+//! Rendering reads only this file.
 
 use std::{
     fmt,
@@ -17,78 +19,78 @@ use crate::{
     plan::scenario::{RunKey, Scenario},
 };
 
-/// Raised with every change of the file's form.
+/// The schema number of the file. Every change of the file's form raises it.
 pub const SCHEMA: u32 = 5;
 
-/// The name of the file in the folder of a comparison.
+/// The file name in the folder of a comparison.
 pub(crate) const RESULTS_FILE: &str = "results.json";
-/// A run whose link was late says nothing and is run again; on a machine that is too busy thrice, a fourth attempt
-/// would fail, too.
+/// The largest number of attempts of a run. A run with a late link is invalid and repeated. On a
+/// machine that is too busy three times, a fourth attempt would also fail.
 pub(crate) const ATTEMPTS_MAX: usize = 3;
 
-/// A comparison, whole.
+/// The results of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Results {
     /// The [`SCHEMA`] of the file.
     pub schema: u32,
-    /// What was to be run.
+    /// The plan.
     pub scenario: Scenario,
-    /// Where and when it ran.
+    /// The place and time of the comparison.
     pub provenance: Provenance,
-    /// Every run that came to its end, in the order in which they ran.
+    /// The completed runs, in the order in which they ran.
     pub runs: Vec<RunResult>,
-    /// Runs that did not, or whose link was not what it should have been, even when run again.
+    /// The runs that failed, or whose link was invalid in every attempt.
     pub failures: Vec<Failure>,
-    /// Runs that were thrown away and run again.
+    /// The runs that were discarded and repeated.
     pub rejected: Vec<Failure>,
-    /// What plain UDP found each emulated link to be before its first run.
+    /// The properties of each emulated link that plain UDP measured before its first run.
     pub calibrations: Vec<Calibration>,
-    /// Why there are no emulated links, where they were wanted by default and could not be had.
+    /// The reason why emulated links are missing; `None` if they were available or not requested.
     pub no_links: Option<String>,
-    /// Baselines that were to run and cannot run here.
+    /// The planned baselines that cannot run here.
     pub left_out: Vec<LeftOut>,
-    /// What `cargo bench` had left beside this checkout; see `criterion.rs`.
+    /// The last results of `cargo bench` in this checkout; see `criterion.rs`.
     pub benches: Vec<Bench>,
 }
 
-/// What a comparison grows by. A journal is one of these after the other.
+/// An entry of a growing comparison. A journal is a sequence of entries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// A run came to its end.
+    /// A completed run.
     Run(Box<RunResult>),
-    /// A run did not.
+    /// A failed run.
     Failure(Failure),
-    /// A run was thrown away.
+    /// A discarded run.
     Rejected(Failure),
-    /// A link was measured.
+    /// A measured link.
     Calibration(Box<Calibration>),
 }
 
-/// A link, measured before it was used.
+/// The measurement of a link before its first use.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Calibration {
     /// The name of the link.
     pub link: String,
-    /// What was asked for and what was found.
+    /// The requested and the measured properties.
     pub probe: ProbeReport,
 }
 
-/// A run that did not come to its end.
+/// A run that failed or was discarded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// Which run.
+    /// The run.
     pub key: RunKey,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 /// A baseline that cannot run here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Which one.
+    /// The baseline.
     pub baseline: Baseline,
-    /// Why, and what to do about it.
+    /// The reason, and the remedy.
     pub reason: String,
 }
 
@@ -101,39 +103,39 @@ impl fmt::Display for LeftOut {
 /// The circumstances of a comparison.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Start, in seconds since 1970 (UTC).
+    /// The start, in seconds since 1970 (UTC).
     pub started_unix_s: u64,
-    /// Version of this program.
+    /// The version of this program.
     pub version: String,
-    /// Commit of the source, with a + if it was changed; empty outside a checkout.
+    /// The commit of the source, with a + if the source was changed; empty outside a checkout.
     pub commit: String,
-    /// Operating system and architecture.
+    /// The operating system and architecture.
     pub system: String,
-    /// Kernel version.
+    /// The kernel version.
     pub kernel: String,
-    /// Processor.
+    /// The name of the processor.
     pub cpu: String,
-    /// Processors that this program may use.
+    /// The number of processors that this program may use.
     pub cpus: usize,
-    /// Kernel settings that matter to TCP and UDP, by name.
+    /// The kernel settings that affect TCP and UDP, by name.
     pub sysctls: Vec<(String, String)>,
-    /// What was typed.
+    /// The command line.
     pub command: Vec<String>,
-    /// The processor that server and players were bound to, if they were.
+    /// The processor that server and players were bound to, if any.
     pub run_cpu: Option<usize>,
-    /// Why the kernel's memory for sockets is not known here; none where it is.
+    /// The reason why the kernel's memory for sockets is unknown; `None` if it is known.
     pub no_kernel_memory: Option<String>,
-    /// When it was taken up again after an interruption, in seconds since 1970 (UTC).
+    /// The times at which the comparison was resumed, in seconds since 1970 (UTC).
     pub resumed_unix_s: Vec<u64>,
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970 (UTC).
 pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
 impl Results {
-    /// Of a comparison that is still to be carried out.
+    /// Returns the results of a comparison before its first run.
     pub fn empty(scenario: Scenario, mut provenance: Provenance) -> Self {
         provenance.run_cpu = provenance.run_cpu.filter(|_| scenario.search.is_none());
         Self {
@@ -150,7 +152,7 @@ impl Results {
         }
     }
 
-    /// Adds what happened.
+    /// Adds an entry.
     pub fn add(&mut self, entry: Entry) {
         match entry {
             Entry::Run(run) => self.runs.push(*run),
@@ -160,7 +162,7 @@ impl Results {
         }
     }
 
-    /// The run, if it came to its end.
+    /// Returns the run, if it was completed.
     pub fn run(&self, key: &RunKey) -> Option<&RunResult> {
         self.runs.iter().find(|run| run.key == *key)
     }
@@ -175,7 +177,7 @@ impl Results {
     /// Reads a file that [`Self::save`] wrote.
     ///
     /// # Errors
-    /// A file that is missing, is none of ours, or is of another schema.
+    /// Returns an error if the file is missing, holds no results, or has another schema.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Head {
@@ -187,22 +189,23 @@ impl Results {
             .with_context(|| format!("{} holds no results of netduel-report", path.display()))?;
         ensure!(
             schema == SCHEMA,
-            "{} has schema {schema}, this program reads {SCHEMA}: run the comparison again, or use the version that wrote it",
+            "{} has schema {schema} and this program reads {SCHEMA}: run the comparison again, or \
+             use the version that wrote the file",
             path.display()
         );
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file completely or not at all.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
         write_atomic(path, &serde_json::to_string(self)?)
     }
 }
 
-/// Writes the file whole or not at all.
+/// Writes a file completely or not at all.
 pub(crate) fn write_atomic(path: &Path, text: &str) -> anyhow::Result<()> {
     netduel_atomic_file::write_atomic(path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))

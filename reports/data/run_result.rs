@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::scenario::RunKey;
 
-/// What came out of one run.
+/// The result of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunResult {
-    /// Which run.
+    /// The run.
     pub key: RunKey,
-    /// What the players saw.
+    /// The measurements of the players.
     pub load: LoadResult,
-    /// What the server used within the window.
+    /// The resources that the server used within the window.
     pub server: Usage,
-    /// What the players' process used within the window.
+    /// The resources that the players' process used within the window.
     pub players: Usage,
-    /// What the server counted over the whole run, warm-up included.
+    /// The server's counters over the whole run, warm-up included.
     pub counters: Snapshot,
-    /// What the emulated link did within the window; none on loopback.
+    /// The report of the emulated link for the window; `None` on loopback.
     pub link: Option<LinkReport>,
-    /// Whether the link carried a bulk transfer, too.
+    /// Whether the link also carried a bulk transfer.
     pub shared: bool,
 }

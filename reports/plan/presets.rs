@@ -1,4 +1,5 @@
-//! The questions that a comparison can be asked, as a table: each is a scenario, and flags change what they name.
+//! The presets: questions that a comparison answers. Each preset is a scenario, and flags override
+//! its values.
 
 use netduel_link::LinkSpec;
 use netduel_loadgen::{Baseline, Workload};
@@ -10,15 +11,18 @@ use crate::plan::{
     search::Search,
 };
 
-/// The first with which the three windows of 0.7 s of a quick look hold what a long one meets on the busy Wi-Fi: bad time in
-/// each, and as much of it as on average. A test holds it to that; with other seeds such short windows may hold none.
+/// The default seed.
+///
+/// It is the first seed for which the three windows of 0.7 s of the preset `quick` represent a long
+/// window on the busy Wi-Fi. Each window has bad time, and their mean is that of the profile. A
+/// test checks this. With other seeds such short windows may have no bad time.
 pub(crate) const SEED: u64 = 18;
 
-/// A question.
+/// A named question and its scenario.
 pub struct Preset {
-    /// What it is called.
+    /// The name.
     pub name: &'static str,
-    /// What it asks, in a line.
+    /// The question, in one line.
     pub question: &'static str,
     scenario: fn() -> Scenario,
 }
@@ -29,7 +33,8 @@ impl Preset {
         Self {
             name: "quick",
             question: "a first look: every transport on loopback, busy Wi-Fi and LTE, at 60 Hz",
-            // 28 players × 60 Hz × 0.7 s hold a p99 in each repeat, and the whole ends within 90 s.
+            // 28 players × 60 Hz × 0.7 s give a p99 in each repeat, and the preset ends within 90
+            // s.
             scenario: || Scenario {
                 links: links(&["loopback", "wifi-busy", "lte"]),
                 pairs: vec![14],
@@ -40,7 +45,7 @@ impl Preset {
         },
         Self {
             name: "rate",
-            question: "the highest rate that each transport bears, by search, with 10 matches at once",
+            question: "the highest rate that each transport sustains with 10 matches, found by search",
             scenario: || Scenario {
                 links: links(&["loopback", "wifi", "lte"]),
                 rates_hz: vec![Search::RATE.from],
@@ -52,7 +57,7 @@ impl Preset {
         },
         Self {
             name: "loss",
-            question: "what loss does: none to 5 %, independent and in bursts, at 40 ms round trip",
+            question: "the effect of loss: 0 to 5 %, independent and in bursts, at a round trip of 40 ms",
             scenario: || Scenario {
                 links: named(&[
                     ("no loss", "delay=20ms"),
@@ -60,7 +65,7 @@ impl Preset {
                     ("1 % loss", "delay=20ms,loss=1%"),
                     ("2 % loss", "delay=20ms,loss=2%"),
                     ("5 % loss", "delay=20ms,loss=5%"),
-                    // So much of the time nothing passes for 30 ms.
+                    // A link in bursts passes nothing for 30 ms, for this share of the time.
                     ("1 % in bursts", "delay=20ms,loss=2970ms/30ms"),
                     ("2 % in bursts", "delay=20ms,loss=1470ms/30ms"),
                     ("5 % in bursts", "delay=20ms,loss=570ms/30ms"),
@@ -71,7 +76,7 @@ impl Preset {
         },
         Self {
             name: "rtt",
-            question: "what distance does: round trips of 1 to 200 ms, with 1 % of loss",
+            question: "the effect of distance: round trips of 1 to 200 ms, with 1 % of loss",
             scenario: || Scenario {
                 links: named(&[
                     ("1 ms away", "delay=0.5ms,loss=1%"),
@@ -87,7 +92,8 @@ impl Preset {
         },
         Self {
             name: "pairs",
-            question: "the most matches at once that this machine bears, by search, at 60 Hz; and what each adds",
+            question: "the most matches that this machine sustains at 60 Hz, found by search, and \
+                the cost of each",
             scenario: || Scenario {
                 pairs: vec![Search::PAIRS.from],
                 search: Some(Search::PAIRS),
@@ -97,8 +103,9 @@ impl Preset {
         },
         Self {
             name: "memory",
-            question: "what a connection adds to the server's memory, its own and the kernel's: 20 to 400 quiet players",
-            // Quiet, so that queues are short; not more quiet, since 20 players × 10 Hz × 6 s just carry a p99.
+            question: "the memory of a connection, in the server and in the kernel: 20 to 400 players at 10 Hz",
+            // A low rate keeps queues short. A lower one would be too low: 20 players × 10 Hz × 6 s
+            // just give a p99.
             scenario: || Scenario {
                 pairs: vec![10, 50, 100, 200],
                 rates_hz: vec![10],
@@ -108,7 +115,7 @@ impl Preset {
         },
         Self {
             name: "payload",
-            question: "what size does: 0 to 1,024 bytes with each move",
+            question: "the effect of size: 0 to 1,024 bytes with each move",
             scenario: || Scenario {
                 links: links(&["loopback", "lte"]),
                 payloads_bytes: vec![0, 16, 64, 256, 1_024],
@@ -117,7 +124,7 @@ impl Preset {
         },
         Self {
             name: "relay",
-            question: "what it saves to tell only the player that did not move",
+            question: "the saving if a move is relayed to the opponent alone",
             scenario: || Scenario {
                 relays: vec![RelayPolicy::Other, RelayPolicy::Both],
                 links: links(&["loopback", "lte"]),
@@ -126,13 +133,13 @@ impl Preset {
         },
         Self {
             name: "connect",
-            question: "how long from connect to paired and to the first move, cold and with a TLS session resumed",
+            question: "the time from connect to paired and to the first move, cold and with a resumed TLS session",
             scenario: || Scenario {
                 workload: Workload::Connects,
                 resumption: vec![false, true],
                 links: links(&["loopback", "wifi", "lte"]),
                 rates_hz: vec![2],
-                // The first connection of each player is cold in any case.
+                // The first connection of each player cannot resume a session.
                 warmup_ms: 1_500,
                 duration_ms: 3_000,
                 ..base()
@@ -140,7 +147,7 @@ impl Preset {
         },
         Self {
             name: "nagle",
-            question: "what Nagle's algorithm does to small updates, over TCP and TLS",
+            question: "the effect of Nagle's algorithm on small updates, over TCP and TLS",
             scenario: || Scenario {
                 transports: streams_of_tcp(),
                 nagle: vec![false, true],
@@ -150,7 +157,7 @@ impl Preset {
         },
         Self {
             name: "congestion",
-            question: "what the congestion control does: cubic and bbr",
+            question: "the effect of the congestion control: cubic and bbr",
             scenario: || Scenario {
                 congestions: vec![Congestion::Cubic, Congestion::Bbr],
                 links: links(&["wifi", "lte", "cable"]),
@@ -159,12 +166,13 @@ impl Preset {
         },
         Self {
             name: "events",
-            question: "what happens to a player: two seconds without network, and a download beside the game",
+            question: "the effect of disturbances: two seconds without network, and a download beside the game",
             scenario: || Scenario { links: links(&["blackhole", "lte+bulk"]), duration_ms: 6_000, ..base() },
         },
         Self {
             name: "baselines",
-            question: "what each transport costs beside a bare relay of its wire, and beside other libraries",
+            question: "the cost of each transport, compared with a bare relay of its wire and \
+                with other libraries",
             scenario: || Scenario {
                 baselines: Baseline::ALL.to_vec(),
                 pairs: vec![50],
@@ -175,12 +183,12 @@ impl Preset {
         },
     ];
 
-    /// The one of this name.
+    /// Returns the preset of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|preset| preset.name == name)
     }
 
-    /// What it runs.
+    /// Returns the scenario.
     pub fn scenario(&self) -> Scenario {
         Scenario { preset: self.name.into(), ..(self.scenario)() }
     }
@@ -190,12 +198,12 @@ fn base() -> Scenario {
     Scenario { repeats: 3, controls: 1, seed: SEED, ..Scenario::default() }
 }
 
-/// Links by their names; all of them are there, which a test sees to.
+/// Returns links by their names. A test checks that every name exists.
 fn links(names: &[&str]) -> Vec<Network> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Links by what they are, under a name that reads well.
+/// Returns links by their specifications, under readable names.
 fn named(links: &[(&str, &str)]) -> Vec<Network> {
     let link = |(name, what): &(&str, &str)| match what.parse().ok()? {
         Network::Emulated(spec) => {
@@ -206,7 +214,7 @@ fn named(links: &[(&str, &str)]) -> Vec<Network> {
     links.iter().filter_map(link).collect()
 }
 
-/// Those that can be told to leave Nagle's algorithm on.
+/// Returns the transports that can leave Nagle's algorithm on.
 fn streams_of_tcp() -> Vec<TransportKind> {
     TransportKind::ALL.into_iter().filter(|kind| kind.socket() == Socket::Tcp).collect()
 }
@@ -218,13 +226,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_has_links_of_different_names_and_something_to_compare() {
+    fn presets_have_links_and_contenders() {
         for preset in Preset::ALL {
             let scenario = preset.scenario();
             let names: std::collections::HashSet<String> = scenario.links.iter().map(Network::name).collect();
             assert_eq!(names.len(), scenario.links.len(), "{}", preset.name);
             assert!(!names.is_empty() && scenario.contenders().len() > 1, "{}", preset.name);
-            assert!(scenario.controls > 0, "{}: every preset has its noise floor", preset.name);
+            assert!(scenario.controls > 0, "{}: every preset has an A/A control", preset.name);
         }
         assert_eq!(Preset::named("loss").expect("there").scenario().links.len(), 8);
         assert_eq!(Preset::named("rtt").expect("there").scenario().links.len(), 6);
@@ -232,7 +240,7 @@ mod tests {
         assert_eq!(Preset::named("nagle").expect("there").scenario().transports.len(), 2);
     }
 
-    /// How much of the window the link is bad, from 0 to 1.
+    /// Returns the share of the window in which the link is bad, from 0 to 1.
     fn bad_share(spec: &LinkSpec, seed: u64, direction: Direction, window_ns: u64) -> f64 {
         let bad_ns: u64 = bad_periods(&spec.direction(direction).loss, seed, direction)
             .take_while(|(start_ns, _)| *start_ns < window_ns)
@@ -241,7 +249,7 @@ mod tests {
         bad_ns as f64 / window_ns as f64
     }
 
-    /// The shares of the busy Wi-Fi's windows, one for each repeat and direction.
+    /// Returns the bad shares of the busy Wi-Fi's windows, one for each repeat and direction.
     fn wifi_windows(seed: u64, repeats: u32, window_ns: u64) -> Vec<f64> {
         let spec: LinkSpec = "wifi-busy".parse().expect("a profile");
         (0..repeats)
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_seed_gives_a_quick_look_what_a_long_one_would_meet_on_average() {
+    fn default_seed_represents_long_windows() {
         let quick = Preset::ALL[0].scenario();
         let windows = wifi_windows(SEED, quick.repeats, quick.duration_ms * 1_000_000);
         assert!(windows.chunks(2).all(|both_ways| both_ways.iter().sum::<f64>() > 0.0), "{windows:?}");

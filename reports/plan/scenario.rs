@@ -1,7 +1,7 @@
-//! What is run: contenders × groups × repeats, in an order that a seed shuffles.
+//! The scenario: contenders × groups × repeats, in an order that a seed shuffles.
 //!
-//! A [`Contender`] is what is compared: a transport with its settings. A [`Group`] is what contenders are compared under:
-//! a link, a rate, a payload, a number of matches.
+//! A [`Contender`] is the compared subject: a transport with its settings. A [`Group`] is the
+//! common condition of a comparison: a link, a rate, a payload and a number of matches.
 
 use std::{fmt, str::FromStr};
 
@@ -15,36 +15,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::search::Search;
 
-/// What lies between players and server.
+/// The network between players and server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// This host's own loopback: no emulation.
+    /// The loopback of this host, without emulation.
     Loopback,
     /// An emulated link.
     Emulated(Box<LinkSpec>),
-    /// An emulated link that a bulk transfer to the players' side fills beside the game.
+    /// An emulated link that a bulk transfer to the players also fills.
     Shared(Box<LinkSpec>),
-    /// The network to a server that somebody else started.
+    /// The network to a server that was started by other means.
     Remote(Remote),
 }
 
-/// A server elsewhere.
+/// A server on another machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
-    /// HOST or HOST:PORT; without a port, each transport's own.
+    /// HOST or HOST:PORT. Without a port, each transport uses its own.
     pub server: String,
-    /// Fingerprint of its certificate, if it is trusted by that.
+    /// The fingerprint of the server's certificate, if the certificate is pinned.
     pub pin: Option<String>,
-    /// File with certificates to trust, if it is trusted by these.
+    /// The file with the trusted certificates, if the server is trusted by these.
     pub ca: Option<std::path::PathBuf>,
 }
 
-/// What a link's name ends with where a bulk transfer runs beside the game.
+/// The suffix of a link's name if a bulk transfer shares the link.
 const SHARED_SUFFIX: &str = "+bulk";
 
 impl Remote {
-    /// Returns the trust that its flags ask for.
+    /// Returns the trust in the server that the flags specify.
     pub(crate) fn trusted(&self) -> Trusted {
         match (&self.pin, &self.ca) {
             (Some(pin), _) => Trusted::Pin(pin.clone()),
@@ -55,7 +55,7 @@ impl Remote {
 }
 
 impl Network {
-    /// The name in flags and reports.
+    /// Returns the name in flags and reports.
     pub fn name(&self) -> String {
         match self {
             Self::Loopback => "loopback".into(),
@@ -65,7 +65,7 @@ impl Network {
         }
     }
 
-    /// The emulated link, where it is one.
+    /// Returns the emulated link, if the network is one.
     pub fn spec(&self) -> Option<&LinkSpec> {
         match self {
             Self::Emulated(spec) | Self::Shared(spec) => Some(spec),
@@ -86,30 +86,30 @@ impl FromStr for Network {
     }
 }
 
-/// A transport with its settings; or a baseline, which has none to set.
+/// A transport with its settings, or a baseline, which has no settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contender {
-    /// Of all players.
+    /// The transport of all players.
     pub transport: Subject,
-    /// Who is told of a move.
+    /// The recipients of a move.
     pub relay: RelayPolicy,
-    /// Congestion control asked for.
+    /// The requested congestion control.
     pub congestion: Congestion,
-    /// Nagle's algorithm left on (TCP only).
+    /// Whether Nagle's algorithm stays on (TCP only).
     pub nagle: bool,
-    /// TLS sessions taken up again, where there is TLS.
+    /// Whether TLS sessions are resumed, for transports with TLS.
     pub resumption: bool,
 }
 
 impl Contender {
-    /// With the settings that everything else is compared with.
+    /// Returns the contender with the default settings, with which all others are compared.
     pub fn plain(transport: impl Into<Subject>) -> Self {
         let transport = transport.into();
         let (relay, congestion) = (RelayPolicy::default(), Congestion::default());
         Self { transport, relay, congestion, nagle: false, resumption: false }
     }
 
-    /// What these settings mean to a connection.
+    /// Returns the transport options of these settings.
     pub fn options(&self) -> Options {
         let Self { congestion, nagle, resumption, .. } = *self;
         Options {
@@ -121,7 +121,7 @@ impl Contender {
         }
     }
 
-    /// The settings that are not the plain ones.
+    /// Returns the settings that differ from the defaults.
     fn settings(&self) -> Vec<String> {
         let plain = Self::plain(self.transport);
         let settings = [
@@ -133,13 +133,13 @@ impl Contender {
         settings.into_iter().flatten().collect()
     }
 
-    /// Whether it has settings of its own.
+    /// Whether all settings are the defaults.
     pub fn is_plain(&self) -> bool {
         *self == Self::plain(self.transport)
     }
 }
 
-/// The transport, and what is not plain: "tcp", "tcp +nagle", "quic-stream +bbr".
+/// Writes the transport and its other settings: "tcp", "tcp +nagle", "quic-stream +bbr".
 impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.transport)?;
@@ -147,23 +147,24 @@ impl fmt::Display for Contender {
     }
 }
 
-/// What contenders are compared under.
+/// The condition under which contenders are compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Group {
-    /// The name of the network between.
+    /// The name of the network.
     pub link: String,
-    /// Moves per second and player; or pairs that connect per second. 0 in a closed loop.
+    /// The moves per second and player, or the pairs that connect per second. 0 in a closed loop.
     pub rate_hz: u32,
-    /// In a closed loop, how many moves are under way between the two players: each answers what arrives. 0 where moves are
-    /// sent on a beat.
+    /// The moves under way between the two players of a closed loop, in which each answers every
+    /// arrival. 0 in an open loop.
     pub in_flight: u32,
-    /// Bytes carried with each move on top of the position.
+    /// The bytes carried with each move in addition to the position.
     pub payload_bytes: u32,
-    /// Matches at once.
+    /// The number of concurrent matches.
     pub pairs: u32,
 }
 
-/// "wifi, 60 Hz, 10 matches" or "loopback, 8 in flight, 1 match", and the payload where there is one.
+/// Writes "wifi, 60 Hz, 10 matches" or "loopback, 8 in flight, 1 match", and the payload if there
+/// is one.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { link, rate_hz, in_flight, payload_bytes, pairs } = self;
@@ -174,27 +175,27 @@ impl fmt::Display for Group {
     }
 }
 
-/// One run: a point of the scenario.
+/// The identity of a run: a point of the scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunKey {
-    /// What runs.
+    /// The contender.
     pub contender: Contender,
-    /// Under what.
+    /// The group.
     pub group: Group,
-    /// Which repeat, from 0. Contenders meet the same schedule in the same repeat.
+    /// The number of the repeat, from 0. All contenders meet the same schedule in the same repeat.
     pub repeat: u32,
-    /// 0 for what is compared; from 1 on, an A/A control: the reference again.
+    /// 0 for a contender; from 1 on, an A/A control, which is the reference again.
     pub arm: u8,
 }
 
 impl RunKey {
-    /// The same in its first repeat, which stands for all of them.
+    /// Returns the key of the first repeat, which stands for all repeats.
     pub fn combination(&self) -> Self {
         Self { repeat: 0, ..self.clone() }
     }
 }
 
-/// The contender, and whether it is a control: "tcp" or "tcp (A/A 1)".
+/// Writes the contender and the number of a control: "tcp" or "tcp (A/A 1)".
 impl fmt::Display for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.arm {
@@ -204,55 +205,58 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// Everything a comparison varies and everything it holds fixed.
+/// The plan of a comparison: all that varies and all that is fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
-    /// The preset it began from.
+    /// The preset from which the scenario was made.
     pub preset: String,
-    /// What the players do.
+    /// The workload of the players.
     pub workload: Workload,
-    /// Transports to compare.
+    /// The transports to compare.
     pub transports: Vec<TransportKind>,
-    /// Other relays to measure them against. With any, no verdict is given, but ratios to the bare relays.
+    /// The baselines to compare with. With baselines, the report gives ratios to the bare relays
+    /// and no verdict.
     pub baselines: Vec<Baseline>,
-    /// Who is told of a move.
+    /// The recipients of a move.
     pub relays: Vec<RelayPolicy>,
-    /// Congestion control asked for, on TCP and QUIC alike.
+    /// The requested congestion controls, for TCP and QUIC alike.
     pub congestions: Vec<Congestion>,
-    /// Nagle's algorithm left on (TCP only).
+    /// Whether Nagle's algorithm stays on (TCP only).
     pub nagle: Vec<bool>,
-    /// TLS sessions taken up again, where there is TLS.
+    /// Whether TLS sessions are resumed, for transports with TLS.
     pub resumption: Vec<bool>,
-    /// What lies between players and server.
+    /// The networks between players and server.
     pub links: Vec<Network>,
-    /// Moves per second and player; or pairs that connect per second.
+    /// The moves per second and player, or the pairs that connect per second.
     pub rates_hz: Vec<u32>,
-    /// Closed loops besides, of one match each, with so many moves under way.
+    /// The closed loops in addition, of one match each, by their number of moves under way.
     pub in_flight: Vec<u32>,
-    /// Bytes carried with each move on top of the position.
+    /// The bytes carried with each move in addition to the position.
     pub payloads_bytes: Vec<u32>,
-    /// Matches at once.
+    /// The numbers of concurrent matches.
     pub pairs: Vec<u32>,
-    /// What is found by trying, in place of the list of the same name.
+    /// The search, which replaces the list of the searched number.
     pub search: Option<Search>,
-    /// How often each combination runs.
+    /// The number of repeats of each combination.
     pub repeats: u32,
-    /// How many times more the reference runs in every repeat of each group, as if it were another transport: how far
-    /// these lie from it is what the machine makes of no difference at all (A/A). 0 leaves verdicts without a noise floor.
+    /// The number of A/A controls: additional runs of the reference in every repeat of each group.
+    /// Their distance from the reference is the machine's noise without a difference. With 0,
+    /// verdicts have no noise floor.
     pub controls: u8,
-    /// Time before each measured window, for handshakes, congestion windows and caches to settle, in ms.
+    /// The warm-up before each measured window, in ms, in which handshakes, congestion windows and
+    /// caches settle.
     pub warmup_ms: u64,
-    /// Measured window of each run, in ms.
+    /// The measured window of each run, in ms.
     pub duration_ms: u64,
-    /// Decides the order of the runs, the bots' paths, and what emulated links do.
+    /// The seed of the order of the runs, the paths of the bots and the emulated links.
     pub seed: u64,
-    /// CPU time that the server's process burns beside its work, in µs per second: 0 in every comparison, more only where
-    /// the self-test injects what it must find again.
+    /// The additional CPU time that the server's process burns, in µs per second. It is 0 in every
+    /// comparison; the self-test injects more in order to find it again.
     pub server_burn_us_per_s: u32,
 }
 
 impl Default for Scenario {
-    /// Every transport over loopback at 60 Hz, once.
+    /// Returns every transport over loopback at 60 Hz, once.
     fn default() -> Self {
         Self {
             preset: "custom".into(),
@@ -280,8 +284,9 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// Every run of a scenario without a search, in order. Repeats come one after another, and within each the combinations
-    /// are shuffled, so that what drifts on the machine meets all of them alike.
+    /// Returns every run of a scenario without a search, in order. Repeats follow each other.
+    /// Within a repeat the combinations are shuffled, so that drift of the machine affects all
+    /// alike.
     pub fn runs(&self) -> Vec<RunKey> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut runs = Vec::new();
@@ -293,7 +298,7 @@ impl Scenario {
         runs
     }
 
-    /// What is compared: every transport with every setting, and the baselines.
+    /// Returns the contenders: every transport with every setting, and the baselines.
     pub fn contenders(&self) -> Vec<Contender> {
         let mut contenders = Vec::new();
         for &transport in &self.transports {
@@ -308,7 +313,8 @@ impl Scenario {
                 }
             }
         }
-        // Without TLS there is no session: what is left of it ran already.
+        // A transport without TLS has no session to resume, so its second setting would repeat the
+        // first.
         let possible =
             |it: &Contender| !it.resumption || it.transport.encrypted() || !self.resumption.contains(&false);
         contenders.retain(possible);
@@ -316,16 +322,17 @@ impl Scenario {
         contenders
     }
 
-    /// What the transports are compared with: the first that does not encrypt, since what encryption and everything above
-    /// it costs is told from there; where all do, the first.
+    /// Returns the reference: the first contender that does not encrypt, or else the first. An
+    /// unencrypted reference shows the cost of encryption and of everything above it.
     pub fn reference(&self) -> Option<Contender> {
         let contenders = self.contenders();
         let plain = contenders.iter().find(|it| !it.transport.encrypted());
         plain.or(contenders.first()).copied()
     }
 
-    /// What a contender is compared with: a transport with other settings with itself in the first ones, and a transport
-    /// with the reference. `None` for the reference itself.
+    /// Returns the reference of a contender; `None` for the reference itself. A transport with
+    /// other settings is compared with its own first settings, and a transport in its first
+    /// settings with the reference.
     pub fn reference_of(&self, contender: Contender) -> Option<Contender> {
         let reference = self.reference()?;
         let same_transport = self.contenders().into_iter().find(|it| it.transport == contender.transport)?;
@@ -333,7 +340,7 @@ impl Scenario {
         (of != contender).then_some(of)
     }
 
-    /// The groups, in the order of the scenario.
+    /// Returns the groups, in the order of the scenario.
     pub fn groups(&self) -> Vec<Group> {
         let mut groups = Vec::new();
         for link in &self.links {
@@ -346,7 +353,7 @@ impl Scenario {
             }
             for &in_flight in &self.in_flight {
                 for &payload_bytes in &self.payloads_bytes {
-                    // More matches would only be more under way.
+                    // More matches would only add moves under way.
                     groups.push(Group { link: link.name(), rate_hz: 0, in_flight, payload_bytes, pairs: 1 });
                 }
             }
@@ -354,18 +361,19 @@ impl Scenario {
         groups
     }
 
-    /// What runs in every group: the contenders, and the reference as often again as there are controls.
+    /// Returns all that runs in every group: the contenders, and the reference once more for each
+    /// control.
     pub fn arms(&self) -> Vec<(Contender, u8)> {
         let controls = (1..=self.controls).filter_map(|arm| Some((self.reference()?, arm)));
         self.contenders().into_iter().map(|contender| (contender, 0)).chain(controls).collect()
     }
 
-    /// What decides everything random in a repeat, for every contender alike.
+    /// Returns the seed of a repeat, which is the same for every contender.
     pub fn seed_of(&self, repeat: u32) -> u64 {
         self.seed.wrapping_add(u64::from(repeat))
     }
 
-    /// How long a run takes at least, in ms.
+    /// Returns the minimum duration of a run, in ms.
     pub fn run_ms(&self) -> u64 {
         self.warmup_ms + self.duration_ms
     }
@@ -387,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_runs_in_every_repeat_and_the_seed_decides_the_order() {
+    fn seed_shuffles_complete_repeats() {
         let scenario = |seed| Scenario {
             links: ["loopback", "lte"].map(|name| name.parse().expect("a network")).to_vec(),
             rates_hz: vec![20, 60],
@@ -407,14 +415,14 @@ mod tests {
         assert_ne!(runs, scenario(2).runs());
         assert_ne!(runs[..5], runs[in_block..in_block + 5], "blocks differ in their order");
         assert_eq!(scenario(1).groups().len(), 4);
-        // The control is the reference again, once in each group.
+        // The control is the reference once more in each group.
         let controls: Vec<_> = runs.iter().filter(|run| run.arm == 1).collect();
         assert_eq!(controls.len(), 4 * 3);
         assert!(controls.iter().all(|run| !run.contender.transport.encrypted()));
     }
 
     #[test]
-    fn settings_are_compared_with_the_same_transport_and_transports_with_the_reference() {
+    fn chooses_the_reference() {
         let kinds = ["tcp", "tls"].map(|name| name.parse().expect("a kind"));
         let scenario = Scenario {
             transports: kinds.to_vec(),
@@ -430,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_may_be_shared_with_a_bulk_transfer() {
+    fn parses_links_shared_with_bulk() {
         let shared: Network = "lte+bulk".parse().expect("a network");
         assert_eq!(shared.name(), "lte+bulk");
         assert!(matches!(&shared, Network::Shared(spec) if spec.name == "lte"));

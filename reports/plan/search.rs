@@ -1,82 +1,86 @@
-//! The highest rate (or number of matches) that a contender bears on a link, found by trying. Pure: what to try next
-//! follows from what was tried, and somebody else tries it.
+//! The search for the highest rate or number of matches that a contender sustains on a link.
 //!
-//! First every doubling of the lowest value is tried, since what fails at a low rate (the period alone is too long for the
-//! bound on age) may hold at a higher one. Then the gap above the highest that held is halved, in ratio, until it is
-//! narrow.
+//! Pure: the next value follows from the earlier results, and the caller runs it.
+//!
+//! The search first doubles the lowest value. A low rate may fail where a higher one holds, since
+//! its period alone exceeds the bound on age. The search then halves the gap above the highest
+//! value that held, by ratio, until the gap is narrow.
 
 use serde::{Deserialize, Serialize};
 
-/// What is searched for.
+/// The searched number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Searched {
-    /// Moves per second and player.
+    /// The rate, in moves per second and player.
     RateHz,
-    /// Matches at once.
+    /// The number of concurrent matches.
     Pairs,
 }
 
-/// A search: of what, between what, and by which criterion.
+/// A search: the number, its range and the criterion.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
-    /// What is searched for.
+    /// The searched number.
     pub of: Searched,
     /// The first value tried.
     pub from: u32,
     /// The highest value tried.
     pub to: u32,
-    /// What it means to bear a value.
+    /// The criterion that a value must satisfy.
     pub criterion: Criterion,
 }
 
 impl Search {
-    /// Of the highest rate: from slower than any game that moves, to faster than any.
+    /// The search for the highest rate: from slower than any game of motion to faster than any.
     pub const RATE: Self =
         Self { of: Searched::RateHz, from: 10, to: 10_240, criterion: Criterion::PLAYABLE };
-    /// Of the most matches: up to what 1,000 connections, the server's own default bound, carry.
+    /// The search for the most matches, up to the number that 1,000 connections, the server's
+    /// default limit, carry.
     pub const PAIRS: Self = Self { of: Searched::Pairs, from: 4, to: 512, criterion: Criterion::PLAYABLE };
 }
 
-/// What it means to bear a rate.
+/// The criterion of a playable game.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Criterion {
-    /// The opponent's position may be older than this for 1 % of the time, in ms.
+    /// The largest age of the opponent's position at p99 of the time, in ms.
     pub age_p99_max_ms: u64,
-    /// At least this share of the moves offered arrives as news, is superseded by newer news, or was lost by the link
-    /// itself.
+    /// The smallest share of the offered moves that is accounted for: arrived as news, superseded
+    /// by newer news, or lost by the link itself.
     pub accounted_share_min: f64,
 }
 
 impl Criterion {
-    /// A tenth of a second is where people begin to notice; a hundredth of the moves is what a game hides.
+    /// The default criterion. People notice an age of a tenth of a second, and a game hides the
+    /// loss of a hundredth of the moves.
     pub const PLAYABLE: Self = Self { age_p99_max_ms: 100, accounted_share_min: 0.99 };
 }
 
-/// Values closer than this ratio are not told apart: runs of seconds do not repeat better.
+/// The ratio below which values are not distinguished. Runs of seconds do not repeat more
+/// precisely.
 const RATIO_MIN: f64 = 1.15;
-/// Failures in a row that end the doubling once something held: one may be chance.
+/// The consecutive failures that end the doubling after a value held. One failure may be chance.
 const FAILURES_AFTER_HELD: usize = 2;
-/// Failures in a row that end it before anything held: from 10 Hz on, the period is an eighth of the bound on age by then
-/// and no longer to blame.
+/// The consecutive failures that end the doubling before any value held. From 10 Hz on, the period
+/// is then an eighth of the bound on age and no longer the cause.
 const FAILURES_BEFORE_HELD: usize = 4;
 
-/// How far one search has come.
+/// The progress of one search.
 #[derive(Clone, Debug)]
 pub struct Climb {
     from: u32,
     to: u32,
-    /// What was tried, and whether it held; in order of the value.
+    /// The tried values in rising order, and whether each held.
     tried: Vec<(u32, bool)>,
 }
 
 impl Climb {
-    /// At the beginning.
+    /// Begins a search.
     pub fn new(search: &Search) -> Self {
         Self { from: search.from.max(1), to: search.to, tried: Vec::new() }
     }
 
-    /// The value to try next; `None` once the answer is known.
+    /// Returns the value to try next; `None` at the end of the search.
     pub fn next(&self) -> Option<u32> {
         self.next_doubling().or_else(|| self.next_halving())
     }
@@ -105,20 +109,20 @@ impl Climb {
         (!narrow).then_some(middle)
     }
 
-    /// What became of a value.
+    /// Records the result of a value.
     pub fn record(&mut self, value: u32, held: bool) {
         self.tried.push((value, held));
         self.tried.sort_unstable();
     }
 
-    /// The highest value that held so far.
+    /// Returns the highest value that has held.
     pub fn highest(&self) -> Option<u32> {
         self.tried.iter().rev().find(|(_, held)| *held).map(|(value, _)| *value)
     }
 }
 
 impl Search {
-    /// How many values a search tries at most, for the estimate.
+    /// Returns the largest number of values that a search tries, for the estimate of its duration.
     pub fn tries_max(&self) -> u32 {
         let doublings = (self.to / self.from.max(1)).max(1).ilog2() + 1;
         let halvings = (2f64.ln() / RATIO_MIN.ln()).log2().ceil() as u32;
@@ -141,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_break_within_its_grain_also_where_low_rates_fail() {
+    fn finds_limit_within_ratio() {
         for limit_hz in [17, 100, 999, 5_000] {
             for lowest_hz in [0, limit_hz / 3] {
                 let (found, _) = answer(|rate_hz| (lowest_hz..=limit_hz).contains(&rate_hz));
-                // No doubling of 10 up to 80 lies in 333..=999 or above: it is given up before.
+                // No doubling of 10 up to 80 lies in 333..=999 or above, so the search ends before.
                 let Some(found) = found else {
                     assert!(lowest_hz > 80, "{lowest_hz}");
                     continue;
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_by_chance_does_not_end_it() {
+    fn one_failure_does_not_end_search() {
         assert!(answer(|rate_hz| rate_hz != 40 && rate_hz <= 1_000).0 > Some(850));
     }
 }

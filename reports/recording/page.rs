@@ -1,5 +1,5 @@
-//! A recording as one HTML page that needs nothing else, in the style of a comparison's. Pure: the same recording gives the
-//! same bytes.
+//! A recording as one self-contained HTML page, in the style of a comparison's page. Pure: the same
+//! recording gives the same bytes.
 
 use maud::{Markup, html};
 use netduel_client::{
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The whole page.
+/// Renders the whole page.
 pub fn page(recording: &Recording) -> String {
     let links = links(recording);
     let known: Vec<&Link<'_>> = links.iter().filter(|link| link.is_known()).collect();
@@ -27,7 +27,7 @@ pub fn page(recording: &Recording) -> String {
         (intro(recording, &links))
         main {
             section id="summary" {
-                h2 { "In short" }
+                h2 { "Summary" }
                 @for paragraph in words(&links) { p { (paragraph) } }
                 @let parts = tables(&known);
                 @for Part { title, table: figures } in &parts { h3 { (title) } (table(figures)) }
@@ -35,7 +35,7 @@ pub fn page(recording: &Recording) -> String {
             }
             section id="time" {
                 h2 { "Over time" }
-                p { "Each line is what one of the two players saw of its own link. Point at a plot to read it." }
+                p { "Each line shows the measurements of one player. Point at a plot to read its values." }
                 div class="charts" {
                     (age_over_time(&known))
                     (over_time(&known, &ROUND_TRIP))
@@ -43,20 +43,21 @@ pub fn page(recording: &Recording) -> String {
                 }
             }
             section id="tails" {
-                h2 { "How often, how bad" }
+                h2 { "Tails" }
                 div class="charts" {
-                    (tails(&known, "Age tail.", "How much of the time a position is older than this; further left is better. With the age at p99:", |it| &it.age))
-                    (tails(&known, "Delay tail.", "How many of the moves took longer than this, of those that arrived as news. With the delay at p99:", |it| &it.one_way))
+                    (tails(&known, "Age tail.", chart::AGE_TAIL_NOTE, |it| &it.age))
+                    (tails(&known, "Delay tail.", chart::DELAY_TAIL_NOTE, |it| &it.one_way))
                 }
             }
             section id="provenance" {
-                h2 { "Where this is from" }
+                h2 { "Provenance" }
                 dl class="provenance" {
                     @for (name, value) in about(recording, &links) { dt { (name) } dd { (value) } }
                 }
                 p {
-                    "Drawn from the recording's JSON alone; " code { "netduel-report recording FILE" } " draws it again. "
-                    "One match is an impression: what a transport is worth is measured by " code { "netduel-report run" } "."
+                    "This page comes from the recording's JSON alone; "
+                    code { "netduel-report recording FILE" } " renders it again. "
+                    "One match is an impression. To measure a transport, use " code { "netduel-report run" } "."
                 }
             }
         }
@@ -79,20 +80,20 @@ fn intro(recording: &Recording, links: &[Link<'_>; 2]) -> Markup {
                 }
             }
             nav {
-                a href="#summary" { "In short" }
+                a href="#summary" { "Summary" }
                 a href="#time" { "Over time" }
-                a href="#tails" { "How often, how bad" }
-                a href="#provenance" { "Where this is from" }
+                a href="#tails" { "Tails" }
+                a href="#provenance" { "Provenance" }
             }
         }
     }
 }
 
-/// What the headings of the tables mean, to unfold.
+/// Renders the meanings of the columns as an expandable list.
 fn meanings(parts: &[Part]) -> Markup {
     html! {
         details class="meanings" {
-            summary { "What the columns mean" }
+            summary { "Meaning of the columns" }
             @for Part { title, table } in parts {
                 h3 { (title) }
                 dl { @for heading in table.headings.iter().skip(1) { dt { (heading.text) } dd { (heading.meaning) } } }
@@ -105,7 +106,7 @@ fn seconds(at_us: u64) -> f64 {
     at_us as f64 / 1e6
 }
 
-/// The time of the match, from where it is plotted.
+/// Returns the time axis of the match, from the beginning of the plot.
 fn time_axis(from: f64, to: f64) -> Axis {
     let name = "seconds since the match began";
     Axis { log: false, from, to: to.max(from + 1.0), name, format: plain, unit: "s" }
@@ -116,7 +117,7 @@ fn age_over_time(links: &[&Link<'_>]) -> Markup {
     let strips: Vec<Strip> = links.iter().filter_map(|link| strip(link, link.known.as_ref()?)).collect();
     let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
     if highest <= 0.0 {
-        return chart(title, "No move of the opponent came.", &[], &Markup::default());
+        return chart(title, "No move of the opponent arrived.", &[], &Markup::default());
     }
     let end_s =
         links.iter().filter_map(|link| Some(seconds(link.known.as_ref()?.last.at_us))).fold(0.0, f64::max);
@@ -125,8 +126,8 @@ fn age_over_time(links: &[&Link<'_>]) -> Markup {
     let y = Axis { log: false, from: 0.0, to, name: "age, ms", format: plain, unit: "ms" };
     let frozen = strips.iter().any(|strip| !strip.events.is_empty());
     let note = format!(
-        "How old the opponent's newest known position was: the mean, and above it the oldest.{}",
-        if frozen { " Ticks below: freezes." } else { "" }
+        "The age of the opponent's newest known position: the mean, and above it the oldest.{}",
+        if frozen { " Ticks below the curves: freezes." } else { "" }
     );
     chart(title, &note, &[], &plot::strips(title, x, y, &[], &strips))
 }
@@ -146,19 +147,20 @@ fn strip(link: &Link<'_>, known: &Known<'_>) -> Option<Strip> {
     (!points.is_empty()).then(|| Strip { class: link.class.into(), name: link.name.clone(), points, events })
 }
 
-/// Something that is known ten times a second.
+/// A chart of a delay that is sampled ten times a second.
 struct DelayChart {
     title: &'static str,
     note: &'static str,
     axis: &'static str,
     read: fn(&Figures) -> Option<u64>,
-    /// What the transport says of the same.
+    /// The value that the transport reports for the same delay.
     own: fn(&Figures) -> Option<u64>,
 }
 
 const ROUND_TRIP: DelayChart = DelayChart {
     title: "Round trip over time.",
-    note: "Pings to the server and back; dotted, the transport's own smoothed round-trip time, where it tells. With the median:",
+    note: "Pings to the server and back. Dotted: the transport's own smoothed round-trip time, if \
+        it reports one. With the median:",
     axis: "round trip, ms",
     read: |figures| figures.round_trip.current_us,
     own: |figures| figures.path.rtt_us,
@@ -166,7 +168,8 @@ const ROUND_TRIP: DelayChart = DelayChart {
 
 const ONE_WAY: DelayChart = DelayChart {
     title: "One-way delay over time.",
-    note: "The newest move at each look, from the opponent's intended sending to its arrival. With the median:",
+    note: "The newest move at each sample, from the opponent's intended send time to its arrival. \
+        With the median:",
     axis: "one way, ms",
     read: |figures| figures.one_way.current_us,
     own: |_| None,
@@ -178,8 +181,12 @@ fn over_time(links: &[&Link<'_>], course: &DelayChart) -> Markup {
     for link in links {
         let line = line(link, link.class.to_owned(), link.name.clone(), course.read);
         let class = format!("{} plus", link.class);
-        let own =
-            self::line(link, class, format!("{}: {} itself", link.name, link.side.transport), course.own);
+        let own = self::line(
+            link,
+            class,
+            format!("{}: {} (own value)", link.name, link.side.transport),
+            course.own,
+        );
         for line in [line, own].into_iter().filter(|line| !line.points.is_empty()) {
             let value = median(&line).unwrap_or_else(|| UNKNOWN.into());
             key.push(Key { class: line.class.clone(), name: line.name.clone(), value });
@@ -189,10 +196,10 @@ fn over_time(links: &[&Link<'_>], course: &DelayChart) -> Markup {
     let points = || lines.iter().flat_map(|line| &line.points);
     let highest = points().map(|point| point.1).fold(0.0, f64::max);
     if highest <= 0.0 {
-        return chart(course.title, "None was measured.", &[], &Markup::default());
+        return chart(course.title, "No delay was measured.", &[], &Markup::default());
     }
     let from = points().map(|point| point.0).fold(f64::MAX, f64::min);
-    // The beginning of the match, unless the oldest figures are gone.
+    // The axis begins with the match, unless the oldest figures were dropped.
     let x = time_axis(if from < 1.0 { 0.0 } else { from }, points().map(|point| point.0).fold(0.0, f64::max));
     let y = Axis {
         log: false,

@@ -1,4 +1,4 @@
-//! A recording in short, for a terminal.
+//! The summary of a recording for a terminal.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::{
     render::text::aligned,
 };
 
-/// The summary for a terminal of 120 columns.
+/// Renders the summary for a terminal of 120 columns.
 pub fn terminal(recording: &Recording) -> String {
     let links = links(recording);
     let mut out = String::new();

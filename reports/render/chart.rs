@@ -1,4 +1,5 @@
-//! What is plotted: tails, age over time, curves along a sweep. From results to the shapes of `plot.rs`. Pure.
+//! Charts: tails, age over time, and curves along a sweep, from results to the shapes of `plot.rs`.
+//! Pure.
 
 use maud::{Markup, html};
 use netduel_client::stats::{AgeSlot, Samples};
@@ -22,17 +23,23 @@ use crate::{
     },
 };
 
-/// A tail is drawn from where this share of the weight is still beyond: before it, all curves are one.
+/// The share of the weight from which on a tail is drawn. Before this share all curves coincide.
 const TAIL_FROM: f64 = 0.9;
-/// Values along a sweep that differ by more than this ratio are drawn on a logarithmic axis.
+/// The ratio of values along a sweep beyond which their axis is logarithmic.
 const RATIO_LOG: f64 = 20.0;
-/// Quantiles that get a dot on a tail.
+/// The note of a chart of age tails.
+pub(crate) const AGE_TAIL_NOTE: &str = "Share of the time in which a position is older than this; \
+     further left is better. With the age at p99:";
+/// The note of a chart of delay tails.
+pub(crate) const DELAY_TAIL_NOTE: &str = "Share of the moves that arrived as news and took longer \
+     than this. With the delay at p99:";
+/// The quantiles that get a dot on a tail.
 const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
-/// The style sheet's classes of a contender: the same colour for a transport everywhere, and dots for other settings and for
-/// baselines.
+/// Returns the style sheet's classes of a contender. A transport has the same colour everywhere;
+/// other settings and baselines are dotted.
 pub(crate) fn class_of(contender: Contender) -> String {
-    // A baseline has the colour of the first transport that goes over the same wire.
+    // A baseline has the colour of the first transport on the same wire.
     let subject = contender.transport;
     let wire = |it: Subject| it.floor().or(it.baseline());
     let place = TransportKind::ALL.iter().position(|&kind| {
@@ -42,16 +49,16 @@ pub(crate) fn class_of(contender: Contender) -> String {
     format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 
-/// A line in the key of a chart.
+/// An entry in the key of a chart.
 pub(crate) struct Key {
-    /// The style sheet's.
+    /// The style sheet's class.
     pub(crate) class: String,
     pub(crate) name: String,
-    /// Said behind it.
+    /// The value behind the name.
     pub(crate) value: String,
 }
 
-/// A chart with its title, what to see in it, and what its lines are.
+/// Renders a chart with its title, a note on its content, and the key of its lines.
 pub(crate) fn chart(title: &str, note: &str, key: &[Key], plot: &Markup) -> Markup {
     html! {
         figure class="chart" {
@@ -68,14 +75,14 @@ pub(crate) fn chart(title: &str, note: &str, key: &[Key], plot: &Markup) -> Mark
     }
 }
 
-/// A piece of a transport's line.
+/// Renders a sample of a transport's line.
 pub(crate) fn swatch() -> Markup {
     html! {
         svg class="swatch" viewBox="0 0 26 10" aria-hidden="true" { path class="line" d="M1 5H25" {} }
     }
 }
 
-/// How likely a distribution is to exceed each value, for each row of a group.
+/// Renders the tail distribution of each row of a group: the probability to exceed each value.
 pub(crate) fn tails(
     results: &Results,
     rows: &[&Row],
@@ -98,7 +105,7 @@ pub(crate) struct Named {
     pub(crate) samples: Samples,
 }
 
-/// How likely each distribution is to exceed each value.
+/// Renders the tail distributions: the probability to exceed each value.
 pub(crate) fn tails_of(all: &[Named], title: &str, note: &str) -> Markup {
     let lines: Vec<Line> = all.iter().map(tail).collect();
     let points = || lines.iter().flat_map(|line| line.points.iter());
@@ -145,14 +152,15 @@ fn tail(Named { class, name: kind, samples }: &Named) -> Line {
     Line { class: class.clone(), name: kind.clone(), points, dots, ranges: Vec::new() }
 }
 
-/// Age over the time of one repeat, a strip for each row of a group: all of them met the same bad periods.
+/// Renders the age over the time of one repeat, a strip for each row of a group. All rows met the
+/// same bad periods.
 pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
     let title = "Age over time.";
     let lost = |repeat: u32| -> u64 {
         let runs = rows.iter().flat_map(|row| repeats_of(results, &row.key));
         runs.filter(|run| run.key.repeat == repeat).filter_map(|run| run.link.as_ref()).map(dropped).sum()
     };
-    // The repeat with the most to see; the first of equals.
+    // The chart shows the repeat with the most losses, or the first of equals.
     let repeat = (0..results.scenario.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
     let runs: Vec<&RunResult> = rows
         .iter()
@@ -163,7 +171,7 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
     let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
     let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
     if highest <= 0.0 {
-        return chart(title, "None was recorded.", &[], &Markup::default());
+        return chart(title, "No age was recorded.", &[], &Markup::default());
     }
     let x = Axis {
         log: false,
@@ -177,12 +185,12 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
         Axis { log: false, from: 0.0, to: plot::end_of(highest), name: "age, ms", format: plain, unit: "ms" };
     let shades =
         runs.iter().find_map(|run| run.link.as_ref()).map(|link| bad(link, window_s)).unwrap_or_default();
-    let mut note = format!("Repeat {}: mean of all players, and above it the oldest of them.", repeat + 1);
+    let mut note = format!("Repeat {}: the mean age of all players, and above it the oldest.", repeat + 1);
     if lost(repeat) > 0 {
-        note += " Ticks below: packets that the link lost.";
+        note += " Ticks below the curves: packets that the link lost.";
     }
     if !shades.is_empty() {
-        note += " Shaded: when the link was bad, for all alike.";
+        note += " Shaded: bad periods of the link, the same for all.";
     }
     chart(title, &note, &[], &plot::strips(title, x, y, &shades, &strips))
 }
@@ -197,13 +205,13 @@ fn strip(run: &RunResult, window_s: f64) -> Strip {
     Strip {
         class: class_of(run.key.contender),
         name: run.key.contender.to_string(),
-        // The window's end may reach a hair into a slot of its own.
+        // The window's end may reach slightly into a further slot.
         points: series.slots.iter().enumerate().filter_map(point).filter(|at| at.0 < window_s).collect(),
         events: drops.map(|drop| drop.at_ns as f64 / 1e9).collect(),
     }
 }
 
-/// When the link was bad either way, in seconds since the window opened.
+/// Returns the bad periods of the link in either direction, in seconds since the window opened.
 fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
     let seconds = |ns: u64| ns as f64 / 1e9;
     [Direction::Up, Direction::Down]
@@ -217,7 +225,8 @@ fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// A figure along a sweep, a line for each contender. Bars are the smallest and largest of the repeats.
+/// Renders a figure along a sweep, a line for each contender. Bars span the smallest and largest of
+/// the repeats.
 pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) -> Markup {
     let mut contenders: Vec<Contender> = Vec::new();
     let in_sweep = |row: &&&Row| sweep.groups.iter().any(|(_, group)| *group == row.key.group);
@@ -230,7 +239,7 @@ pub(crate) fn along(sweep: &Sweep, rows: &[&Row], column: &Column, unit: f64) ->
     let ranges = || lines.iter().flat_map(|line| &line.ranges);
     let highest = ranges().map(|range| range.2).fold(0.0, f64::max);
     let lowest = ranges().map(|range| range.1).fold(highest, f64::min);
-    // What breaks along the sweep would flatten everything before it.
+    // A value that breaks along the sweep would flatten all values before it.
     let log = lowest > 0.0 && highest / lowest > RATIO_LOG;
     let (Some((first, _)), Some((last, _))) = (sweep.groups.first(), sweep.groups.last()) else {
         return Markup::default();
@@ -272,7 +281,7 @@ fn line_along(sweep: &Sweep, rows: &[&Row], contender: Contender, column: &Colum
     }
 }
 
-/// A number without digits that say nothing.
+/// Formats a number without trailing zeros.
 pub(crate) fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

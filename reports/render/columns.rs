@@ -1,4 +1,4 @@
-//! The columns of figures in a report: what each shows of a row, and how.
+//! The columns of figures in a report, with their meaning and format.
 
 use netduel_loadgen::Workload;
 
@@ -7,7 +7,7 @@ use crate::{
     data::results::Results,
 };
 
-/// A column of figures: its heading, what it means, what it shows and how.
+/// A column of figures: its heading, meaning, value and format.
 pub(crate) struct Column {
     pub(crate) heading: &'static str,
     pub(crate) meaning: &'static str,
@@ -15,47 +15,49 @@ pub(crate) struct Column {
     pub(crate) format: fn(f64) -> String,
 }
 
-/// How old positions get.
+/// The age of positions.
 pub(crate) const AGE_P99: Column = Column {
     heading: "age p99 ms",
-    meaning: "99 % of the time it is younger",
+    meaning: "99 % of the time the position is younger",
     figure: |row| row.age_p99_us,
     format: milliseconds,
 };
 
-/// What arrives in time.
+/// The share of moves that arrive as news.
 pub(crate) const FRESH: Column = Column {
     heading: "fresh %",
-    meaning: "moves that arrived as news within the window, of those sent within it; what was under way at its edges can make it a little more than 100",
+    meaning: "share of the moves sent within the window that arrived as news within it; moves \
+        under way at its edges can raise it slightly above 100",
     figure: |row| row.fresh_share,
     format: percent,
 };
 
-/// What the server computes.
+/// The server's CPU time.
 pub(crate) const CPU: Column = Column {
     heading: "CPU µs",
-    meaning: "server CPU time for each fresh move, by the kernel's account of its process",
+    meaning: "server CPU time per fresh move, by the kernel's account of the process",
     figure: |row| row.server_cpu_us,
     format: one_digit,
 };
 
-/// Delay, age and what became of the moves.
+/// The columns of delay, age and delivery of the moves.
 pub(crate) const FIGURES: &[Column] = &[
     Column {
         heading: "p50 ms",
-        meaning: "one-way delay from player to player through the server, from the intended send time; half of the moves took less",
+        meaning: "one-way delay from player to player through the server, from the intended send \
+            time; half of the moves took less",
         figure: |row| row.one_way_p50_us,
         format: milliseconds,
     },
     Column {
         heading: "p90 ms",
-        meaning: "nine of ten took less",
+        meaning: "nine of ten moves took less",
         figure: |row| row.one_way_p90_us,
         format: milliseconds,
     },
     Column {
         heading: "p99 ms",
-        meaning: "99 of 100 took less",
+        meaning: "99 of 100 moves took less",
         figure: |row| row.one_way_p99_us,
         format: milliseconds,
     },
@@ -67,7 +69,9 @@ pub(crate) const FIGURES: &[Column] = &[
     },
     Column {
         heading: "age ms",
-        meaning: "age of information: how old the newest known position of the opponent is, averaged over time; half a send period of it is the rate's, not the transport's",
+        meaning: "age of information: the age of the newest known position of the opponent, \
+            averaged over time; half a send period of it comes from the rate, not from the \
+            transport",
         figure: |row| row.age_mean_us,
         format: milliseconds,
     },
@@ -75,129 +79,137 @@ pub(crate) const FIGURES: &[Column] = &[
     FRESH,
     Column {
         heading: "superseded %",
-        meaning: "moves that a newer one replaced before they could leave; never late, never missed",
+        meaning: "moves that a newer move replaced before they could leave; they count as neither \
+            late nor missing",
         figure: |row| row.superseded_share,
         format: percent,
     },
 ];
 
-/// What it costs the server.
+/// The columns of the server's cost.
 pub(crate) const COST: &[Column] = &[
     CPU,
     Column {
         heading: "RSS MB",
-        meaning: "the server's resident memory at the end of the window; what the kernel holds for its sockets comes on top",
+        meaning: "the server's resident memory at the end of the window, without the kernel's \
+            memory for its sockets",
         figure: |row| row.server_resident_bytes,
         format: |bytes| one_digit(bytes / 1e6),
     },
     Column {
         heading: "B in",
-        meaning: "bytes the server received for each fresh move, headers and acknowledgements included: whole IP packets counted on the emulated link, or on loopback by the stacks' own counts",
+        meaning: "bytes that the server received per fresh move, headers and acknowledgements \
+            included: whole IP packets, counted on the emulated link, or on loopback by the \
+            protocol stacks",
         figure: |row| row.bytes_in,
         format: no_digit,
     },
     Column {
         heading: "B out",
-        meaning: "bytes it sent, likewise",
+        meaning: "bytes that the server sent per fresh move, counted like the received bytes",
         figure: |row| row.bytes_out,
         format: no_digit,
     },
 ];
 
-/// What the kernel holds for the server's sockets.
+/// The kernel's memory for the server's sockets.
 const KERNEL: Column = Column {
     heading: "kernel kB",
-    meaning: "what the kernel holds for the server's sockets, beside its resident memory: what is queued in them, and the objects they are made of",
+    meaning: "the kernel's memory for the server's sockets, in addition to its resident memory: \
+        the data queued in the sockets, and the sockets' objects",
     figure: |row| row.server_kernel_bytes,
     format: |bytes| one_digit(bytes / 1e3),
 };
 
-/// More of it, where there is room.
+/// Further columns of the server's cost, for wide reports.
 pub(crate) const COST_DETAIL: &[Column] = &[
     Column {
         heading: "user µs",
-        meaning: "part of the CPU time in the program and its libraries; the kernel counts it in ticks of 10 ms, so it is shown only where there are enough",
+        meaning: "part of the CPU time in the program and its libraries; the kernel counts it in \
+            ticks of 10 ms, so it is shown only with enough ticks",
         figure: |row| row.server_user_us,
         format: one_digit,
     },
     Column {
         heading: "system µs",
-        meaning: "part of it in the kernel, likewise",
+        meaning: "part of the CPU time in the kernel, shown only with enough ticks",
         figure: |row| row.server_system_us,
         format: one_digit,
     },
     KERNEL,
     Column {
         heading: "switches",
-        meaning: "times the server was put off the CPU for each fresh move: how often it was woken",
+        meaning: "context switches of the server per fresh move",
         figure: |row| row.server_switches,
         format: two_digits,
     },
     Column {
         heading: "packets in",
-        meaning: "packets the server received for each fresh move, acknowledgements included, counted where the bytes are",
+        meaning: "packets that the server received per fresh move, acknowledgements included, \
+            counted like the bytes",
         figure: |row| row.packets_in,
         format: two_digits,
     },
     Column {
         heading: "packets out",
-        meaning: "packets it sent, likewise",
+        meaning: "packets that the server sent per fresh move, counted like the bytes",
         figure: |row| row.packets_out,
         format: two_digits,
     },
 ];
 
-/// How long it takes to come.
+/// The columns of connection times.
 pub(crate) const CONNECT_FIGURES: &[Column] = &[
     Column {
         heading: "paired p50 ms",
-        meaning: "from the intended beginning of a connect until the player is told that its match starts",
+        meaning: "from the intended beginning of a connect until the player learns that its match starts",
         figure: |row| row.paired_p50_us,
         format: milliseconds,
     },
     Column {
         heading: "p90 ms",
-        meaning: "nine of ten took less",
+        meaning: "nine of ten connections took less",
         figure: |row| row.paired_p90_us,
         format: milliseconds,
     },
     Column {
         heading: "first move p50 ms",
-        meaning: "from the same beginning until the player has the other's first move",
+        meaning: "from the intended beginning of a connect until the opponent's first move arrives",
         figure: |row| row.first_move_p50_us,
         format: milliseconds,
     },
     Column {
         heading: "first move p90 ms",
-        meaning: "nine of ten took less",
+        meaning: "nine of ten connections took less",
         figure: |row| row.first_move_p90_us,
         format: milliseconds,
     },
     Column {
         heading: "resumed %",
-        meaning: "connections that took a TLS session up again instead of a full handshake",
+        meaning: "connections that resumed a TLS session instead of a full handshake",
         figure: |row| row.resumed_share,
         format: percent,
     },
 ];
 
-/// What it costs the server that somebody came and went.
+/// The columns of the server's cost per connection.
 pub(crate) const CONNECT_COST: &[Column] = &[
     Column {
         heading: "CPU µs",
-        meaning: "server CPU time for each connection: handshake, pairing, a few moves, the goodbye",
+        meaning: "server CPU time per connection: handshake, pairing, a few moves, the goodbye",
         figure: |row| row.connect_cpu_us,
         format: no_digit,
     },
     Column {
         heading: "RSS MB",
-        meaning: "the server's resident memory at the end of the window; what the kernel holds for its sockets comes on top",
+        meaning: "the server's resident memory at the end of the window, without the kernel's \
+            memory for its sockets",
         figure: |row| row.server_resident_bytes,
         format: |bytes| one_digit(bytes / 1e6),
     },
 ];
 
-/// What players feel, and what it costs the server.
+/// Returns the columns of the players' figures and of the server's cost.
 pub(crate) fn columns(results: &Results) -> (&'static [Column], &'static [Column]) {
     match results.scenario.workload {
         Workload::Moves => (FIGURES, COST),

@@ -1,4 +1,5 @@
-//! Results as CSV: a line for each run, with the figures of a [`Row`] under their names, units in them. Pure.
+//! Results as CSV: a line for each run, with the figures of a [`Row`] under their names, units
+//! included. Pure.
 
 use netduel_loadgen::Subject;
 use netduel_server::RelayPolicy;
@@ -9,14 +10,16 @@ use crate::{
     data::{results::Results, run_result::RunResult},
 };
 
-/// Declares a line of the file: what identifies the run, then these figures of its row, then what the transport said.
+/// Declares a line of the file: the identity of the run, these figures of its row, and the
+/// transport's settings.
 macro_rules! csv_record {
     ($($figure:ident),* $(,)?) => {
         #[derive(Serialize)]
         struct Record {
             transport: Subject,
             relay: RelayPolicy,
-            /// The congestion control in effect; empty where the transport has none or does not say.
+            /// The congestion control in effect; empty if the transport has none or does not report
+            /// it.
             congestion: Option<String>,
             nagle: bool,
             resumption: bool,
@@ -34,7 +37,7 @@ macro_rules! csv_record {
         }
 
         impl Record {
-            /// Returns the line of one run. Its figures have no spread.
+            /// Returns the line of one run. The figures of one run have no spread.
             fn from_run(run: &RunResult) -> Self {
                 let row = Row::from_repeats(Repeats::new(&[run]));
                 let (contender, group) = (run.key.contender, run.key.group.clone());

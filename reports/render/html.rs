@@ -1,4 +1,4 @@
-//! Results as one HTML page that needs nothing else: style, script and plots are in it. Pure: the same results give the
+//! Results as one HTML page with style, script and plots included. Pure: the same results give the
 //! same bytes.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -32,10 +32,11 @@ use crate::{
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
-/// Groups shown at once; where there are more, only the first of each link is open.
+/// The number of groups up to which all are open. Beyond it, only the first group of each link is
+/// open.
 const GROUPS_OPEN_MAX: usize = 4;
 
-/// The whole page.
+/// Renders the whole page.
 pub fn html(results: &Results) -> String {
     let verdict = Verdict::from_results(results);
     let summary = Summary::from_results(results);
@@ -68,7 +69,7 @@ pub fn html(results: &Results) -> String {
     document("Netduel: transports compared", &body)
 }
 
-/// A page with all that it needs.
+/// Renders a self-contained page.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -97,18 +98,21 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
             p class="brand" { "Netduel" }
             h1 { "Transports compared" }
             p class="lead" {
-                "Two players send each other small moves through a relay, and only the newest move counts: which transport "
-                "keeps what each sees of the other youngest, and what does that cost the server?"
+                "Two players send each other small moves through a relay, and only the newest move "
+                "counts. Which transport keeps the opponent's position youngest, and at which cost "
+                "to the server?"
             }
             @if let Some(preset) = preset { p { b { (preset.name) } ": " (preset.question) "." } }
             p {
-                "Read the age first: it is what a player sees, and it counts what was lost as well as what was late. Every "
-                "figure is of all repeats together; a difference within their spread is none."
+                "Read the age first: a player sees the age, and lost and late moves both raise it. "
+                "Every figure covers all repeats, and a difference within their spread counts as none."
             }
             ul class="facts" { @for fact in facts(results) { li { (fact) } } }
             ul class="kinds" {
                 @for subject in subjects(scenario) {
-                    li class=(chart::class_of(Contender::plain(subject))) { (chart::swatch()) b { (subject) } span { (subject.summary()) } }
+                    li class=(chart::class_of(Contender::plain(subject))) {
+                        (chart::swatch()) b { (subject) } span { (subject.summary()) }
+                    }
                 }
             }
             (contents(results, groups, sweeps))
@@ -116,7 +120,7 @@ fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
     }
 }
 
-/// What is compared, without its settings.
+/// Returns the compared transports and baselines, without their settings.
 fn subjects(scenario: &Scenario) -> impl Iterator<Item = Subject> {
     let ours = scenario.transports.iter().map(|kind| Subject::Netduel(*kind));
     ours.chain(scenario.baselines.iter().map(|baseline| Subject::Baseline(*baseline)))
@@ -150,8 +154,8 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
     html! {
         nav {
             @if results.scenario.baselines.is_empty() { a href="#verdict" { "Verdict" } }
-            @else { a href="#ratios" { "Beside the bare relays" } }
-            @if !sweeps.is_empty() { a href="#sweeps" { "Where it turns" } }
+            @else { a href="#ratios" { "Ratios to the bare relays" } }
+            @if !sweeps.is_empty() { a href="#sweeps" { "Crossovers" } }
             @if results.scenario.search.is_none() {
                 @for (number, of_link) in of_links {
                     a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.group.link) }
@@ -159,8 +163,8 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
                 a href="#cost" { "Cost" }
             }
             a href="#settings" { "Settings" }
-            a href="#trust" { "May this be believed?" }
-            a href="#provenance" { "Run it again" }
+            a href="#trust" { "Validity" }
+            a href="#provenance" { "Provenance" }
         }
     }
 }
@@ -170,17 +174,17 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     let mut paragraphs = narrative::search_paragraphs(results, &found);
     paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
     let mut paragraphs = paragraphs.into_iter();
-    // The first says how to read the others.
-    let how_sure = paragraphs.next();
+    // The first paragraph explains the evidence of the others.
+    let evidence = paragraphs.next();
     html! {
         @if results.scenario.baselines.is_empty() { section id="verdict" {
             h2 { "Verdict" }
             @for paragraph in paragraphs { p { (paragraph) } }
-            @if let Some(how_sure) = how_sure { p class="note" { (how_sure) } }
+            @if let Some(evidence) = evidence { p class="note" { (evidence) } }
             @if !found.is_empty() { (table(&tables::searches(results, &found))) }
             @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
                 @for metric in Metric::deciding(results.scenario.workload) {
-                    h3 { "Who wins where, against " (verdict.reference) ": " (metric.name()) }
+                    h3 { "Outcomes against " (verdict.reference) ": " (metric.name()) }
                     (win_map(verdict, metric))
                 }
                 p class="note" { (map_note(verdict)) }
@@ -189,13 +193,13 @@ fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     }
 }
 
-/// Everything beside the bare relay of its wire, where baselines ran.
+/// Renders the ratios to the bare relay of each wire, if baselines ran.
 fn ratios_section(results: &Results) -> Markup {
     let ratios = Ratios::from_results(results);
     html! {
         @if !ratios.is_empty() {
             section id="ratios" {
-                h2 { "Beside the bare relays" }
+                h2 { "Ratios to the bare relays" }
                 p { (ratios_table::NOTE) }
                 @for group in &ratios {
                     h3 { (group.group) }
@@ -206,7 +210,7 @@ fn ratios_section(results: &Results) -> Markup {
     }
 }
 
-/// Curves along everything that was varied, and where the answer turns.
+/// Renders the curves along every sweep, and the values at which outcomes change.
 fn sweeps_section(
     results: &Results,
     verdict: Option<&Verdict>,
@@ -222,7 +226,7 @@ fn sweeps_section(
     html! {
         @if !sweeps.is_empty() {
             section id="sweeps" {
-                h2 { "Where it turns" }
+                h2 { "Crossovers" }
                 @if !crossovers.is_empty() { ul { @for text in &crossovers { li { (text) } } } }
                 @for sweep in sweeps {
                     div class="charts" {
@@ -234,7 +238,7 @@ fn sweeps_section(
     }
 }
 
-/// Transports by groups.
+/// Renders the map of transports by groups.
 fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
     html! {
         div class="scroll" {
@@ -259,7 +263,7 @@ fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
     }
 }
 
-/// Its class in the style sheet.
+/// Returns the class of an outcome in the style sheet.
 fn outcome_class(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Better(_) => "win",
@@ -269,7 +273,7 @@ fn outcome_class(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Everything of each link: a part for each rate, number of pairs and policy, and then the curves over the rate.
+/// Renders the figures of each link: a part for each group.
 fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
     html! {
         (meanings(columns::columns(results).0))
@@ -300,15 +304,15 @@ fn group_part(results: &Results, group: &Group<'_>) -> Markup {
     html! {
         (table(&tables::figures(&group.rows, columns::columns(results).0)))
         details class="meanings" {
-            summary { "How far the repeats lay apart" }
+            summary { "Spread of the repeats" }
             (table(&tables::spread(&group.rows)))
         }
         @if results.scenario.workload == Workload::Moves { div class="charts" {
             (chart::tails(results, &group.rows, "Age tail.",
-                "How much of the time a position is older than this; further left is better. With the age at p99:",
+                chart::AGE_TAIL_NOTE,
                 |run| &run.load.stats.age))
             (chart::tails(results, &group.rows, "Delay tail.",
-                "How many of the moves took longer than this, of those that arrived as news. With the delay at p99:",
+                chart::DELAY_TAIL_NOTE,
                 |run| &run.load.stats.one_way))
             (chart::age_over_time(results, &group.rows))
         } }
@@ -321,9 +325,9 @@ fn cost_section(results: &Results, groups: &[Group<'_>]) -> Markup {
     let columns = || cost.iter().chain(detail);
     html! {
         section id="cost" {
-            h2 { "What it costs the server" }
+            h2 { "Cost to the server" }
             @if results.scenario.workload == Workload::Moves {
-                p { "For each move that arrived as news, so that what is sent in vain counts, too." }
+                p { "The costs are per move that arrived as news, so moves sent in vain count as cost." }
             }
             @for group in groups {
                 h3 { (group.title) }
@@ -362,7 +366,7 @@ fn calibration_section(results: &Results) -> Markup {
     html! {
         @if !results.calibrations.is_empty() {
             section id="links" {
-                h2 { "The links, asked for and measured" }
+                h2 { "Links: requested and measured" }
                 p { (tables::LINKS_NOTE) }
                 (table(&tables::links(results)))
             }
@@ -375,10 +379,10 @@ fn trust_section(results: &Results, summary: &Summary) -> Markup {
     let failed = checks.iter().filter(|check| !check.passed).count();
     html! {
         section id="trust" {
-            h2 { "May this be believed?" }
+            h2 { "Validity" }
             p {
                 @if failed == 0 { "All " (checks.len()) " self-checks passed." }
-                @else { (failed) " of " (checks.len()) " self-checks did not pass: see those marked ✗." }
+                @else { (failed) " of " (checks.len()) " self-checks failed: see the rows marked ✗." }
             }
             (table(&tables::checks(&checks)))
             @if !summary.warnings.is_empty() {
@@ -395,10 +399,11 @@ fn provenance_section(results: &Results) -> Markup {
     let (facts, command) = tables::provenance(results);
     html! {
         section id="provenance" {
-            h2 { "Where it ran, and how to run it again" }
+            h2 { "Provenance and command" }
             pre { code { (command) } }
             dl class="provenance" { @for (name, value) in &facts { dt { (name) } dd { (value) } } }
-            p { "This page is drawn from " code { "results.json" } " alone; " code { "netduel-report render" } " draws it again." }
+            p { "This page comes from " code { "results.json" } " alone; "
+                code { "netduel-report render" } " renders it again." }
         }
     }
 }

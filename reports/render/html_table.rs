@@ -1,4 +1,4 @@
-//! Tables of the page, and what belongs to them.
+//! The tables of the page and their explanations.
 
 use maud::{Markup, html};
 
@@ -11,20 +11,20 @@ use crate::{
     },
 };
 
-/// Cells with more characters than this wrap.
+/// The number of characters beyond which a cell wraps.
 const LONG_TEXT: usize = 24;
 
-/// What the headings of columns mean, to unfold.
+/// Renders the meanings of the columns as an expandable list.
 pub(crate) fn meanings<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Markup {
     html! {
         details class="meanings" {
-            summary { "What the columns mean" }
+            summary { "Meaning of the columns" }
             dl { @for column in columns { dt { (column.heading) } dd { (column.meaning) } } }
         }
     }
 }
 
-/// A table that the script can sort. Scrolls by itself where the page is narrow.
+/// Renders a table that the script can sort. The table scrolls by itself on a narrow page.
 pub(crate) fn table(table: &Table) -> Markup {
     html! {
         div class="scroll" {
@@ -43,8 +43,12 @@ pub(crate) fn table(table: &Table) -> Markup {
                             @for (cell, heading) in row.iter().zip(&table.headings) {
                                 @match (cell.contender, cell.head) {
                                     (Some(contender), _) => (head_cell(contender)),
-                                    (None, Some(class)) => th scope="row" class=(class) { (chart::swatch()) (cell.text) },
-                                    (None, None) => td class=[class_of(cell, heading)] title=[&cell.note] { (cell.text) },
+                                    (None, Some(class)) => th scope="row" class=(class) {
+                                        (chart::swatch()) (cell.text)
+                                    },
+                                    (None, None) => td class=[class_of(cell, heading)] title=[&cell.note] {
+                                        (cell.text)
+                                    },
                                 }
                             }
                         }
@@ -55,13 +59,13 @@ pub(crate) fn table(table: &Table) -> Markup {
     }
 }
 
-/// Numbers stand to the right, and long texts may wrap.
+/// Returns the class of a cell: numbers are aligned to the right, and long texts may wrap.
 fn class_of(cell: &Cell, heading: &Heading) -> Option<&'static str> {
     let long = cell.text.chars().count() > LONG_TEXT;
     if heading.number { Some("number") } else { long.then_some("long") }
 }
 
-/// The name of a contender, at the head of a row, with its line.
+/// Renders the name of a contender with its line, at the head of a row.
 pub(crate) fn head_cell(contender: Contender) -> Markup {
     html! { th scope="row" class=(chart::class_of(contender)) { (chart::swatch()) (contender) } }
 }

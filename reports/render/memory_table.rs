@@ -1,4 +1,4 @@
-//! The table of what one more connection takes of the server's memory. Pure.
+//! The table of memory per connection. Pure.
 
 use crate::{
     analysis::memory_slope::{Slope, slopes},
@@ -6,13 +6,13 @@ use crate::{
     render::table::{Table, UNKNOWN},
 };
 
-/// Said beside [`table`].
-pub(crate) const NOTE: &str = "What one more connection adds to the server, by least squares over the numbers of matches \
-                               that ran; ± is two standard errors. Kernel: what is queued in its sockets, and the objects \
-                               they are made of. Pages come by four KiB and are seldom given back, so a small slope of \
-                               resident memory is a rough one.";
+/// The note beside [`table`].
+pub(crate) const NOTE: &str = "The memory that one more connection adds to the server, by least \
+    squares over the numbers of matches that ran; ± is two standard errors. Kernel memory is the \
+    data queued in the sockets and the sockets' objects. The system assigns pages of 4 KiB and \
+    seldom takes them back, so a small slope of resident memory is imprecise.";
 
-/// The slopes as a table; `None` where there are none.
+/// Returns the slopes as a table; `None` without slopes.
 pub(crate) fn table(results: &Results) -> Option<Table> {
     let slopes = slopes(results);
     let mut table = Table::new([
@@ -26,7 +26,7 @@ pub(crate) fn table(results: &Results) -> Option<Table> {
         ("together kB", true),
         ("server alone MB", true),
     ]);
-    // Rounded first: next to nothing may be a little less than it, and "-0.0" is no number to show.
+    // A slope near 0 may be slightly negative. Rounding first avoids "-0.0".
     let rounded = |it: f64| (it * 10.0).round() / 10.0 + 0.0;
     let text = |bytes: Option<f64>, unit: f64| {
         bytes.map_or(UNKNOWN.into(), |it| format!("{:.1}", rounded(it / unit)))

@@ -1,4 +1,4 @@
-//! A verdict in plain words: what was found, of what it is true, and how sure it is. Pure.
+//! The verdict in sentences: findings, their scope and their evidence. Pure.
 
 use netduel_loadgen::Workload;
 
@@ -18,46 +18,47 @@ use crate::{
     },
 };
 
-/// One paragraph for each group, and before them how to read all of them.
+/// Returns a paragraph on the evidence, followed by one paragraph for each group.
 pub fn paragraphs(results: &Results, verdict: &Verdict) -> Vec<String> {
     let metrics = Metric::deciding(results.scenario.workload);
     let groups = verdict.groups.iter().map(|group| of_group(group, verdict.reference, metrics));
-    std::iter::once(how_sure(results, verdict)).chain(groups).collect()
+    std::iter::once(evidence_paragraph(results, verdict)).chain(groups).collect()
 }
 
-/// What the number of repeats and controls allows to say.
-fn how_sure(results: &Results, verdict: &Verdict) -> String {
+/// Describes the conclusions that the number of repeats and controls allows.
+fn evidence_paragraph(results: &Results, verdict: &Verdict) -> String {
     let repeats = results.scenario.repeats;
     let others = verdict.contenders.len().saturating_sub(1);
     let needed = repeats_for_a_test(others);
     let mut text = if (repeats as usize) < REPEATS_MIN {
-        format!(
-            "With {repeats} of at least {REPEATS_MIN} repeats nothing can be told apart: raise --repeat. "
-        )
+        format!("A comparison needs {REPEATS_MIN} repeats and this one has {repeats}: raise --repeat. ")
     } else if repeats < needed {
         format!(
-            "{repeats} repeats cannot carry a test, so a difference is an indication here: every repeat lies clear of the \
-             reference's run and its control's, or it is more than {INDICATION_FLOORS} times the floor. --repeat \
-             {needed} tests it. "
+            "{repeats} repeats cannot carry a test, so a difference is only an indication. For an \
+             indication, every repeat lies clear of the reference's run and its control's, or the \
+             difference exceeds {INDICATION_FLOORS} times the floor. --repeat {needed} allows a \
+             test. "
         )
     } else {
         format!(
-            "A difference is tested (sign flips over {repeats} repeats, corrected for the comparisons of each link and \
-             metric), or marked as an indication. "
+            "A difference is either tested (sign flips over {repeats} repeats, corrected for the \
+             comparisons of each link and metric) or marked as an indication. "
         )
     };
     text += match results.scenario.controls {
         0 => {
-            "No transport ran against itself, so the noise of this machine is unknown: floors are only what matters. "
+            "No transport ran against itself, so the noise of this machine is unknown. The floor \
+             is the smallest difference that matters. "
         }
         _ => {
-            "The floor is what matters to anybody, or what the reference differs from itself (A/A), whichever is larger. "
+            "The floor is the smallest difference that matters, or the distance of the reference \
+             from itself (A/A), whichever is larger. "
         }
     };
-    text += "Verdicts hold for these links, rates and matches, on this machine";
+    text += "Verdicts hold for these links, rates and matches on this machine";
     if !verdict.reference.transport.encrypted() {
         text += &format!(
-            "; {} is the reference and not encrypted: no choice where others may read or change the traffic",
+            ". {} is the reference and not encrypted: do not choose it if others may read or change the traffic",
             verdict.reference
         );
     }
@@ -99,7 +100,7 @@ fn scope(group: &Group, felt: Metric) -> String {
     format!("On {link} {pace} with {pairs} {matches}{payload}")
 }
 
-/// Transports in their first settings against the reference.
+/// Returns the comparisons of transports in their first settings with the reference.
 fn to_reference(
     group: &GroupVerdict,
     reference: Contender,
@@ -110,7 +111,7 @@ fn to_reference(
     group.to_reference.iter().filter(move |it| it.metric == metric).filter(of_transports)
 }
 
-/// What other settings do to each transport.
+/// Describes the effect of other settings on each transport.
 fn settings(group: &GroupVerdict, metrics: &[Metric]) -> String {
     let mut told: Vec<String> = Vec::new();
     let (mut alike, mut judged) = (0, 0);
@@ -145,12 +146,12 @@ fn with_effect(comparison: &Comparison) -> Option<(&Comparison, &Effect)> {
     Some((comparison, comparison.effect.as_ref()?))
 }
 
-/// Who keeps the opponent's position freshest.
+/// Describes which contenders keep the opponent's position freshest.
 fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
     let all: Vec<(&Comparison, &Effect)> =
         to_reference(group, reference, metric).filter_map(with_effect).collect();
     let Some((_, first)) = all.first() else {
-        return format!("there is not enough data to compare in {}. ", metric.name());
+        return format!("there is not enough data to compare {}. ", metric.name());
     };
     let (leads, nothing_leads, trails) = match metric {
         Metric::AgeP99 => ("keeps the opponent's position freshest", "fresher", "staler"),
@@ -176,7 +177,8 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
             };
             let alike: Vec<Contender> = all.iter().filter(like).map(|(it, _)| it.candidate).collect();
             if !alike.is_empty() {
-                text += &format!("No detectable difference from it: {}. ", list(&alike, "and"));
+                text +=
+                    &format!("No detectable difference from {}: {}. ", leader.candidate, list(&alike, "and"));
             }
             text
         }
@@ -184,7 +186,7 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
             format!("there is no detectable difference in {} from {reference} ({age}). ", metric.name())
         }
         None => {
-            format!("nothing is detectably {nothing_leads} than {reference} ({} {age}). ", metric.name())
+            format!("no transport is detectably {nothing_leads} than {reference} ({} {age}). ", metric.name())
         }
     };
     let worse = all.iter().filter(|(it, _)| matches!(it.outcome, Outcome::Worse(_)));
@@ -196,12 +198,12 @@ fn freshness(group: &GroupVerdict, reference: Contender, metric: Metric) -> Stri
         .map(|it| it.candidate)
         .collect();
     if !unknown.is_empty() {
-        text += &format!("Not enough data of {}. ", list(&unknown, "and"));
+        text += &format!("Not enough data for {}. ", list(&unknown, "and"));
     }
     text
 }
 
-/// What each costs the server, as a multiple of the reference.
+/// Describes the server's cost of each contender as a multiple of the reference.
 fn cost(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
     let all: Vec<(&Comparison, &Effect)> =
         to_reference(group, reference, metric).filter_map(with_effect).collect();
@@ -236,18 +238,20 @@ fn cost(group: &GroupVerdict, reference: Contender, metric: Metric) -> String {
 
 fn choice(group: &GroupVerdict, felt: Metric) -> String {
     if group.choices.is_empty() {
-        return "None of those that encrypt has enough data to recommend it. ".into();
+        return "No encrypted transport has enough data for a recommendation. ".into();
     }
     let good = if felt == Metric::AgeP99 { ["fresher", "fresh"] } else { ["quicker", "quick"] };
     format!(
-        "Where encryption matters: {}; nothing encrypted is detectably {}, and none as {} detectably cheaper. ",
+        "If encryption matters: {}. No encrypted transport is detectably {}, and no equally {} \
+         one is detectably cheaper. ",
         list(&group.choices, "or"),
         good[0],
         good[1]
     )
 }
 
-/// "−22.7 ms, 95 % interval −34.0 to −0.1; indication: 2 of 3 repeats, 3.2 × the floor".
+/// Returns for example "−22.7 ms, 95 % interval −34.0 to −0.1; indication: 2 of 3 repeats agree,
+/// none opposes, 3.2 × the floor".
 fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     format!(
         "{} {}, {} {} to {}; {}",
@@ -260,12 +264,12 @@ fn in_brackets(metric: Metric, effect: &Effect, outcome: Outcome) -> String {
     )
 }
 
-/// On what an outcome rests.
+/// Describes the evidence of an outcome.
 pub(crate) fn evidence(effect: &Effect, outcome: Outcome) -> String {
     let Effect { agreeing, repeats, p, .. } = effect;
     match outcome {
         Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) if effect.apart => {
-            format!("indication: clear of its run and its control's in each of {repeats} repeats")
+            format!("indication: clear of the reference and its control in each of {repeats} repeats")
         }
         Outcome::Better(Evidence::Tested) | Outcome::Worse(Evidence::Tested) => format!("tested, p = {p:.3}"),
         Outcome::Better(Evidence::Indicated) | Outcome::Worse(Evidence::Indicated) => format!(
@@ -277,7 +281,7 @@ pub(crate) fn evidence(effect: &Effect, outcome: Outcome) -> String {
     }
 }
 
-/// "a, b and c".
+/// Joins names: "a, b and c".
 fn list(contenders: &[Contender], last: &str) -> String {
     let names: Vec<String> = contenders.iter().map(ToString::to_string).collect();
     match names.split_last() {
@@ -287,7 +291,7 @@ fn list(contenders: &[Contender], last: &str) -> String {
     }
 }
 
-/// What a search found, link by link: who bears most, and what stops the others.
+/// Describes the capacities that a search found, link by link, the largest first.
 pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> Vec<String> {
     let Some(search) = results.scenario.search else { return Vec::new() };
     let Criterion { age_p99_max_ms, accounted_share_min } = search.criterion;
@@ -296,13 +300,15 @@ pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> V
         Searched::Pairs => ("number of matches", "matches"),
     };
     let mut texts = vec![format!(
-        "The highest {what} that holds: the opponent's position is younger than {age_p99_max_ms} ms for 99 % of the time, \
-         and at least {:.0} % of the moves arrive as news, are superseded by newer news, or are lost by the link itself. \
-         Found by doubling and then halving the gap, to within 15 %; each value ran {}.",
+        "The search looked for the highest {what} that holds. A value holds if the opponent's \
+         position is younger than {age_p99_max_ms} ms for 99 % of the time, and at least {:.0} % \
+         of the moves arrive as news, are superseded by newer news, or are lost by the link \
+         itself. The search doubled the value and then halved the gap, to within 15 %. Each value \
+         ran {}.",
         accounted_share_min * 100.0,
         match results.scenario.repeats {
             1 => "once".into(),
-            repeats => format!("{repeats} times, taken together"),
+            repeats => format!("{repeats} times"),
         }
     )];
     let mut links: Vec<&str> = capacities.iter().map(|it| it.group.link.as_str()).collect();
@@ -312,11 +318,11 @@ pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> V
             capacities.iter().filter(|it| it.group.link == link && it.arm == 0).collect();
         of_link.sort_by_key(|it| std::cmp::Reverse(it.highest()));
         let each: Vec<String> =
-            of_link.iter().map(|it| format!("{} {}", it.contender, bears(it, unit))).collect();
+            of_link.iter().map(|it| format!("{} {}", it.contender, capacity_text(it, unit))).collect();
         let noise: Vec<String> = capacities
             .iter()
             .filter(|it| it.group.link == link && it.arm > 0)
-            .map(|it| format!("{} once more: {}", it.contender, bears(it, unit)))
+            .map(|it| format!("{} (A/A): {}", it.contender, capacity_text(it, unit)))
             .collect();
         let noise = if noise.is_empty() { String::new() } else { format!(" ({})", noise.join("; ")) };
         texts.push(format!("On {link}: {}{noise}.", each.join("; ")));
@@ -324,8 +330,8 @@ pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> V
     texts
 }
 
-/// "640 Hz", "at least 5120 Hz: beyond it the players are busy", "nothing: age p99 402 ms".
-fn bears(capacity: &Capacity, unit: &str) -> String {
+/// Returns for example "640 Hz", "at least 5120 Hz" or "none (age p99 402 ms)".
+fn capacity_text(capacity: &Capacity, unit: &str) -> String {
     let more = if capacity.harness_broke() { "at least " } else { "" };
     match (capacity.highest(), capacity.broke()) {
         (Some(highest), Some(_)) => format!("{more}{highest} {unit}"),

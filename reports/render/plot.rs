@@ -1,45 +1,49 @@
-//! Plots as inline SVG: axes, lines, strips. Colours and dashes are the style sheet's, by class, so that a dark page
-//! recolours them; the script reads values back from the lines themselves. Knows nothing of transports. Pure.
+//! Plots as inline SVG: axes, lines, strips. Pure.
+//!
+//! The style sheet sets colours and dashes by class, so that a dark page can change them. The
+//! script reads values back from the lines. This file is independent of transports.
 
 use maud::{Markup, html};
 
-/// Width of every plot in CSS pixels: it fits a phone as it is, and three fit side by side on a desk.
+/// The width of every plot in CSS pixels. It fits a phone, and three plots fit side by side on a
+/// desktop.
 const WIDTH: f64 = 400.0;
-/// Where the plotted area lies.
+/// The edges of the plotted area, in pixels.
 const LEFT: f64 = 44.0;
 const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 20.0;
-/// Height of the area.
+/// The height of the plotted area, in pixels.
 const AREA_HEIGHT: f64 = 240.0;
-/// Below the area: numbers and the axis' name.
+/// The height of numbers and axis name below the area, in pixels.
 const FOOT: f64 = 36.0;
-/// Below each strip, for its events.
+/// The gap below each strip for its events, in pixels.
 const STRIP_GAP: f64 = 13.0;
-/// Points nearer to the last drawn one than this in both directions, in pixels, are left out.
+/// The distance from the last drawn point, in pixels, below which a point is left out. It applies
+/// to both directions.
 const POINT_DISTANCE: f64 = 0.7;
-/// A wider range of a logarithmic axis is marked at powers of ten alone.
+/// The number of decades beyond which a logarithmic axis is marked at powers of ten alone.
 const DECADES_FINE: f64 = 2.5;
 
-/// From values to pixels.
+/// An axis, which maps values to pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct Axis {
     pub(crate) log: bool,
     pub(crate) from: f64,
     pub(crate) to: f64,
-    /// What is written beside it, with its unit.
+    /// The name beside the axis, with its unit.
     pub(crate) name: &'static str,
-    /// How its values are written.
+    /// The format of its values.
     pub(crate) format: fn(f64) -> String,
-    /// Written behind values that a pointer shows.
+    /// The unit behind values that a pointer shows.
     pub(crate) unit: &'static str,
 }
 
 impl Axis {
-    fn at(self, start: f64, end: f64) -> Scale {
+    fn scale(self, start: f64, end: f64) -> Scale {
         Scale { axis: self, start, end }
     }
 
-    /// Values worth a line and a number.
+    /// Returns the values that get a grid line and a number.
     fn ticks(self) -> Vec<f64> {
         let within = |value: &f64| (self.from * 0.999..=self.to * 1.001).contains(value);
         if self.log {
@@ -60,12 +64,12 @@ impl Axis {
     }
 }
 
-/// The next larger of 1, 2, 5, 10 and so on: a distance between marks.
+/// Returns the next larger of 1, 2, 5, 10 and so on, as the distance between marks.
 fn nice(value: f64) -> f64 {
     rounded_up(value, &[1.0, 2.0, 5.0])
 }
 
-/// The next larger value of two digits: an end of an axis.
+/// Returns the next larger value of two digits, as the end of an axis.
 pub(crate) fn end_of(value: f64) -> f64 {
     rounded_up(value, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0])
 }
@@ -75,7 +79,7 @@ fn rounded_up(value: f64, steps: &[f64]) -> f64 {
     steps.iter().map(|step| step * power).find(|it| *it >= value * 0.999).unwrap_or(10.0 * power)
 }
 
-/// An axis on its place.
+/// An axis with its position.
 #[derive(Clone, Copy)]
 struct Scale {
     axis: Axis,
@@ -90,32 +94,32 @@ impl Scale {
         self.start + share.clamp(0.0, 1.0) * (self.end - self.start)
     }
 
-    /// For the script, which turns pixels into values again.
+    /// Returns the axis in the form from which the script turns pixels into values.
     fn data(self) -> String {
         let Axis { log, from, to, unit, .. } = self.axis;
         format!("{} {from} {to} {} {} {unit}", if log { "log" } else { "linear" }, self.start, self.end)
     }
 }
 
-/// A pixel, to a tenth.
+/// Formats a pixel coordinate to a tenth.
 fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// One thing measured.
+/// A line of a plot.
 pub(crate) struct Line {
-    /// Decides colour and dashes.
+    /// The class of the style sheet, which sets colour and dashes.
     pub(crate) class: String,
     pub(crate) name: String,
     pub(crate) points: Vec<(f64, f64)>,
-    /// Points with a dot, and what it says.
+    /// The points with a dot, and the text of each dot.
     pub(crate) dots: Vec<(f64, f64, String)>,
-    /// (x, lowest, highest): how far a point is uncertain.
+    /// The uncertainty of points: (x, lowest, highest).
     pub(crate) ranges: Vec<(f64, f64, f64)>,
 }
 
-/// Which coordinate of the pointer picks the points whose values are shown.
+/// The coordinate of the pointer that picks the points whose values are shown.
 #[derive(Clone, Copy)]
 pub(crate) enum Pick {
     X,
@@ -131,10 +135,10 @@ impl Pick {
     }
 }
 
-/// Lines over two axes; the first is drawn over all others.
+/// Draws lines over two axes. The first line is drawn over all others.
 pub(crate) fn lines(label: &str, x: Axis, y: Axis, pick: Pick, lines: &[Line]) -> Markup {
     let bottom = TOP + AREA_HEIGHT;
-    let (x, y) = (x.at(LEFT, RIGHT), y.at(bottom, TOP));
+    let (x, y) = (x.scale(LEFT, RIGHT), y.scale(bottom, TOP));
     html! {
         svg class="plot" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
             data-pick=(pick.name()) data-x=(x.data()) data-y=(y.data()) {
@@ -144,7 +148,8 @@ pub(crate) fn lines(label: &str, x: Axis, y: Axis, pick: Pick, lines: &[Line]) -
             @for line in lines.iter().rev() {
                 g class=(line.class) {
                     @for (at, low, high) in &line.ranges {
-                        path class="range" d=(format!("M{0} {1}V{2}", px(x.px(*at)), px(y.px(*low)), px(y.px(*high)))) {}
+                        path class="range"
+                            d=(format!("M{0} {1}V{2}", px(x.px(*at)), px(y.px(*low)), px(y.px(*high)))) {}
                     }
                     path class="line" data-name=(line.name) d=(path(&line.points, x, y)) {}
                     @for (at, value, tip) in &line.dots {
@@ -199,22 +204,22 @@ fn path(points: &[(f64, f64)], x: Scale, y: Scale) -> String {
     out
 }
 
-/// A strip: what one thing was over time.
+/// A strip: a quantity over time.
 pub(crate) struct Strip {
     pub(crate) class: String,
     pub(crate) name: String,
-    /// (time, mean, largest).
+    /// The points: (time, mean, largest).
     pub(crate) points: Vec<(f64, f64, f64)>,
-    /// Times of single events, drawn below.
+    /// The times of single events, drawn below the strip.
     pub(crate) events: Vec<f64>,
 }
 
-/// Strips under each other, over the same time and with the same height for the same value; `shades` are times, from
-/// and to, in which something lay over all of them.
+/// Draws strips under each other, with a common time axis and a common scale of values. `shades`
+/// are the periods, from and to, of a condition that affected all strips.
 pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strips: &[Strip]) -> Markup {
     let bottom = TOP + AREA_HEIGHT;
     let height = AREA_HEIGHT / strips.len().max(1) as f64;
-    let x = x.at(LEFT, RIGHT);
+    let x = x.scale(LEFT, RIGHT);
     html! {
         svg class="plot strips" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
             data-pick="x" data-x=(x.data()) {
@@ -235,7 +240,7 @@ pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strip
 
 fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup {
     let floor = top + height;
-    let scale = y.at(floor, top + 2.0);
+    let scale = y.scale(floor, top + 2.0);
     let means: Vec<(f64, f64)> = strip.points.iter().map(|(at, mean, _)| (*at, *mean)).collect();
     let tops: Vec<(f64, f64)> = strip.points.iter().map(|(at, _, top)| (*at, *top)).collect();
     let outline: Vec<(f64, f64)> = tops.iter().chain(means.iter().rev()).copied().collect();
@@ -249,8 +254,10 @@ fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup 
         }
         g class=(strip.class) {
             path class="band" d=(format!("{}Z", path(&outline, x, scale))) {}
-            path class="peak" data-name=(format!("{} oldest", strip.name)) data-y=(scale.data()) d=(path(&tops, x, scale)) {}
-            path class="line" data-name=(format!("{} mean", strip.name)) data-y=(scale.data()) d=(path(&means, x, scale)) {}
+            path class="peak" data-name=(format!("{} oldest", strip.name)) data-y=(scale.data())
+                d=(path(&tops, x, scale)) {}
+            path class="line" data-name=(format!("{} mean", strip.name)) data-y=(scale.data())
+                d=(path(&means, x, scale)) {}
             path class="event" d=(events) {}
             text class="label" x=(px(RIGHT - 3.0)) y=(px(top + 10.0)) text-anchor="end" { (strip.name) }
         }
@@ -266,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_round_and_neither_few_nor_many() {
+    fn ticks_are_round() {
         assert_eq!(axis(false, 0.0, 3.0).ticks(), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(axis(true, 1.0, 60.0).ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
         assert_eq!(axis(true, 0.001, 1.0).ticks().len(), 4);
@@ -276,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_puts_equal_ratios_at_equal_distances_and_clips() {
-        let scale = axis(true, 1.0, 100.0).at(0.0, 200.0);
+    fn log_scale_is_even_and_clips() {
+        let scale = axis(true, 1.0, 100.0).scale(0.0, 200.0);
         assert_eq!(
             [0.5, 1.0, 10.0, 100.0, 999.0].map(|value| scale.px(value).round()),
             [0.0, 0.0, 100.0, 200.0, 200.0]

@@ -6,10 +6,11 @@ use crate::{
     render::table::{Cell, Heading, Table, UNKNOWN},
 };
 
-/// Said beside the tables.
-pub(crate) const NOTE: &str = "Each value is the median of the repeats, and each × the median of its ratios to the bare relay of the same \
-     wire within each repeat: sockets and library alone, without a game, checks or messages. The A/A row is the reference \
-     once more: what its ratios differ from the reference's is noise.";
+/// The note beside the tables.
+pub(crate) const NOTE: &str = "Each value is the median of the repeats. Each × is the median of \
+    its ratios to the bare relay of the same wire, within each repeat. A bare relay is sockets \
+    and library alone, without a game, checks or messages. The A/A row is the reference once \
+    more: the distance between the two rows is noise.";
 
 /// Returns the ratios of a group as a table.
 pub(crate) fn table(ratios: &Ratios) -> Table {
@@ -17,7 +18,7 @@ pub(crate) fn table(ratios: &Ratios) -> Table {
     let mut headings = vec![heading("relay", "", false), heading("against", "", false)];
     for measure in measures(&ratios.group) {
         headings.push(heading(measure.heading, measure.meaning, true));
-        headings.push(heading("×", "of the bare relay's; the median of the repeats", true));
+        headings.push(heading("×", "ratio to the bare relay; the median of the repeats", true));
     }
     Table { headings, rows: ratios.rows.iter().map(|row| cells(row, &ratios.group)).collect() }
 }

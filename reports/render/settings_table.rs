@@ -1,4 +1,4 @@
-//! The settings that each side of a contender really had: what its players' stacks and the server's said of themselves.
+//! The tables of settings in effect, as the protocol stacks of players and server report them.
 //! Pure.
 
 use netduel_transport::{CongestionControl, PathStats};
@@ -10,17 +10,17 @@ use crate::{
     render::table::Table,
 };
 
-/// Where a side does not say.
+/// The text for a value that a side does not report.
 const UNSAID: &str = "unknown";
 
-/// What each contender is.
+/// Returns the table of the contenders' properties.
 pub(crate) fn contenders(summary: &Summary) -> Table {
     let mut table = Table::new([
         ("transport", false),
         ("lanes", false),
-        ("told of a move", false),
+        ("recipients of a move", false),
         ("Nagle", false),
-        ("may the wire drop a move", false),
+        ("wire may drop a move", false),
     ]);
     for contender in contenders_of(summary) {
         let subject = contender.transport;
@@ -31,14 +31,14 @@ pub(crate) fn contenders(summary: &Summary) -> Table {
                 subject.summary().into(),
                 if ours { contender.relay.to_string() } else { "other".into() },
                 if contender.nagle { "on" } else { "off" }.into(),
-                if subject.may_drop() { "yes" } else { "no: loss shows as delay" }.into(),
+                if subject.may_drop() { "yes" } else { "no: loss becomes delay" }.into(),
             ],
         );
     }
     table
 }
 
-/// What either side of it had set.
+/// Returns the table of the settings on either side.
 pub(crate) fn sides(summary: &Summary) -> Table {
     let mut table = Table::new([
         ("transport", false),
@@ -52,7 +52,7 @@ pub(crate) fn sides(summary: &Summary) -> Table {
     let sides: [(&str, Side); 2] =
         [("players", |row| Some(&row.players)), ("server", |row| row.server.as_ref())];
     for contender in contenders_of(summary) {
-        // A baseline says nothing of itself; what it has is its library's default.
+        // A baseline reports nothing. Its settings are the defaults of its library.
         let Some(kind) = contender.transport.kind() else { continue };
         for (side, of) in sides {
             let read = |value: fn(&PathStats) -> String| {
@@ -83,12 +83,13 @@ pub(crate) fn sides(summary: &Summary) -> Table {
     table
 }
 
-/// Beside the tables: what they rest on, and what holds for all.
+/// Returns the note beside the tables: the source of the settings, and the common settings.
 pub(crate) fn note(results: &Results) -> String {
     format!(
-        "Each side says for itself what was in effect, the players at the end of a run and the server when the first of them \
-         joined: congestion control and what is set on sockets are read back from the stack, the rest of QUIC is what its \
-         library was told. Nagle's algorithm is TCP's alone. Warm-up before each window: {} ms.",
+        "Each side reports its own settings: the players at the end of a run, the server when the \
+         first player joined. Congestion control and socket options are read back from the stack. \
+         The other settings of QUIC are the values given to its library. Only TCP has Nagle's \
+         algorithm. Warm-up before each window: {} ms.",
         results.scenario.warmup_ms
     )
 }
@@ -103,7 +104,7 @@ fn contenders_of(summary: &Summary) -> Vec<Contender> {
     contenders
 }
 
-/// A value, if it is the same on all links; else each with its links.
+/// Returns a value that is the same on all links, or else each value with its links.
 fn by_link<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
     let mut known: Vec<(String, Vec<&str>)> = Vec::new();
     for (link, value) in values {

@@ -1,11 +1,11 @@
-//! A table as plain text in cells: terminal, Markdown and HTML differ only in how they draw it.
+//! Tables as plain text in cells. Terminal, Markdown and HTML draw the same tables.
 
 use crate::plan::scenario::Contender;
 
-/// Where nothing is known.
+/// The text of an unknown value.
 pub(crate) const UNKNOWN: &str = "–";
 
-/// A table: headings and as many cells in each row.
+/// A table: headings, and rows with as many cells.
 pub(crate) struct Table {
     pub(crate) headings: Vec<Heading>,
     pub(crate) rows: Vec<Vec<Cell>>,
@@ -14,20 +14,20 @@ pub(crate) struct Table {
 /// The heading of a column.
 pub(crate) struct Heading {
     pub(crate) text: &'static str,
-    /// What the column says; empty where the heading does.
+    /// The meaning of the column; empty if the heading is enough.
     pub(crate) meaning: &'static str,
-    /// Numbers stand to the right.
+    /// Whether the column holds numbers, which are aligned to the right.
     pub(crate) number: bool,
 }
 
-/// One cell.
+/// A cell.
 pub(crate) struct Cell {
     pub(crate) text: String,
-    /// What it names, at the head of a row.
+    /// The contender that the cell names, at the head of a row.
     pub(crate) contender: Option<Contender>,
-    /// The style sheet's class of what it names, where that is no contender.
+    /// The style sheet's class of a row head that is no contender.
     pub(crate) head: Option<&'static str>,
-    /// What a pointer on it shows.
+    /// The text that a pointer on the cell shows.
     pub(crate) note: Option<String>,
 }
 

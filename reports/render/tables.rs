@@ -1,4 +1,4 @@
-//! The tables of a report, as plain text in cells: terminal, Markdown and HTML differ only in how they draw them. Pure.
+//! The tables of a report, as plain text in cells. Pure.
 
 use crate::{
     analysis::{
@@ -15,17 +15,17 @@ use crate::{
     },
 };
 
-/// Said beside [`links`].
-pub(crate) const LINKS_NOTE: &str =
-    "Measured by plain UDP before the first run; loss depends on when the bad periods come.";
+/// The note beside [`links`].
+pub(crate) const LINKS_NOTE: &str = "Plain UDP measured the links before the first run. The \
+    measured loss depends on the times of the bad periods.";
 
-/// Rows that are compared with each other: one link, rate, number of pairs and relay policy.
+/// The rows of one group, which are compared with each other.
 pub(crate) struct Group<'a> {
     pub(crate) title: String,
     pub(crate) rows: Vec<&'a Row>,
 }
 
-/// The rows of a summary in groups, in their order.
+/// Returns the rows of a summary in groups, in their order.
 pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for row in &summary.rows {
@@ -38,7 +38,7 @@ pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
     groups
 }
 
-/// A row for each transport, with these columns.
+/// Returns a table with a row for each transport and these columns.
 pub(crate) fn figures<'a>(rows: &[&Row], columns: impl IntoIterator<Item = &'a Column>) -> Table {
     let columns: Vec<&Column> = columns.into_iter().collect();
     let transport = Heading { text: "transport", meaning: "", number: false };
@@ -60,12 +60,13 @@ pub(crate) fn figures<'a>(rows: &[&Row], columns: impl IntoIterator<Item = &'a C
     }
 }
 
-/// The smallest and the largest of the repeats.
+/// Returns the smallest and the largest value of the repeats as text.
 fn range(figure: Figure, format: fn(f64) -> String) -> String {
     format!("{}–{}", format(figure.min), format(figure.max))
 }
 
-/// How far the repeats lay apart: a difference smaller than this is none.
+/// Returns the table of the spread of the repeats. A difference smaller than the spread counts as
+/// none.
 pub(crate) fn spread(rows: &[&Row]) -> Table {
     let mut table = Table::new([
         ("transport", false),
@@ -96,18 +97,19 @@ pub(crate) fn spread(rows: &[&Row]) -> Table {
     table
 }
 
-/// What was asked of each emulated link, and what plain UDP found.
+/// Returns the table of each emulated link: the requested properties, and those that plain UDP
+/// measured.
 pub(crate) fn links(results: &Results) -> Table {
     let mut table = Table::new([
         ("link", false),
-        ("way", false),
-        ("delay asked ms", true),
+        ("direction", false),
+        ("requested delay ms", true),
         ("p50 ms", true),
         ("p99 ms", true),
-        ("loss asked %", true),
-        ("lost %", true),
-        ("rate asked Mbit/s", true),
-        ("measured", true),
+        ("requested loss %", true),
+        ("measured loss %", true),
+        ("requested Mbit/s", true),
+        ("measured Mbit/s", true),
     ]);
     let rate = |rate: Option<f64>| rate.map_or(UNKNOWN.into(), one_digit);
     for Calibration { link, probe } in &results.calibrations {
@@ -128,11 +130,12 @@ pub(crate) fn links(results: &Results) -> Table {
     table
 }
 
-/// What was searched for, by link and contender: what held, and what broke next.
+/// Returns the table of a search, by link and contender: the highest value that held, and the next,
+/// which broke.
 pub(crate) fn searches(results: &Results, capacities: &[Capacity]) -> Table {
     let unit = match results.scenario.search.map(|search| search.of) {
-        Some(Searched::Pairs) => "bears matches",
-        _ => "bears Hz",
+        Some(Searched::Pairs) => "matches held",
+        _ => "Hz held",
     };
     let mut table =
         Table::new([("transport", false), ("link", false), (unit, true), ("broke at", true), ("by", false)]);
@@ -143,18 +146,18 @@ pub(crate) fn searches(results: &Results, capacities: &[Capacity]) -> Table {
             if it.arm > 0 { format!("{} (A/A {})", it.group.link, it.arm) } else { it.group.link.clone() },
             format!("{more}{highest}"),
             it.broke().map_or(UNKNOWN.into(), |broke| broke.value.to_string()),
-            it.broke().map_or("nothing up to the highest tried".into(), ToString::to_string),
+            it.broke().map_or("held up to the highest tried".into(), ToString::to_string),
         ];
         table.push_of(it.contender, cells);
     }
     table
 }
 
-/// Said beside [`benches`].
+/// The note beside [`benches`].
 pub(crate) const BENCHES_NOTE: &str =
-    "What the last cargo bench on this checkout measured, by criterion: means with their 95 % intervals.";
+    "Results of the last cargo bench on this checkout, by criterion: means with their 95 % intervals.";
 
-/// What `cargo bench` measured.
+/// Returns the table of the results of `cargo bench`.
 pub(crate) fn benches(results: &Results) -> Table {
     let mut table =
         Table::new([("group", false), ("bench", false), ("mean", true), ("from", true), ("to", true)]);
@@ -166,7 +169,7 @@ pub(crate) fn benches(results: &Results) -> Table {
     table
 }
 
-/// ns in the unit that has few digits.
+/// Formats a time given in ns, in the unit with few digits.
 fn nanoseconds(ns: f64) -> String {
     match ns {
         _ if ns < 1e3 => format!("{ns:.1} ns"),
@@ -175,7 +178,7 @@ fn nanoseconds(ns: f64) -> String {
     }
 }
 
-/// Where and when it ran, as names and values; and the command to run it again.
+/// Returns the provenance as names and values, and the command that repeats the comparison.
 pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
     let Provenance { started_unix_s, version, commit, system, kernel, cpu, cpus, sysctls, command, .. } =
         &results.provenance;
@@ -194,11 +197,11 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
     (facts, format!("netduel-report {}", command.join(" ")))
 }
 
-/// The checks as a table.
+/// Returns the self-checks as a table.
 pub(crate) fn checks(checks: &[Check]) -> Table {
     let mut table = Table::new([("check", false), ("found", false), ("bound", true), ("result", false)]);
     for Check { what, found, bound, passed } in checks {
-        let result = if *passed { "✓ passed" } else { "✗ look" };
+        let result = if *passed { "✓ passed" } else { "✗ failed" };
         table.push([(*what).into(), found.clone(), bound.clone(), result.into()]);
     }
     table

@@ -1,4 +1,5 @@
-//! Results as text: a table for the terminal and a Markdown report. Pure: the same results give the same text.
+//! Results as text: tables for the terminal and a Markdown report. Pure: the same results give the
+//! same text.
 
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 
-/// The verdict, the tables and warnings, for a terminal of 120 columns.
+/// Renders the verdict, the tables and the warnings for a terminal of 120 columns.
 pub fn terminal(results: &Results) -> String {
     let summary = Summary::from_results(results);
     let mut out = String::new();
@@ -48,7 +49,7 @@ pub fn terminal(results: &Results) -> String {
     }
     let _ = writeln!(
         out,
-        "\nRepeats: {} of {} ms each, taken together.",
+        "\nEach figure covers all repeats: {} of {} ms each.",
         results.scenario.repeats, results.scenario.duration_ms
     );
     for warning in &summary.warnings {
@@ -57,13 +58,13 @@ pub fn terminal(results: &Results) -> String {
     out
 }
 
-/// What the players felt and what it cost.
+/// Returns the columns of the players' figures and of the server's cost.
 fn terminal_columns(results: &Results) -> impl Iterator<Item = &'static Column> {
     let (felt, paid) = columns::columns(results);
     felt.iter().chain(paid)
 }
 
-/// A table with its columns under each other.
+/// Writes a table with aligned columns.
 pub(crate) fn aligned(out: &mut String, table: &Table) {
     let lines = lines(table);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -81,7 +82,7 @@ pub(crate) fn aligned(out: &mut String, table: &Table) {
     }
 }
 
-/// A table as Markdown has it.
+/// Writes a table as Markdown.
 fn piped(out: &mut String, table: &Table) {
     let rule: Vec<&str> =
         table.headings.iter().map(|heading| if heading.number { "---:" } else { "---" }).collect();
@@ -94,23 +95,23 @@ fn piped(out: &mut String, table: &Table) {
     }
 }
 
-/// The headings and all cells, as text.
+/// Returns the headings and all cells as text.
 fn lines(table: &Table) -> Vec<Vec<&str>> {
     let headings = table.headings.iter().map(|heading: &Heading| heading.text).collect();
     let rows = table.rows.iter().map(|row| row.iter().map(|cell: &Cell| cell.text.as_str()).collect());
     std::iter::once(headings).chain(rows).collect()
 }
 
-/// The whole report as Markdown, fit for a pull request's comment.
+/// Renders the whole report as Markdown, short enough for a pull request's comment.
 pub fn markdown(results: &Results) -> String {
     let summary = Summary::from_results(results);
     let mut out = String::from("# Netduel: transports compared\n\n");
     let scenario = &results.scenario;
     let _ = writeln!(
         out,
-        "Two players, a relay between them, small moves of which only the newest counts. Each figure is of {} repeats of \
-         {:.1} s taken together; they were interleaved in a seeded random order, and server and players were processes of \
-         their own.",
+        "Two players send each other small moves through a relay, and only the newest move \
+         counts. Each figure covers {} repeats of {:.1} s. The runs were interleaved in a seeded \
+         random order. Server and players were separate processes.",
         scenario.repeats,
         scenario.duration_ms as f64 / 1_000.0
     );
@@ -121,7 +122,7 @@ pub fn markdown(results: &Results) -> String {
     search(&mut out, results);
     let ratios = Ratios::from_results(results);
     if !ratios.is_empty() {
-        let _ = writeln!(out, "\n## Beside the bare relays\n\n{}", ratios_table::NOTE);
+        let _ = writeln!(out, "\n## Ratios to the bare relays\n\n{}", ratios_table::NOTE);
     }
     for group in &ratios {
         let _ = writeln!(out, "\n### {}\n", group.group);
@@ -129,7 +130,7 @@ pub fn markdown(results: &Results) -> String {
     }
     let crossovers = crossovers(results, verdict.as_ref());
     if !crossovers.is_empty() {
-        let _ = writeln!(out, "\n## Where it turns\n");
+        let _ = writeln!(out, "\n## Crossovers\n");
         for text in crossovers {
             let _ = writeln!(out, "- {text}");
         }
@@ -137,7 +138,7 @@ pub fn markdown(results: &Results) -> String {
     for group in tables::groups(&summary) {
         let _ = writeln!(out, "\n## {}\n", group.title);
         piped(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
-        let _ = writeln!(out, "\nSmallest and largest of the repeats:\n");
+        let _ = writeln!(out, "\nSmallest and largest values of the repeats:\n");
         piped(&mut out, &tables::spread(&group.rows));
         if let Some(verdict) = &verdict {
             let judged = verdict.groups.iter().filter(|it| it.group.to_string() == group.title);
@@ -149,7 +150,7 @@ pub fn markdown(results: &Results) -> String {
         piped(&mut out, &slopes);
     }
     if !results.calibrations.is_empty() {
-        let _ = writeln!(out, "\n## The links, asked for and measured\n\n{}\n", tables::LINKS_NOTE);
+        let _ = writeln!(out, "\n## Links: requested and measured\n\n{}\n", tables::LINKS_NOTE);
         piped(&mut out, &tables::links(results));
     }
     trust(&mut out, results, &summary);
@@ -158,7 +159,7 @@ pub fn markdown(results: &Results) -> String {
     let _ = writeln!(out);
     piped(&mut out, &settings_table::sides(&summary));
     let _ = writeln!(out, "\n{}", settings_table::note(results));
-    let _ = writeln!(out, "\n## What the columns mean\n");
+    let _ = writeln!(out, "\n## Meaning of the columns\n");
     for column in terminal_columns(results) {
         let _ = writeln!(out, "- **{}**: {}", column.heading, column.meaning);
     }
@@ -166,16 +167,16 @@ pub fn markdown(results: &Results) -> String {
         let _ = writeln!(out, "\n## cargo bench\n\n{}\n", tables::BENCHES_NOTE);
         piped(&mut out, &tables::benches(results));
     }
-    let _ = writeln!(out, "\n## Where it ran\n");
+    let _ = writeln!(out, "\n## Provenance\n");
     let (facts, command) = tables::provenance(results);
     for (name, value) in facts {
         let _ = writeln!(out, "- {name}: {value}");
     }
-    let _ = writeln!(out, "- again: `{command}`");
+    let _ = writeln!(out, "- command: `{command}`");
     out
 }
 
-/// What each bears, if that was searched for.
+/// Writes the capacities of a search, if there was one.
 fn search(out: &mut String, results: &Results) {
     let found = capacities(results);
     if found.is_empty() {
@@ -190,7 +191,7 @@ fn search(out: &mut String, results: &Results) {
 }
 
 fn trust(out: &mut String, results: &Results, summary: &Summary) {
-    let _ = writeln!(out, "\n## May this be believed?\n");
+    let _ = writeln!(out, "\n## Validity\n");
     piped(out, &tables::checks(&validity::checks(results, summary)));
     let _ = writeln!(out, "\n### Warnings\n");
     if summary.warnings.is_empty() {

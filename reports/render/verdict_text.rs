@@ -1,4 +1,4 @@
-//! The verdict as text: words first, then who wins where, then the numbers with their intervals. Pure.
+//! The verdict as text: sentences, the map of outcomes, and the numbers with their intervals. Pure.
 
 use std::fmt::Write;
 
@@ -13,31 +13,31 @@ use crate::{
     render::narrative,
 };
 
-/// Paragraphs for a terminal.
+/// Writes the verdict's paragraphs for a terminal.
 pub(crate) fn terminal(out: &mut String, results: &Results, verdict: &Verdict) {
     for paragraph in narrative::paragraphs(results, verdict) {
         let _ = writeln!(out, "\n{paragraph}");
     }
 }
 
-/// The verdict and the map, as Markdown.
+/// Writes the verdict and the map as Markdown.
 pub(crate) fn markdown(out: &mut String, results: &Results, verdict: &Verdict) {
     let _ = writeln!(out, "\n## Verdict\n");
     let mut paragraphs = narrative::paragraphs(results, verdict).into_iter();
-    let how_sure = paragraphs.next().unwrap_or_default();
+    let evidence = paragraphs.next().unwrap_or_default();
     for paragraph in paragraphs {
         let _ = writeln!(out, "- {paragraph}");
     }
-    let _ = writeln!(out, "\n{how_sure}");
+    let _ = writeln!(out, "\n{evidence}");
     map(out, verdict, results.scenario.workload);
 }
 
-/// Transport × group, a table for each metric that is mapped.
+/// Writes the map of transport × group, one table for each deciding metric.
 fn map(out: &mut String, verdict: &Verdict, workload: Workload) {
     if verdict.contenders.len() < 2 {
         return;
     }
-    let _ = writeln!(out, "\n## Who wins where, against {}\n", verdict.reference);
+    let _ = writeln!(out, "\n## Outcomes against {}\n", verdict.reference);
     let _ = writeln!(out, "{}", map_note(verdict));
     for metric in Metric::deciding(workload) {
         let groups: Vec<String> = verdict.groups.iter().map(|group| group.group.to_string()).collect();
@@ -50,12 +50,12 @@ fn map(out: &mut String, verdict: &Verdict, workload: Workload) {
     }
 }
 
-/// How to read the map.
+/// Returns the legend of the map.
 pub(crate) fn map_note(verdict: &Verdict) -> String {
     let settings = if verdict.contenders.iter().all(|it| it.is_plain()) {
         ""
     } else {
-        " What has settings of its own (+) is compared with the same transport without them."
+        " A contender with other settings (+) is compared with the same transport without them."
     };
     format!(
         "In brackets: an indication, not a test. =: no detectable difference. ?: not enough data.{settings}"
@@ -77,7 +77,8 @@ pub(crate) fn map_cell(comparison: Option<&Comparison>) -> String {
     }
 }
 
-/// Every comparison of a group with the reference, with its interval; then the others that differ from each other.
+/// Writes every comparison of a group with the reference and its interval, and then the other
+/// comparisons that differ.
 pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verdict, workload: Workload) {
     if group.to_reference.is_empty() {
         return;
@@ -85,13 +86,14 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verd
     let reference = verdict.reference;
     let _ = writeln!(
         out,
-        "\nMeans over the repeats, the difference and its 95 % interval, the floor up to which it is \
-         none, and p of the sign-flip test, corrected. Of three repeats the interval is their range, and holds the truth \
-         in three of four cases rather than in 95 of 100.\n"
+        "\nMeans over the repeats, the difference and its 95 % interval, the floor up to which a \
+         difference counts as none, and the corrected p of the sign-flip test. The interval of \
+         three repeats is their range, which holds the true value in 3 of 4 cases rather than in \
+         95 of 100.\n"
     );
     let _ = writeln!(
         out,
-        "| transport | metric | mean | against | its mean | difference | 95 % interval | floor | p | |"
+        "| transport | metric | mean | against | mean | difference | 95 % interval | floor | p | |"
     );
     let _ = writeln!(out, "|---|---|---:|---|---:|---:|---:|---:|---:|---|");
     for comparison in &group.to_reference {
@@ -133,7 +135,7 @@ pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verd
         };
         let others: Vec<String> = group.to_each_other.iter().filter(different).map(clause).collect();
         if !others.is_empty() {
-            let _ = writeln!(out, "\nOf the others, in {}: {}.", metric.name(), others.join("; "));
+            let _ = writeln!(out, "\nAmong the other transports, {}: {}.", metric.name(), others.join("; "));
         }
     }
 }
@@ -145,7 +147,7 @@ fn clause(comparison: &Comparison) -> String {
     format!("{candidate} {} than {against}{size}", outcome_label(*outcome))
 }
 
-/// An outcome, short.
+/// Returns a short name of an outcome.
 pub(crate) fn outcome_label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Better(Evidence::Tested) => "better",

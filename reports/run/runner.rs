@@ -9,7 +9,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    analysis::capacity::{at, capacities},
+    analysis::capacity::{capacities, group_at},
     data::{
         journal::Journal,
         results::{Calibration, Entry, Failure, Results},
@@ -111,7 +111,7 @@ fn pending(results: &Results) -> Vec<RunKey> {
     let mut batch = Vec::new();
     for capacity in capacities(results) {
         let Some(value) = capacity.next else { continue };
-        let group = at(&capacity.group, search.of, value);
+        let group = group_at(&capacity.group, search.of, value);
         let key = |repeat| RunKey {
             contender: capacity.contender,
             arm: capacity.arm,

@@ -1,4 +1,4 @@
-//! `--preset baselines` from end to end: every baseline and one transport, in the same run.
+//! End-to-end test of `--preset baselines`: every baseline and one transport, in the same run.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use netduel_reports::{
 };
 
 #[test]
-fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
+fn compares_baselines_with_a_transport() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
     let scope =
@@ -25,7 +25,7 @@ fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
     assert!(output.status.success(), "{stdout}{stderr}");
     let results = Results::load(&folder.path().join("results.json")).expect("results");
 
-    // PodSixNet needs Python; all others are there, and whoever is not is named with the way to get it.
+    // PodSixNet needs Python. Every baseline that is missing is named with the way to install it.
     for left_out in &results.left_out {
         assert_eq!(left_out.baseline, Baseline::PodSixNet);
         assert!(left_out.reason.contains("pip install"), "{}", left_out.reason);
@@ -34,12 +34,13 @@ fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
         println!("skipped: {left_out}");
     }
     let baselines = Baseline::ALL.len() - results.left_out.len();
-    assert_eq!(results.runs.len(), (1 + baselines) * 2, "on a beat, and in a closed loop");
+    assert_eq!(results.runs.len(), (1 + baselines) * 2, "an open loop and a closed loop");
     for run in &results.runs {
         let (key, load) = (&run.key, &run.load);
-        // Two moves under way and 20 ms by a pump: a few dozen in this window. A busy machine may be slower.
+        // Two moves under way and a pump of 20 ms give a few dozen updates in this window. A busy
+        // machine may be slower.
         assert!(load.stats.fresh > 5, "{key} on {}: {}", key.group, load.stats.fresh);
-        // Moves are in it, headers, and not much more.
+        // The bytes are those of moves, headers, and little more.
         let bytes = load.received_bytes.expect("counted") as f64 / load.stats.fresh as f64;
         assert!((52.0..400.0).contains(&bytes), "{key} on {}: {bytes} B for each move", key.group);
         assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0), "{key}");
@@ -62,6 +63,6 @@ fn every_baseline_runs_beside_a_transport_and_is_put_in_ratio() {
         assert!(text.contains(&format!("| {subject} | ")), "{subject} has a row");
         assert!(page.contains(&format!("{subject}</th>")), "{subject} has a row");
     }
-    assert!(text.contains("## Beside the bare relays") && page.contains("id=\"ratios\""));
+    assert!(text.contains("## Ratios to the bare relays") && page.contains("id=\"ratios\""));
     assert!(stdout.contains("loopback, 2 in flight, 1 match"), "{stdout}");
 }

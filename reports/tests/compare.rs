@@ -1,4 +1,4 @@
-//! The program as its users run it: a small comparison, a short soak, and wrong arguments.
+//! Tests of the whole program: a small comparison, a short soak, and wrong arguments.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,11 +17,12 @@ use netduel_reports::{
 use netduel_transport::TransportKind;
 use parking_lot::{Mutex, MutexGuard};
 
-/// Whatever measures has the machine to itself: a run beside another measures that.
+/// The lock that gives the machine to one measurement, since a concurrent run would change its
+/// figures.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    // A panic does not poison this lock: a test that failed has said so itself.
+    // A panic does not poison this lock, and the failed test is reported already.
     MACHINE.lock()
 }
 
@@ -40,7 +41,7 @@ fn results_in(folder: &Path) -> (PathBuf, Results) {
 }
 
 #[test]
-fn a_small_comparison_ends_with_a_report_for_every_transport() {
+fn compares_every_transport() {
     let _machine = alone();
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
@@ -69,9 +70,11 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
     for run in &results.runs {
         let load = &run.load;
         assert_eq!(run.key.group.link, "loopback");
-        // 8 players × 120 Hz × 1.5 s and the edges of the window; a busy machine may keep players from half of it.
+        // 8 players × 120 Hz × 1.5 s and the edges of the window. A busy machine may prevent half
+        // of the moves.
         assert!((720..=1_456).contains(&load.sent), "{}: sent {}", run.key.contender.transport, load.sent);
-        // All but what was under way when the window closed, which a busy machine delays.
+        // The moves under way at the end of the window are missing; a busy machine delays more of
+        // them.
         let arrived = load.stats.fresh + load.stats.late + load.stats.missing;
         assert!(arrived * 10 >= load.sent * 9, "{}: {arrived} of {}", run.key, load.sent);
         assert_eq!(load.corrected, 0);
@@ -102,7 +105,7 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
         assert!(drawn[0].contains(&format!("{kind}</th>")), "{kind} has a row");
     }
 
-    // Rendering again from the file alone gives the same bytes.
+    // Rendering from the file alone gives the same bytes.
     for path in said {
         std::fs::remove_file(path).expect("removed");
     }
@@ -111,16 +114,17 @@ fn a_small_comparison_ends_with_a_report_for_every_transport() {
 }
 
 #[test]
-fn on_a_lossy_link_datagrams_stay_younger_than_a_tcp_stream() {
+fn datagrams_stay_younger_under_loss() {
     let _machine = alone();
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
-    // 4 % lost, in bursts: enough to stall a stream, and not the handshakes of 28 players three times over.
+    // The link loses 4 % in bursts, which stall a stream but let 28 players complete their
+    // handshakes three times.
     let link = "delay=20ms,loss=400ms/30ms/60%";
     let flags = ["--link", link, "--transport", "tcp,quic-datagram", "--repeat", "2", "--duration", "3s"];
     let output = report(&[&["run", "--out", out][..], &flags].concat());
     let stderr = text(&output.stderr);
-    // No run was begun: this machine, or this user, cannot have links.
+    // Without a run, this machine or this user cannot create links.
     let begun = std::fs::read_dir(folder.path()).expect("readable").next().is_some();
     if !begun && std::env::var_os("NETDUEL_LINK_REQUIRED").is_none() {
         println!("skipped: {stderr}");
@@ -141,7 +145,8 @@ fn on_a_lossy_link_datagrams_stay_younger_than_a_tcp_stream() {
         assert!(row.link_lost_share.expect("a link").value > 0.02, "{name} met no losses");
         row.age_p99_us.expect("enough samples").value
     };
-    // Both met the same bad periods; TCP waits for its retransmissions (200 ms at least), datagrams do not.
+    // Both met the same bad periods. TCP waits for its retransmissions (at least 200 ms), datagrams
+    // do not.
     let (tcp, datagram) = (age_p99_us("tcp"), age_p99_us("quic-datagram"));
     assert!(tcp > 1.3 * datagram, "age p99: tcp {tcp} µs, quic-datagram {datagram} µs");
     assert_eq!(results.calibrations.len(), 1);
@@ -151,7 +156,7 @@ fn on_a_lossy_link_datagrams_stay_younger_than_a_tcp_stream() {
 }
 
 #[test]
-fn a_killed_comparison_goes_on_where_it_was() {
+fn resumes_killed_comparison() {
     let _machine = alone();
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().join("out");
@@ -182,11 +187,7 @@ fn a_killed_comparison_goes_on_where_it_was() {
     let kept = before.lines().skip(1).zip(&results.runs);
     for (line, run) in kept {
         let entry = Entry::Run(Box::new(run.clone()));
-        assert_eq!(
-            line,
-            serde_json::to_string(&entry).expect("serialises"),
-            "what had ended is kept as it was"
-        );
+        assert_eq!(line, serde_json::to_string(&entry).expect("serialises"), "completed runs stay unchanged");
     }
     assert!(!journal.exists());
     let done = report(&["run", "--resume", name]);
@@ -194,7 +195,7 @@ fn a_killed_comparison_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_short_soak_on_mixed_transports_loses_nothing() {
+fn soak_loses_nothing() {
     let _machine = alone();
     let output = report(&["soak", "--matches", "50", "--rate", "20", "--duration", "3s"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -202,14 +203,14 @@ fn a_short_soak_on_mixed_transports_loses_nothing() {
 }
 
 #[test]
-fn a_short_churn_leaves_nothing_behind() {
+fn churn_leaves_nothing_behind() {
     let _machine = alone();
     let output = report(&["churn", "--cycles", "200", "--pairs", "4"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).contains("1200 started, 1200 ended"), "{}", text(&output.stdout));
 }
 
-/// A short run of a preset on loopback.
+/// Runs a preset on loopback for a short time.
 fn preset(name: &str, flags: &[&str]) -> (tempfile::TempDir, Results) {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
@@ -221,7 +222,7 @@ fn preset(name: &str, flags: &[&str]) -> (tempfile::TempDir, Results) {
 }
 
 #[test]
-fn players_who_come_back_resume_and_those_who_do_not_do_not() {
+fn returning_players_resume_sessions() {
     let _machine = alone();
     let flags =
         ["--transport", "tcp,tls,quic-datagram", "--repeat", "1", "--duration", "1500ms", "--pairs", "4"];
@@ -231,7 +232,7 @@ fn players_who_come_back_resume_and_those_who_do_not_do_not() {
         let connects = run.load.connects.as_ref().expect("a load of connects");
         assert!(connects.count > 10, "{}: {}", run.key, connects.count);
         assert_eq!(connects.paired.count(), connects.count);
-        // A pair that comes at the same time may have one ticket for two.
+        // A pair that connects at the same time may have one ticket for two.
         let least = if run.key.contender.resumption { connects.count / 2 } else { 0 };
         assert!((least..=connects.count).contains(&connects.resumed), "{}: {}", run.key, connects.resumed);
         assert!(run.key.contender.resumption || connects.resumed == 0, "{}", run.key);
@@ -240,7 +241,7 @@ fn players_who_come_back_resume_and_those_who_do_not_do_not() {
 }
 
 #[test]
-fn telling_both_players_of_both_costs_twice_the_bytes_and_a_payload_its_own() {
+fn policy_and_payload_cost_bytes() {
     let _machine = alone();
     let flags = ["--transport", "tcp", "--payload", "0,400", "--repeat", "1", "--duration", "600ms"];
     let (_folder, results) = preset("relay", &flags);
@@ -251,14 +252,14 @@ fn telling_both_players_of_both_costs_twice_the_bytes_and_a_payload_its_own() {
         let load = &results.runs.iter().find(of).expect("it ran").load;
         load.received_bytes.expect("counted") as f64 / load.stats.fresh as f64
     };
-    // Two messages of two moves instead of one of one; headers are part of each.
+    // Two messages of two moves replace one message of one move; each message has its headers.
     assert!(out_per_move(true, 0) > 1.7 * out_per_move(false, 0));
     assert!(out_per_move(true, 400) > 3.5 * out_per_move(false, 400));
     let payload = out_per_move(false, 400) - out_per_move(false, 0);
     assert!((395.0..450.0).contains(&payload), "{payload}");
 }
 
-/// A server that somebody else started, perhaps on another clock, says its address and then runs until it is killed.
+/// Starts a server, perhaps on another clock, that reports its address and runs until it is killed.
 fn server_elsewhere(mut command: Command) -> (std::process::Child, String) {
     let mut server = command
         .args(["--listen", "tcp=127.0.0.1:0"])
@@ -268,14 +269,14 @@ fn server_elsewhere(mut command: Command) -> (std::process::Child, String) {
     let mut stdout = std::io::BufReader::new(server.stdout.take().expect("asked for"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
-    // It has more to say, and ends if nobody listens.
+    // The server writes further lines, and ends if its output is closed.
     std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
     let address = line.split_whitespace().last().expect("an address").to_owned();
     (server, address)
 }
 
 #[test]
-fn a_server_elsewhere_is_measured_also_when_its_clock_is_another() {
+fn measures_server_with_other_clock() {
     let _machine = alone();
     let here = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-report"));
@@ -313,7 +314,7 @@ fn a_server_elsewhere_is_measured_also_when_its_clock_is_another() {
 }
 
 #[test]
-fn wrong_arguments_and_files_are_answered_with_what_to_do() {
+fn wrong_arguments_give_advice() {
     let folder = tempfile::tempdir().expect("folder");
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);

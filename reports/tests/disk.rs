@@ -1,5 +1,7 @@
-//! Reports and journals while the disk is full, or while somebody kills the program: every file is the one that was, or the
-//! new one, whole. How single files are written is `atomic-file/` and its test.
+//! Tests of reports and journals on a full disk, and when the program is killed: every file is the
+//! old one or the complete new one.
+//!
+//! The crate in `atomic-file/` writes single files and has its own test.
 
 #![cfg(unix)]
 
@@ -15,20 +17,21 @@ use netduel_reports::{analysis::capacity::without_result, data::results::Results
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netduel-report");
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/results.json");
 const REPORTS: [&str; 3] = ["report.html", "report.md", "report.csv"];
-/// What stands there before.
+/// The earlier content of a report.
 const OLD: &[u8] = b"the report of yesterday";
 
 fn report(args: &[&str]) -> Output {
     Command::new(PROGRAM).args(args).output().expect("started")
 }
 
-/// The same with no file larger than `limit` × 512 bytes: a write beyond that fails as it does on a full disk.
+/// Runs the program with no file larger than `limit` × 512 bytes. A larger write fails as it does
+/// on a full disk.
 fn on_a_full_disk(limit: usize, args: &[&str]) -> Output {
     let script = format!("ulimit -f {limit} && trap '' XFSZ && exec \"$0\" \"$@\"");
     Command::new("sh").args(["-c", &script, PROGRAM]).args(args).output().expect("started")
 }
 
-/// A folder with results and old reports, and the path of the results.
+/// Returns a folder with results and old reports, and the path of the results.
 fn folder_with_old_reports() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");
     let results = folder.path().join("results.json");
@@ -48,13 +51,13 @@ fn reports_in(folder: &Path) -> [Vec<u8>; 3] {
 }
 
 #[test]
-fn reports_on_a_full_disk_are_the_old_ones_or_the_new_ones() {
+fn full_disk_leaves_whole_reports() {
     let (folder, results) = folder_with_old_reports();
     let args = ["render", results.to_str().expect("utf-8")];
     assert!(report(&args).status.success());
     let new = reports_in(folder.path());
     let largest = new.iter().map(Vec::len).max().expect("three") / 512 + 1;
-    // Nothing fits, the shortest does, all do.
+    // No report fits, the shortest fits, all fit.
     for limit in [0, 1, new[2].len() / 512 + 1, largest] {
         put_old_reports(folder.path());
         let output = on_a_full_disk(limit, &args);
@@ -70,7 +73,7 @@ fn reports_on_a_full_disk_are_the_old_ones_or_the_new_ones() {
 }
 
 #[test]
-fn reports_of_a_program_that_is_killed_are_the_old_ones_or_the_new_ones() {
+fn kill_leaves_whole_reports() {
     const KILLS: u32 = 25;
     let (folder, results) = folder_with_old_reports();
     let args = ["render", results.to_str().expect("utf-8")];
@@ -87,7 +90,7 @@ fn reports_of_a_program_that_is_killed_are_the_old_ones_or_the_new_ones() {
             .stderr(Stdio::null())
             .spawn()
             .expect("started");
-        // At another moment each time: the fault is when it comes.
+        // Each kill comes at another moment.
         std::thread::sleep(whole_run * number / KILLS + Duration::from_micros(100));
         child.kill().expect("killed");
         killed += u32::from(!child.wait().expect("ended").success());
@@ -95,13 +98,13 @@ fn reports_of_a_program_that_is_killed_are_the_old_ones_or_the_new_ones() {
             assert!(found == new || found == OLD, "half a file after kill {number}");
         }
     }
-    assert!(killed > 0, "none came in time");
+    assert!(killed > 0, "no kill came in time");
 }
 
-/// The journal cannot be begun, or not be gone on with; either way what is on the disk can be gone on with when there is
-/// room again.
+/// Checks that a full disk prevents the beginning or the continuation of a journal, and that the
+/// comparison resumes when there is room again.
 #[test]
-fn a_comparison_that_fills_the_disk_goes_on_when_there_is_room() {
+fn resumes_after_full_disk() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().join("out");
     let name = out.to_str().expect("utf-8");
@@ -113,7 +116,7 @@ fn a_comparison_that_fills_the_disk_goes_on_when_there_is_room() {
     let left: Vec<_> = fs::read_dir(&out).map(|it| it.flatten().collect()).unwrap_or_default();
     assert!(left.is_empty(), "a journal that nobody can resume: {left:?}");
 
-    // Room for the journal's first line and not for all of the runs.
+    // The journal's first line has room, but some of the runs do not.
     let journal = out.join("unfinished.jsonl");
     let room = (4..).step_by(4).find(|room| {
         let output = on_a_full_disk(*room, &run);

@@ -1,6 +1,8 @@
-//! Every format of a small fixed result against what it was when somebody last looked. After a change that is meant:
-//! `cargo run -p netduel-reports -- render reports/tests/sample/results.json`, look at the page, commit. After a change of
-//! the schema: run the command at the foot of the page again.
+//! Golden test: every format of a small fixed result equals the committed file.
+//!
+//! After an intended change of a report, run `cargo run -p netduel-reports -- render
+//! reports/tests/sample/results.json`, inspect the page and commit it. After a change of the
+//! schema, run the command at the foot of the page again.
 
 use std::path::PathBuf;
 
@@ -31,19 +33,19 @@ fn texts(page: &Html, selector: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_format_is_what_it_was() {
+fn formats_equal_committed_files() {
     let results = results();
     let formats =
         [("report.html", html(&results)), ("report.md", markdown(&results)), ("report.csv", csv(&results))];
     for (name, text) in formats {
         let committed = std::fs::read_to_string(sample(name)).expect("committed");
-        // Not assert_eq: nobody wants to read two pages of HTML on a terminal.
+        // `assert_eq` would print two pages of HTML.
         assert!(text == committed, "{name} has changed: see the head of this file");
     }
 }
 
 #[test]
-fn the_page_is_whole_by_itself() {
+fn page_is_self_contained() {
     let (text, page) = page();
     assert!(page.errors.is_empty(), "{:?}", page.errors);
     assert!(!text.contains("http"), "nothing from elsewhere");
@@ -55,7 +57,8 @@ fn the_page_is_whole_by_itself() {
     for kind in &results().scenario.transports {
         assert!(rows.contains(&kind.to_string()), "{kind} has a row");
     }
-    // Three curves over the rate; two tails and a series for each of two rates.
+    // The page has three curves over the rate, and two tails and a time series for each of two
+    // rates.
     assert_eq!(texts(&page, "figure.chart svg.plot").len(), 3 + 2 * 3);
     assert!(texts(&page, ".shade rect").len() > 1, "bad periods are shaded");
     assert!(texts(&page, "#trust td").iter().any(|text| text.contains("passed")));
@@ -64,7 +67,7 @@ fn the_page_is_whole_by_itself() {
 }
 
 #[test]
-fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
+fn anchors_exist_and_names_are_escaped() {
     let mut results = results();
     for run in &mut results.runs {
         run.key.group.link = "<script>alert(1)</script>".into();
@@ -81,20 +84,20 @@ fn links_within_the_page_lead_somewhere_and_names_are_escaped() {
 }
 
 #[test]
-fn the_verdict_and_its_maps_come_first() {
+fn verdict_and_maps_come_first() {
     let (_, page) = page();
     assert_eq!(texts(&page, "main > section h2")[0], "Verdict");
     let results = results();
     let verdict = Verdict::from_results(&results).expect("transports");
     let said = texts(&page, "#verdict > p");
-    // And below the maps, how to read them.
+    // The legend follows below the maps.
     assert_eq!(said.len(), paragraphs(&results, &verdict).len() + 1);
     let others = results.scenario.transports.len() - 1;
     assert_eq!(texts(&page, "#verdict table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
 }
 
 #[test]
-fn the_csv_has_a_line_for_each_run_and_units_in_its_header() {
+fn csv_has_runs_and_units() {
     let results = results();
     let text = csv(&results);
     let mut lines = text.lines();

@@ -1,4 +1,5 @@
-//! Verdicts, their words and the comparison of two results, over results that are made up, so that what is true is known.
+//! Tests of verdicts, their sentences and the comparison of two results, over invented results with
+//! a known truth.
 
 use std::process::Command;
 
@@ -28,10 +29,12 @@ use netduel_reports::{
 use netduel_server::Snapshot;
 use netduel_transport::{PathStats, TransportKind};
 
-/// Age p99 in ms and CPU per fresh move in µs, of a transport (by its place in the list), link, repeat and arm.
+/// The age p99 in ms and the CPU time per fresh move in µs, of a transport (by its place in the
+/// list), link, repeat and arm.
 type Truth = fn(usize, &str, u32, u8) -> (f64, f64);
 
-/// What physics has: alike and dearer on a clean link, fresher where packets are lost; and 1 % of noise.
+/// Returns values like those of real transports: alike and more expensive on a clean link, fresher
+/// under loss, with 1 % of noise.
 fn physics(kind: usize, link: &str, repeat: u32, arm: u8) -> (f64, f64) {
     let noise = 1.0 + (f64::from(repeat * 7 + u32::from(arm) * 3) + kind as f64) % 5.0 / 500.0;
     let age_ms = match (link, kind) {
@@ -93,7 +96,7 @@ fn outcomes(results: &Results, metric: Metric, group: usize) -> Vec<Outcome> {
 }
 
 #[test]
-fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
+fn verdict_states_truth_and_evidence() {
     for (repeats, evidence) in [(3, Evidence::Indicated), (8, Evidence::Tested)] {
         let results = results(physics, repeats, 1);
         let (same, better, worse) =
@@ -107,7 +110,8 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
         let choices = |group: usize| -> Vec<TransportKind> {
             verdict.groups[group].choices.iter().map(|it| it.transport.kind().expect("ours")).collect()
         };
-        // All are as fresh there, so the cheapest that encrypts; and on the lossy link the cheaper of the fresh two.
+        // On loopback all are equally fresh, so the cheapest encrypted one is chosen. On the lossy
+        // link the cheaper of the two fresh ones is.
         assert_eq!(choices(0), kinds(&["tls"]));
         assert_eq!(choices(1), kinds(&["quic-datagram"]));
         assert!(verdict.groups.iter().flat_map(|it| &it.choices).all(|it| it.transport.encrypted()));
@@ -115,18 +119,18 @@ fn a_verdict_tells_what_is_true_and_how_sure_it_is() {
 }
 
 #[test]
-fn the_words_name_scope_size_and_doubt() {
+fn narrative_names_scope_and_evidence() {
     let three = results(physics, 3, 1);
     let text = paragraphs(&three, &Verdict::from_results(&three).expect("transports")).join("\n");
     for words in [
         "3 repeats cannot carry a test",
-        "--repeat 8 tests it",
+        "--repeat 8 allows a test",
         "tcp is the reference and not encrypted",
         "On loopback at 60 Hz with 10 matches, there is no detectable difference in age p99 from tcp",
         "keeps the opponent's position freshest",
-        "No detectable difference from it: quic-",
-        "indication: clear of its run and its control's in each of 3 repeats",
-        "Where encryption matters: quic-datagram",
+        "No detectable difference from quic-",
+        "indication: clear of the reference and its control in each of 3 repeats",
+        "If encryption matters: quic-datagram",
     ] {
         assert!(text.contains(words), "{words:?} is not in: {text}");
     }
@@ -139,27 +143,28 @@ fn the_words_name_scope_size_and_doubt() {
 
     let two = results(physics, 2, 1);
     let text = paragraphs(&two, &Verdict::from_results(&two).expect("transports")).join("\n");
-    assert!(text.contains("nothing can be told apart") && text.contains("not enough data"), "{text}");
+    assert!(text.contains("A comparison needs 3 repeats") && text.contains("not enough data"), "{text}");
 }
 
 #[test]
-fn a_report_begins_with_the_verdict_and_is_the_same_every_time() {
+fn report_begins_with_verdict() {
     let results = results(physics, 3, 1);
     let text = markdown(&results);
     let at = |heading: &str| text.find(heading).unwrap_or_else(|| panic!("no {heading:?} in {text}"));
-    assert!(at("## Verdict") < at("## Who wins where"));
-    assert!(at("## Who wins where") < at("## loopback, 60 Hz"));
+    assert!(at("## Verdict") < at("## Outcomes against"));
+    assert!(at("## Outcomes against") < at("## loopback, 60 Hz"));
     assert!(text.contains("| quic-datagram | = | (better −"), "{text}");
     assert!(text.contains("Noise of tcp against itself: age p99"), "{text}");
-    // Figures and spread of each group; then what it is, and either side of it.
+    // Each group has a table of figures and one of spread. The settings have one table of
+    // contenders and one of sides.
     assert_eq!(text.matches("\n| tcp | ").count(), 2 * 2 + 1 + 2, "controls are no rows: {text}");
     assert_eq!(text, markdown(&results));
     assert!(terminal(&results).trim_start().starts_with("3 repeats cannot"));
 }
 
-/// What an A/A control differs by is noise, whoever shows it.
+/// Checks that a difference within that of the A/A control counts as noise.
 #[test]
-fn there_is_no_winner_within_the_noise() {
+fn noise_has_no_winner() {
     let noisy: Truth = |kind, _, repeat, arm| {
         let wobble = if arm == 0 { 0.0 } else { -30.0 + f64::from(repeat) };
         (if kind == 4 { 43.0 } else { 66.0 } + wobble, 10.0)
@@ -170,14 +175,14 @@ fn there_is_no_winner_within_the_noise() {
 }
 
 #[test]
-fn two_results_are_compared_by_the_same_rules() {
+fn compares_two_results() {
     let old = results(physics, 3, 1);
     let same = Changes::between(&old, &old);
     assert!(!same.got_worse());
     assert_eq!(same.changes.len(), 2 * 5 * Metric::all_for(Workload::Moves).len());
     assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
 
-    // One transport on one link gets twice as dear.
+    // One transport becomes twice as expensive on one link.
     let slower: Truth = |kind, link, repeat, arm| {
         let (age, cpu) = physics(kind, link, repeat, arm);
         (age, if kind == 4 && link == "wifi" { cpu * 2.0 } else { cpu })
@@ -189,16 +194,16 @@ fn two_results_are_compared_by_the_same_rules() {
     assert_eq!(worse.len(), 1);
     assert_eq!((worse[0].metric, worse[0].key.group.link.as_str()), (Metric::ServerCpu, "wifi"));
     assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
-    assert!(!Changes::between(&new, &old).got_worse(), "the other way it got better");
+    assert!(!Changes::between(&new, &old).got_worse(), "the reverse comparison is better");
 
-    // What only one of them ran is said.
+    // The comparison names combinations that only one result has.
     let mut fewer = old.clone();
     fewer.runs.retain(|run| run.key.contender.transport.name() != "tls");
     assert_eq!(Changes::between(&old, &fewer).only_one.len(), 2);
 }
 
 #[test]
-fn other_hosts_and_settings_are_named() {
+fn names_other_hosts_and_settings() {
     let old = results(physics, 3, 1);
     assert!(mismatches(&old, &old).is_empty());
     let mut new = old.clone();
@@ -210,14 +215,14 @@ fn other_hosts_and_settings_are_named() {
     }
     let found: Vec<String> = mismatches(&old, &new).into_iter().map(|it| it.what).collect();
     assert_eq!(found, ["--duration", "kernel", "net.core.rmem_max", "link wifi"]);
-    // What was built is what is compared.
+    // Different commits are the purpose of the comparison.
     let mut built = old.clone();
     built.provenance.commit = "another".into();
     assert!(mismatches(&old, &built).is_empty());
 }
 
 #[test]
-fn scripts_learn_by_the_exit_code() {
+fn exit_code_tells_outcome() {
     let folder = tempfile::tempdir().expect("folder");
     let file = |name: &str, results: &Results| {
         let path = folder.path().join(name);
@@ -254,9 +259,10 @@ fn scripts_learn_by_the_exit_code() {
     }
 }
 
-/// A search over made-up runs, of which each kind breaks at a rate of its own: by age, by loss, and never.
+/// Checks a search over invented runs, in which each transport breaks at its own rate: by age, by
+/// loss, and never.
 #[test]
-fn a_search_finds_what_each_bears_and_why_not_more() {
+fn search_finds_capacity_and_reason() {
     let mut found = results(physics, 1, 0);
     found.scenario.transports = kinds(&["tcp", "quic-datagram", "enet"]);
     found.scenario.links.truncate(1);

@@ -1,5 +1,5 @@
-//! The example `own_transport` as its users run it: a transport from outside the workspace's crates
-//! in a comparison.
+//! Test of the example `own_transport`: a comparison with a transport from outside the workspace's
+//! crates.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,10 +9,10 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-/// One comparison at a time, since each measures the machine.
+/// The lock that runs one comparison at a time, since each measures the machine.
 static MACHINE: Mutex<()> = Mutex::new(());
 
-/// The example's program. Cargo builds examples beside the tests of a package.
+/// Returns the path of the example's program. Cargo builds examples beside the tests of a package.
 fn example() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
@@ -37,8 +37,8 @@ fn check_reports(folder: &Path, link: &str, kinds: &[&str]) {
     let results: Value = serde_json::from_str(&read(folder, "results.json")).expect("JSON");
     let runs = results["runs"].as_array().expect("runs");
     let (markdown, html) = (read(folder, "report.md"), read(folder, "report.html"));
-    // Everything from the verdict to the figures of the first group, which has its link in its
-    // heading.
+    // This part reaches from the verdict to the heading of the first group, which begins with the
+    // link.
     let verdict = markdown.split("## Verdict").nth(1).expect("a verdict");
     let verdict = verdict.split(&format!("\n## {link}, ")).next().expect("a part");
     for kind in kinds.iter().chain(&["own"]) {
@@ -63,7 +63,7 @@ fn compares_own_on_loopback() {
     assert!(output.status.success(), "{output:?}");
     check_reports(folder.path(), "loopback", &["tcp", "udp"]);
 
-    // The program of the workspace does not know the transport, and says so.
+    // The program of the workspace does not know the transport and names it in its error.
     let file = folder.path().join("results.json");
     let rendered = Command::new(env!("CARGO_BIN_EXE_netduel-report")).arg("render").arg(&file).output();
     let rendered = rendered.expect("started");
@@ -79,7 +79,7 @@ fn compares_own_over_a_link() {
     let flags = ["--transport", "tcp,quic-datagram,own", "--link", "wifi-busy", "--duration", "2s"];
     let output = run(&example(), folder.path(), &flags);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // An empty folder means that this machine or this user cannot have links.
+    // An empty folder means that this machine or this user cannot create links.
     let begun = std::fs::read_dir(folder.path()).expect("readable").next().is_some();
     if !begun && std::env::var_os("NETDUEL_LINK_REQUIRED").is_none() {
         println!("skipped: {stderr}");

@@ -1,4 +1,5 @@
-//! A real recording, trimmed, rendered: a page that is whole by itself, and the same in short; and files that are none.
+//! Tests of the report on a recording, with a trimmed real one: a self-contained page, a summary,
+//! and errors for other files.
 
 use std::{path::Path, process::Command};
 
@@ -18,14 +19,14 @@ fn texts(page: &Html, selector: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_page_shows_both_links_and_is_whole_by_itself() {
+fn page_shows_both_links() {
     let recording = recording();
     let text = page::page(&recording);
     assert_eq!(text, page::page(&recording), "the same bytes each time");
     let page = Html::parse_document(&text);
     assert!(page.errors.is_empty(), "{:?}", page.errors);
     assert!(!text.contains("http") && !text.contains("url(") && !text.contains("@import"));
-    for heading in ["In short", "Over time", "How often, how bad", "Where this is from"] {
+    for heading in ["Summary", "Over time", "Tails", "Provenance"] {
         assert!(texts(&page, "h2").iter().any(|text| text == heading), "{heading}");
     }
     let heads = texts(&page, "tbody th");
@@ -41,7 +42,7 @@ fn the_page_shows_both_links_and_is_whole_by_itself() {
 }
 
 #[test]
-fn an_opponent_elsewhere_is_said_to_be_unknown_and_names_are_escaped() {
+fn names_missing_figures_and_escapes() {
     let mut recording = recording();
     (recording.peer.totals, recording.peer.figures) = Default::default();
     recording.peer.name = "<script>alert(1)</script>".into();
@@ -50,12 +51,12 @@ fn an_opponent_elsewhere_is_said_to_be_unknown_and_names_are_escaped() {
     assert!(!text.contains("<script>alert") && !text.contains("<b>play"));
     let page = Html::parse_document(&text);
     assert_eq!(texts(&page, "tbody th").len(), 4, "one player in each table");
-    assert!(texts(&page, "#summary p").iter().any(|text| text.contains("does not tell its figures")));
-    assert!(terminal(&recording).contains("does not tell its figures"));
+    assert!(texts(&page, "#summary p").iter().any(|text| text.contains("does not report them")));
+    assert!(terminal(&recording).contains("does not report them"));
 }
 
 #[test]
-fn a_match_without_a_single_move_still_has_a_page() {
+fn renders_match_without_moves() {
     let mut recording = recording();
     for side in [&mut recording.me, &mut recording.peer] {
         side.totals = side.totals.take().map(|_| Default::default());
@@ -65,7 +66,7 @@ fn a_match_without_a_single_move_still_has_a_page() {
     let page = Html::parse_document(&page::page(&recording));
     assert_eq!(texts(&page, "figure.chart").len(), 5);
     assert!(texts(&page, "figure.chart svg.plot").is_empty());
-    // Whatever stands in a file, it ends in a page.
+    // Any values in a file give a page.
     (recording.started_unix_s, recording.saved_unix_s) = (u64::MAX, u64::MAX);
     for figures in &mut recording.me.figures {
         figures.at_us = u64::MAX;
@@ -86,7 +87,7 @@ fn program(file: &Path) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_program_writes_the_page_beside_the_file_and_says_where() {
+fn writes_page_beside_recording() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("play-1.json");
     std::fs::copy(SAMPLE, &file).expect("copied");
@@ -98,7 +99,7 @@ fn the_program_writes_the_page_beside_the_file_and_says_where() {
 }
 
 #[test]
-fn wrong_files_say_what_to_do() {
+fn wrong_files_give_advice() {
     let folder = tempfile::tempdir().expect("a folder");
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample/results.json");
     let named = folder.path().join("play.html");
@@ -115,5 +116,5 @@ fn wrong_files_say_what_to_do() {
         assert_eq!(code, Some(1), "{errors}");
         assert!(errors.contains(wanted) && errors.contains(&file.display().to_string()), "{errors}");
     }
-    assert!(Recording::load(&named).is_ok(), "it is as it was");
+    assert!(Recording::load(&named).is_ok(), "the file is unchanged");
 }

@@ -1,4 +1,5 @@
-//! `docs/results.md` and `docs/recording.md` against real files: every field is documented with its type, and nothing else is.
+//! Checks `docs/results.md` and `docs/recording.md` against real files: every field is documented
+//! with its type, and nothing else is.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,7 +20,7 @@ use serde_json::Value;
 const DOCUMENT: &str = include_str!("../../docs/results.md");
 const OF_RECORDINGS: &str = include_str!("../../docs/recording.md");
 
-/// A section: whether a value has one of its fields or all of them, and their types.
+/// A section of a document: the fields with their types, and whether a value has one field or all.
 #[derive(Default)]
 struct Section {
     one_of: bool,
@@ -87,10 +88,10 @@ fn check_section(sections: &HashMap<String, Section>, kind: &str, value: &Value,
 }
 
 #[test]
-fn every_field_of_a_results_file_is_documented_with_its_type() {
+fn results_fields_are_documented() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/results.json");
     let mut results = Results::load(sample.as_ref()).expect("the sample is of this schema");
-    // What the sample has none of.
+    // These values are missing in the sample.
     results.scenario.links.push(Network::Loopback);
     results.failures.push(Failure { key: results.runs[0].key.clone(), reason: "because".into() });
     results.runs[0].link = None;
@@ -110,9 +111,9 @@ fn every_field_of_a_results_file_is_documented_with_its_type() {
 }
 
 #[test]
-fn every_field_of_a_recording_is_documented_with_its_type() {
+fn recording_fields_are_documented() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/recording.json");
-    // As it stands in the file, and with what an opponent elsewhere does not tell.
+    // The check covers the file and the reading without the figures of a remote opponent.
     let text = std::fs::read_to_string(sample).expect("the sample");
     let file: Value = serde_json::from_str(&text).expect("JSON");
     let mut read = recording::Recording::load(sample.as_ref()).expect("the sample is of this schema");

@@ -1,5 +1,5 @@
-//! The measuring against accounts that are none of ours, as a user would check it: the wire by a packet capture, the CPU by
-//! what the kernel says at the end of a process.
+//! Tests of the measurements against independent accounts: the wire against a packet capture, CPU
+//! time against the kernel's account of an ended process.
 
 use std::process::{Command, Output};
 
@@ -13,18 +13,18 @@ fn selftest(args: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn what_is_counted_on_the_wire_agrees_with_a_packet_capture() {
+fn wire_counts_equal_packet_capture() {
     let (output, text) = selftest(&["wire"]);
     if text.contains("too busy to emulate the link") {
         return println!("skipped");
     }
-    // It says itself why it skips, and fails where it must not.
+    // The self-test reports the reason of a skip, and fails if a skip is not allowed.
     assert!(output.status.success(), "{text}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_cpu_time_that_is_read_is_what_the_kernel_accounts_for() {
+fn cpu_time_equals_kernel_account() {
     let (output, text) = selftest(&["cpu-account", "--seconds", "2"]);
     assert!(output.status.success(), "{text}");
 }

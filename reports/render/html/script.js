@@ -1,4 +1,4 @@
-// Tables sort by a click on a heading; charts show values at the pointer. The page is whole without it.
+// Sorts a table by a click on a heading, and shows the values of charts at the pointer. The page also works without it.
 "use strict";
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -25,7 +25,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// An axis as the plot wrote it: "log|linear from to start_px end_px unit".
+// Reads an axis from the text that the plot wrote: "log|linear from to start_px end_px unit".
 const axis = text => {
   const [kind, from, to, start, end, unit] = text.split(" ");
   return { log: kind === "log", from: +from, to: +to, start: +start, end: +end, unit: unit || "" };
