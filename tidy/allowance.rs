@@ -12,12 +12,20 @@ pub const ALLOWANCE_FILE: &str = "tidy/allowance.toml";
 /// The most findings of one rule that are listed; more hide the others.
 const LISTED_MAX: usize = 300;
 
-/// The findings of one rule, which an allowance limits.
-pub(crate) struct Counted {
+/// A rule whose faults an allowance limits.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
     /// The key in `tidy/allowance.toml`.
-    pub(crate) rule: &'static str,
+    pub(crate) key: &'static str,
+    /// The faults, as a plural noun phrase.
+    pub(crate) what: &'static str,
     /// The sentence that says what to do with each.
     pub(crate) advice: &'static str,
+}
+
+/// The findings of one rule.
+pub(crate) struct Counted {
+    pub(crate) rule: Rule,
     /// Number of faults. One fault may have several findings.
     pub(crate) count: usize,
     /// Places of the faults.
@@ -26,8 +34,8 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// Counts each of `findings` as one fault.
-    pub(crate) fn each(rule: &'static str, advice: &'static str, findings: Vec<Finding>) -> Self {
-        Self { rule, advice, count: findings.len(), findings }
+    pub(crate) fn each(rule: Rule, findings: Vec<Finding>) -> Self {
+        Self { rule, count: findings.len(), findings }
     }
 }
 
@@ -35,20 +43,23 @@ impl Counted {
 pub(crate) fn compare(tree: &Tree, counted: Vec<Counted>) -> Result<Vec<Finding>> {
     let allowed = if tree.is_strict() { BTreeMap::new() } else { read(tree)? };
     let mut findings = Vec::new();
-    for Counted { rule, advice, count, findings: places } in counted {
-        let allowed = allowed.get(rule).copied().unwrap_or(0);
+    for Counted { rule: Rule { key, what, advice }, count, findings: places } in counted {
+        let allowed = allowed.get(key).copied().unwrap_or(0);
         if count > allowed {
             findings.extend(places.into_iter().take(if tree.is_strict() { usize::MAX } else { LISTED_MAX }));
             findings.push(Finding::new(
                 ALLOWANCE_FILE,
                 0,
-                format!("{count} {rule}, at most {allowed} are allowed. {advice}"),
+                format!("the repository has {count} {what}; `{key}` allows {allowed}. {advice}"),
             ));
         } else if count < allowed {
             findings.push(Finding::new(
                 ALLOWANCE_FILE,
                 0,
-                format!("{count} {rule} are left of {allowed} allowed. Run `cargo run -p netduel-tidy -- --lower`."),
+                format!(
+                    "the repository has {count} {what}, but `{key}` allows {allowed}. \
+                     Lower it: `cargo run -p netduel-tidy -- --lower`."
+                ),
             ));
         }
     }
@@ -68,7 +79,7 @@ pub(crate) fn lower(tree: &Tree, counted: Vec<Counted>) -> Result<usize> {
     let mut allowed = read(tree)?;
     let mut lowered = 0;
     for Counted { rule, count, .. } in counted {
-        if let Some(allowed) = allowed.get_mut(rule).filter(|allowed| count < **allowed) {
+        if let Some(allowed) = allowed.get_mut(rule.key).filter(|allowed| count < **allowed) {
             *allowed = count;
             lowered += 1;
         }

@@ -20,12 +20,12 @@ pub(crate) struct Block {
     pub(crate) first: String,
 }
 
-/// The question words that begin a headless clause.
+/// The question words that begin no comment.
 const QUESTION_WORDS: [&str; 9] = ["Who", "What", "Whom", "Whose", "How", "Where", "Why", "Which", "When"];
 
 impl Block {
     /// Whether the block begins with a question word.
-    pub(crate) fn is_headless(&self) -> bool {
+    pub(crate) fn begins_with_question_word(&self) -> bool {
         begins_with_question_word(&self.first, &QUESTION_WORDS)
     }
 }
@@ -86,8 +86,10 @@ mod tests {
             "// A b.",
             "let s = \" // no\";",
         ];
-        let found: Vec<_> =
-            blocks(&lines.join("\n")).into_iter().map(|it| (it.kind, it.line, it.is_headless())).collect();
+        let found: Vec<_> = blocks(&lines.join("\n"))
+            .into_iter()
+            .map(|it| (it.kind, it.line, it.begins_with_question_word()))
+            .collect();
         assert_eq!(
             found,
             [(Kind::Doc, 1, true), (Kind::Doc, 4, true), (Kind::Plain, 5, true), (Kind::Plain, 6, false)]
@@ -96,10 +98,10 @@ mod tests {
 
     #[test]
     fn tells_question_words_from_others() {
-        for (text, headless) in
+        for (text, expected) in
             [(" Whether it is", false), (" What's new", true), (" Whatever", false), ("", false)]
         {
-            assert_eq!(begins_with_question_word(text, &QUESTION_WORDS), headless, "{text}");
+            assert_eq!(begins_with_question_word(text, &QUESTION_WORDS), expected, "{text}");
         }
     }
 }

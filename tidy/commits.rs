@@ -65,12 +65,14 @@ fn fault(subject: &str) -> Option<String> {
     };
     let in_scope = |c: char| c.is_ascii_alphanumeric() || "-_./{}, ".contains(c);
     if scope.is_empty() || scope.split(' ').count() > 4 || !scope.chars().all(in_scope) {
-        return Some(format!("\"{scope}\" is no scope; name a crate, a folder or a file"));
+        return Some(format!("\"{scope}\" is not a scope; name a crate, a folder or a file"));
     }
     let verb = object.split(' ').next().unwrap_or_default();
     let bare = ["ed", "ing", "s"].iter().all(|ending| !verb.ends_with(ending)) || VERBS.contains(&verb);
     if !bare || !verb.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Some(format!("\"{verb}\" is no imperative; write `{scope}: verb object` in lower case"));
+        return Some(format!(
+            "\"{verb}\" is not an imperative verb; write `{scope}: verb object` in lower case"
+        ));
     }
     None
 }

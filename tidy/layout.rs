@@ -1,12 +1,12 @@
-//! Sizes of folders and files, circles of files, the first line of each file, and `#[path]`
+//! Sizes of folders and files, dependency cycles, the first line of each file, and `#[path]`
 //! attributes.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::allowance::{self, Counted};
-use crate::{Finding, Tree, circles, workspace};
+use crate::allowance::{self, Counted, Rule};
+use crate::{Finding, Tree, cycles, workspace};
 
 /// Rust files that one folder may hold; the eye takes in no more.
 const FOLDER_FILES_MAX: usize = 20;
@@ -17,12 +17,33 @@ const PURPOSES: [&str; 2] = ["//!", "#![doc = include_str!("];
 /// Folders whose size is no matter: one file for each test or seed is right.
 const UNCOUNTED_FOLDERS: [&str; 2] = ["tests", "seeds"];
 
+const CROWDED_FOLDERS: Rule = Rule {
+    key: "crowded_folders",
+    what: "folders with more than 20 Rust files",
+    advice: "Group the files of the folder into folders.",
+};
+const CYCLES: Rule = Rule {
+    key: "cycles",
+    what: "dependency cycles between files",
+    advice: "Move the items that the files of a cycle share into a file below them, or pass them as arguments.",
+};
+const FILES_WITHOUT_PURPOSE: Rule = Rule {
+    key: "files_without_purpose",
+    what: "files that do not begin with a `//!` comment",
+    advice: "State the file's one purpose in its first line.",
+};
+const PATH_ATTRIBUTES: Rule = Rule {
+    key: "path_attributes",
+    what: "`#[path]` attributes",
+    advice: "Move the file to the place where cargo finds it.",
+};
+
 /// Checks the layout and prints a note about each long file.
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     for file in tree.with_extension("rs") {
         let lines = tree.read(file)?.lines().count();
         if lines > LONG_FILE_LINES {
-            println!("note: {file} has {lines} lines; over {LONG_FILE_LINES}, consider to split it");
+            println!("note: {file} has {lines} lines; over {LONG_FILE_LINES}, consider splitting it");
         }
     }
     allowance::compare(tree, counted(tree)?)
@@ -34,30 +55,23 @@ pub(crate) fn counted(tree: &Tree) -> Result<Vec<Counted>> {
     for file in tree.with_extension("rs") {
         let source = tree.read(file)?;
         if !PURPOSES.iter().any(|beginning| source.starts_with(beginning)) {
-            headers.push(Finding::new(file, 1, "begins without `//!`"));
+            headers.push(Finding::new(file, 1, "the file does not begin with a `//!` comment"));
         }
         for (index, _) in
             source.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("#[path"))
         {
-            attributes.push(Finding::new(file, index + 1, "`#[path]` attribute"));
+            attributes.push(Finding::new(file, index + 1, "has a `#[path]` attribute"));
         }
     }
-    let mut tangles = Vec::new();
+    let mut cycles = Vec::new();
     for package in workspace::packages(tree)? {
-        tangles.extend(circles::of_package(tree, &package)?);
+        cycles.extend(cycles::of_package(tree, &package)?);
     }
-    let circles = Counted {
-        rule: "circles",
-        advice: "Move what the files of a circle share into a file below them, or pass it as an argument.",
-        count: tangles.len(),
-        findings: tangles.into_iter().flatten().collect(),
-    };
-    let advice = "State the file's one purpose in its first line.";
     Ok(vec![
-        Counted::each("crowded_folders", "Group the files of the folder into folders.", crowded(tree)),
-        circles,
-        Counted::each("files_without_purpose", advice, headers),
-        Counted::each("path_attributes", "Move the file to the place where cargo finds it.", attributes),
+        Counted::each(CROWDED_FOLDERS, crowded(tree)),
+        Counted { rule: CYCLES, count: cycles.len(), findings: cycles.into_iter().flatten().collect() },
+        Counted::each(FILES_WITHOUT_PURPOSE, headers),
+        Counted::each(PATH_ATTRIBUTES, attributes),
     ])
 }
 
@@ -73,7 +87,11 @@ fn crowded(tree: &Tree) -> Vec<Finding> {
     let crowded = folders.into_iter().filter(|(_, files)| *files > FOLDER_FILES_MAX);
     crowded
         .map(|(folder, files)| {
-            Finding::new(folder, 0, format!("{files} Rust files, at most {FOLDER_FILES_MAX}"))
+            Finding::new(
+                folder,
+                0,
+                format!("the folder has {files} Rust files; at most {FOLDER_FILES_MAX} are allowed"),
+            )
         })
         .collect()
 }

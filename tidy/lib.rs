@@ -4,9 +4,9 @@
 //! do. Counts that a check tolerates stand in `tidy/allowance.toml` and may only fall.
 
 mod allowance;
-mod circles;
 mod comments;
 mod commits;
+mod cycles;
 mod finding;
 mod layout;
 mod links;
@@ -33,7 +33,7 @@ pub enum Check {
     Prose,
     /// Subjects of commits: `scope: imperative object`, at most 72 characters
     Commits,
-    /// Sizes of folders, circles of files, headers of files, `#[path]`
+    /// Sizes of folders, dependency cycles, first lines of files, `#[path]`
     Layout,
     /// Libraries that only certain files may name (tidy/names.toml)
     Names,

@@ -29,7 +29,7 @@ struct Args {
 
 fn main() -> Result<ExitCode> {
     let Args { checks, lower: write, strict, root } = Args::parse();
-    let root = root.canonicalize().with_context(|| format!("{} is no folder", root.display()))?;
+    let root = root.canonicalize().with_context(|| format!("{} is not a folder", root.display()))?;
     let tree = Tree::open(root)?;
     let tree = if strict { tree.strict() } else { tree };
     if write {

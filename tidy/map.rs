@@ -36,7 +36,7 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
         .map(|edge| format!("the diagram has {}, which is no direct dependency: remove it", arrow(edge)));
     let absent =
         is.nodes.difference(&drawn.nodes).map(|node| format!("the diagram lacks the crate `{node}`: add it"));
-    let unknown = drawn.nodes.difference(&is.nodes).map(|node| format!("`{node}` is no crate: remove it"));
+    let unknown = drawn.nodes.difference(&is.nodes).map(|node| format!("`{node}` is not a crate: remove it"));
     let texts = missing.chain(extra).chain(absent).chain(unknown);
     Ok(texts.map(|text| Finding::new(PAGE, line, text)).collect())
 }
@@ -74,7 +74,7 @@ fn graph(tree: &Tree) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Whether `from` needs `to`, directly or through others. cargo allows no circle.
+/// Whether `from` needs `to`, directly or through others. cargo allows no dependency cycle.
 fn reaches(needs: &BTreeMap<&str, BTreeSet<&str>>, from: &str, to: &str) -> bool {
     needs.get(from).is_some_and(|direct| direct.iter().any(|it| *it == to || reaches(needs, it, to)))
 }

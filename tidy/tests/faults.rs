@@ -49,14 +49,14 @@ impl Repository {
         assert!(status.status.success(), "{status:?}");
     }
 
-    /// Writes a library of several files and returns the files of its circles.
-    fn circle(&self, files: &[(&str, &str)]) -> Vec<String> {
+    /// Writes a library of several files and returns the files of its cycles.
+    fn cycle(&self, files: &[(&str, &str)]) -> Vec<String> {
         for (path, text) in files {
             self.write(&format!("app/{path}"), &format!("//! A file.\n{text}\n"));
         }
         let findings = self.find(Check::Layout);
         let mut files: Vec<_> =
-            findings.into_iter().filter(|it| it.text.contains("circle of")).map(|it| it.file).collect();
+            findings.into_iter().filter(|it| it.text.contains("cycle of")).map(|it| it.file).collect();
         files.dedup();
         files
     }
@@ -68,7 +68,7 @@ fn places(findings: &[Finding]) -> Vec<String> {
 }
 
 #[test]
-fn finds_headless_prose() {
+fn finds_question_words() {
     let repository = Repository::new();
     let full = "/// A thing.\npub struct A;\n\n".repeat(120);
     repository.write("app/lib.rs", &format!("//! A crate.\n\n{full}"));
@@ -85,9 +85,9 @@ fn finds_headless_prose() {
 }
 
 #[test]
-fn limits_headless_docs_to_one_percent() {
+fn limits_question_words_to_one_percent() {
     let repository = Repository::new();
-    repository.write("tidy/allowance.toml", "headless_docs = 1\n");
+    repository.write("tidy/allowance.toml", "question_word_docs = 1\n");
     repository.write("app/lib.rs", "//! How it goes.\n");
     let found = repository.find(Check::Prose);
     assert_eq!(found.len(), 1);
@@ -120,10 +120,14 @@ fn allowances_only_fall() {
     let repository = Repository::new();
     let full = "/// A thing.\npub struct A;\n\n".repeat(120);
     repository.write("app/lib.rs", &format!("//! How it goes.\n\n{full}"));
-    repository.write("tidy/allowance.toml", "headless_docs = 1\n");
+    repository.write("tidy/allowance.toml", "question_word_docs = 1\n");
     assert_eq!(repository.find(Check::Prose), []);
-    repository.write("tidy/allowance.toml", "headless_docs = 3\n");
-    assert!(repository.find(Check::Prose)[0].text.contains("1 headless_docs are left of 3"));
+    repository.write("tidy/allowance.toml", "question_word_docs = 3\n");
+    assert!(
+        repository.find(Check::Prose)[0]
+            .text
+            .contains("has 1 doc comments that begin with a question word, but")
+    );
     assert_eq!(lower(&repository.tree()).unwrap(), 1);
     assert_eq!(repository.find(Check::Prose), []);
     assert_eq!(lower(&repository.tree()).unwrap(), 0);
@@ -147,41 +151,41 @@ fn finds_faults_of_layout() {
 }
 
 #[test]
-fn finds_circle_of_siblings() {
-    let circle = Repository::new().circle(&[
+fn finds_cycle_of_siblings() {
+    let cycle = Repository::new().cycle(&[
         ("lib.rs", "mod a; mod b; mod c;"),
         ("a.rs", "use crate::{b::B, c};\npub(crate) struct A(B);\nfn f() { c::f() }"),
         ("b.rs", "pub(crate) struct B;\nfn g() { vec![super::a::A::new()]; }"),
         ("c.rs", "pub(crate) fn f() {}"),
     ]);
-    assert_eq!(circle, ["app/a.rs", "app/b.rs"]);
+    assert_eq!(cycle, ["app/a.rs", "app/b.rs"]);
 }
 
 #[test]
 fn follows_reexports_to_the_defining_file() {
-    let circle = Repository::new().circle(&[
+    let cycle = Repository::new().cycle(&[
         ("lib.rs", "mod face; mod user;\npub use face::Thing;\npub use user::make;"),
         ("face.rs", "mod inner;\npub use inner::*;"),
         ("face/inner.rs", "pub struct Thing;\nimpl Thing { fn f() { crate::make(); } }"),
         ("user.rs", "use crate::Thing;\npub fn make() -> Thing { Thing }"),
     ]);
-    assert_eq!(circle, ["app/face/inner.rs", "app/user.rs"]);
+    assert_eq!(cycle, ["app/face/inner.rs", "app/user.rs"]);
 }
 
 #[test]
-fn finds_circle_of_parent_and_child() {
+fn finds_cycle_of_parent_and_child() {
     let parent = "mod child;\npub(crate) struct P;\nfn f(it: child::C) {}";
-    let circle = Repository::new().circle(&[
+    let cycle = Repository::new().cycle(&[
         ("lib.rs", "mod parent;"),
         ("parent.rs", parent),
         ("parent/child.rs", "use super::*;\npub(crate) struct C(P);"),
     ]);
-    assert_eq!(circle, ["app/parent.rs", "app/parent/child.rs"]);
+    assert_eq!(cycle, ["app/parent.rs", "app/parent/child.rs"]);
 }
 
 #[test]
 fn accepts_faces_tests_and_other_crates() {
-    let circle = Repository::new().circle(&[
+    let cycle = Repository::new().cycle(&[
         (
             "lib.rs",
             "mod parent; mod user; mod base;\npub use parent::{P, C};\nmacro_rules! m { () => { 1 } }",
@@ -198,18 +202,18 @@ fn accepts_faces_tests_and_other_crates() {
             "#[cfg(test)]\nfn f() { crate::parent::g(); }\npub fn base() { let parent = 1; parent.base() }",
         ),
     ]);
-    assert!(circle.is_empty(), "{circle:?}");
+    assert!(cycle.is_empty(), "{cycle:?}");
 }
 
 #[test]
 fn follows_macros_and_macro_made_items() {
-    let circle = Repository::new().circle(&[
+    let cycle = Repository::new().cycle(&[
         ("lib.rs", "#[macro_use]\nmod a;\nmod b; mod c;"),
         ("a.rs", "macro_rules! make { ($name:ident) => { pub struct $name(crate::b::Made); } }"),
         ("b.rs", "make!(Made);"),
         ("c.rs", "fn f(it: crate::b::Made) {}"),
     ]);
-    assert_eq!(circle, ["app/a.rs", "app/b.rs"]);
+    assert_eq!(cycle, ["app/a.rs", "app/b.rs"]);
 }
 
 #[test]

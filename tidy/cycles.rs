@@ -1,4 +1,4 @@
-//! Circles of files within a package: files that need each other's items.
+//! Dependency cycles within a package: files that need each other's items.
 //!
 //! A path is followed through imports and re-exports to the file that defines its item. A file that
 //! only declares or re-exports a module does not need that module. Test code is left out.
@@ -13,7 +13,7 @@ use crate::module_tree::{Definition, ModuleTree};
 use crate::workspace::Package;
 use crate::{Finding, Tree};
 
-/// Imports that one path may lead through. A circle of imports would have no end.
+/// Imports that one path may lead through. A cycle of imports would have no end.
 const IMPORTS_MAX: usize = 16;
 
 /// The first place at which one file needs another.
@@ -33,35 +33,38 @@ enum Target {
     Module(usize),
 }
 
-/// Returns the findings of each circle in `package`, one list for each circle.
+/// Returns the findings of each cycle in `package`, one list for each cycle.
 pub(crate) fn of_package(tree: &Tree, package: &Package) -> Result<Vec<Vec<Finding>>> {
-    let mut circles = BTreeMap::new();
+    let mut cycles = BTreeMap::new();
     for target in package.targets.iter().filter(|target| !target.is_test()) {
         let root = target.src_path.to_string_lossy().replace('\\', "/");
         let modules = ModuleTree::parse(tree, &root)?;
         let needs = needs(&modules);
-        for circle in circle_sets(&needs) {
-            // Two targets may share files, and so a circle.
-            let files: BTreeSet<_> = circle.iter().map(|file| modules.files[*file].clone()).collect();
-            circles.entry(files).or_insert_with(|| findings(&package.name, &modules, &needs, &circle));
+        for cycle in cycle_sets(&needs) {
+            // Two targets may share files, and so a cycle.
+            let files: BTreeSet<_> = cycle.iter().map(|file| modules.files[*file].clone()).collect();
+            cycles.entry(files).or_insert_with(|| findings(&package.name, &modules, &needs, &cycle));
         }
     }
-    Ok(circles.into_values().collect())
+    Ok(cycles.into_values().collect())
 }
 
 /// Returns the sets of at least two files that reach each other.
-fn circle_sets(needs: &Needs) -> Vec<BTreeSet<usize>> {
+fn cycle_sets(needs: &Needs) -> Vec<BTreeSet<usize>> {
     let graph: DiGraphMap<usize, ()> = needs.keys().copied().collect();
     let sets = tarjan_scc(&graph).into_iter().filter(|set| set.len() > 1);
     sets.map(|set| set.into_iter().collect()).collect()
 }
 
-/// Returns one finding for each arrow within `circle`.
-fn findings(package: &str, modules: &ModuleTree, needs: &Needs, circle: &BTreeSet<usize>) -> Vec<Finding> {
-    let inner = needs.iter().filter(|((from, to), _)| circle.contains(from) && circle.contains(to));
+/// Returns one finding for each arrow within `cycle`.
+fn findings(package: &str, modules: &ModuleTree, needs: &Needs, cycle: &BTreeSet<usize>) -> Vec<Finding> {
+    let inner = needs.iter().filter(|((from, to), _)| cycle.contains(from) && cycle.contains(to));
     let finding = |((from, to), need): (&(usize, usize), &Need)| {
-        let (size, to) = (circle.len(), &modules.files[*to]);
-        let text = format!("needs {to} for `{}`, in a circle of {size} files of {package}", need.path);
+        let (size, to) = (cycle.len(), &modules.files[*to]);
+        let text = format!(
+            "needs {to} for `{}`: part of a dependency cycle of {size} files in {package}",
+            need.path
+        );
         Finding::new(modules.files[*from].clone(), need.line, text)
     };
     inner.map(finding).collect()
