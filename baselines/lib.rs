@@ -5,8 +5,8 @@
 //! a process, a relay has a thread and a runtime of its own, and dropping [`Relay::run`] ends the
 //! relay. `netduel-baselines serve NAME` runs a relay as a process.
 //!
-//! A floor is the cost of the sockets and the library alone. The cost of our relay beyond the floor
-//! is our own.
+//! A bare relay shows the cost of the sockets and the library alone. The cost of our relay beyond a
+//! bare relay is our own.
 
 mod enet;
 mod load;

@@ -24,8 +24,8 @@ fn connect(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     for kind in TransportKind::ALL {
         run(&mut group, kind.name(), Contender::Ours(kind));
-        if let Some(floor) = Contender::floor_of(kind) {
-            run(&mut group, &format!("{kind}: its floor, {floor}"), floor);
+        if let Some(bare) = Contender::bare_relay_of(kind) {
+            run(&mut group, &format!("{kind}: its bare relay, {bare}"), bare);
         }
     }
     group.finish();

@@ -1,4 +1,4 @@
-//! The relays that are measured: Netduel over a transport, and the bare relay that is its floor.
+//! The relays that are measured: Netduel over a transport, and the bare relay of its wire.
 
 use std::{fmt, str::FromStr};
 
@@ -15,8 +15,8 @@ pub enum Contender {
 }
 
 impl Contender {
-    /// Returns the floor of Netduel over `kind`; `None` where no bare relay speaks the same wire.
-    pub fn floor_of(kind: TransportKind) -> Option<Self> {
+    /// Returns the bare relay of `kind`; `None` where no bare relay speaks the same wire.
+    pub fn bare_relay_of(kind: TransportKind) -> Option<Self> {
         Baseline::for_kind(kind).map(Self::Bare)
     }
 

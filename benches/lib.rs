@@ -3,7 +3,8 @@
 //!
 //! `codec.rs`, `relay.rs` and `connect.rs` are criterion's. criterion measures one bench after
 //! another while the machine drifts, so that its figures are not divided by each other.
-//! `targets.rs` takes turns between Netduel and its floor, and judges the ratios of single rounds.
+//! `targets.rs` alternates between Netduel and its bare relay, and judges the ratios of single
+//! rounds.
 
 pub mod allocations;
 mod callgrind;

@@ -1,8 +1,9 @@
 //! Minimal players: no statistics, no path, one message after another. A difference between Netduel
-//! and its floor is then the relay's.
+//! and its bare relay is then the relay's.
 //!
 //! A bare relay over TCP or TLS passes on any bytes, so that the same player plays over it and over
-//! Netduel. Over QUIC and UDP the floor has a player of its own library, with its default settings.
+//! Netduel. Over QUIC and UDP the bare relay has a player of its own library, with its default
+//! settings.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub struct Player {
 enum Link {
     /// A connection of Netduel's, to its server or through a bare pipe to the other player.
     Ours { connection: Box<Connection>, piped: bool },
-    /// A player of the floor's own library.
+    /// A player of the bare relay's own library.
     Bare(netduel_baselines::Player),
 }
 

@@ -1,5 +1,5 @@
-//! The cost of one move from player to player, over each transport and over its floor: closed loop,
-//! one in flight, server and players on one processor.
+//! The cost of one move from player to player, over each transport and over its bare relay: closed
+//! loop, one in flight, server and players on one processor.
 //!
 //! `memory` is Netduel's own part, without a network. criterion measures cost, not tails: `cargo
 //! compare` has those. The server's share and the ratios are in `targets.rs`.
@@ -25,8 +25,8 @@ fn relay(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     for kind in TransportKind::ALL {
         between_processes(&mut group, kind.name(), Contender::Ours(kind));
-        if let Some(floor) = Contender::floor_of(kind) {
-            between_processes(&mut group, &format!("{kind}: its floor, {floor}"), floor);
+        if let Some(bare) = Contender::bare_relay_of(kind) {
+            between_processes(&mut group, &format!("{kind}: its bare relay, {bare}"), bare);
         }
     }
     let (runtime, pair) = in_memory().expect("a match");

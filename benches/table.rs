@@ -26,7 +26,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// A quantity that was measured in several rounds, in turns for Netduel and for its floor.
+/// A quantity that was measured in several rounds, in alternation for Netduel and for its bare
+/// relay.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The transport.
@@ -35,8 +36,8 @@ pub struct Row {
     pub what: String,
     /// Netduel's figures, by round.
     pub ours: Vec<f64>,
-    /// The floor's figures, by round.
-    pub floor: Vec<f64>,
+    /// The bare relay's figures, by round.
+    pub bare: Vec<f64>,
     /// The target; `None` for figures that are shown for themselves.
     pub target: Option<Target>,
 }
@@ -48,7 +49,7 @@ pub struct Judged {
     what: String,
     /// Medians; `None` without any rounds.
     ours: Option<f64>,
-    floor: Option<f64>,
+    bare: Option<f64>,
     /// Median and quartiles of the ratios of single rounds.
     ratio: Option<f64>,
     ratio_quartiles: Option<[f64; 2]>,
@@ -59,7 +60,7 @@ pub struct Judged {
 impl Row {
     /// Returns the summary of the rounds.
     pub fn judge(&self) -> Judged {
-        let ratios: Quantiles = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor).collect();
+        let ratios: Quantiles = self.ours.iter().zip(&self.bare).map(|(ours, bare)| ours / bare).collect();
         let known = |value: f64| value.is_finite().then_some(value);
         let median = |of: &[f64]| known(of.iter().copied().collect::<Quantiles>().median());
         let (ours, ratio) = (median(&self.ours), known(ratios.median()));
@@ -74,7 +75,7 @@ impl Row {
             transport: self.transport.clone(),
             what: self.what.clone(),
             ours,
-            floor: median(&self.floor),
+            bare: median(&self.bare),
             ratio,
             ratio_quartiles: ratio.map(|_| [ratios.quantile(0.25), ratios.quantile(0.75)]),
             target: self.target.map(|target| target.to_string()),
@@ -100,10 +101,10 @@ impl fmt::Display for Judged {
             Some(true) => "OK",
             Some(false) => "NOT MET",
         };
-        let (ours, floor, ratio) = (figure(self.ours), figure(self.floor), figure(self.ratio));
+        let (ours, bare, ratio) = (figure(self.ours), figure(self.bare), figure(self.ratio));
         let target = self.target.as_deref().unwrap_or_default();
         let line = format!(
-            "{:<14} {:<48} {ours:>9} {floor:>9} {ratio:>6} {spread:<11} {target:<13} {verdict}",
+            "{:<14} {:<48} {ours:>9} {bare:>9} {ratio:>6} {spread:<11} {target:<13} {verdict}",
             self.transport, self.what
         );
         f.write_str(line.trim_end())
@@ -111,7 +112,7 @@ impl fmt::Display for Judged {
 }
 
 /// Returns the heading of the columns.
-pub const HEADER: &str = "transport      what                                                  ours     floor  ratio quartiles   target        verdict";
+pub const HEADER: &str = "transport      what                                                  ours      bare  ratio quartiles   target        verdict";
 
 #[cfg(test)]
 mod tests {
@@ -124,16 +125,16 @@ mod tests {
             transport: "tcp".into(),
             what: "CPU µs".into(),
             ours: vec![11.0, 22.0, 30.0],
-            floor: vec![10.0, 20.0, 10.0],
+            bare: vec![10.0, 20.0, 10.0],
             target: Some(Target::RatioAtMost(1.1)),
         };
         let judged = row.judge();
         assert!(judged.ratio.is_some_and(|ratio| (ratio - 1.1).abs() < 1e-9), "{judged:?}");
         row.target = Some(Target::OursAtMost(0.0));
         assert_eq!(row.judge().met, Some(false));
-        row.floor.clear();
+        row.bare.clear();
         let judged = row.judge();
-        assert_eq!((judged.ratio, judged.floor, judged.ours), (None, None, Some(22.0)));
+        assert_eq!((judged.ratio, judged.bare, judged.ours), (None, None, Some(22.0)));
         assert!(judged.to_string().ends_with("≤ 0           NOT MET"), "{judged}");
     }
 }

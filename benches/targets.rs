@@ -1,4 +1,4 @@
-//! Netduel against its floor, in turns, and against the targets of `docs/performance.md`.
+//! Netduel against its bare relay, in alternation, and against the targets of `docs/performance.md`.
 //!
 //! This is not criterion's: a ratio of two benches that ran minutes apart tells more about the
 //! machine than about them. Here each round starts both servers anew, one after the other, and
@@ -87,7 +87,7 @@ fn run() -> anyhow::Result<ExitCode> {
         println!("\n{HEADER}");
         judged.iter().for_each(|row| println!("{row}"));
         println!(
-            "\nours and floor: medians of the rounds. ratio: the median of ours ÷ floor within each round, with its quartiles."
+            "\nours and bare: medians of the rounds. ratio: the median of ours ÷ bare relay within each round, with its quartiles."
         );
         let file = results_file()?;
         std::fs::write(&file, serde_json::to_string_pretty(&judged)?)?;
@@ -110,17 +110,17 @@ fn kind_named(arg: &str) -> Option<TransportKind> {
     arg.parse().ok().filter(|kind| *kind != TransportKind::Memory)
 }
 
-/// Returns the kinds that have a floor, or those of them that were asked for.
+/// Returns the kinds that have a bare relay, or those of them that were asked for.
 fn kinds() -> impl Iterator<Item = (TransportKind, Contender)> {
     let asked: Vec<TransportKind> = std::env::args().filter_map(|arg| kind_named(&arg)).collect();
     let kinds = TransportKind::ALL.into_iter().filter(move |kind| asked.is_empty() || asked.contains(kind));
-    kinds.filter_map(|kind| Some((kind, Contender::floor_of(kind)?)))
+    kinds.filter_map(|kind| Some((kind, Contender::bare_relay_of(kind)?)))
 }
 
-/// Measures Netduel and the floor `rounds` times, each first by turns. `measure` returns the
+/// Measures Netduel and the bare relay `rounds` times, in alternating order. `measure` returns the
 /// figures of one of them, and each figure becomes a row.
-fn in_turns<const N: usize>(
-    (kind, floor): (TransportKind, Contender),
+fn in_alternation<const N: usize>(
+    (kind, bare): (TransportKind, Contender),
     rounds: usize,
     rows: [(&str, Option<Target>); N],
     measure: impl Fn(Contender) -> anyhow::Result<[f64; N]>,
@@ -129,11 +129,11 @@ fn in_turns<const N: usize>(
         transport: kind.name().into(),
         what: what.into(),
         ours: Vec::new(),
-        floor: Vec::new(),
+        bare: Vec::new(),
         target,
     });
     for round in 0..rounds {
-        let mut order = [Contender::Ours(kind), floor];
+        let mut order = [Contender::Ours(kind), bare];
         order.rotate_left(round % 2);
         for contender in order {
             let again = |error| {
@@ -143,7 +143,7 @@ fn in_turns<const N: usize>(
             let figures = measure(contender).or_else(again);
             let figures = figures.with_context(|| format!("{contender} failed twice in round {round}"))?;
             for (row, figure) in rows.iter_mut().zip(figures) {
-                if contender == floor { row.floor.push(figure) } else { row.ours.push(figure) }
+                if contender == bare { row.bare.push(figure) } else { row.ours.push(figure) }
             }
         }
     }
@@ -151,8 +151,8 @@ fn in_turns<const N: usize>(
 }
 
 fn relay(all: &mut Vec<Row>) -> anyhow::Result<()> {
-    for (kind, floor) in kinds() {
-        eprintln!("{kind} and {floor} in turns: 50 pairs at 60 Hz, one in flight, eight in flight");
+    for (kind, bare) in kinds() {
+        eprintln!("{kind} and {bare} in alternation: 50 pairs at 60 Hz, one in flight, eight in flight");
         let cpu_target = match kind {
             TransportKind::Tcp | TransportKind::Tls => Some(Target::RatioAtMost(1.1)),
             TransportKind::QuicStream | TransportKind::QuicDatagram => Some(Target::RatioAtMost(0.85)),
@@ -164,7 +164,7 @@ fn relay(all: &mut Vec<Row>) -> anyhow::Result<()> {
             ("one-way latency p50, one in flight, µs", Some(Target::RatioAtMost(1.05))),
             ("updates for a second of server CPU, saturated", saturated_target),
         ];
-        all.extend(in_turns((kind, floor), ROUNDS, rows, relay_of)?);
+        all.extend(in_alternation((kind, bare), ROUNDS, rows, relay_of)?);
     }
     Ok(())
 }
@@ -187,14 +187,14 @@ fn profiles(all: &mut Vec<Row>) -> anyhow::Result<()> {
         println!("no profiles: they need valgrind");
         return Ok(());
     }
-    for (kind, floor) in kinds() {
-        eprintln!("{kind} and {floor}: profiles");
+    for (kind, bare) in kinds() {
+        eprintln!("{kind} and {bare}: profiles");
         let rows = [
             ("instructions of the server for a move", None),
             ("cache lines of code that it fetches for it", None),
             ("cache lines of data", None),
         ];
-        all.extend(in_turns((kind, floor), 1, rows, |contender| {
+        all.extend(in_alternation((kind, bare), 1, rows, |contender| {
             let Profile { instructions, code_lines, data_lines } = profile::profile(contender)?;
             Ok([instructions, code_lines, data_lines])
         })?);
@@ -204,8 +204,8 @@ fn profiles(all: &mut Vec<Row>) -> anyhow::Result<()> {
 
 fn memory(all: &mut Vec<Row>) -> anyhow::Result<()> {
     // A bare ENet relay has room for 128 players.
-    for (kind, floor) in kinds().filter(|(kind, _)| *kind != TransportKind::Enet) {
-        eprintln!("{kind} and {floor} in turns: memory");
+    for (kind, bare) in kinds().filter(|(kind, _)| *kind != TransportKind::Enet) {
+        eprintln!("{kind} and {bare} in alternation: memory");
         let allocations_target = (kind == TransportKind::Tcp).then_some(NO_ALLOCATIONS);
         // A bare UDP relay has no connections, but two addresses.
         let resident_target = (kind != TransportKind::Udp).then_some(Target::RatioAtMost(1.2));
@@ -215,7 +215,7 @@ fn memory(all: &mut Vec<Row>) -> anyhow::Result<()> {
             ("its heap for an idle connection, bytes", None),
             ("resident memory for it, bytes", resident_target),
         ];
-        all.extend(in_turns((kind, floor), FEW_ROUNDS, rows, memory_of)?);
+        all.extend(in_alternation((kind, bare), FEW_ROUNDS, rows, memory_of)?);
     }
     Ok(())
 }
@@ -250,13 +250,13 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     })
 }
 
-/// Measures the same number of updates in all, from more and more matches. The floors show how much
+/// Measures the same number of updates in all, from more and more matches. The bare relays show how much
 /// of a rise is the kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
-    let floors = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram]
+    let bare_relays = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram]
         .map(Contender::Bare);
     let ours = ["tcp", "tls", "quic-stream", "quic-datagram"].map(|kind| kind.parse().map(Contender::Ours));
-    for contender in ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain(floors) {
+    for contender in ours.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().chain(bare_relays) {
         eprintln!("{contender}: 1 to 1,000 matches");
         let mut figures = MATCHES.map(|_| Vec::new());
         for _ in 0..FEW_ROUNDS {
@@ -272,7 +272,7 @@ fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
                 transport: contender.to_string(),
                 what: format!("server CPU of an update, {count} matches ÷ 1, µs"),
                 ours,
-                floor: alone.clone(),
+                bare: alone.clone(),
                 target: judged.then_some(Target::RatioAtMost(1.0)),
             });
         }

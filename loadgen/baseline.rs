@@ -1,5 +1,5 @@
-//! The baselines: relays other than Netduel's, by name, each with its floor. Their code is in
-//! `baselines/`, a separate program.
+//! The baselines: relays other than Netduel's, by name, each with the bare relay of its
+//! wire. Their code is in `baselines/`, a separate program.
 
 use std::{fmt, str::FromStr};
 
@@ -76,8 +76,8 @@ impl Baseline {
         matches!(self, Self::BareTls | Self::QuinnDatagram | Self::QuinnStream)
     }
 
-    /// Returns the bare relay of a transport's wire, which is the transport's floor: the cost of
-    /// the wire without a game, checks or messages. `None` for a transport that crosses no wire.
+    /// Returns the bare relay of a transport's wire: the cost of the wire without a game, checks or
+    /// messages. `None` for a transport that crosses no wire.
     pub const fn for_kind(kind: TransportKind) -> Option<Self> {
         match kind {
             TransportKind::Tcp => Some(Self::BareTcp),
@@ -91,7 +91,7 @@ impl Baseline {
     }
 
     /// Returns the bare relay of the baseline's own wire. `None` for a bare relay.
-    pub const fn floor(self) -> Option<Self> {
+    pub const fn bare_relay(self) -> Option<Self> {
         match self {
             Self::Renet => Some(Self::BareUdp),
             Self::PodSixNet => Some(Self::BareTcp),

@@ -66,11 +66,11 @@ impl Subject {
         }
     }
 
-    /// Returns the bare relay of the same wire, which is the subject's floor: the cost without a
-    /// game, checks or messages. `None` for a bare relay, and for a wire that has none.
-    pub fn floor(self) -> Option<Baseline> {
+    /// Returns the bare relay of the subject's wire: the cost without a game, checks or messages.
+    /// `None` for a bare relay, and for a wire that has none.
+    pub fn bare_relay(self) -> Option<Baseline> {
         match self {
-            Self::Baseline(baseline) => baseline.floor(),
+            Self::Baseline(baseline) => baseline.bare_relay(),
             Self::Netduel(kind) => Baseline::for_kind(kind),
         }
     }
@@ -130,6 +130,6 @@ mod tests {
         for subject in &all {
             assert_eq!(subject.name().parse(), Ok(*subject), "no other is called so");
         }
-        assert!(kinds.iter().all(|it| it.floor().is_some_and(|floor| floor.floor().is_none())));
+        assert!(kinds.iter().all(|it| it.bare_relay().is_some_and(|bare| bare.bare_relay().is_none())));
     }
 }

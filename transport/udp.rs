@@ -1,5 +1,5 @@
-//! Plain datagrams with the least that the two lanes need: the floor that every other kind is
-//! measured against.
+//! Plain datagrams with the least that the two lanes need: the lower bound that every other
+//! kind is measured against.
 //!
 //! *State* leaves at once as a numbered datagram. The receiver drops updates older than the newest
 //! received. *Control* is one byte stream of frames, which `reliable_stream.rs` cuts into segments

@@ -142,9 +142,9 @@ impl Ratios {
 /// baselines.
 fn place(contender: Contender, arm: u8) -> impl Ord {
     let subject = contender.transport;
-    let wire = subject.floor().or(subject.baseline());
+    let wire = subject.bare_relay().or(subject.baseline());
     let wire = Baseline::ALL.iter().position(|baseline| Some(*baseline) == wire);
-    let kind = match (subject.floor(), subject.baseline()) {
+    let kind = match (subject.bare_relay(), subject.baseline()) {
         (None, _) => 0,
         (Some(_), None) => 1,
         (Some(_), Some(_)) => 2,
@@ -154,7 +154,8 @@ fn place(contender: Contender, arm: u8) -> impl Ord {
 
 impl RatioRow {
     fn from_results(results: &Results, group: &Group, contender: Contender, arm: u8) -> Self {
-        let floor = contender.transport.floor().filter(|floor| results.scenario.baselines.contains(floor));
+        let floor =
+            contender.transport.bare_relay().filter(|floor| results.scenario.baselines.contains(floor));
         let seconds = results.scenario.duration_ms as f64 / 1e3;
         let run =
             |contender, arm, repeat| results.run(&RunKey { contender, group: group.clone(), repeat, arm });

@@ -41,7 +41,7 @@ const DOTS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.99
 pub(crate) fn class_of(contender: Contender) -> String {
     // A baseline has the colour of the first transport on the same wire.
     let subject = contender.transport;
-    let wire = |it: Subject| it.floor().or(it.baseline());
+    let wire = |it: Subject| it.bare_relay().or(it.baseline());
     let place = TransportKind::ALL.iter().position(|&kind| {
         subject.kind().map_or(wire(kind.into()) == wire(subject), |of_contender| of_contender == kind)
     });

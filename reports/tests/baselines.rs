@@ -52,7 +52,7 @@ fn compares_baselines_with_a_transport() {
         let names: Vec<&str> = group.rows.iter().map(|row| row.contender.transport.name()).collect();
         assert_eq!(names[..2], ["bare-tcp", "tcp"], "by wire, the bare relay first");
         for row in &group.rows {
-            let is_floor = row.contender.transport.floor().is_none();
+            let is_floor = row.contender.transport.bare_relay().is_none();
             let cpu = row.ratios.iter().find(|it| it.measure == "CPU µs").expect("a column");
             assert!(cpu.value.is_some_and(|us| us > 0.0));
             assert_eq!(cpu.median().is_none(), is_floor, "{}", row.contender);

@@ -196,7 +196,7 @@ static ENET: KindInfo = KindInfo {
 #[cfg(feature = "udp")]
 static UDP: KindInfo = KindInfo {
     name: "udp",
-    summary: "plain UDP with the least that two lanes need: the floor, not a choice",
+    summary: "plain UDP with the least that two lanes need: the lower bound, not a recommendation",
     default_port: 4439,
     socket: Socket::Udp,
     capabilities: capabilities(false, true, CongestionControl::None),
