@@ -250,8 +250,8 @@ fn memory_of(contender: Contender) -> anyhow::Result<[f64; 4]> {
     })
 }
 
-/// Measures the same number of updates in all, from more and more matches. The bare relays show how much
-/// of a rise is the kernel's, or the library's.
+/// Measures the same number of updates in all, from more and more matches. The bare relays show
+/// how much of a rise is the kernel's, or the library's.
 fn matches(all: &mut Vec<Row>) -> anyhow::Result<()> {
     let bare_relays = [Baseline::BareTcp, Baseline::BareTls, Baseline::QuinnStream, Baseline::QuinnDatagram]
         .map(Contender::Bare);

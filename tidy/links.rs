@@ -12,7 +12,7 @@ const MENTIONED: [&str; 5] = [".rs", ".md", ".toml", ".sh", ".py"];
 /// Pages whose text may mention files that are gone.
 const HISTORY: [&str; 1] = ["CHANGELOG.md"];
 /// Names that stand for any file.
-const PLACEHOLDERS: [&str; 2] = ["NNN-title.md", "x.rs"];
+const PLACEHOLDERS: [&str; 3] = ["NNN-title.md", "x.rs", "name.rs"];
 
 /// Checks links, anchors and mentions of files.
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {

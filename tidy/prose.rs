@@ -17,7 +17,8 @@ const CODE_COLUMNS: usize = 120;
 const DOCS_PER_QUESTION_WORD: usize = 100;
 /// Words of a test's name.
 const TEST_NAME_WORDS: usize = 6;
-/// The question words that begin no paragraph in Markdown. "When" begins many plain sentences there.
+/// The question words that begin no paragraph in Markdown. "When" begins many plain sentences
+/// there.
 const MARKDOWN_WORDS: [&str; 8] = ["Who", "What", "Whom", "Whose", "How", "Where", "Why", "Which"];
 
 /// Folders of pages that a program writes, without breaking lines.
