@@ -19,12 +19,39 @@ use crate::{
     TransportKind, Trust, connection::listener::within_deadline, memory,
 };
 
-/// The number of built-in kinds that cross a network: one for each backend, but three for QUIC.
-const BUILT_IN: usize = cfg!(feature = "tcp") as usize
-    + cfg!(feature = "tls") as usize
-    + 3 * (cfg!(feature = "quic") as usize)
-    + cfg!(feature = "enet") as usize
-    + cfg!(feature = "udp") as usize;
+/// Declares the built-in kinds that cross a network, in the order in which menus and reports show
+/// them: the feature that compiles a kind, its variant, and the value that implements it.
+macro_rules! built_in {
+    ($($feature:literal $variant:ident => $transport:expr,)*) => {
+        /// The number of built-in kinds that are compiled.
+        const BUILT_IN: usize = 0 $(+ cfg!(feature = $feature) as usize)*;
+
+        impl TransportKind {
+            /// Every built-in kind that crosses a network, in the order in which menus and reports
+            /// show them.
+            pub const ALL: [Self; BUILT_IN] = [$(#[cfg(feature = $feature)] Self::$variant,)*];
+
+            fn transport(self) -> &'static dyn Transport {
+                match self {
+                    $(#[cfg(feature = $feature)] Self::$variant => &$transport,)*
+                    Self::Memory => &memory::MEMORY,
+                    // Only `register` makes this variant, and nothing is ever taken out of the list.
+                    Self::Outside(kind) => outside()[kind.number()],
+                }
+            }
+        }
+    };
+}
+
+built_in! {
+    "tcp" Tcp => tcp::PLAIN,
+    "tls" Tls => tcp::TLS,
+    "quic" QuicStream => quic::STREAM,
+    "quic" QuicUni => quic::UNI,
+    "quic" QuicDatagram => quic::DATAGRAM,
+    "enet" Enet => enet::ENET,
+    "udp" Udp => udp::UDP,
+}
 
 /// The transports from outside, in the order of their registration.
 static OUTSIDE: RwLock<Vec<&'static dyn Transport>> = RwLock::new(Vec::new());
@@ -34,25 +61,6 @@ fn outside() -> Vec<&'static dyn Transport> {
 }
 
 impl TransportKind {
-    /// Every built-in kind that crosses a network, in the order in which menus and reports show
-    /// them.
-    pub const ALL: [Self; BUILT_IN] = [
-        #[cfg(feature = "tcp")]
-        Self::Tcp,
-        #[cfg(feature = "tls")]
-        Self::Tls,
-        #[cfg(feature = "quic")]
-        Self::QuicStream,
-        #[cfg(feature = "quic")]
-        Self::QuicUni,
-        #[cfg(feature = "quic")]
-        Self::QuicDatagram,
-        #[cfg(feature = "enet")]
-        Self::Enet,
-        #[cfg(feature = "udp")]
-        Self::Udp,
-    ];
-
     /// The largest number of transports that [`Self::register`] takes. More than a comparison can
     /// show at once.
     pub const OUTSIDE_MAX: usize = 16;
@@ -102,28 +110,6 @@ impl TransportKind {
         }
         outside.push(transport);
         Ok(Self::Outside(OutsideKind::new(info, outside.len() - 1)))
-    }
-
-    fn transport(self) -> &'static dyn Transport {
-        match self {
-            #[cfg(feature = "tcp")]
-            Self::Tcp => &tcp::PLAIN,
-            #[cfg(feature = "tls")]
-            Self::Tls => &tcp::TLS,
-            #[cfg(feature = "quic")]
-            Self::QuicStream => &quic::STREAM,
-            #[cfg(feature = "quic")]
-            Self::QuicUni => &quic::UNI,
-            #[cfg(feature = "quic")]
-            Self::QuicDatagram => &quic::DATAGRAM,
-            #[cfg(feature = "enet")]
-            Self::Enet => &enet::ENET,
-            #[cfg(feature = "udp")]
-            Self::Udp => &udp::UDP,
-            Self::Memory => &memory::MEMORY,
-            // Only `register` makes this variant, and nothing is ever taken out of the list.
-            Self::Outside(kind) => outside()[kind.number()],
-        }
     }
 
     /// Listens on `addr` (port 0 takes any free one). Needs a tokio runtime.
