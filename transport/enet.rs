@@ -45,14 +45,15 @@ use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{
-    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Handshake, Identity,
-    KindInfo, Lane, Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Identity, KindInfo,
+    Lane, Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
     io::{
+        datagram_listener::DatagramListener,
         frame,
         keep_alive::KeepAliveTimer,
         outbox::CONTROL_QUEUE_BYTES,
         rate_limit::RateLimit,
-        udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming},
+        udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender},
     },
 };
 use host::{CHANNELS, CLOSE_CHANNEL, CONTROL_CHANNEL, ConnectionHost, Held, STATE_CHANNEL};
@@ -76,15 +77,12 @@ impl Transport for Enet {
 
     fn bind(
         &self,
-        _: TransportKind,
+        kind: TransportKind,
         addr: SocketAddr,
         _: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
-        Ok(Box::new(EnetListen {
-            demux: Demux::bind(addr, ConnectsOnly, options)?,
-            options: options.clone(),
-        }))
+        DatagramListener::bind(kind, addr, ConnectsOnly, options, accept)
     }
 
     fn connect<'a>(
@@ -128,38 +126,16 @@ impl AddressValidator for ConnectsOnly {
     }
 }
 
-struct EnetListen {
-    demux: Demux,
+/// Does a server's side of the handshake.
+async fn accept(
+    datagrams_out: Arc<DatagramSender>,
+    datagrams_in: DatagramReceiver,
     options: Options,
-}
-
-impl Listen for EnetListen {
-    fn local_addr(&self) -> SocketAddr {
-        self.demux.local_addr()
-    }
-
-    fn strays(&self) -> u64 {
-        self.demux.strays()
-    }
-
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
-        Box::pin(async move {
-            let Incoming { sender: datagrams_out, receiver: datagrams_in, half_open } =
-                self.demux.next_incoming().await?;
-            let (remote, options) = (datagrams_out.remote(), self.options.clone());
-            let handshake: Handshake = Box::pin(async move {
-                let failed = |reason: String| ConnectError::Handshake { kind: TransportKind::Enet, reason };
-                let mut receiver = assemble(datagrams_out, datagrams_in, &options)
-                    .map_err(|error| failed(error.to_string()))?;
-                poll_fn(|cx| receiver.poll_connected(cx, false))
-                    .await
-                    .map_err(|error| failed(error.to_string()))?;
-                drop(half_open);
-                receiver.into_connection(TransportKind::Enet, &options).map_err(failed)
-            });
-            Ok((remote, handshake))
-        })
-    }
+) -> Result<Connection, String> {
+    let failed = |error: io::Error| error.to_string();
+    let mut receiver = assemble(datagrams_out, datagrams_in, &options).map_err(failed)?;
+    poll_fn(|cx| receiver.poll_connected(cx, false)).await.map_err(failed)?;
+    receiver.into_connection(TransportKind::Enet, &options)
 }
 
 fn assemble(

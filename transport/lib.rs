@@ -36,6 +36,8 @@ mod connection {
 #[cfg_attr(not(all(feature = "tcp", feature = "quic", feature = "enet", feature = "udp")), allow(dead_code))]
 mod io {
     pub(crate) mod byte_stream;
+    #[cfg(any(feature = "enet", feature = "udp"))]
+    pub(crate) mod datagram_listener;
     pub(crate) mod frame;
     pub(crate) mod keep_alive;
     pub(crate) mod outbox;

@@ -37,15 +37,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Handshake, Identity,
-    KindInfo, Lane, Listen, MAX_STATE_BYTES, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport,
+    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Identity, KindInfo,
+    Lane, Listen, MAX_STATE_BYTES, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport,
     TransportKind,
     connection::halves::LINGER,
     io::{
+        datagram_listener::DatagramListener,
         frame::{self, FrameKind, FrameReader},
         keep_alive::KeepAliveTimer,
         rate_limit::RateLimit,
-        udp_demux::{self, DatagramReceiver, DatagramSender, Demux, Incoming},
+        udp_demux::{self, DatagramReceiver, DatagramSender},
     },
 };
 use handshake::{Challenger, shake_hands};
@@ -70,14 +71,16 @@ impl Transport for Udp {
 
     fn bind(
         &self,
-        _: TransportKind,
+        kind: TransportKind,
         addr: SocketAddr,
         _: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
         let challenger = Arc::new(Challenger::new(&options.alpn(TransportKind::Udp))?);
-        let demux = Demux::bind(addr, challenger.clone(), options)?;
-        Ok(Box::new(UdpListen { demux, challenger, options: options.clone() }))
+        let validator = challenger.clone();
+        DatagramListener::bind(kind, addr, validator, options, move |datagrams_out, datagrams_in, options| {
+            accept(challenger.clone(), datagrams_out, datagrams_in, options)
+        })
     }
 
     fn connect<'a>(
@@ -101,51 +104,27 @@ impl Transport for Udp {
     }
 }
 
-struct UdpListen {
-    demux: Demux,
+/// Does a server's side of the handshake, for a client whose join the validator has checked.
+async fn accept(
     challenger: Arc<Challenger>,
+    datagrams_out: Arc<DatagramSender>,
+    mut datagrams_in: DatagramReceiver,
     options: Options,
-}
-
-impl Listen for UdpListen {
-    fn local_addr(&self) -> SocketAddr {
-        self.demux.local_addr()
+) -> Result<Connection, String> {
+    let join = poll_fn(|cx| datagrams_in.poll_recv(cx)).await.map_err(|error| error.to_string())?;
+    // The join is gone from here only if it was older than the newest few hundred datagrams.
+    let Some((Type::Join, token, body)) = parse(&join) else {
+        return Err("its join was overtaken".into());
+    };
+    let mut rtt = Rtt::default();
+    if let Some(age_us) = challenger.age_us(datagrams_out.remote(), token, &body, challenger.now_us()) {
+        rtt.measured(Duration::from_micros(age_us));
     }
-
-    fn strays(&self) -> u64 {
-        self.demux.strays()
-    }
-
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
-        Box::pin(async move {
-            let Incoming { sender: datagrams_out, receiver: mut datagrams_in, half_open } =
-                self.demux.next_incoming().await?;
-            let (remote, challenger, options) =
-                (datagrams_out.remote(), self.challenger.clone(), self.options.clone());
-            let handshake: Handshake = Box::pin(async move {
-                let broken = |reason: String| ConnectError::Handshake { kind: TransportKind::Udp, reason };
-                let join = poll_fn(|cx| datagrams_in.poll_recv(cx))
-                    .await
-                    .map_err(|error| broken(error.to_string()))?;
-                // The validator has checked the join. It is gone from here only if it was older
-                // than the newest few hundred datagrams.
-                let Some((Type::Join, token, body)) = parse(&join) else {
-                    return Err(broken("its join was overtaken".into()));
-                };
-                let mut rtt = Rtt::default();
-                if let Some(age_us) = challenger.age_us(remote, token, &body, challenger.now_us()) {
-                    rtt.measured(Duration::from_micros(age_us));
-                }
-                let connection = assemble(datagrams_out.clone(), datagrams_in, token, rtt, &options);
-                let mut welcome = Vec::new();
-                write_header(&mut welcome, Type::Welcome, token);
-                datagrams_out.send(&welcome);
-                drop(half_open);
-                Ok(connection)
-            });
-            Ok((remote, handshake))
-        })
-    }
+    let connection = assemble(datagrams_out.clone(), datagrams_in, token, rtt, &options);
+    let mut welcome = Vec::new();
+    write_header(&mut welcome, Type::Welcome, token);
+    datagrams_out.send(&welcome);
+    Ok(connection)
 }
 
 fn assemble(
