@@ -1,6 +1,8 @@
 //! Test of the example `own_transport`: a comparison with a transport from outside the workspace's
 //! crates.
 
+mod link;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -78,15 +80,7 @@ fn compares_own_over_a_link() {
     let folder = tempfile::tempdir().expect("folder");
     let flags = ["--transport", "tcp,quic-datagram,own", "--link", "wifi-busy", "--duration", "2s"];
     let output = run(&example(), folder.path(), &flags);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    // An empty folder means that this machine or this user cannot create links.
-    let begun = std::fs::read_dir(folder.path()).expect("readable").next().is_some();
-    if !begun && std::env::var_os("NETDUEL_LINK_REQUIRED").is_none() {
-        println!("skipped: {stderr}");
-        return;
-    }
-    if !output.status.success() && stderr.contains("no result for") {
-        println!("skipped: the machine is too busy for an honest link: {stderr}");
+    if link::is_unavailable(&output, folder.path()) {
         return;
     }
     assert!(output.status.success(), "{output:?}");
