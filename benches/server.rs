@@ -135,7 +135,7 @@ pub fn served() -> bool {
         Heap::count();
     }
     std::thread::spawn(answer);
-    netduel_loadgen::descriptors::prepare(EVERYBODY);
+    netduel_transport::reserve_descriptors(EVERYBODY);
     crate::runtime().block_on(serve(contender)).expect("it serves");
     true
 }

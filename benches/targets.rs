@@ -77,7 +77,7 @@ fn run() -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = asked.into_iter().filter(|arg| kind_named(arg).is_none()).collect();
     let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|it| it == part);
     share_one_cpu();
-    netduel_loadgen::descriptors::prepare(2 * MATCHES[2]);
+    netduel_transport::reserve_descriptors(2 * MATCHES[2]);
     let mut rows = Vec::new();
     let parts = [("relay", relay as Part), ("profile", profiles), ("memory", memory), ("matches", matches)];
     // Rows measured before a failure are shown all the same.

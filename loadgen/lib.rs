@@ -9,7 +9,6 @@
 pub mod affinity;
 mod baseline;
 mod connect_load;
-pub mod descriptors;
 mod event;
 mod join;
 mod load;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use netduel_protocol::clock;
 
 use crate::{
-    affinity, connect_load, descriptors,
+    affinity, connect_load,
     event::{LoadEvent, announce, tell},
     join::pair_all,
     load_player::{LoadPlayer, PlayerTask},
@@ -51,7 +51,7 @@ fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) ->
     if let Some(cpu) = plan.cpu {
         affinity::bind(cpu)?;
     }
-    descriptors::prepare(2 * plan.pairs.len());
+    netduel_transport::reserve_descriptors(2 * plan.pairs.len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(play(&plan))?;
     tell(&LoadEvent::Done(Box::new(result)))

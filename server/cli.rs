@@ -214,7 +214,7 @@ fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
 /// The server cannot start, or a second signal cut the drain short. The error says what to do.
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     init_logging(args.log_format);
-    prepare_descriptors(config(args).sessions_max());
+    netduel_transport::reserve_descriptors(config(args).sessions_max());
     // The server runs on one thread, or on several of the same kind (`threads.rs`), and never on a
     // work-stealing pool.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -232,31 +232,6 @@ fn init_logging(format: LogFormat) {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
-}
-
-/// The descriptors beside those of connections: listening sockets, timers, files.
-#[cfg(unix)]
-const OTHER_DESCRIPTORS: usize = 64;
-
-/// Makes room for `connections`, each of which takes a descriptor: the usual soft limit is 1,024.
-///
-/// It also makes the kernel grow its descriptor table now. Otherwise the kernel grows the full
-/// table in an accept, and on Linux a program with threads waits 5 to 10 ms for that
-/// (`expand_files`), in which no move is relayed. This is best effort: accept errors show where it
-/// failed.
-fn prepare_descriptors(connections: usize) {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-        let allowed = maximum.and_then(|maximum| maximum.try_into().ok()).unwrap_or(i32::MAX) - 1;
-        let needed = connections.saturating_add(OTHER_DESCRIPTORS).try_into().unwrap_or(i32::MAX);
-        // Opening the highest descriptor for a moment is enough, since the table never shrinks.
-        drop(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), allowed.min(needed)));
-    }
-    #[cfg(not(unix))]
-    let _ = connections;
 }
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {

@@ -38,6 +38,7 @@ mod io {
     pub(crate) mod byte_stream;
     #[cfg(any(feature = "enet", feature = "udp"))]
     pub(crate) mod datagram_listener;
+    pub(crate) mod descriptors;
     pub(crate) mod frame;
     pub(crate) mod keep_alive;
     pub(crate) mod outbox;
@@ -81,7 +82,10 @@ pub use connection::{
     path_stats::{CongestionInEffect, PathStats, Setting, TlsSuite},
     transport::{Handshake, Listen, Target, Transport},
 };
-pub use io::rate_limit::{GcraBucket, RateLimit};
+pub use io::{
+    descriptors::reserve_descriptors,
+    rate_limit::{GcraBucket, RateLimit},
+};
 pub use kinds::{RegisterError, UnknownTransport};
 #[cfg(feature = "tcp")]
 pub use tcp::path_stats as tcp_path_stats;
