@@ -45,6 +45,7 @@ mod io {
     pub(crate) mod rate_limit;
     #[cfg(any(feature = "tcp", feature = "quic", feature = "enet", feature = "udp"))]
     pub(crate) mod share_port;
+    pub(crate) mod stream_sender;
     #[cfg(feature = "tcp")]
     pub(crate) mod tcp_info;
     #[cfg(any(feature = "enet", feature = "udp"))]

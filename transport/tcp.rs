@@ -2,7 +2,7 @@
 //!
 //! TCP is set up for latest-wins as well as it can be. `TCP_NOTSENT_LOWAT` of one byte makes the
 //! kernel refuse a write while it still holds bytes that it could not send. An update then waits in
-//! our [`Outbox`], where the next one replaces it, and not in the kernel's queue. `MSG_EOR` keeps
+//! our outbox, where the next one replaces it, and not in the kernel's queue. `MSG_EOR` keeps
 //! the kernel from appending to a segment that waits, which would slip past that limit. Nagle's
 //! algorithm is off unless asked for.
 //!
@@ -13,18 +13,12 @@ use std::{
     cell::RefCell,
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Once,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
+    sync::{Arc, Once},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustls::HandshakeKind;
 use socket2::SockRef;
 use tokio::{
@@ -34,13 +28,14 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
-    Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    BoxFuture, CloseReason, ConnectError, Connection, Handshake, Identity, KindInfo, Lane, Listen, Options,
+    PathStats, ReceiveHalf, Target, Transport, TransportKind,
     io::{
-        frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+        frame::{FrameReader, READ_CHUNK_BYTES},
         keep_alive::KeepAliveTimer,
-        outbox::{Flushed, Outbox},
+        outbox::Flushed,
         share_port::share_port,
+        stream_sender::{Out, StreamSender, StreamWriter},
         tcp_info,
     },
     tls::identity::SUITE,
@@ -212,17 +207,8 @@ fn connection(
     options: &Options,
 ) -> io::Result<Connection> {
     let resumed = tls.as_ref().map(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed));
-    let out = Out { outbox: Outbox::default(), tls, wrote: false, closing: false };
-    let shared = Arc::new(Shared {
-        socket,
-        remote,
-        out: Mutex::new(out),
-        close_state: CloseState::default(),
-        // True at first, since the handshake may have left something to write.
-        blocked: AtomicBool::new(true),
-        encrypted: kind.capabilities().encrypted,
-        resumed,
-    });
+    let writer = TcpWriter { socket, remote, encrypted: kind.capabilities().encrypted, resumed };
+    let shared = Arc::new(StreamSender::new(writer, tls));
     let receiver = TcpReceiver {
         shared: shared.clone(),
         frames: FrameReader::new(options.read_deadline),
@@ -232,38 +218,20 @@ fn connection(
     Ok(Connection::new(kind, remote, shared, Box::new(receiver)))
 }
 
-/// The state that both halves hold.
-struct Shared {
+/// The socket, which any task writes and reads. Only the TLS session stands under the lock.
+struct TcpWriter {
     socket: TcpStream,
     remote: SocketAddr,
-    out: Mutex<Out>,
-    close_state: CloseState,
-    /// Whether bytes wait that the socket did not take. The receiver's task writes them.
-    blocked: AtomicBool,
     encrypted: bool,
     /// Whether the handshake resumed a session; `None` without TLS.
     resumed: Option<bool>,
 }
 
-struct Out {
-    outbox: Outbox,
-    tls: Option<rustls::Connection>,
-    /// Whether anything was written since the last keep-alive tick. If so, no keep-alive is due.
-    wrote: bool,
-    /// Whether a close frame is queued. Once it has left, the stream ends.
-    closing: bool,
-}
+impl StreamWriter for TcpWriter {
+    type Guarded = Option<rustls::Connection>;
 
-impl Shared {
-    /// Locks the sending state. The lock is held for a few memory copies and a non-blocking system
-    /// call, never across an await.
-    fn out(&self) -> MutexGuard<'_, Out> {
-        self.out.lock()
-    }
-
-    /// Writes what the socket takes. Never waits.
-    fn write_out(&self, out: &mut Out) -> io::Result<Flushed> {
-        let Out { outbox, tls, wrote, .. } = out;
+    fn write_out(&self, out: &mut Out<Self::Guarded>, _: &mut Context<'_>) -> io::Result<Flushed> {
+        let Out { stream: tls, outbox, wrote, .. } = out;
         if outbox.is_empty() && tls.as_ref().is_none_or(|tls| !tls.wants_write()) {
             return Ok(Flushed::All);
         }
@@ -284,7 +252,7 @@ impl Shared {
                 })?,
         };
         if flushed == Flushed::All && out.closing {
-            if let Some(tls) = &mut out.tls {
+            if let Some(tls) = &mut out.stream {
                 tls.send_close_notify();
                 let _ = self.write_ciphertext(tls);
             }
@@ -293,6 +261,17 @@ impl Shared {
         Ok(flushed)
     }
 
+    fn path_stats(&self, _: &Mutex<Out<Self::Guarded>>) -> PathStats {
+        let tls = self.encrypted.then_some(SUITE);
+        PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
+    }
+
+    fn resumed(&self) -> Option<bool> {
+        self.resumed
+    }
+}
+
+impl TcpWriter {
     fn write_ciphertext(&self, tls: &mut rustls::Connection) -> io::Result<()> {
         while tls.wants_write() {
             tls.write_tls(&mut Socket(self))?;
@@ -311,19 +290,6 @@ impl Shared {
             outcome => outcome,
         }
     }
-
-    /// Sends what is queued, and leaves the rest to the receiver's task. Returns how many updates
-    /// were superseded.
-    fn flush_or_wake(&self, mut out: MutexGuard<'_, Out>) -> Result<usize, CloseReason> {
-        let flushed = self.write_out(&mut out);
-        let superseded = out.outbox.take_superseded();
-        drop(out);
-        if flushed? == Flushed::Blocked {
-            self.blocked.store(true, Release);
-            self.close_state.wake();
-        }
-        Ok(superseded)
-    }
 }
 
 fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
@@ -334,54 +300,8 @@ fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     SockRef::from(socket).send_with_flags(bytes, FLAGS)
 }
 
-impl SendHalf for Shared {
-    fn close_state(&self) -> &CloseState {
-        &self.close_state
-    }
-
-    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.out().outbox.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
-    }
-
-    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut out = self.out();
-        out.outbox.replace_state(message);
-        self.flush_or_wake(out)
-    }
-
-    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut out = self.out();
-        out.outbox.batch_state(message);
-        if out.outbox.batch_is_full() { self.flush_or_wake(out) } else { Ok(0) }
-    }
-
-    fn flush(&self) -> Result<usize, CloseReason> {
-        self.flush_or_wake(self.out())
-    }
-
-    fn send_close(&self, close: &Close) {
-        let mut out = self.out();
-        out.closing = true;
-        // A full queue is no error here: a remote that does not read would not read the close frame
-        // either.
-        let _ = out.outbox.push(FrameKind::Close, &frame::encode_close(close));
-        if !matches!(self.write_out(&mut out), Ok(Flushed::All)) {
-            self.blocked.store(true, Release);
-        }
-    }
-
-    fn path_stats(&self) -> PathStats {
-        let tls = self.encrypted.then_some(SUITE);
-        PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
-    }
-
-    fn resumed(&self) -> Option<bool> {
-        self.resumed
-    }
-}
-
 /// The socket in the form that rustls wants.
-struct Socket<'a>(&'a Shared);
+struct Socket<'a>(&'a TcpWriter);
 
 impl io::Write for Socket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -411,7 +331,7 @@ impl io::Read for Socket<'_> {
 }
 
 struct TcpReceiver {
-    shared: Arc<Shared>,
+    shared: Arc<StreamSender<TcpWriter>>,
     frames: FrameReader,
     keep_alive: KeepAliveTimer,
     /// Whether the TLS handshake may have read and decrypted messages that came right behind it.
@@ -423,9 +343,9 @@ impl TcpReceiver {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             if !std::mem::take(&mut self.leftovers) {
-                ready!(self.shared.socket.poll_read_ready(cx))?;
+                ready!(self.shared.writer.socket.poll_read_ready(cx))?;
             }
-            let read = if self.shared.encrypted { self.read_tls() } else { self.read_plain() };
+            let read = if self.shared.writer.encrypted { self.read_tls() } else { self.read_plain() };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
@@ -435,7 +355,7 @@ impl TcpReceiver {
 
     fn read_plain(&mut self) -> io::Result<usize> {
         CHUNK.with_borrow_mut(|chunk| {
-            let count = io::Read::read(&mut Socket(&self.shared), chunk)?;
+            let count = io::Read::read(&mut Socket(&self.shared.writer), chunk)?;
             self.frames.extend(&chunk[..count]);
             Ok(count)
         })
@@ -444,15 +364,15 @@ impl TcpReceiver {
     /// Decrypts what has arrived. Returns `WouldBlock` if that is not yet a whole record.
     fn read_tls(&mut self) -> io::Result<usize> {
         let mut out = self.shared.out();
-        let Some(tls) = &mut out.tls else { return Err(io::ErrorKind::NotConnected.into()) };
-        if tls.wants_read() && tls.read_tls(&mut Socket(&self.shared))? == 0 {
+        let Some(tls) = &mut out.stream else { return Err(io::ErrorKind::NotConnected.into()) };
+        if tls.wants_read() && tls.read_tls(&mut Socket(&self.shared.writer))? == 0 {
             return Ok(0);
         }
         let state = tls.process_new_packets().map_err(io::Error::other)?;
         let plaintext = state.plaintext_bytes_to_read();
         io::Read::read_exact(&mut tls.reader(), self.frames.grow(plaintext))?;
         if tls.wants_write() {
-            self.shared.blocked.store(true, Release); // A key update's answer.
+            self.shared.set_blocked(); // A key update's answer.
         }
         match plaintext {
             0 if state.peer_has_closed() => Ok(0),
@@ -461,31 +381,10 @@ impl TcpReceiver {
         }
     }
 
-    /// Sends a keep-alive and watches the idle timeout, once a tick.
-    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
-            beat?;
-            let mut out = self.shared.out();
-            if self.keep_alive.keep_alive_due(std::mem::take(&mut out.wrote)) {
-                // A full queue is no error here: plenty is waiting to be written, so no keep-alive
-                // is needed.
-                let _ = out.outbox.push(FrameKind::KeepAlive, &[]);
-                self.shared.blocked.store(true, Release);
-            }
-        }
-        Ok(())
-    }
-
     /// Writes what a sender could not write, as the socket takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while self.shared.blocked.load(Acquire) {
-            let mut out = self.shared.out();
-            if self.shared.write_out(&mut out)? == Flushed::All {
-                self.shared.blocked.store(false, Release);
-                return Ok(());
-            }
-            drop(out);
-            match self.shared.socket.poll_write_ready(cx) {
+        while self.shared.write_waiting(cx)? == Flushed::Blocked {
+            match self.shared.writer.socket.poll_write_ready(cx) {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => return Ok(()),
             }
@@ -506,21 +405,13 @@ impl ReceiveHalf for TcpReceiver {
                 Poll::Pending => break,
             }
         }
-        self.poll_keep_alive(cx)?;
+        self.shared.poll_keep_alive(&mut self.keep_alive, cx)?;
         self.poll_flush(cx)?;
         self.frames.poll_deadline(cx).map(Err)
     }
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        while let Some((kind, payload)) = self.frames.next()? {
-            match kind {
-                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
-                FrameKind::State => return Ok(Some((Lane::State, payload))),
-                FrameKind::KeepAlive => {}
-                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_close(payload)?)),
-            }
-        }
-        Ok(None)
+        self.frames.next_message()
     }
 
     /// Reads on until the remote has closed too. Closing with unread bytes would send a reset,
@@ -533,10 +424,10 @@ impl ReceiveHalf for TcpReceiver {
                 }
                 let mut scratch = [0; READ_CHUNK_BYTES];
                 let mut scratch = tokio::io::ReadBuf::new(&mut scratch);
-                if ready!(self.shared.socket.poll_read_ready(cx)).is_err() {
+                if ready!(self.shared.writer.socket.poll_read_ready(cx)).is_err() {
                     return Poll::Ready(());
                 }
-                match self.shared.socket.try_read_buf(&mut scratch) {
+                match self.shared.writer.socket.try_read_buf(&mut scratch) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Ok(count) if count > 0 => {}
                     _ => return Poll::Ready(()),
@@ -548,6 +439,6 @@ impl ReceiveHalf for TcpReceiver {
 
 impl Drop for TcpReceiver {
     fn drop(&mut self) {
-        let _ = SockRef::from(&self.shared.socket).shutdown(std::net::Shutdown::Both);
+        let _ = SockRef::from(&self.shared.writer.socket).shutdown(std::net::Shutdown::Both);
     }
 }

@@ -5,27 +5,21 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
-    BoxFuture, Close, CloseReason, CloseState, Connection, Lane, Options, PathStats, ReceiveHalf, SendHalf,
-    TransportKind,
+    BoxFuture, CloseReason, Connection, Lane, Options, PathStats, ReceiveHalf, TransportKind,
     io::{
-        frame::{self, FrameKind, FrameReader, READ_CHUNK_BYTES},
+        frame::{FrameReader, READ_CHUNK_BYTES},
         keep_alive::KeepAliveTimer,
-        outbox::{Flushed, Outbox},
+        outbox::Flushed,
+        stream_sender::{Out, StreamSender, StreamWriter},
     },
 };
 
@@ -50,12 +44,8 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let shared = Arc::new(Shared {
-            io: Mutex::new(Io { stream, outbox: Outbox::default(), wrote: false, closing: false }),
-            close_state: CloseState::default(),
-            blocked: AtomicBool::new(false),
-            path_stats: Box::new(path_stats),
-        });
+        let writer = ByteStreamWriter { path_stats: Box::new(path_stats) };
+        let shared = Arc::new(StreamSender::new(writer, stream));
         let receiver = StreamReceiver {
             shared: shared.clone(),
             frames: FrameReader::new(options.read_deadline),
@@ -70,28 +60,16 @@ trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
 
-/// The state of both halves.
-struct Shared<S> {
-    io: Mutex<Io<S>>,
-    close_state: CloseState,
-    /// Whether something waits that the stream did not take. The receiver's task writes it.
-    blocked: AtomicBool,
+/// The writer of a byte stream, which stands under the lock whole.
+struct ByteStreamWriter<S> {
     path_stats: Box<dyn Fn(&S) -> PathStats + Send + Sync>,
 }
 
-struct Io<S> {
-    stream: S,
-    outbox: Outbox,
-    /// Whether something was written since the last beat, so that no keep-alive is due.
-    wrote: bool,
-    /// Whether a close frame is queued. The stream ends after it.
-    closing: bool,
-}
+impl<S: ByteStream> StreamWriter for ByteStreamWriter<S> {
+    type Guarded = S;
 
-impl<S: ByteStream> Io<S> {
-    /// Writes what the stream takes. Never waits.
-    fn write_out(&mut self, cx: &mut Context<'_>) -> io::Result<Flushed> {
-        let Self { stream, outbox, wrote, closing } = self;
+    fn write_out(&self, out: &mut Out<S>, cx: &mut Context<'_>) -> io::Result<Flushed> {
+        let Out { stream, outbox, wrote, closing } = out;
         *wrote |= !outbox.is_empty();
         let written = outbox.flush(|bytes| match Pin::new(&mut *stream).poll_write(cx, bytes) {
             Poll::Ready(outcome) => outcome,
@@ -109,76 +87,15 @@ impl<S: ByteStream> Io<S> {
             Poll::Pending => Ok(Flushed::Blocked),
         }
     }
-}
 
-impl<S: ByteStream> Shared<S> {
-    /// Locks the stream for a few memory copies and a non-blocking write, never across an await.
-    fn io(&self) -> MutexGuard<'_, Io<S>> {
-        self.io.lock()
-    }
-
-    /// Writes what the stream takes, and leaves the rest to the receiver's task. Returns how many
-    /// updates were superseded.
-    fn flush_or_wake(&self, mut io: MutexGuard<'_, Io<S>>) -> Result<usize, CloseReason> {
-        // A write that is pending replaces the waker of the receiver's task, so that task polls
-        // again.
-        let flushed = io.write_out(&mut Context::from_waker(Waker::noop()));
-        let superseded = io.outbox.take_superseded();
-        drop(io);
-        if flushed? == Flushed::Blocked {
-            self.blocked.store(true, Release);
-            self.close_state.wake();
-        }
-        Ok(superseded)
-    }
-}
-
-impl<S: ByteStream> SendHalf for Shared<S> {
-    fn close_state(&self) -> &CloseState {
-        &self.close_state
-    }
-
-    fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        self.io().outbox.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
-    }
-
-    fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut io = self.io();
-        io.outbox.replace_state(message);
-        self.flush_or_wake(io)
-    }
-
-    fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut io = self.io();
-        io.outbox.batch_state(message);
-        if io.outbox.batch_is_full() { self.flush_or_wake(io) } else { Ok(0) }
-    }
-
-    fn flush(&self) -> Result<usize, CloseReason> {
-        self.flush_or_wake(self.io())
-    }
-
-    fn send_close(&self, close: &Close) {
-        let mut io = self.io();
-        io.closing = true;
-        // A full queue belongs to a remote peer that does not read, and that would not read the
-        // close frame either.
-        let _ = io.outbox.push(FrameKind::Close, &frame::encode_close(close));
-        // The end of a connection wakes the receiver's task, so the waker that is lost here is set
-        // again.
-        if !matches!(io.write_out(&mut Context::from_waker(Waker::noop())), Ok(Flushed::All)) {
-            self.blocked.store(true, Release);
-        }
-    }
-
-    fn path_stats(&self) -> PathStats {
-        (self.path_stats)(&self.io().stream)
+    fn path_stats(&self, out: &Mutex<Out<S>>) -> PathStats {
+        (self.path_stats)(&out.lock().stream)
     }
 }
 
 /// The receiving half.
 struct StreamReceiver<S: ByteStream> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<StreamSender<ByteStreamWriter<S>>>,
     frames: FrameReader,
     keep_alive: KeepAliveTimer,
 }
@@ -188,34 +105,9 @@ impl<S: ByteStream> StreamReceiver<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut chunk = [0; READ_CHUNK_BYTES];
         let mut chunk = ReadBuf::new(&mut chunk);
-        ready!(Pin::new(&mut self.shared.io().stream).poll_read(cx, &mut chunk))?;
+        ready!(Pin::new(&mut self.shared.out().stream).poll_read(cx, &mut chunk))?;
         self.frames.extend(chunk.filled());
         Poll::Ready(Ok(chunk.filled().len()))
-    }
-
-    /// Sends a keep-alive where one is due, and holds the idle timeout, once a beat.
-    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
-            beat?;
-            let mut io = self.shared.io();
-            if self.keep_alive.keep_alive_due(std::mem::take(&mut io.wrote)) {
-                // A full queue is no error here: the frames that wait serve as keep-alives.
-                let _ = io.outbox.push(FrameKind::KeepAlive, &[]);
-                self.shared.blocked.store(true, Release);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what a sender could not, as the stream takes it.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        if self.shared.blocked.load(Acquire) {
-            let mut io = self.shared.io();
-            if io.write_out(cx)? == Flushed::All {
-                self.shared.blocked.store(false, Release);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -231,31 +123,23 @@ impl<S: ByteStream> ReceiveHalf for StreamReceiver<S> {
                 Poll::Pending => break,
             }
         }
-        self.poll_keep_alive(cx)?;
-        self.poll_flush(cx)?;
+        self.shared.poll_keep_alive(&mut self.keep_alive, cx)?;
+        self.shared.write_waiting(cx)?;
         self.frames.poll_deadline(cx).map(Err)
     }
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        while let Some((kind, payload)) = self.frames.next()? {
-            match kind {
-                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
-                FrameKind::State => return Ok(Some((Lane::State, payload))),
-                FrameKind::KeepAlive => {}
-                FrameKind::Close => return Err(CloseReason::Peer(frame::decode_close(payload)?)),
-            }
-        }
-        Ok(None)
+        self.frames.next_message()
     }
 
     /// Writes what is left, and reads until the remote peer closes. Unread bytes would make a
     /// kernel send a reset, which can destroy the close frame.
-    fn flush_close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {
-            while self.poll_flush(cx).is_ok() {
+            while self.shared.write_waiting(cx).is_ok() {
                 let mut chunk = [0; READ_CHUNK_BYTES];
                 let mut chunk = ReadBuf::new(&mut chunk);
-                let read = ready!(Pin::new(&mut self.shared.io().stream).poll_read(cx, &mut chunk));
+                let read = ready!(Pin::new(&mut self.shared.out().stream).poll_read(cx, &mut chunk));
                 if read.is_err() || chunk.filled().is_empty() {
                     break;
                 }
@@ -267,7 +151,7 @@ impl<S: ByteStream> ReceiveHalf for StreamReceiver<S> {
 
 impl<S: ByteStream> Drop for StreamReceiver<S> {
     fn drop(&mut self) {
-        let mut io = self.shared.io();
-        let _ = Pin::new(&mut io.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        let mut out = self.shared.out();
+        let _ = Pin::new(&mut out.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 }

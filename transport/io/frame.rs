@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 
 use super::rate_limit::RateLimit;
-use crate::{Close, CloseReason, FrameError, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
+use crate::{Close, CloseReason, FrameError, Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES};
 
 /// The size of the header in bytes: length (2) and kind (1).
 pub(crate) const HEADER_BYTES: usize = 3;
@@ -142,6 +142,19 @@ impl FrameReader {
         }
         self.buffer.advance(HEADER_BYTES);
         Ok(Some((kind, self.buffer.split_to(size).freeze())))
+    }
+
+    /// Returns the next message that has wholly arrived, with its lane. A close frame is an error.
+    pub(crate) fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+        while let Some((kind, payload)) = self.next()? {
+            match kind {
+                FrameKind::Control => return Ok(Some((Lane::Control, payload))),
+                FrameKind::State => return Ok(Some((Lane::State, payload))),
+                FrameKind::KeepAlive => {}
+                FrameKind::Close => return Err(CloseReason::Peer(decode_close(payload)?)),
+            }
+        }
+        Ok(None)
     }
 
     /// Returns ready once a begun frame is over its deadline. Polled whenever [`Self::next`] had
