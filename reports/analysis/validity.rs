@@ -66,13 +66,9 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
     let ms = |us: f64| format!("{} ms", milliseconds(us));
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let measured = [
-        below(
-            results,
-            "Lateness of moves handed to the transport, p99",
-            LATENESS_P99_MAX_US as f64,
-            ms,
-            |run| run.load.lateness.quantile_us(0.99).map(|us| us as f64),
-        ),
+        below(results, "Lateness of sending, p99", LATENESS_P99_MAX_US as f64, ms, |run| {
+            run.load.lateness.quantile_us(0.99).map(|us| us as f64)
+        }),
         below(results, "Server's CPU time, of one processor", SERVER_CPU_SHARE_MAX, percent, |run| {
             share(run.server.cpu_us).filter(|_| run.key.group.in_flight == 0)
         }),

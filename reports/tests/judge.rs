@@ -245,8 +245,8 @@ fn exit_code_tells_outcome() {
         (&[&before, &before], 0, "50 without detectable difference"),
         (&[&before, &after], 3, "worse (indication): tcp on loopback"),
         (&[&before, &elsewhere], 1, "processor: one before, another now"),
-        (&[&before, &elsewhere, "--insist"], 3, "warning: not the same processor"),
-        (&[&before, &empty], 1, "nothing in common"),
+        (&[&before, &elsewhere, "--insist"], 3, "warning: different processor"),
+        (&[&before, &empty], 1, "share no combination"),
         (&[&before, "no-such-file.json"], 1, "cannot read no-such-file.json"),
     ];
     for (args, code, words) in cases {
