@@ -123,7 +123,7 @@ impl Relay {
             } else if let Some(other) = self.others.get(&from) {
                 *other
             } else {
-                continue; // There is nobody to tell it yet.
+                continue; // There is no receiver yet.
             };
             self.socket.send_to(datagram, to)?;
         }

@@ -133,7 +133,7 @@ fn measured(step: &mut dyn FnMut()) {
 /// Returns a move from the middle of a match.
 pub fn a_move() -> Move {
     Move {
-        game: 1_000,
+        match_id: 1_000,
         seq: 10_000,
         at_us: 166_000_000,
         position: Position { x: 120.0, y: 305.5 },

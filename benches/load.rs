@@ -107,9 +107,11 @@ pub async fn paced(
     for (number, player) in pairs.into_iter().flatten().enumerate() {
         // The two players of a pair are half a period apart.
         let place = number as u64 / 2 + (number as u64 % 2) * (count / 2);
-        let beat = Ticker::new(start_us + period_us * place / count, period_us)?;
+        let ticker = Ticker::new(start_us + period_us * place / count, period_us)?;
         let arrivals = arrivals.clone();
-        tasks.spawn(async move { anyhow::Ok((number, keep_moving(player, beat, end_us, &arrivals).await?)) });
+        tasks.spawn(
+            async move { anyhow::Ok((number, keep_moving(player, ticker, end_us, &arrivals).await?)) },
+        );
     }
     let spent = window(server, length, &arrivals).await?;
     let mut players = Vec::new();
@@ -124,13 +126,13 @@ pub async fn paced(
 
 async fn keep_moving(
     mut player: Player,
-    mut beat: Ticker,
+    mut ticker: Ticker,
     end_us: u64,
     arrivals: &Arrivals,
 ) -> anyhow::Result<Player> {
     loop {
         tokio::select! {
-            due_us = beat.next() => {
+            due_us = ticker.next() => {
                 if due_us >= end_us {
                     return Ok(player);
                 }

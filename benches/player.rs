@@ -92,7 +92,7 @@ impl Player {
         loop {
             let (_, bytes) = connection.receiver.recv().await?;
             if let ServerMessage::Started(started) = decode(&bytes)? {
-                self.last.game = started.game;
+                self.last.match_id = started.match_id;
                 self.last.position = game::START[usize::from(started.player)];
                 return Ok(());
             }

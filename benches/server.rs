@@ -25,7 +25,7 @@ const BLAME: &str = "blame";
 /// it needs some seconds to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// More connections than any bench makes.
-const EVERYBODY: usize = 20_000;
+const CONNECTIONS_MAX: usize = 20_000;
 
 /// A server that a bench started. Dropping it ends it.
 pub struct Server {
@@ -135,7 +135,7 @@ pub fn served() -> bool {
         Heap::count();
     }
     std::thread::spawn(answer);
-    netduel_transport::reserve_descriptors(EVERYBODY);
+    netduel_transport::reserve_descriptors(CONNECTIONS_MAX);
     crate::runtime().block_on(serve(contender)).expect("it serves");
     true
 }
@@ -191,11 +191,11 @@ pub(crate) fn options() -> Options {
 /// stay.
 pub(crate) fn roomy() -> Config {
     Config {
-        connections_max: EVERYBODY,
-        connections_per_address_max: EVERYBODY,
+        connections_max: CONNECTIONS_MAX,
+        connections_per_address_max: CONNECTIONS_MAX,
         connections_per_address_per_s: u32::MAX,
-        handshakes_max: EVERYBODY,
-        matches_max: EVERYBODY,
+        handshakes_max: CONNECTIONS_MAX,
+        matches_max: CONNECTIONS_MAX,
         messages_per_s_max: u32::MAX,
         ..Config::default()
     }

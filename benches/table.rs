@@ -111,7 +111,7 @@ impl fmt::Display for Judged {
     }
 }
 
-/// Returns the heading of the columns.
+/// The heading of the columns.
 pub const HEADER: &str = "transport      what                                                  ours      bare  ratio quartiles   target        verdict";
 
 #[cfg(test)]

@@ -117,8 +117,8 @@ fn kinds() -> impl Iterator<Item = (TransportKind, Contender)> {
     kinds.filter_map(|kind| Some((kind, Contender::bare_relay_of(kind)?)))
 }
 
-/// Measures Netduel and the bare relay `rounds` times, in alternating order. `measure` returns the
-/// figures of one of them, and each figure becomes a row.
+/// Measures Netduel and the bare relay `rounds` times, alternating which of the two runs
+/// first. `measure` returns the figures of one of them, and each figure becomes a row.
 fn in_alternation<const N: usize>(
     (kind, bare): (TransportKind, Contender),
     rounds: usize,

@@ -140,7 +140,7 @@ impl NetduelApp {
     fn heading(&self, ctx: &Context) -> Heading {
         let held = arena::heading(ctx);
         match self.autopilot {
-            Some(course) if held == Heading::default() => course.heading(clock::now_us()),
+            Some(bot_path) if held == Heading::default() => bot_path.heading(clock::now_us()),
             _ => held,
         }
     }

@@ -109,7 +109,7 @@ pub struct Cli {
 pub enum RaceProcess {
     /// Sets up the link of a race, and starts the server and the players on it
     #[command(hide = true)]
-    RaceLab {
+    RaceTestbed {
         /// The race plan, as JSON
         plan: Plan,
     },

@@ -11,7 +11,7 @@ use eframe::{
 use netduel_client_egui::{
     app::{NetduelApp, Setup},
     cli::{Cli, RaceProcess},
-    race::{lab, players, protocol::Report},
+    race::{players, protocol::Report, testbed},
     screenshot::Screenshot,
     settings::Settings,
 };
@@ -22,11 +22,11 @@ fn main() -> ExitCode {
     let (cli, matches) = Cli::read();
     let outcome = match &cli.process {
         None => window(cli, &matches),
-        Some(RaceProcess::RaceProbe) => lab::probe(),
+        Some(RaceProcess::RaceProbe) => testbed::probe(),
         Some(RaceProcess::RaceServer(args)) => netduel_server::cli::run(args),
         Some(RaceProcess::RacePlayers { plan }) => players::run(plan),
         // The window reads this error from standard output; a terminal may not exist.
-        Some(RaceProcess::RaceLab { plan }) => lab::run(plan).or_else(|error| {
+        Some(RaceProcess::RaceTestbed { plan }) => testbed::run(plan).or_else(|error| {
             println!("{}", serde_json::to_string(&Report::Failed(format!("{error:#}")))?);
             Ok(())
         }),

@@ -32,7 +32,7 @@ pub enum Choice {
     PlayNow,
     /// Host a server for others, and play on it.
     Host,
-    /// Join the server of somebody else.
+    /// Join a server at another address.
     Join,
     /// Race several transports side by side.
     Race,

@@ -48,8 +48,8 @@ async fn play(cli: &BotCli) -> anyhow::Result<()> {
             Event::Waiting => println!("waiting for an opponent: start another netduel-bot"),
             Event::Started(started) => {
                 println!(
-                    "game {}: player {} against {} (over {})",
-                    started.game, started.player, started.opponent_name, started.opponent_transport
+                    "match {}: player {} against {} (over {})",
+                    started.match_id, started.player, started.opponent_name, started.opponent_transport
                 );
                 break;
             }
@@ -66,9 +66,9 @@ async fn play(cli: &BotCli) -> anyhow::Result<()> {
 
 /// Walks until the time or the match is over. Returns which of them ended.
 async fn walk(cli: &BotCli, player: &mut Player, period_us: u64) -> anyhow::Result<String> {
-    let course = BotPath::new(cli.seed);
+    let bot_path = BotPath::new(cli.seed);
     let start_us = clock::now_us();
-    let mut beat = Ticker::new(start_us + period_us, period_us).context("the system has no timer")?;
+    let mut ticker = Ticker::new(start_us + period_us, period_us).context("the system has no timer")?;
     let mut pings = tokio::time::interval(PING_PERIOD);
     let mut statuses = tokio::time::interval(STATUS_PERIOD);
     let end = Instant::now() + Duration::from_secs(cli.duration.unwrap_or(u32::MAX.into()));
@@ -90,7 +90,7 @@ async fn walk(cli: &BotCli, player: &mut Player, period_us: u64) -> anyhow::Resu
                 Event::OpponentBack { transport } => println!("the opponent is back (over {transport})"),
                 Event::Waiting | Event::Started(_) | Event::OpponentMoved { .. } | Event::Pong { .. } => {}
             },
-            due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
+            due_us = ticker.next() => drop(player.steer(bot_path.heading(due_us - start_us), due_us)?),
             _ = pings.tick() => player.ping()?,
             _ = statuses.tick() => status(player),
             () = sleep_until(end) => return Ok("the time is over".into()),

@@ -55,7 +55,7 @@ pub struct ConnectArgs {
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub server: String,
 
-    /// The transport of the messages.
+    /// The transport of the messages
     #[arg(
         long,
         default_value = "tcp",

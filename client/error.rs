@@ -47,9 +47,9 @@ pub enum PlayError {
 impl From<CloseReason> for PlayError {
     fn from(reason: CloseReason) -> Self {
         match reason {
-            CloseReason::Peer(Close { code, reason }) => match CloseCode::from_code(code) {
+            CloseReason::Remote(Close { code, reason }) => match CloseCode::from_code(code) {
                 Some(code) => Self::Refused { code, reason },
-                None => Self::Ended(CloseReason::Peer(Close { code, reason })),
+                None => Self::Ended(CloseReason::Remote(Close { code, reason })),
             },
             other => Self::Ended(other),
         }

@@ -170,8 +170,8 @@ impl Player {
         current.seq += 1;
         current.position = position;
         current.last_at_us = at_us;
-        let (game, seq, corrections) = (current.started.game, current.seq, current.corrections);
-        let update = Move { game, seq, at_us, clock_error_us, corrections, position };
+        let (match_id, seq, corrections) = (current.started.match_id, current.seq, current.corrections);
+        let update = Move { match_id, seq, at_us, clock_error_us, corrections, position };
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let message = ClientMessage::Move(MoveWithPayload { update, payload: &self.payload });
         let bytes = netduel_protocol::encode(&message, &mut buffer)?;
@@ -305,28 +305,28 @@ impl Player {
             ServerMessage::Waiting => Event::Waiting,
             ServerMessage::Started(started) => self.on_started(started),
             ServerMessage::Corrected(correction) => match &mut self.current {
-                Some(current) if current.started.game == correction.game => {
+                Some(current) if current.started.match_id == correction.match_id => {
                     current.corrections = correction.corrections;
                     current.position = correction.position;
                     Event::Corrected(correction)
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::OpponentLeft { game, reason, positions } => match &mut self.current {
-                Some(current) if current.started.game == game => {
+            ServerMessage::OpponentLeft { match_id, reason, positions } => match &mut self.current {
+                Some(current) if current.started.match_id == match_id => {
                     current.started.resume_ticket = None;
                     Event::OpponentLeft { reason, positions }
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::OpponentReconnecting { game, grace_ms } => match &self.current {
-                Some(current) if current.started.game == game => {
+            ServerMessage::OpponentReconnecting { match_id, grace_ms } => match &self.current {
+                Some(current) if current.started.match_id == match_id => {
                     Event::OpponentReconnecting { within: Duration::from_millis(grace_ms.into()) }
                 }
                 _ => return Ok(None),
             },
-            ServerMessage::OpponentBack { game, opponent_transport } => match &mut self.current {
-                Some(current) if current.started.game == game => {
+            ServerMessage::OpponentBack { match_id, opponent_transport } => match &mut self.current {
+                Some(current) if current.started.match_id == match_id => {
                     current.started.opponent_transport.clone_from(&opponent_transport);
                     Event::OpponentBack { transport: opponent_transport }
                 }
@@ -359,8 +359,8 @@ impl Player {
         }
         // The ticket is taken: after one that led nowhere the player does not reconnect.
         let seat = self.current.as_mut().and_then(|current| {
-            let Started { game, player, ref mut resume_ticket, .. } = current.started;
-            Some(Seat { game, player, resume_ticket: resume_ticket.take()? })
+            let Started { match_id, player, ref mut resume_ticket, .. } = current.started;
+            Some(Seat { match_id, player, resume_ticket: resume_ticket.take()? })
         });
         let Some(seat) = seat else { return Err(reason.into()) };
         let within = Duration::from_millis(seat.resume_ticket.grace_ms.into());
@@ -404,7 +404,7 @@ impl Player {
     ) -> Option<Event> {
         let update = received.update;
         let (now_us, clock_error_us) = (self.match_us(now_us), self.clock.error_us());
-        let current = self.current.as_mut().filter(|current| current.started.game == update.game)?;
+        let current = self.current.as_mut().filter(|current| current.started.match_id == update.match_id)?;
         if update.seq == 0 {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-use netduel_protocol::{ClientMessage, CloseCode, GameId, ResumeTicket, Resumed, ServerMessage};
+use netduel_protocol::{ClientMessage, CloseCode, MatchId, ResumeTicket, Resumed, ServerMessage};
 use netduel_transport::CloseReason;
 
 use crate::{
@@ -24,7 +24,7 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 /// A seat to resume.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    pub(crate) game: GameId,
+    pub(crate) match_id: MatchId,
     pub(crate) player: u8,
     pub(crate) resume_ticket: ResumeTicket,
 }
@@ -62,7 +62,7 @@ async fn try_targets(
     targets: &[PlayerConfig],
     seat: &Seat,
 ) -> Option<Result<(Welcomed, Resumed), PlayError>> {
-    let seed = seat.game << 1 | u64::from(seat.player);
+    let seed = seat.match_id << 1 | u64::from(seat.player);
     for (attempt, target) in (1..).zip(targets.iter().cycle()) {
         tokio::time::sleep(BACK_OFF.wait_before(attempt, seed)).await;
         let tried = tokio::time::timeout(ATTEMPT_MAX, resume(target, seat, attempt));
@@ -76,12 +76,14 @@ async fn try_targets(
 }
 
 async fn resume(target: &PlayerConfig, seat: &Seat, attempt: u32) -> Result<(Welcomed, Resumed), PlayError> {
-    let (game, token) = (seat.game, seat.resume_ticket.token.clone());
-    let mut welcomed = hello(target, Some(ClientMessage::Resume { game, token, attempt })).await?;
+    let (match_id, token) = (seat.match_id, seat.resume_ticket.token.clone());
+    let mut welcomed = hello(target, Some(ClientMessage::Resume { match_id, token, attempt })).await?;
     loop {
         let (_, bytes) = welcomed.connection.receiver.recv().await?;
         match netduel_protocol::decode(&bytes)? {
-            ServerMessage::Resumed(resumed) if resumed.game == game => return Ok((welcomed, resumed)),
+            ServerMessage::Resumed(resumed) if resumed.match_id == match_id => {
+                return Ok((welcomed, resumed));
+            }
             // The opponent's moves on the other lane may overtake the answer; newer ones follow.
             ServerMessage::Moved(_) | ServerMessage::MovedBoth(_) => {}
             other => return Err(PlayError::BadServer(format!("{other:?} in place of the seat"))),
@@ -110,9 +112,9 @@ mod tests {
     #[test]
     fn retries_lost_connections_and_full_servers() {
         assert!(CloseReason::Vanished.is_loss());
-        assert!(CloseReason::Peer(Close::new(Close::GONE, "")).is_loss());
+        assert!(CloseReason::Remote(Close::new(Close::GONE, "")).is_loss());
         for code in [CloseCode::Done, CloseCode::Replaced, CloseCode::ShuttingDown] {
-            assert!(!CloseReason::Peer(Close::new(code.code(), "")).is_loss());
+            assert!(!CloseReason::Remote(Close::new(code.code(), "")).is_loss());
         }
         let refused = |code| PlayError::Refused { code, reason: String::new() };
         assert!(is_final(&refused(CloseCode::NoSuchSeat)) && is_final(&refused(CloseCode::ShuttingDown)));

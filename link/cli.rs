@@ -16,7 +16,7 @@ pub const EXIT_INVALID: u8 = 3;
 #[derive(Debug, Parser)]
 #[command(name = "netduel-link", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The subcommand to run.
+    /// The subcommand to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,40 +40,40 @@ Otherwise `run` ends with the exit code of the client's command.";
 /// A subcommand of `netduel-link`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the profiles, their settings and the sources of their figures.
+    /// List the profiles, their settings and the sources of their figures
     List {
-        /// Print this profile as TOML, as a template for your own.
+        /// Print this profile as TOML, as a template for your own
         #[arg(long, value_name = "NAME")]
         toml: Option<String>,
     },
-    /// Measure a link with real packets and compare it with its spec.
+    /// Measure a link with real packets and compare it with its spec
     Probe {
-        /// The link to measure.
+        /// The link to measure
         #[command(flatten)]
         link: LinkArgs,
-        /// Number of packets to send in each direction.
+        /// Number of packets to send in each direction
         #[arg(long, default_value_t = ProbePlan::default().packets)]
         packets: u32,
-        /// Print the result as JSON.
+        /// Print the result as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Run a server and a client with the link between them.
+    /// Run a server and a client with the link between them
     #[command(after_help = "The client starts once the server listens on a port. Write {server} in the \
                             client's arguments for the server's address; both programs also find it in \
                             the environment variable NETDUEL_SERVER_IP. The server is stopped when the \
                             client ends.")]
     Run(RunArgs),
     /// Check that links on this machine keep to their spec: delay, loss, rate and reordering, over
-    /// UDP and TCP.
+    /// UDP and TCP
     Selftest {
-        /// Number of packets of each protocol in each check.
+        /// Number of packets of each protocol in each check
         #[arg(long, default_value_t = 40_000)]
         packets: u32,
-        /// Run only the checks whose name contains this text.
+        /// Run only the checks whose name contains this text
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
-        /// The privilege to make links with.
+        /// The privilege to make links with
         #[command(flatten)]
         privilege: PrivilegeArg,
     },
@@ -82,13 +82,13 @@ pub enum Command {
 /// The options that describe a link.
 #[derive(Args, Debug)]
 pub struct LinkArgs {
-    /// The LINK: a profile's name, a .toml file, or a spec (see `netduel-link --help`).
+    /// The LINK: a profile's name, a .toml file, or a spec (see `netduel-link --help`)
     #[arg(long, value_name = "LINK")]
     pub profile: LinkSpec,
-    /// Seed of all random decisions; the same seed gives the same bad periods.
+    /// Seed of all random decisions; the same seed gives the same bad periods
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The privilege to make links with.
+    /// The privilege to make links with
     #[command(flatten)]
     pub privilege: PrivilegeArg,
 }
@@ -96,7 +96,7 @@ pub struct LinkArgs {
 /// The option that chooses the privilege to make links with.
 #[derive(Args, Debug)]
 pub struct PrivilegeArg {
-    /// Use a user namespace even as root.
+    /// Use a user namespace even as root
     #[arg(long)]
     pub user_namespace: bool,
 }
@@ -114,16 +114,16 @@ impl PrivilegeArg {
 /// The options of `netduel-link run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The link between the two programs.
+    /// The link between the two programs
     #[command(flatten)]
     pub link: LinkArgs,
-    /// The server's command line; a shell runs it at the server's end.
+    /// The server's command line; a shell runs it at the server's end
     #[arg(long, value_name = "COMMAND LINE")]
     pub server: String,
-    /// Write the link's report to this file, as JSON.
+    /// Write the link's report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// The client's command and its arguments.
+    /// The client's command and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
 }

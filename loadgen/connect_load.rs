@@ -34,10 +34,10 @@ pub(crate) async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
     let close_us = open_us + plan.duration_ms * 1_000;
     let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
     let configs = plan.configs()?;
-    let everybody = configs.len() as u64;
+    let pairs = configs.len() as u64;
     let mut tasks = tokio::task::JoinSet::new();
     for (number, pair) in configs.into_iter().enumerate() {
-        let first_us = start_us + period_us * number as u64 / everybody;
+        let first_us = start_us + period_us * number as u64 / pairs;
         tasks.spawn(come_and_go(Arc::new(pair), first_us, period_us, open_us..close_us));
     }
     let mut results = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
     while let Some(ended) = tasks.join_next().await {
         results.push(ended??);
     }
-    results.into_iter().reduce(LoadResult::merge).context("nobody came")
+    results.into_iter().reduce(LoadResult::merge).context("the load has no pairs")
 }
 
 /// Runs one pair on its schedule. A pair that is still busy skips its next time.
@@ -55,15 +55,15 @@ async fn come_and_go(
     period_us: u64,
     window_us: std::ops::Range<u64>,
 ) -> anyhow::Result<LoadResult> {
-    let mut beat = Ticker::new(first_us, period_us)?;
+    let mut ticker = Ticker::new(first_us, period_us)?;
     let mut result = LoadResult { connects: Some(Connects::default()), ..LoadResult::default() };
     let mut free_us = first_us;
     loop {
-        let due_us = beat.next().await;
+        let due_us = ticker.next().await;
         if due_us >= window_us.end {
             break;
         }
-        // These two players still said goodbye to each other: two others would have come now.
+        // The previous two players were still closing, so this arrival is skipped.
         if due_us < free_us {
             continue;
         }
@@ -110,7 +110,7 @@ async fn join_and_move(config: &PlayerConfig, have_met: &AtomicUsize) -> anyhow:
     let mut player = join_match(config).await?;
     let paired_us = clock::now_us();
     let mut moved_us = None;
-    let course = BotPath::new(paired_us);
+    let bot_path = BotPath::new(paired_us);
     let mut moves = tokio::time::interval(MOVE_PERIOD);
     loop {
         tokio::select! {
@@ -118,7 +118,7 @@ async fn join_and_move(config: &PlayerConfig, have_met: &AtomicUsize) -> anyhow:
                 Some(moved_us) if have_met.load(Relaxed) == 2 => return Ok((player, paired_us, moved_us)),
                 _ => {
                     let now_us = clock::now_us();
-                    player.steer(course.heading(now_us - paired_us), now_us)?;
+                    player.steer(bot_path.heading(now_us - paired_us), now_us)?;
                 }
             },
             event = player.next_event() => if let (Event::OpponentMoved { .. }, None) = (event?, moved_us) {

@@ -35,8 +35,9 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
         players.extend([first, second]);
     }
     // The order of the matches, not of the arrivals.
-    players
-        .sort_by_key(|player| player.current().map(|current| (current.started.game, current.started.player)));
+    players.sort_by_key(|player| {
+        player.current().map(|current| (current.started.match_id, current.started.player))
+    });
     // Bytes that do not repeat, in case something on the path compresses.
     let mut payload = vec![0; plan.payload_bytes as usize];
     ChaCha8Rng::seed_from_u64(plan.seed).fill_bytes(&mut payload);
@@ -58,7 +59,7 @@ pub async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
             Err(_) => attempt += 1,
         }
     };
-    // A lost connection spoils what is measured, so that nobody reconnects.
+    // A lost connection spoils what is measured, so no player reconnects.
     player.set_reconnect_targets(Vec::new());
     player.join(Some(&config.name))?;
     loop {

@@ -64,17 +64,17 @@ async fn play<P: LoadPlayer>(
 ) -> anyhow::Result<LoadResult> {
     let players = tokio::time::timeout(PAIRING_TIMEOUT, connect)
         .await
-        .with_context(|| format!("not everybody was paired within {PAIRING_TIMEOUT:?}"))??;
+        .with_context(|| format!("not every player was paired within {PAIRING_TIMEOUT:?}"))??;
     tell(&LoadEvent::Paired)?;
 
     let start_us = clock::now_us();
     let open_us = start_us + plan.warmup_ms * 1_000;
     let close_us = open_us + plan.duration_ms * 1_000;
-    let everybody = players.len() as u64;
+    let player_count = players.len() as u64;
     let all_done = Arc::new(tokio::sync::Barrier::new(players.len()));
     let mut tasks = tokio::task::JoinSet::new();
     for (number, player) in players.into_iter().enumerate() {
-        let task = PlayerTask::new(plan, start_us, number as u64, everybody, all_done.clone());
+        let task = PlayerTask::new(plan, start_us, number as u64, player_count, all_done.clone());
         tasks.spawn(task.carry_out(player));
     }
     let mut results = Vec::new();
@@ -82,5 +82,5 @@ async fn play<P: LoadPlayer>(
     while let Some(ended) = tasks.join_next().await {
         results.push(ended??);
     }
-    results.into_iter().reduce(LoadResult::merge).context("nobody played")
+    results.into_iter().reduce(LoadResult::merge).context("the load has no players")
 }

@@ -20,7 +20,7 @@ use crate::{plan::LoadPlan, result::LoadResult};
 const SETTLE: Duration = Duration::from_secs(2);
 /// The time for close frames to leave. QUIC would wait for three probe timeouts (RFC 9000, 10.2) in
 /// case one gets lost: half a second of every run.
-const GOODBYE: Duration = Duration::from_millis(50);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 /// A closed loop that received nothing for this long has lost its moves and is restarted. Longer
 /// than any tick or pump of a baseline, and than a retransmission.
 const STALL: Duration = Duration::from_millis(500);
@@ -130,7 +130,7 @@ impl LoadPlayer for Player {
 
 /// The schedule of one player.
 pub(crate) struct PlayerTask {
-    course: BotPath,
+    bot_path: BotPath,
     first_us: u64,
     start_us: u64,
     period_us: u64,
@@ -159,21 +159,21 @@ struct Counters {
 }
 
 impl PlayerTask {
-    /// Returns the schedule of player `number` of `everybody` for a load that begins at `start_us`.
+    /// Returns the schedule of player `number` of `players` for a load that begins at `start_us`.
     /// The two players of a match have consecutive numbers.
     pub(crate) fn new(
         plan: &LoadPlan,
         start_us: u64,
         number: u64,
-        everybody: u64,
+        players: u64,
         all_done: Arc<tokio::sync::Barrier>,
     ) -> Self {
         let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
         let open_us = start_us + plan.warmup_ms * 1_000;
         Self {
-            course: BotPath::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
+            bot_path: BotPath::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
             // Spread over the period, so that the load is even.
-            first_us: start_us + period_us * number / everybody,
+            first_us: start_us + period_us * number / players,
             start_us,
             period_us,
             open_us,
@@ -186,20 +186,20 @@ impl PlayerTask {
     }
 
     pub(crate) async fn carry_out<P: LoadPlayer>(self, mut player: P) -> anyhow::Result<LoadResult> {
-        let mut beat = Ticker::new(self.first_us, self.period_us)?;
+        let mut ticker = Ticker::new(self.first_us, self.period_us)?;
         let mut counters = Counters::default();
-        self.play_until(self.open_us, &mut player, &mut beat, &mut counters).await?;
+        self.play_until(self.open_us, &mut player, &mut ticker, &mut counters).await?;
         player.restart();
         (counters.lateness, counters.stalls) = (Samples::default(), 0);
         let before = player.path_stats();
-        self.play_until(self.close_us, &mut player, &mut beat, &mut counters).await?;
+        self.play_until(self.close_us, &mut player, &mut ticker, &mut counters).await?;
         let count = player.finish()?;
         let after = player.path_stats();
         self.settle(&mut player, &mut counters).await?;
         self.all_done.wait().await;
         // A close frame that has not left by then is not worth the wait: the server is about to
         // end, and tells both players.
-        let _ = tokio::time::timeout(GOODBYE, player.close()).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, player.close()).await;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
         Ok(LoadResult {
@@ -226,7 +226,7 @@ impl PlayerTask {
         &self,
         until_us: u64,
         player: &mut P,
-        beat: &mut Ticker,
+        ticker: &mut Ticker,
         counters: &mut Counters,
     ) -> anyhow::Result<()> {
         // Neither timer needs to be exact, and a timer descriptor for each would be many.
@@ -240,16 +240,16 @@ impl PlayerTask {
             tokio::select! {
                 biased;
                 () = &mut end => return Ok(()),
-                due_us = beat.next(), if !closed => {
+                due_us = ticker.next(), if !closed => {
                     self.send(player, due_us).await?;
                     counters.lateness.record(clock::now_us() - due_us);
                 }
                 event = player.next() => {
                     let event = event?;
-                    let news = counters.count(event);
+                    let advance = counters.count(event);
                     ensure!(event != PlayerEvent::Left, "the other player left in the middle of the match");
                     if closed {
-                        self.answer(player, news).await?;
+                        self.answer(player, advance).await?;
                     }
                 }
                 _ = look.tick(), if closed && self.opens => {
@@ -268,13 +268,13 @@ impl PlayerTask {
     }
 
     async fn send<P: LoadPlayer>(&self, player: &mut P, due_us: u64) -> anyhow::Result<()> {
-        player.send(self.course.heading(due_us - self.start_us), due_us).await
+        player.send(self.bot_path.heading(due_us - self.start_us), due_us).await
     }
 
     /// Sends one move for each of the opponent's moves that is settled: it arrived, or a later one
     /// did.
-    async fn answer<P: LoadPlayer>(&self, player: &mut P, news: u32) -> anyhow::Result<()> {
-        for _ in 0..news.min(self.in_flight) {
+    async fn answer<P: LoadPlayer>(&self, player: &mut P, advance: u32) -> anyhow::Result<()> {
+        for _ in 0..advance.min(self.in_flight) {
             self.send(player, clock::now_us()).await?;
         }
         Ok(())
@@ -300,9 +300,9 @@ impl Counters {
             PlayerEvent::Corrected => self.corrected += 1,
             PlayerEvent::Answered => self.pongs += 1,
             PlayerEvent::Moved(seq) => {
-                let news = seq.saturating_sub(self.newest);
-                self.newest += news;
-                return news;
+                let advance = seq.saturating_sub(self.newest);
+                self.newest += advance;
+                return advance;
             }
             PlayerEvent::Left => {}
         }

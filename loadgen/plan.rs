@@ -29,7 +29,7 @@ pub enum Trusted {
     /// A certificate that the certificates in this file vouch for.
     Ca(PathBuf),
     /// No proof: enough for transports that do not encrypt.
-    Nobody,
+    Unverified,
 }
 
 impl Trusted {
@@ -41,7 +41,7 @@ impl Trusted {
         Ok(match self {
             Self::Pin(pin) => Some(Trust::pin(pin.parse()?)),
             Self::Ca(file) => Some(Trust::from_file(file)?),
-            Self::Nobody => None,
+            Self::Unverified => None,
         })
     }
 }

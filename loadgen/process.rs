@@ -134,7 +134,7 @@ impl Process {
 
 #[cfg(not(target_os = "linux"))]
 impl Process {
-    /// Fails: this system does not tell.
+    /// Fails: this system does not report the CPU of a process.
     pub fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
         bail!("how much CPU a process used is known on Linux only")
     }

@@ -50,7 +50,7 @@ impl Subject {
         }
     }
 
-    /// Whether nobody on the path can read or change the messages.
+    /// Whether the messages are encrypted and authenticated on the path.
     pub fn encrypted(self) -> bool {
         match self {
             Self::Netduel(kind) => kind.capabilities().encrypted,

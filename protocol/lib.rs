@@ -49,7 +49,7 @@ pub const PAYLOAD_MAX_BYTES: usize = 1_024;
 pub const PAYLOAD_MAX_BYTES_OF_BOTH: usize = PAYLOAD_MAX_BYTES / 2;
 
 /// The number of a match within one server process, from 1.
-pub type GameId = u64;
+pub type MatchId = u64;
 
 /// A message from a player to the server.
 ///
@@ -67,7 +67,7 @@ pub enum ClientMessage<'a> {
         /// The name that the opponent sees, at most [`MAX_NAME_BYTES`].
         name: String,
         /// The match code, at most [`MAX_CODE_BYTES`]. Players with the same code play each other
-        /// and nobody else.
+        /// and no other.
         code: Option<String>,
     },
     /// Leaves the queue or the match, and keeps the connection. Control lane.
@@ -83,7 +83,7 @@ pub enum ClientMessage<'a> {
     /// Control lane.
     Resume {
         /// The match's number.
-        game: GameId,
+        match_id: MatchId,
         /// The newest token that the server gave this player. The token is spent once a move
         /// arrives from the connection that was given the next one.
         token: SeatToken,
@@ -123,7 +123,7 @@ pub enum ServerMessage<'a> {
     /// The match has ended, since the opponent left. Control lane.
     OpponentLeft {
         /// The match's number.
-        game: GameId,
+        match_id: MatchId,
         /// The reason.
         reason: LeaveReason,
         /// The server's final positions of both players, by player number.
@@ -144,14 +144,14 @@ pub enum ServerMessage<'a> {
     /// [`ServerMessage::OpponentBack`] or [`ServerMessage::OpponentLeft`] follows. Control lane.
     OpponentReconnecting {
         /// The match's number.
-        game: GameId,
+        match_id: MatchId,
         /// The longest time that the seat is kept, in ms.
         grace_ms: u32,
     },
     /// The opponent resumed its seat over another connection. Control lane.
     OpponentBack {
         /// The match's number.
-        game: GameId,
+        match_id: MatchId,
         /// The name of the opponent's new transport.
         opponent_transport: String,
     },
@@ -162,7 +162,7 @@ pub enum ServerMessage<'a> {
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Started {
     /// The match's number.
-    pub game: GameId,
+    pub match_id: MatchId,
     /// The receiver's own number: 0 for the player that waited, 1 for the one that joined it.
     pub player: u8,
     /// The largest step of a player, in arena units per tick and axis.
@@ -197,7 +197,7 @@ pub struct ResumeTicket {
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Resumed {
     /// The match's number.
-    pub game: GameId,
+    pub match_id: MatchId,
     /// The receiver's own number.
     pub player: u8,
     /// The server's positions of both players, by player number.
@@ -222,7 +222,7 @@ pub struct Resumed {
 pub struct Move {
     /// The match's number, which exposes a late move of the match before. The connection identifies
     /// the mover.
-    pub game: GameId,
+    pub match_id: MatchId,
     /// The move's number, from 1. A move that is not newer than the newest received one is stale.
     pub seq: u32,
     /// The *intended* send time in µs since the start of the match, by the server's clock as the
@@ -261,7 +261,7 @@ impl From<Move> for MoveWithPayload<'_> {
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Correction {
     /// The match's number.
-    pub game: GameId,
+    pub match_id: MatchId,
     /// The number of corrections that this player was sent in the match, this one included.
     pub corrections: u16,
     /// The number of the move that broke the rules.
@@ -270,8 +270,9 @@ pub struct Correction {
     pub position: Position,
 }
 
-/// Three of a round trip's four timestamps; the receiver takes the last. RTT is `(t4 − t1) − (t3 −
-/// t2)`, and the clock's offset is `((t2 − t1) + (t3 − t4)) / 2`, as in NTP (RFC 5905, 8).
+/// The answer to a ping: three of the four timestamps. The receiver adds the fourth. RTT is
+/// `(t4 − t1) − (t3 − t2)`, and the clock's offset is `((t2 − t1) + (t3 − t4)) / 2`, as in NTP
+/// (RFC 5905, 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct Pong {

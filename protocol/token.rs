@@ -5,8 +5,8 @@ use std::fmt;
 use bincode::{Decode, Encode};
 use subtle::ConstantTimeEq;
 
-/// 128 random bits that server and player know. Nobody guesses them within the seconds that they
-/// are valid.
+/// A secret of 128 random bits, known to the server and one player. It cannot be guessed within the
+/// seconds that it is valid.
 #[derive(Clone, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead))]
 pub struct SeatToken([u8; Self::BYTES]);
@@ -22,7 +22,8 @@ impl SeatToken {
 }
 
 impl PartialEq for SeatToken {
-    /// Takes the same time wherever the tokens differ, so that nobody learns a token byte by byte.
+    /// Takes the same time wherever the tokens differ, so that a token cannot be learned byte by
+    /// byte.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

@@ -34,7 +34,7 @@ const PACKETS_PER_MESSAGE: u32 = 4;
   netduel-server --host 0.0.0.0 --name my.host    serve the network; clients pin the printed fingerprint
   netduel-server --cert-out cert.pem              clients trust it with --ca cert.pem
   netduel-server --listen tcp=127.0.0.1:7000 --listen quic-datagram=127.0.0.1:7000
-  netduel-server --relay both                     relay by the older policy, to compare
+  netduel-server --relay both                     send both positions to both players, to compare
 
 Exit code 0 after a clean drain, 1 if it cannot start or a second signal cut the drain short, 2 for a bad flag."
 )]
@@ -56,7 +56,8 @@ pub struct ServerArgs {
     #[arg(long, value_name = "KIND=ADDRESS", value_parser = parse_listen)]
     listen: Vec<(TransportKind, SocketAddr)>,
 
-    /// Send a move to the other player, or send both positions to both players
+    /// Players that receive a move: other (the opponent gets the move) or both (both players
+    /// get both positions)
     #[arg(long, default_value_t, value_name = "other|both")]
     relay: RelayPolicy,
 
@@ -96,12 +97,12 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(THREADS_MAX)))]
     threads: u16,
 
-    /// Maximum of connected players
+    /// Maximum number of connected players
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
-    /// Maximum of connections of one address (of IPv6: of one /64), so that no address fills the
-    /// server alone
+    /// Maximum number of connections of one address (of IPv6: of one /64), so that no address fills
+    /// the server alone
     #[arg(long, default_value_t = Config::default().connections_per_address_max)]
     max_connections_per_address: usize,
 
@@ -115,7 +116,7 @@ pub struct ServerArgs {
     )]
     max_connection_rate: u32,
 
-    /// Maximum of handshakes in progress; the server drops more
+    /// Maximum number of handshakes in progress; the server drops more
     #[arg(long, default_value_t = Config::default().handshakes_max)]
     max_handshakes: usize,
 
@@ -147,7 +148,7 @@ pub struct ServerArgs {
     )]
     idle_timeout: u64,
 
-    /// Maximum of matches
+    /// Maximum number of matches
     #[arg(long, default_value_t = Config::default().matches_max)]
     max_matches: usize,
 

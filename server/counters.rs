@@ -52,8 +52,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
-            /// One for each [`crate::player_sender::kind_number`] of the receiving player's
-            /// transport.
+            /// The counters of updates, indexed by the [`crate::player_sender::kind_number`] of
+            /// the receiving player's transport.
             pub(crate) updates: [Updates; KINDS],
             paths: Mutex<Vec<PathSample>>,
         }
@@ -220,7 +220,7 @@ impl Counters {
             CloseReason::BadFrame(FrameError::TooMany { .. }) => &self.expelled_flooding,
             CloseReason::BadFrame(_) => &self.expelled_malformed,
             CloseReason::Local(_)
-            | CloseReason::Peer(_)
+            | CloseReason::Remote(_)
             | CloseReason::Vanished
             | CloseReason::Transport(_) => return,
         };

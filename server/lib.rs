@@ -60,7 +60,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Creates a server. It accepts nobody before [`Self::run`].
+    /// Creates a server. It accepts no player before [`Self::run`].
     pub fn new(listeners: Vec<Listener>, config: Config) -> Self {
         let mut server =
             Self { observer: Observer { lobby: Arc::new(Lobby::new(config)), listeners: vec![] } };
@@ -124,12 +124,12 @@ async fn accept_all(
     let mut failed = 0_u64;
     loop {
         let accepted = tokio::select! {
-            biased; // Accepts nobody after the shutdown began.
+            biased; // Accepts no client after the shutdown began.
             () = shutdown.cancelled() => return,
             accepted = queue.run(listener.accept()) => accepted,
         };
-        let accepting = match accepted {
-            Ok(accepting) => accepting,
+        let incoming = match accepted {
+            Ok(incoming) => incoming,
             Err(error) => {
                 if failed == 0 {
                     tracing::warn!("cannot accept over {}, will try again: {error}", listener.kind());
@@ -148,14 +148,14 @@ async fn accept_all(
             lobby.counters.refused_full.increment();
             None
         } else {
-            lobby.admission.admit(accepting.remote_addr(), &lobby.config, &lobby.counters)
+            lobby.admission.admit(incoming.remote_addr(), &lobby.config, &lobby.counters)
         };
         match admission {
             Some(admission) => {
-                drop(sessions.spawn(session::run(accepting, admission, lobby.clone(), queue.clone())))
+                drop(sessions.spawn(session::run(incoming, admission, lobby.clone(), queue.clone())))
             }
             None => {
-                drop(accepting);
+                drop(incoming);
                 tokio::time::sleep(DROP_PAUSE).await;
             }
         }

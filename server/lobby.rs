@@ -11,7 +11,7 @@ use std::{
 };
 
 use metrics::Histogram;
-use netduel_protocol::{CloseCode, GameId, LeaveReason, SeatToken, ServerMessage};
+use netduel_protocol::{CloseCode, LeaveReason, MatchId, SeatToken, ServerMessage};
 use netduel_transport::{Close, Sender, TransportKind};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub struct Census {
     pub matches: usize,
     /// Kept seats, whose player may come back.
     pub away: usize,
-    /// Whether the server is shutting down and accepts nobody.
+    /// Whether the server is shutting down and accepts no players.
     pub draining: bool,
 }
 
@@ -64,13 +64,13 @@ struct State {
     /// The players in order of arrival, which is the order of notifications, too.
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
-    last_game: GameId,
-    matches: BTreeMap<GameId, Arc<Match>>,
+    last_match: MatchId,
+    matches: BTreeMap<MatchId, Arc<Match>>,
     draining: bool,
 }
 
 impl State {
-    /// Takes a player out of its seat, so that its moves count for nobody.
+    /// Takes a player out of its seat, so that its moves are ignored.
     fn stand_up(&self, player: PlayerId) {
         if let Some(player) = self.players.get(&player) {
             player.playing.lock().take();
@@ -158,13 +158,13 @@ impl Lobby {
     }
 
     fn start(&self, state: &mut State, players: &[Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
-        state.last_game += 1;
+        state.last_match += 1;
         let seated = [0, 1].map(|number: usize| (players[number].name(), players[number].to.clone()));
-        let game = Arc::new(Match::new(state.last_game, seated, tokens, &self.config));
-        state.matches.insert(game.game, game.clone());
+        let game = Arc::new(Match::new(state.last_match, seated, tokens, &self.config));
+        state.matches.insert(game.match_id, game.clone());
         self.counters.matches_started.increment();
         tracing::info!(
-            game = game.game,
+            match_id = game.match_id,
             "{} ({}) plays {} ({})",
             game.names[0],
             players[0].to.sender.kind(),
@@ -189,18 +189,18 @@ impl Lobby {
 
     /// Ends a match, since the player of seat `number` has left for good.
     fn end(&self, state: &mut State, game: &Match, number: usize, reason: LeaveReason) {
-        state.matches.remove(&game.game);
-        // Flushes the moves of the batch that the end came in: without the match nobody knows their
-        // receiver.
+        state.matches.remove(&game.match_id);
+        // Flushes the moves of the batch that the end came in: the match alone knows
+        // their receiver.
         game.flush(&self.counters);
         self.counters.matches_ended.increment();
-        tracing::info!(game = game.game, "{} left: {reason:?}", game.names[number]);
+        tracing::info!(match_id = game.match_id, "{} left: {reason:?}", game.names[number]);
         let positions = game.positions();
         for seat in [1 - number, number] {
             let Occupant::Here(player) = game.seat(seat).vacate() else { continue };
             state.stand_up(player.id);
             if seat != number {
-                player.send(&ServerMessage::OpponentLeft { game: game.game, reason, positions });
+                player.send(&ServerMessage::OpponentLeft { match_id: game.match_id, reason, positions });
             }
             if state.draining {
                 player.sender.close(shutting_down());
@@ -227,8 +227,8 @@ impl Lobby {
         state.matchmaker.leave(player.to.id);
         let Some(Playing { game, number }) = player.playing.lock().take() else { return };
         self.counters.seats_kept.increment();
-        tracing::info!(game = game.game, "{} lost the connection: {reason:?}", game.names[number]);
-        let (lobby, id, until) = (self.clone(), game.game, Instant::now() + grace);
+        tracing::info!(match_id = game.match_id, "{} lost the connection: {reason:?}", game.names[number]);
+        let (lobby, id, until) = (self.clone(), game.match_id, Instant::now() + grace);
         let expiry = tokio::spawn(async move {
             tokio::time::sleep_until(until).await;
             lobby.expire(id, number);
@@ -237,9 +237,9 @@ impl Lobby {
     }
 
     /// Ends the match of a kept seat whose player did not come back in time.
-    fn expire(&self, game: GameId, number: usize) {
+    fn expire(&self, match_id: MatchId, number: usize) {
         let mut state = self.state.lock();
-        let Some(game) = state.matches.get(&game).cloned() else { return };
+        let Some(game) = state.matches.get(&match_id).cloned() else { return };
         // The player may have come back, and even have been lost again, while this task waited for
         // the lock.
         let reason = game.seat(number).expired(Instant::now());
@@ -254,12 +254,12 @@ impl Lobby {
     ///
     /// # Errors
     /// No seat matches the proof, or the server is shutting down.
-    pub(crate) fn resume(&self, player: &Arc<Player>, game: GameId, proof: &Proof) -> Result<(), Close> {
+    pub(crate) fn resume(&self, player: &Arc<Player>, match_id: MatchId, proof: &Proof) -> Result<(), Close> {
         let state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
-        let seat = (state.matches.get(&game))
+        let seat = (state.matches.get(&match_id))
             .filter(|_| !self.config.resume_grace.is_zero())
             .and_then(|game| Some((game, game.seat_of(proof)?)));
         let Some((game, number)) = seat else {
@@ -269,7 +269,7 @@ impl Lobby {
         let next = fresh_token()?; // Random numbers may fail, so this comes before anything changes.
         let before = game.seat(number).player().cloned();
         if let Some(before) = before {
-            // From here on the old connection's moves count for nobody, so that the seat's first
+            // From here on the old connection's moves are ignored, so that the seat's first
             // move is the new connection's.
             state.stand_up(before.id);
             before.sender.close(replaced());
@@ -278,7 +278,7 @@ impl Lobby {
         game.resume(number, player.to.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
         tracing::info!(
-            game = game.game,
+            match_id = game.match_id,
             "{} resumed its seat over {}",
             game.names[number],
             player.to.sender.kind()
@@ -286,7 +286,7 @@ impl Lobby {
         Ok(())
     }
 
-    /// Lets nobody enter or join any more. Matches may finish within `time_left`.
+    /// Refuses new players and joins from now on. Matches may finish within `time_left`.
     pub(crate) fn drain(&self, time_left: Duration) {
         let mut state = self.state.lock();
         state.draining = true;

@@ -23,7 +23,7 @@ pub(crate) struct Player {
     pub(crate) name: Mutex<String>,
     pub(crate) playing: Mutex<Option<Playing>>,
     /// The newest match that the player was in; 0 before the first.
-    latest_game: AtomicU64,
+    latest_match: AtomicU64,
 }
 
 /// The seat of a player in a match.
@@ -38,7 +38,7 @@ impl Player {
             to: PlayerSender::new(id, sender),
             name: Mutex::default(),
             playing: Mutex::default(),
-            latest_game: AtomicU64::new(0),
+            latest_match: AtomicU64::new(0),
         }
     }
 
@@ -48,7 +48,7 @@ impl Player {
 
     /// Makes the player's moves those of seat `number` in `game`.
     pub(crate) fn sit(&self, game: &Arc<Match>, number: usize) {
-        self.latest_game.store(game.game, Relaxed);
+        self.latest_match.store(game.match_id, Relaxed);
         *self.playing.lock() = Some(Playing { game: game.clone(), number });
     }
 
@@ -63,12 +63,12 @@ impl Player {
         counters: &Counters,
     ) -> Result<(), Close> {
         counters.moves_received.increment();
-        let game = received.update.game;
+        let match_id = received.update.match_id;
         match &*self.playing.lock() {
-            Some(playing) if playing.game.game == game => {
+            Some(playing) if playing.game.match_id == match_id => {
                 playing.game.on_move(playing.number, received, bytes, batched, counters)
             }
-            _ if game != 0 && game <= self.latest_game.load(Relaxed) => {
+            _ if match_id != 0 && match_id <= self.latest_match.load(Relaxed) => {
                 counters.moves_stale.increment(); // The move was under way when the match ended.
                 Ok(())
             }

@@ -10,7 +10,7 @@ pub(crate) type PlayerId = u64;
 /// Kinds of transport that a server counts apart: those of networks, and the one in memory.
 pub(crate) const KINDS: usize = TransportKind::ALL.len() + 1;
 
-/// The position of a kind among the [`KINDS`].
+/// Returns the index of the kind in tables of [`KINDS`] entries.
 pub(crate) fn kind_number(kind: TransportKind) -> usize {
     TransportKind::ALL.iter().position(|it| *it == kind).unwrap_or(TransportKind::ALL.len())
 }

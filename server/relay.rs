@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use netduel_protocol::{
-    CloseCode, CodecError, Correction, GameId, MAX_MESSAGE_BYTES, MoveWithPayload, ResumeTicket, Resumed,
+    CloseCode, CodecError, Correction, MAX_MESSAGE_BYTES, MatchId, MoveWithPayload, ResumeTicket, Resumed,
     SeatToken, ServerMessage, Started, clock,
     game::{self, Position},
 };
@@ -31,7 +31,7 @@ const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
 
 /// Two seats, and the relaying between them.
 pub(crate) struct Match {
-    pub(crate) game: GameId,
+    pub(crate) match_id: MatchId,
     pub(crate) names: [String; 2],
     started_us: u64,
     seats: [Mutex<Seat>; 2],
@@ -43,7 +43,7 @@ pub(crate) struct Match {
 
 impl Match {
     pub(crate) fn new(
-        game: GameId,
+        match_id: MatchId,
         players: [(String, PlayerSender); 2],
         tokens: Option<[SeatToken; 2]>,
         config: &Config,
@@ -52,11 +52,11 @@ impl Match {
         let names = [first_name, second_name];
         let [key, other_key] = tokens.map_or([None, None], |tokens| tokens.map(Some));
         let seats = [
-            Mutex::new(Seat::new(game, game::START[0], first, key)),
-            Mutex::new(Seat::new(game, game::START[1], second, other_key)),
+            Mutex::new(Seat::new(match_id, game::START[0], first, key)),
+            Mutex::new(Seat::new(match_id, game::START[1], second, other_key)),
         ];
         Self {
-            game,
+            match_id,
             names,
             started_us: clock::now_us(),
             seats,
@@ -70,7 +70,7 @@ impl Match {
     pub(crate) fn started(&self, number: usize) -> ServerMessage<'static> {
         let opponent_transport = self.seat(1 - number).kind.name().to_owned();
         ServerMessage::Started(Started {
-            game: self.game,
+            match_id: self.match_id,
             player: number as u8,
             velocity: game::VELOCITY,
             tick_rate_hz: game::TICK_RATE_HZ,
@@ -90,14 +90,15 @@ impl Match {
     /// Seats `player`, who showed `proof`, and tells both players. The player may come back once
     /// more with the token `next`.
     pub(crate) fn resume(&self, number: usize, player: PlayerSender, proof: Proof, next: SeatToken) {
-        let (game, positions) = (self.game, self.positions());
+        let (match_id, positions) = (self.match_id, self.positions());
         let opponent_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();
-        let (resumed_to, peer_away) = (opponent_transport(number), self.seat(1 - number).away().is_some());
+        let (resumed_to, opponent_away) =
+            (opponent_transport(number), self.seat(1 - number).away().is_some());
         let resume_ticket = ResumeTicket { token: next.clone(), grace_ms: milliseconds(self.grace) };
         let mut seat = self.seat(number);
         seat.resume(player, proof, next);
         seat.send(&ServerMessage::Resumed(Resumed {
-            game,
+            match_id,
             player: number as u8,
             positions,
             seq: seat.last.seq,
@@ -106,12 +107,12 @@ impl Match {
             opponent_transport: resumed_to,
             resume_ticket,
         }));
-        if peer_away {
+        if opponent_away {
             seat.send(&self.reconnecting());
         }
         drop(seat);
         let opponent_transport = opponent_transport(1 - number);
-        self.seat(1 - number).send(&ServerMessage::OpponentBack { game, opponent_transport });
+        self.seat(1 - number).send(&ServerMessage::OpponentBack { match_id, opponent_transport });
     }
 
     /// Keeps seat `number` for its player, and tells the opponent.
@@ -121,7 +122,7 @@ impl Match {
     }
 
     fn reconnecting(&self) -> ServerMessage<'static> {
-        ServerMessage::OpponentReconnecting { game: self.game, grace_ms: milliseconds(self.grace) }
+        ServerMessage::OpponentReconnecting { match_id: self.match_id, grace_ms: milliseconds(self.grace) }
     }
 
     /// Returns both positions, by player number.
@@ -237,8 +238,8 @@ impl Match {
             ));
         }
         seat.corrections += 1;
-        let (game, corrections, position) = (self.game, seat.corrections, seat.last.position);
-        seat.send(&ServerMessage::Corrected(Correction { game, corrections, seq, position }));
+        let (match_id, corrections, position) = (self.match_id, seat.corrections, seat.last.position);
+        seat.send(&ServerMessage::Corrected(Correction { match_id, corrections, seq, position }));
         Ok(())
     }
 

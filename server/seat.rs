@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use netduel_protocol::{
-    CloseCode, GameId, LeaveReason, Move, MoveWithPayload, ResumeTicket, SeatToken, ServerMessage,
+    CloseCode, LeaveReason, MatchId, Move, MoveWithPayload, ResumeTicket, SeatToken, ServerMessage,
     game::Position,
 };
 use netduel_transport::{Close, TransportKind};
@@ -46,9 +46,9 @@ pub(crate) struct Proof {
 pub(crate) enum Occupant {
     /// A connected player.
     Here(PlayerSender),
-    /// Nobody: the connection was lost.
+    /// No player: the connection was lost.
     Away(Away),
-    /// Nobody: the match has ended.
+    /// No player: the match has ended.
     Gone,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct Away {
 
 impl Seat {
     pub(crate) fn new(
-        game: GameId,
+        match_id: MatchId,
         position: Position,
         player: PlayerSender,
         token: Option<SeatToken>,
     ) -> Self {
-        let last = Move { game, position, ..Move::default() };
+        let last = Move { match_id, position, ..Move::default() };
         let kind = player.sender.kind();
         Self {
             last,

@@ -25,14 +25,14 @@ use crate::{
 const BUDGET_MESSAGES: usize = 8;
 
 /// The cause of a session's end.
-enum Over {
+enum SessionEnd {
     /// The connection ended by itself.
     Closed(CloseReason),
     /// The server expels the player for what it sent or failed to send.
     Expelled(Close),
 }
 
-impl Over {
+impl SessionEnd {
     fn is_for_flooding(&self) -> bool {
         match self {
             Self::Closed(reason) => matches!(reason, CloseReason::BadFrame(FrameError::TooMany { .. })),
@@ -41,19 +41,19 @@ impl Over {
     }
 }
 
-impl From<CloseReason> for Over {
+impl From<CloseReason> for SessionEnd {
     fn from(reason: CloseReason) -> Self {
         Self::Closed(reason)
     }
 }
 
-impl From<Close> for Over {
+impl From<Close> for SessionEnd {
     fn from(close: Close) -> Self {
         Self::Expelled(close)
     }
 }
 
-impl From<CodecError> for Over {
+impl From<CodecError> for SessionEnd {
     fn from(error: CodecError) -> Self {
         Self::Expelled(Close::new(CloseCode::Malformed.code(), error.to_string()))
     }
@@ -61,14 +61,14 @@ impl From<CodecError> for Over {
 
 /// Runs a session to its end, and then releases `admission`.
 pub(crate) async fn run(
-    accepting: Incoming,
+    incoming: Incoming,
     mut admission: AdmissionPermit,
     lobby: Arc<Lobby>,
     queue: Arc<LowPriorityQueue>,
 ) {
     lobby.counters.accepted.increment();
-    let remote = accepting.remote_addr();
-    let accepted = queue.run(accepting.finish()).await;
+    let remote = incoming.remote_addr();
+    let accepted = queue.run(incoming.finish()).await;
     admission.handshake_over();
     let connection = match accepted {
         Ok(connection) => connection,
@@ -89,24 +89,24 @@ pub(crate) async fn run(
             // A panic ends this session and nothing else. Shared state stays usable: a panic does
             // not poison a lock of `parking_lot`, and its holder changes the guarded data only after
             // everything that could fail.
-            let over = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
-            let over = over.unwrap_or_else(|panic| failed(&lobby, &*panic));
-            let reason = leave_reason(&over);
-            if matches!(&over, Over::Closed(reason) if reason.is_loss()) {
+            let end = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
+            let end = end.unwrap_or_else(|panic| failed(&lobby, &*panic));
+            let reason = leave_reason(&end);
+            if matches!(&end, SessionEnd::Closed(reason) if reason.is_loss()) {
                 lobby.lose(&player, reason)
             } else {
                 lobby.remove(&player, reason)
             }
-            if over.is_for_flooding() {
+            if end.is_for_flooding() {
                 admission.charge_flooder(&lobby.config);
             }
-            match over {
-                Over::Expelled(close) => {
+            match end {
+                SessionEnd::Expelled(close) => {
                     lobby.counters.count_expelled(&close);
                     tracing::info!(%remote, "expelled: {close}");
                     close
                 }
-                Over::Closed(reason) => {
+                SessionEnd::Closed(reason) => {
                     lobby.counters.count_closed(&reason);
                     tracing::debug!(%remote, "{reason}");
                     Close::new(CloseCode::Done.code(), "the session has ended")
@@ -117,7 +117,7 @@ pub(crate) async fn run(
     receiver.close(close).await;
 }
 
-fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> Over {
+fn failed(lobby: &Lobby, panic: &(dyn Any + Send)) -> SessionEnd {
     lobby.counters.panics.increment();
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
@@ -141,14 +141,14 @@ async fn play(
     queue: &LowPriorityQueue,
     player: &Arc<Player>,
     receiver: &mut Receiver,
-) -> Over {
+) -> SessionEnd {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
         Ok(begun) => begun,
         Err(_) => Err(join_timeout(limit).into()),
     };
-    if let Err(over) = begun {
-        return over;
+    if let Err(end) = begun {
+        return end;
     }
     lobby.counters.note_path(&player.to.sender);
     let mut limit = RateLimit::new(lobby.config.messages_per_s_max);
@@ -160,11 +160,12 @@ async fn play(
             None => budget.run(receiver.recv()).await,
         };
         let begun = relay_latency.begin(&first);
-        let dealt = first.map_err(Over::from);
-        let dealt = dealt.and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut budget, first));
-        left_over = match dealt {
+        let handled = first.map_err(SessionEnd::from);
+        let handled =
+            handled.and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut budget, first));
+        left_over = match handled {
             Ok(left_over) => left_over,
-            Err(over) => return over,
+            Err(end) => return end,
         };
         relay_latency.end(begun);
         budget.renew().await;
@@ -181,9 +182,9 @@ fn on_batch(
     limit: &mut RateLimit,
     budget: &mut Budget<'_>,
     first: (Lane, Bytes),
-) -> Result<Option<(Lane, Bytes)>, Over> {
+) -> Result<Option<(Lane, Bytes)>, SessionEnd> {
     let mut batched = false;
-    let deal = || -> Result<Option<(Lane, Bytes)>, Over> {
+    let handle = || -> Result<Option<(Lane, Bytes)>, SessionEnd> {
         let mut next = Some(first);
         while let Some((lane, bytes)) = next.take_if(|_| budget.take_one()) {
             let following = receiver.try_recv();
@@ -196,11 +197,11 @@ fn on_batch(
         }
         Ok(next)
     };
-    let dealt = deal();
+    let handled = handle();
     if batched {
         player.flush(&lobby.counters);
     }
-    dealt
+    handled
 }
 
 fn too_many_messages(per_s: u32) -> Close {
@@ -216,7 +217,7 @@ fn join_timeout(limit: Duration) -> Close {
 }
 
 /// Exchanges hello and welcome, and handles the first join or resume.
-async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Result<(), Over> {
+async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> Result<(), SessionEnd> {
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Hello { version: VERSION } => {
@@ -238,8 +239,8 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     let (_, bytes) = receiver.recv().await?;
     match netduel_protocol::decode::<ClientMessage>(&bytes)? {
         ClientMessage::Join { name, code } => Ok(lobby.join(player, name, code)?),
-        ClientMessage::Resume { game, token, attempt } => {
-            Ok(lobby.resume(player, game, &Proof { token, attempt })?)
+        ClientMessage::Resume { match_id, token, attempt } => {
+            Ok(lobby.resume(player, match_id, &Proof { token, attempt })?)
         }
         _ => Err(unexpected("the second message must be a join or a resume").into()),
     }
@@ -251,7 +252,7 @@ fn on_message(
     lane: Lane,
     bytes: &Bytes,
     batched: bool,
-) -> Result<(), Over> {
+) -> Result<(), SessionEnd> {
     #[cfg(test)]
     tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
@@ -283,19 +284,25 @@ fn unexpected(what: &str) -> Close {
 }
 
 /// Returns the reason that the opponent is told.
-fn leave_reason(over: &Over) -> LeaveReason {
-    match over {
-        Over::Closed(CloseReason::Peer(close)) if close.code == CloseCode::Done.code() => LeaveReason::Left,
-        Over::Closed(CloseReason::Local(close)) if close.code == CloseCode::ShuttingDown.code() => {
+fn leave_reason(end: &SessionEnd) -> LeaveReason {
+    match end {
+        SessionEnd::Closed(CloseReason::Remote(close)) if close.code == CloseCode::Done.code() => {
             LeaveReason::Left
         }
-        Over::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => LeaveReason::TimedOut,
-        Over::Closed(CloseReason::Peer(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
+        SessionEnd::Closed(CloseReason::Local(close)) if close.code == CloseCode::ShuttingDown.code() => {
+            LeaveReason::Left
+        }
+        SessionEnd::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => {
+            LeaveReason::TimedOut
+        }
+        SessionEnd::Closed(CloseReason::Remote(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
             LeaveReason::Disconnected
         }
         // The fault is the server's, not the player's.
-        Over::Expelled(close) if close.code == CloseCode::ServerFault.code() => LeaveReason::Disconnected,
-        Over::Closed(_) | Over::Expelled(_) => LeaveReason::Expelled,
+        SessionEnd::Expelled(close) if close.code == CloseCode::ServerFault.code() => {
+            LeaveReason::Disconnected
+        }
+        SessionEnd::Closed(_) | SessionEnd::Expelled(_) => LeaveReason::Expelled,
     }
 }
 

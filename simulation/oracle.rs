@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use netduel_protocol::{ClientMessage, GameId, LeaveReason, MoveWithPayload, ServerMessage, clock, decode};
+use netduel_protocol::{ClientMessage, LeaveReason, MatchId, MoveWithPayload, ServerMessage, clock, decode};
 use netduel_server::Config;
 use netduel_transport::{
     CloseReason, Lane,
@@ -36,7 +36,7 @@ enum SessionState {
     Gone,
     Idle,
     Waiting,
-    Playing(GameId, usize),
+    Playing(MatchId, usize),
 }
 
 /// The oracle's record of the server's end of a connection.
@@ -105,7 +105,7 @@ pub(crate) struct OracleState {
     sessions: Vec<Session>,
     /// The sessions that are not over.
     live: BTreeSet<usize>,
-    games: BTreeMap<GameId, Game>,
+    games: BTreeMap<MatchId, Game>,
     /// A connection that presented a token just as the seat's grace expired or the drain began. The
     /// server's answer tells which came first.
     undecided: Option<(usize, usize, Proof)>,
@@ -221,7 +221,7 @@ impl OracleState {
     fn check_origin(&mut self, receiver: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let origin = origin(told.payload);
         let receives_own = self.tells_both();
-        let game = self.games.get_mut(&told.update.game).ok_or("an update of an unknown match")?;
+        let game = self.games.get_mut(&told.update.match_id).ok_or("an update of an unknown match")?;
         let number = |player| game.seats.iter().position(|seat| seat.holders.contains(&player));
         match (number(receiver), origin.and_then(number)) {
             (Some(receives), Some(moved)) if receives != moved || receives_own => {
@@ -265,8 +265,8 @@ impl OracleState {
                 self.sent(connection, &message)?;
             }
             Event::Flushed(superseded) => self.counters.superseded += superseded as u64,
-            Event::Closed(goodbye) => {
-                self.may_close(connection, goodbye)?;
+            Event::Closed(close) => {
+                self.may_close(connection, close)?;
                 self.sessions[connection].closing = true;
             }
             Event::Ended(reason) => {
@@ -304,8 +304,8 @@ impl OracleState {
         match (decode::<ClientMessage>(bytes), lane) {
             (Ok(ClientMessage::Move(told)), Lane::State) => self.moves(connection, &told),
             // At any other place, the server expels the player for it.
-            (Ok(ClientMessage::Resume { game, token, attempt }), _) if session.read == 2 => {
-                self.presents(connection, Proof { game, token, attempt });
+            (Ok(ClientMessage::Resume { match_id, token, attempt }), _) if session.read == 2 => {
+                self.presents(connection, Proof { match_id, token, attempt });
             }
             (Ok(ClientMessage::Join { code, .. }), Lane::Control) if session.state == SessionState::Idle => {
                 session.asked = Some(code);

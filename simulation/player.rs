@@ -92,9 +92,9 @@ impl Player {
     /// Requests the lost seat, mostly with the right token. Returns whether there was a lost seat.
     pub(crate) fn resume(&self, twist: u8) -> bool {
         let ticket = self.model(|model| model.resume_request(twist));
-        if let Some((game, token, attempt)) = &ticket {
-            let (game, token, attempt) = (*game, token.clone(), *attempt);
-            self.send(Lane::Control, &ClientMessage::Resume { game, token, attempt });
+        if let Some((match_id, token, attempt)) = &ticket {
+            let (match_id, token, attempt) = (*match_id, token.clone(), *attempt);
+            self.send(Lane::Control, &ClientMessage::Resume { match_id, token, attempt });
         }
         ticket.is_some()
     }
@@ -162,9 +162,9 @@ impl Player {
     /// Sends a message that breaks the protocol or the rules.
     pub(crate) fn misbehave(&self, how: u8) {
         self.offend();
-        let playing = self.model(|model| model.playing.as_ref().map(|playing| playing.started.game));
-        let (game, seq) = (playing.unwrap_or(1), 1_000_000);
-        let update = Move { game, seq, ..Move::default() };
+        let playing = self.model(|model| model.playing.as_ref().map(|playing| playing.started.match_id));
+        let (match_id, seq) = (playing.unwrap_or(1), 1_000_000);
+        let update = Move { match_id, seq, ..Move::default() };
         match how % 10 {
             0 => self.send_bytes(Lane::Control, &[how; 3]),
             1 => self.send_bytes(Lane::State, &[how; 3]),
@@ -172,12 +172,14 @@ impl Player {
             3 => self.send_join(how / 9 % 3),
             4 => self.send_move(Lane::Control, update, 0),
             5 => self.send_move(Lane::State, Move { corrections: u16::MAX, ..update }, 0),
-            6 => self.send_move(Lane::State, Move { game: game + 1 + u64::from(how / 9), ..update }, 0),
+            6 => {
+                self.send_move(Lane::State, Move { match_id: match_id + 1 + u64::from(how / 9), ..update }, 0)
+            }
             7 => self.send_move(Lane::State, update, self.payload_max_bytes + 1),
             8 => self.send(Lane::State, &ClientMessage::Leave),
             _ => {
                 let token = SeatToken::new([how; SeatToken::BYTES]);
-                self.send(Lane::Control, &ClientMessage::Resume { game, token, attempt: 1 });
+                self.send(Lane::Control, &ClientMessage::Resume { match_id, token, attempt: 1 });
             }
         }
     }

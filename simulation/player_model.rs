@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use netduel_protocol::{
-    Correction, GameId, Move, Resumed, SeatToken, ServerMessage, Started,
+    Correction, MatchId, Move, Resumed, SeatToken, ServerMessage, Started,
     game::{self, Heading, Position},
 };
 use netduel_transport::Lane;
@@ -87,21 +87,21 @@ impl PlayerModel {
 
     /// Requests the lost seat, which a player can do right after the hello. Returns the match, the
     /// token and the attempt to present. `twist` selects wrong ones now and then.
-    pub(crate) fn resume_request(&mut self, twist: u8) -> Option<(GameId, SeatToken, u32)> {
+    pub(crate) fn resume_request(&mut self, twist: u8) -> Option<(MatchId, SeatToken, u32)> {
         if self.intent != Intent::Nothing || self.joined {
             return None;
         }
         let lost = self.lost.as_mut()?;
-        let (game, token) = (lost.started.game, lost.started.resume_ticket.as_ref()?.token.clone());
+        let (match_id, token) = (lost.started.match_id, lost.started.resume_ticket.as_ref()?.token.clone());
         (self.intent, self.joined) = (Intent::Seat, true);
         let again = lost.attempts;
         lost.attempts += 1;
         Some(match twist % 16 {
-            0 => (game, SeatToken::new([twist; SeatToken::BYTES]), lost.attempts),
-            1 => (game + 1, token, lost.attempts),
-            2 => (game, token, again),
-            3 => (game, lost.spent.clone().unwrap_or(token), lost.attempts),
-            _ => (game, token, lost.attempts),
+            0 => (match_id, SeatToken::new([twist; SeatToken::BYTES]), lost.attempts),
+            1 => (match_id + 1, token, lost.attempts),
+            2 => (match_id, token, again),
+            3 => (match_id, lost.spent.clone().unwrap_or(token), lost.attempts),
+            _ => (match_id, token, lost.attempts),
         })
     }
 
@@ -145,11 +145,11 @@ impl PlayerModel {
         use ServerMessage as Message;
         match message {
             Message::Moved(told) => {
-                return self.receive_update(lane, told.update.game, told.update.seq.into());
+                return self.receive_update(lane, told.update.match_id, told.update.seq.into());
             }
             Message::MovedBoth([first, second]) => {
                 let steps = u64::from(first.update.seq) + u64::from(second.update.seq);
-                return self.receive_update(lane, first.update.game, steps);
+                return self.receive_update(lane, first.update.match_id, steps);
             }
             _ if lane == Lane::State => return Err(format!("{message:?} on the state lane")),
             Message::Welcome { .. } if self.welcomed => return Err("a second welcome".into()),
@@ -173,13 +173,13 @@ impl PlayerModel {
                 playing.resume(resumed)?;
                 (self.intent, self.playing) = (Intent::Game, Some(playing));
             }
-            Message::Corrected(correction) => self.playing(correction.game)?.correct(correction)?,
-            Message::OpponentLeft { game, .. } => {
-                self.playing(*game)?;
+            Message::Corrected(correction) => self.playing(correction.match_id)?.correct(correction)?,
+            Message::OpponentLeft { match_id, .. } => {
+                self.playing(*match_id)?;
                 (self.intent, self.playing) = (Intent::Nothing, None);
             }
-            Message::OpponentReconnecting { game, .. } | Message::OpponentBack { game, .. } => {
-                self.playing(*game)?;
+            Message::OpponentReconnecting { match_id, .. } | Message::OpponentBack { match_id, .. } => {
+                self.playing(*match_id)?;
             }
             Message::Draining { .. } if self.intent == Intent::Game => {}
             other => return Err(format!("{other:?} while its intent is {:?}", self.intent)),
@@ -187,17 +187,17 @@ impl PlayerModel {
         Ok(())
     }
 
-    fn playing(&mut self, game: GameId) -> Result<&mut Playing, String> {
-        let playing = self.playing.as_mut().filter(|playing| playing.started.game == game);
-        playing.ok_or(format!("the player does not play match {game}"))
+    fn playing(&mut self, match_id: MatchId) -> Result<&mut Playing, String> {
+        let playing = self.playing.as_mut().filter(|playing| playing.started.match_id == match_id);
+        playing.ok_or(format!("the player does not play match {match_id}"))
     }
 
     /// Checks that updates in order have rising numbers, and that no update arrives twice.
-    fn receive_update(&mut self, lane: Lane, game: u64, number: u64) -> Result<(), String> {
+    fn receive_update(&mut self, lane: Lane, match_id: u64, number: u64) -> Result<(), String> {
         if lane != Lane::State {
             return Err("an update on the control lane".into());
         }
-        let this = (game, number);
+        let this = (match_id, number);
         if self.in_order && self.updates.last().is_some_and(|newest| *newest >= this) {
             return Err(format!("update {this:?} after {:?}", self.updates.last()));
         }
@@ -217,7 +217,7 @@ impl Playing {
     fn step(&mut self) -> Move {
         self.seq += 1;
         let &mut Self { seq, last_at_us: at_us, corrections, position, .. } = self;
-        Move { game: self.started.game, seq, at_us, clock_error_us: 0, corrections, position }
+        Move { match_id: self.started.match_id, seq, at_us, clock_error_us: 0, corrections, position }
     }
 
     fn correct(&mut self, correction: &Correction) -> Result<(), String> {
@@ -232,8 +232,8 @@ impl Playing {
     /// Resumes the match as `client/lib.rs` does. The player takes the server's position only if
     /// its own cannot be reached from there.
     fn resume(&mut self, resumed: &Resumed) -> Result<(), String> {
-        let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
-        if (*game, *player) != (self.started.game, self.started.player) {
+        let Resumed { match_id, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
+        if (*match_id, *player) != (self.started.match_id, self.started.player) {
             return Err("the seat of another player".into());
         }
         let known = Move { at_us: *at_us, position: positions[usize::from(*player)], ..Move::default() };

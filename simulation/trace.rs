@@ -40,7 +40,7 @@ impl Trace {
             }
             Event::NothingAhead => self.add(&[3]),
             Event::Flushed(superseded) => self.add(&[4, superseded as u8]),
-            Event::Closed(goodbye) => self.add(goodbye.to_string().as_bytes()),
+            Event::Closed(close) => self.add(close.to_string().as_bytes()),
             Event::Ended(reason) => self.add(reason.to_string().as_bytes()),
             Event::Released => self.add(&[5]),
         }

@@ -105,7 +105,7 @@ impl Transport for Enet {
     }
 }
 
-/// An address validator that lets in datagrams that are a *connect* with a right checksum.
+/// An address validator that admits datagrams that are a *connect* with a right checksum.
 struct ConnectsOnly;
 
 impl AddressValidator for ConnectsOnly {
@@ -318,7 +318,7 @@ impl EnetReceiver {
         let channels = peer.channel_count();
         if channels <= usize::from(STATE_CHANNEL) {
             peer.disconnect_now(Close::BAD_FRAME);
-            return Err(format!("the peer asks for {channels} channel, and the two lanes need one each"));
+            return Err(format!("the remote asks for {channels} channel, and the two lanes need one each"));
         }
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
         peer.set_ping_interval(millis(options.keep_alive));
@@ -340,11 +340,11 @@ impl EnetReceiver {
                 self.on_packet(channel_id, &packet).map(Some)
             }
             Ok(EventNoRef::Disconnect { data, .. }) => {
-                Err(CloseReason::Peer(Close::new(data, "the peer disconnected")))
+                Err(CloseReason::Remote(Close::new(data, "the remote disconnected")))
             }
             Ok(EventNoRef::Connect { .. }) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(CloseReason::Transport("the peer acknowledges nothing".into()))
+                Err(CloseReason::Transport("the remote acknowledges nothing".into()))
             }
             // Other errors come from the path and may be forged.
             Err(error) => error.downcast::<FrameError>().map_or(Ok(None), |too_many| Err(too_many.into())),
@@ -361,7 +361,7 @@ impl EnetReceiver {
                 // The number is for ENet's sake: the remote waits for our side of the disconnect.
                 let close = frame::decode_close(message)?;
                 self.shared.host().peer().disconnect_now(close.code);
-                return Err(CloseReason::Peer(close));
+                return Err(CloseReason::Remote(close));
             }
         };
         let (size, max) = (message.len(), lane.max_bytes());

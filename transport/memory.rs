@@ -58,9 +58,12 @@ impl Transport for Memory {
         if listeners.contains_key(&port) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let (knock, knocks) = mpsc::channel(BACKLOG);
-        listeners.insert(port, knock);
-        Ok(Box::new(MemoryListen { addr: (addr.ip(), port).into(), knocks: tokio::sync::Mutex::new(knocks) }))
+        let (connections, incoming) = mpsc::channel(BACKLOG);
+        listeners.insert(port, connections);
+        Ok(Box::new(MemoryListen {
+            addr: (addr.ip(), port).into(),
+            incoming: tokio::sync::Mutex::new(incoming),
+        }))
     }
 
     fn connect<'a>(
@@ -74,9 +77,9 @@ impl Transport for Memory {
                 kind: to.kind,
                 error: io::ErrorKind::ConnectionRefused.into(),
             };
-            let knock = listeners().get(&to.addr.port()).cloned().ok_or_else(refused)?;
+            let listener = listeners().get(&to.addr.port()).cloned().ok_or_else(refused)?;
             let (ours, theirs) = pair(to.addr);
-            knock.send(theirs).await.map_err(|_| refused())?;
+            listener.send(theirs).await.map_err(|_| refused())?;
             Ok(ours)
         })
     }
@@ -84,7 +87,7 @@ impl Transport for Memory {
 
 struct MemoryListen {
     addr: SocketAddr,
-    knocks: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+    incoming: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
 }
 
 impl Listen for MemoryListen {
@@ -94,7 +97,7 @@ impl Listen for MemoryListen {
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
-            let connection = self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?;
+            let connection = self.incoming.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?;
             let handshake: Handshake = Box::pin(async move { Ok(connection) });
             Ok((self.addr, handshake))
         })
@@ -190,7 +193,7 @@ impl ReceiveHalf for MemoryReceiver {
             return Poll::Ready(Ok((Lane::State, message)));
         }
         match waiting.close.take() {
-            Some(close) => Poll::Ready(Err(CloseReason::Peer(close))),
+            Some(close) => Poll::Ready(Err(CloseReason::Remote(close))),
             None => Poll::Pending,
         }
     }

@@ -47,7 +47,7 @@ use quinn_proto::{
 use self::{
     config::{ConnectionConfig, StateLane},
     connection::{ConnectionGuard, Shared},
-    endpoint::{Endpoint, EndpointHandle, Knock},
+    endpoint::{Endpoint, EndpointHandle, IncomingHandshake},
     tls_session::{ObservedClient, ObservedServer},
 };
 use crate::{
@@ -186,16 +186,16 @@ impl Drop for UnderWay {
 impl QuicListen {
     /// Waits for the next client. While many handshakes are under way, it is the next client that
     /// has proved its address.
-    async fn next(&self) -> Knock {
+    async fn next(&self) -> IncomingHandshake {
         loop {
-            let knock = self.endpoint.knock().await;
+            let incoming = self.endpoint.next_incoming().await;
             let many = self.handshakes.load(Relaxed) >= RETRY_FROM_HANDSHAKES;
-            if !many || knock.address_proved() {
-                return knock;
+            if !many || incoming.address_proved() {
+                return incoming;
             }
             // A retry is refused only to a client that has proved its address, and such a client
             // has been returned above.
-            if knock.retry() {
+            if incoming.retry() {
                 self.retries.fetch_add(1, Relaxed);
             }
         }
@@ -209,16 +209,18 @@ impl Listen for QuicListen {
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
         Box::pin(async move {
-            let knock = self.next().await;
+            let incoming = self.next().await;
             self.handshakes.fetch_add(1, Relaxed);
             let under_way = UnderWay(self.handshakes.clone());
-            let (remote, kind, config) = (knock.remote_addr(), self.kind, self.config.clone());
+            let (remote, kind, config) = (incoming.remote_addr(), self.kind, self.config.clone());
             let handshake: Handshake = Box::pin(async move {
                 let _under_way = under_way;
                 let failed =
                     |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
-                let owner =
-                    knock.accept(|new| Shared::new(new, config)).map(ConnectionGuard::new).map_err(failed)?;
+                let owner = incoming
+                    .accept(|new| Shared::new(new, config))
+                    .map(ConnectionGuard::new)
+                    .map_err(failed)?;
                 owner.connected().await.map_err(failed)?;
                 Ok(receiver::split(owner, kind, remote, None))
             });

@@ -58,8 +58,8 @@ thread_local! {
     static CHUNK: RefCell<[u8; READ_CHUNK_BYTES]> = const { RefCell::new([0; READ_CHUNK_BYTES]) };
 }
 
-/// Returns what the kernel knows of a TCP connection, headers included. Empty on systems other than
-/// Linux. For this transport, and for programs that measure TCP without it.
+/// Returns the kernel's statistics of a TCP connection, headers included. Empty on systems other
+/// than Linux. For this transport, and for programs that measure TCP without it.
 pub fn path_stats(socket: &TcpStream) -> PathStats {
     match socket.peer_addr() {
         Ok(remote) => tcp_info::read(socket).with_headers(remote, TCP_HEADER_BYTES),

@@ -362,7 +362,7 @@ impl UdpReceiver {
             Type::Join => self.shared.send(&mut self.shared.out(), Type::Welcome, &[]), // The first was lost.
             Type::Close => {
                 self.shared.send(&mut self.shared.out(), Type::Closed, &[]);
-                return Err(CloseReason::Peer(frame::decode_close(body)?));
+                return Err(CloseReason::Remote(frame::decode_close(body)?));
             }
             // The remote has forgotten this connection.
             Type::Closed => return Err(CloseReason::Vanished),

@@ -64,7 +64,7 @@ fn baselines_keep_order_both_ways() {
         let thread = std::thread::spawn(move || {
             runtime().block_on(async {
                 let relay = Relay::bind(baseline, ([127, 0, 0, 1], 0).into(), &identity).expect("bound");
-                tell.send(relay.local_addr().expect("bound")).expect("somebody waits");
+                tell.send(relay.local_addr().expect("bound")).expect("the test waits");
                 tokio::select! {
                     failed = relay.run() => panic!("{baseline} ended by itself: {failed:?}"),
                     _ = ended => {}

@@ -12,8 +12,8 @@ const CORRECTION_HALF_LIFE_US: f32 = 60_000.0;
 /// The upper bound of the opponent's display delay, in µs. Beyond it, smoothness costs more than it
 /// gives.
 const DELAY_MAX_US: f32 = 500_000.0;
-/// The time constant at which the display delay follows the link, in µs. It is so slow that nobody
-/// sees time run unevenly.
+/// The time constant at which the display delay follows the link, in µs. It is so slow that no
+/// player sees time run unevenly.
 const DELAY_FOLLOWS_US: f32 = 1_000_000.0;
 
 /// The integral of the held keys between two moves. The mean heading moves a player exactly as the

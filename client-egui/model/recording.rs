@@ -47,15 +47,15 @@ impl Recorder {
     pub(crate) fn push(
         &mut self,
         own: (&Arc<Figures>, &Arc<MoveStats>),
-        opponent: Option<(&Arc<Figures>, &Arc<MoveStats>)>,
+        other: Option<(&Arc<Figures>, &Arc<MoveStats>)>,
     ) {
-        let Recording { me, peer, .. } = &mut self.recording;
+        let Recording { me, opponent, .. } = &mut self.recording;
         // The figures are empty before the first sample.
         if own.0.at_us > 0 {
             me.push(own.0, own.1);
         }
-        if let Some((figures, totals)) = opponent {
-            peer.push(figures, totals);
+        if let Some((figures, totals)) = other {
+            opponent.push(figures, totals);
         }
     }
 
@@ -83,8 +83,8 @@ impl Recorder {
         recording.rate_hz = rate_hz;
         recording.me.name.clone_from(&self.info.name);
         recording.me.transport.clone_from(&self.info.transport);
-        recording.peer.name.clone_from(&started.opponent_name);
-        recording.peer.transport.clone_from(&started.opponent_transport);
+        recording.opponent.name.clone_from(&started.opponent_name);
+        recording.opponent.transport.clone_from(&started.opponent_transport);
         recording.save(&path.with_extension("json"))?;
         write_atomic(&path.with_extension("csv"), csv(recording).as_bytes())?;
         Ok(path)
@@ -99,7 +99,7 @@ fn csv(recording: &Recording) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory cannot fail, and every row has as many cells as the header.
     let _ = writer.write_record(HEADER);
-    for (name, side) in [("me", &recording.me), ("peer", &recording.peer)] {
+    for (name, side) in [("me", &recording.me), ("opponent", &recording.opponent)] {
         for figures in &side.figures {
             let _ = writer.write_record(row(name, figures));
         }
@@ -182,7 +182,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().expect("creates a folder");
         let started = Started {
-            game: 1,
+            match_id: 1,
             player: 0,
             velocity: 5.0,
             tick_rate_hz: 60,
@@ -197,8 +197,8 @@ mod tests {
         assert_eq!(csv.lines().count(), 1 + 3 + 2);
         assert!(csv.lines().all(|line| line.split(',').count() == HEADER.len()), "{csv}");
         let read = Recording::load(&path.with_extension("json")).expect("readable");
-        assert_eq!((read.me.figures.len(), read.peer.figures.len()), (3, 2));
-        let names = [&read.me.name, &read.me.transport, &read.peer.name, &read.peer.transport];
+        assert_eq!((read.me.figures.len(), read.opponent.figures.len()), (3, 2));
+        let names = [&read.me.name, &read.me.transport, &read.opponent.name, &read.opponent.transport];
         assert_eq!(names, ["Ada", "x", "bot", "y"]);
         recorder.restart();
         assert!(recorder.is_empty());

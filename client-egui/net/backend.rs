@@ -109,7 +109,7 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.commands = None;
         // The session closes its connection within a second. The window is already closed, so
-        // nobody waits.
+        // no task waits.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -179,9 +179,9 @@ async fn bot_plays(
     player.join(None)?;
     while !matches!(player.next_event().await?, Event::Started(_)) {}
     let start_us = clock::now_us();
-    let course = BotPath::new(seed);
+    let bot_path = BotPath::new(seed);
     let no_timer = |error: std::io::Error| PlayError::CannotSend(error.to_string());
-    let mut beat = Ticker::new(start_us, config.period_us).map_err(no_timer)?;
+    let mut ticker = Ticker::new(start_us, config.period_us).map_err(no_timer)?;
     let mut sample = tokio::time::interval(BOT_SAMPLE_PERIOD);
     let mut live = LiveStats::default();
     loop {
@@ -197,7 +197,7 @@ async fn bot_plays(
                 Event::OpponentLeft { .. } => break,
                 _ => {}
             },
-            due_us = beat.next() => drop(player.steer(course.heading(due_us - start_us), due_us)?),
+            due_us = ticker.next() => drop(player.steer(bot_path.heading(due_us - start_us), due_us)?),
             _ = sample.tick() => {
                 let now_us = player.match_us(clock::now_us());
                 live.on_path(now_us, player.path_stats());

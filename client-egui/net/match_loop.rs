@@ -71,7 +71,7 @@ pub(crate) struct MatchLoop<'a> {
     live: LiveStats,
     steering: Steering,
     /// The ticker of the moves; `None` outside a match.
-    beat: Option<Ticker>,
+    ticker: Option<Ticker>,
     rate_hz: u32,
     /// Whether something moved since the interface was last woken.
     moved: bool,
@@ -87,7 +87,7 @@ impl<'a> MatchLoop<'a> {
         let rate_hz = channels.controls.borrow().rate_hz;
         let steering = Steering::new(clock::now_us());
         let live = LiveStats::default();
-        Self { channels, player, code, bot, live, steering, beat: None, rate_hz, moved: false }
+        Self { channels, player, code, bot, live, steering, ticker: None, rate_hz, moved: false }
     }
 
     /// Queues and plays until the player gives a command or the connection is over.
@@ -107,10 +107,10 @@ impl<'a> MatchLoop<'a> {
         self.player.join(self.code.as_deref())?;
         let (mut frame, mut sample) = (ticks(FRAME), ticks(SAMPLE_PERIOD));
         loop {
-            let playing = self.beat.is_some();
+            let playing = self.ticker.is_some();
             tokio::select! {
                 event = self.player.next_event() => self.on_event(event?)?,
-                due_us = next_beat(&mut self.beat) => self.on_beat(due_us)?,
+                due_us = next_tick(&mut self.ticker) => self.on_tick(due_us)?,
                 Ok(()) = self.channels.controls.changed() => self.on_controls()?,
                 command = self.channels.commands.recv() => self.on_command(command)?,
                 _ = frame.tick(), if playing => self.on_frame(),
@@ -139,7 +139,7 @@ impl<'a> MatchLoop<'a> {
                 self.push_position(PositionUpdate::Own { position: correction.position, at_us: now_us });
             }
             Event::OpponentLeft { reason, .. } => {
-                self.beat = None;
+                self.ticker = None;
                 self.on_frame();
                 self.channels.outbox.update(|state| state.phase = Phase::OpponentLeft { reason });
             }
@@ -194,11 +194,11 @@ impl<'a> MatchLoop<'a> {
     fn set_beat(&mut self, now_us: u64) -> Result<(), PlayError> {
         let period_us = 1_000_000 / u64::from(self.rate_hz.max(1));
         let no_timer = |error: std::io::Error| PlayError::CannotSend(format!("no timer: {error}"));
-        self.beat = Some(Ticker::new(now_us + period_us, period_us).map_err(no_timer)?);
+        self.ticker = Some(Ticker::new(now_us + period_us, period_us).map_err(no_timer)?);
         Ok(())
     }
 
-    fn on_beat(&mut self, due_us: u64) -> Result<(), PlayError> {
+    fn on_tick(&mut self, due_us: u64) -> Result<(), PlayError> {
         let heading = self.steering.take(due_us);
         self.player.steer(heading, due_us)?;
         if let Some(current) = self.player.current() {
@@ -214,7 +214,7 @@ impl<'a> MatchLoop<'a> {
         self.steering.turn(now_us, controls.heading);
         if controls.rate_hz != self.rate_hz {
             self.rate_hz = controls.rate_hz;
-            if self.beat.is_some() {
+            if self.ticker.is_some() {
                 self.set_beat(now_us)?;
             }
         }
@@ -227,7 +227,7 @@ impl<'a> MatchLoop<'a> {
             Some(Command::Start(request)) => Err(MatchEnd::ByCommand(Next::Begin(request))),
             Some(Command::Leave) => Err(MatchEnd::ByCommand(Next::Idle)),
             Some(Command::Again) => {
-                self.beat = None;
+                self.ticker = None;
                 self.player.leave()?;
                 Ok(self.player.join(self.code.as_deref())?)
             }
@@ -280,10 +280,10 @@ fn ticks(period: Duration) -> Interval {
     ticks
 }
 
-/// Waits for the next beat of a match, or forever outside a match.
-async fn next_beat(beat: &mut Option<Ticker>) -> u64 {
-    match beat {
-        Some(beat) => beat.next().await,
+/// Waits for the next tick of a match, or forever outside a match.
+async fn next_tick(ticker: &mut Option<Ticker>) -> u64 {
+    match ticker {
+        Some(ticker) => ticker.next().await,
         None => std::future::pending().await,
     }
 }

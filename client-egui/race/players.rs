@@ -106,7 +106,7 @@ async fn race(
     loop {
         tokio::select! {
             biased;
-            due_us = moves.beat.next() => moves.step(&mut contenders, due_us, None)?,
+            due_us = moves.ticker.next() => moves.step(&mut contenders, due_us, None)?,
             event = next_event(&mut contenders) => {
                 let (number, watches, event) = event?;
                 contenders[number].on_event(watches, event).with_context(|| plan.kinds[number].name())?;
@@ -129,25 +129,25 @@ async fn race(
 
 /// The generator of the moves, which are the same for all contenders.
 struct MoveSource {
-    beat: Ticker,
+    ticker: Ticker,
     order: Order,
     steering: Steering,
-    course: BotPath,
+    bot_path: BotPath,
     start_us: u64,
 }
 
 impl MoveSource {
     fn new(start_us: u64, plan: &Plan) -> anyhow::Result<Self> {
         let order = Order { heading: None, rate_hz: plan.rate_hz };
-        let (beat, course) = (beat(start_us, plan.rate_hz)?, BotPath::new(plan.seed));
-        Ok(Self { beat, order, steering: Steering::new(start_us), course, start_us })
+        let (ticker, bot_path) = (ticker_at(start_us, plan.rate_hz)?, BotPath::new(plan.seed));
+        Ok(Self { ticker, order, steering: Steering::new(start_us), bot_path, start_us })
     }
 
     fn apply(&mut self, order: Order, contenders: &mut [Contender]) -> anyhow::Result<()> {
         let now_us = clock::now_us();
         self.steering.turn(now_us, order.heading().unwrap_or_default());
         if order.rate_hz != self.order.rate_hz {
-            self.beat = beat(now_us, order.rate_hz)?;
+            self.ticker = ticker_at(now_us, order.rate_hz)?;
             // The age depends on the rate, so the statistics restart with the new rate.
             contenders.iter_mut().for_each(|contender| contender.watcher.restart_stats());
         }
@@ -163,7 +163,7 @@ impl MoveSource {
         fixed: Option<Heading>,
     ) -> anyhow::Result<()> {
         let steered = self.steering.take(due_us);
-        let scripted = self.course.heading(due_us.saturating_sub(self.start_us));
+        let scripted = self.bot_path.heading(due_us.saturating_sub(self.start_us));
         let heading = fixed.unwrap_or(if self.order.heading.is_some() { steered } else { scripted });
         for contender in contenders {
             contender.mover.steer(heading, due_us)?;
@@ -185,7 +185,7 @@ impl MoveSource {
     }
 }
 
-fn beat(now_us: u64, rate_hz: u32) -> anyhow::Result<Ticker> {
+fn ticker_at(now_us: u64, rate_hz: u32) -> anyhow::Result<Ticker> {
     let period_us = 1_000_000 / u64::from(rate_hz.max(1));
     Ticker::new(now_us + period_us, period_us).context("cannot create a timer")
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::race::{
-    lab::subcommand,
     protocol::{Order, Plan, Report},
+    testbed::subcommand,
 };
 
 /// Capacity of the report queue: two seconds of reports. A window that stalls longer slows the
@@ -33,7 +33,7 @@ impl Race {
     /// # Errors
     /// The system refuses a process or a thread.
     pub(crate) fn start(plan: &Plan, wake: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
-        let mut command = subcommand("race-lab")?;
+        let mut command = subcommand("race-testbed")?;
         command.arg(serde_json::to_string(plan)?);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (orders, queued) = sync_channel::<Order>(ORDERS_MAX);

@@ -179,11 +179,11 @@ fn retries_after_server_loss() {
 
 #[test]
 fn refusals_say_what_to_do() {
-    let nobody =
+    let unreachable =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("an address");
     let plain = TransportKind::ALL.into_iter().find(|kind| !kind.capabilities().encrypted).expect("one");
     let settings =
-        Settings { server: nobody.to_string(), transport: plain.name().into(), ..Settings::default() };
+        Settings { server: unreachable.to_string(), transport: plain.name().into(), ..Settings::default() };
     let mut app = window(settings.clone(), None, Some(Choice::Join));
     until(&mut app, "the refusal", |app| shows(app, "The server cannot be reached"));
     let encrypted = TransportKind::ALL.into_iter().find(|kind| kind.capabilities().encrypted).expect("one");
@@ -209,9 +209,9 @@ fn saved_recording_holds_both_links() {
         files.map(|file| file.path()).find(|path| path.extension().is_some_and(|ending| ending == "json"))
     };
     let read = Recording::load(&json().expect("saved")).expect("readable");
-    assert_eq!((read.me.name.as_str(), read.peer.name.as_str()), ("Ada", "bot"));
+    assert_eq!((read.me.name.as_str(), read.opponent.name.as_str()), ("Ada", "bot"));
     assert!(read.server.is_none() && read.started_unix_s <= read.saved_unix_s);
-    for side in [&read.me, &read.peer] {
+    for side in [&read.me, &read.opponent] {
         let (totals, last) = (side.totals.as_ref().expect("told"), side.figures.back().expect("some"));
         assert_eq!(totals.fresh, last.received);
         assert!(totals.age.count() > 10, "{}", side.name);

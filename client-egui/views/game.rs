@@ -108,7 +108,7 @@ impl GameView {
             }
         }
         let figures = &self.snapshot.figures;
-        let period_us = figures.peer_period_us.unwrap_or(0);
+        let period_us = figures.opponent_period_us.unwrap_or(0);
         self.opponent
             .advance(match_us, figures.one_way.p95_us.unwrap_or(0) + DISPLAY_DELAY_PERIODS * period_us);
         let playing = self.snapshot.phase.in_match();

@@ -153,10 +153,10 @@ mod tests {
             Phase::Connecting { attempt: 3 },
             Phase::Waiting { since: now },
             Phase::Playing,
-            Phase::Reconnecting { why: "the peer went away.".into(), until: now },
+            Phase::Reconnecting { why: "the remote went away.".into(), until: now },
             Phase::OpponentReconnecting { until: now },
             Phase::OpponentLeft { reason: LeaveReason::TimedOut },
-            Phase::Lost { why: "the peer went away.".into(), attempt: 2, retry_at: now },
+            Phase::Lost { why: "the remote went away.".into(), attempt: 2, retry_at: now },
             Phase::Unreachable { why: "x".into() },
             Phase::Refused { why: "x".into() },
         ];

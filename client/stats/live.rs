@@ -133,7 +133,7 @@ pub struct Figures {
     /// The interarrival jitter (RFC 3550) in µs.
     pub jitter_us: f64,
     /// The opponent's send period in µs, estimated from its moves.
-    pub peer_period_us: Option<u64>,
+    pub opponent_period_us: Option<u64>,
     /// Gaps of more than three of the opponent's send periods, since the start.
     pub freezes: u64,
     /// The longest gap since the start, in µs.
@@ -183,7 +183,7 @@ pub struct LiveStats {
     pings: VecDeque<(u64, u64)>,
     looks: VecDeque<(u64, PathStats)>,
     newest_seq: u32,
-    peer_period_us: Option<f64>,
+    opponent_period_us: Option<f64>,
     freezes: u64,
 }
 
@@ -196,7 +196,7 @@ impl LiveStats {
         if let Some((arrived_us, sent_us)) = self.moves.back().copied() {
             let skipped = f64::from(update.seq.saturating_sub(self.newest_seq).max(1));
             let spacing_us = update.at_us.saturating_sub(sent_us) as f64 / skipped;
-            let known_us = self.peer_period_us.get_or_insert(spacing_us);
+            let known_us = self.opponent_period_us.get_or_insert(spacing_us);
             *known_us += (spacing_us - *known_us) / 16.0;
             if now_us.saturating_sub(arrived_us) as f64 > *known_us * FREEZE_PERIODS as f64 {
                 self.freezes += 1;
@@ -246,7 +246,7 @@ impl LiveStats {
             down: self.down.recent(now_us, None),
             in_server: self.in_server.recent(now_us, None),
             jitter_us: totals.jitter_us,
-            peer_period_us: self.peer_period_us.map(|period_us| period_us as u64),
+            opponent_period_us: self.opponent_period_us.map(|period_us| period_us as u64),
             freezes: self.freezes,
             longest_gap_us: totals.longest_gap_us.max(gap_us),
             sent,
@@ -284,7 +284,8 @@ impl LiveStats {
         let column_us = (span_us / columns.max(1) as u64).max(1);
         let point = |at_us: u64, value_us: u64| [at_us as f64 / 1e6, value_us as f64 / 1e3];
         let mut trace = Trace::default();
-        let freeze_us = self.peer_period_us.map_or(f64::MAX, |period_us| period_us * FREEZE_PERIODS as f64);
+        let freeze_us =
+            self.opponent_period_us.map_or(f64::MAX, |period_us| period_us * FREEZE_PERIODS as f64);
         let skip = self.moves.partition_point(|(arrived_us, _)| *arrived_us < from_us).saturating_sub(1);
         let mut teeth = Vec::new();
         let mut from = None;
@@ -364,7 +365,7 @@ mod tests {
             figures.age
         );
         assert_eq!(figures.age.current_us, Some(30_000));
-        assert!(within(figures.peer_period_us, 16_667));
+        assert!(within(figures.opponent_period_us, 16_667));
         assert_eq!((figures.sent, figures.superseded), (7, 3));
         let silent = live.figures(now_us + 9_000_000, &totals, 7, 3);
         assert_eq!((silent.one_way.p50_us, silent.age.current_us), (None, Some(9_030_000)));

@@ -40,7 +40,7 @@ impl Server {
                 };
                 let listeners: Vec<_> = TransportKind::ALL.into_iter().map(bind).collect();
                 let addresses = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
-                tell.send(addresses).expect("somebody waits");
+                tell.send(addresses).expect("the test waits");
                 let config = Config { resume_grace: Duration::from_millis(500), ..Config::default() };
                 netduel_server::run(listeners, config, stop).await
             })
@@ -85,8 +85,8 @@ fn one_dies(server: &Server, survivor: usize, victim: usize) {
     for child in [&mut survivor, &mut victim] {
         let stdout = BufReader::new(child.stdout.as_mut().expect("piped"));
         assert!(
-            stdout.lines().map_while(Result::ok).any(|line| line.starts_with("game ")),
-            "{kind}: no game"
+            stdout.lines().map_while(Result::ok).any(|line| line.starts_with("match ")),
+            "{kind}: no match"
         );
     }
     victim.kill().expect("killed with -9");
@@ -106,12 +106,12 @@ fn errors_say_what_to_do() {
         let output = Command::new(env!("CARGO_BIN_EXE_netduel-bot")).args(args).output().expect("started");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let nobody =
+    let unreachable =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
-    let nobody = nobody.to_string();
+    let unreachable = unreachable.to_string();
     let wrong_pin = "ab".repeat(32);
     for (args, code, words) in [
-        (&["--server", &nobody][..], 1, "Is the server running there"),
+        (&["--server", &unreachable][..], 1, "Is the server running there"),
         (&["--transport", "tls"], 1, "give its file with --ca"),
         (&["--transport", "quic-stream", "--ca", "no-such-file.pem"], 1, "no-such-file.pem"),
         (&["--transport", "pigeon"], 2, "expected one of tcp, tls,"),

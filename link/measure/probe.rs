@@ -229,7 +229,7 @@ impl Link {
 
 #[cfg(not(target_os = "linux"))]
 impl Link {
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn probe(&mut self, _plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
         match self.0 {}
     }

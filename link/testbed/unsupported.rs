@@ -30,44 +30,44 @@ impl Testbed {
         Err(LinkError::Unavailable { system: env::consts::OS })
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Testbed`] to call it on.
     pub fn privilege(&self) -> Privilege {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Testbed`] to call it on.
     pub fn link(&self, _spec: &LinkSpec, _seed: u64) -> Result<Link, LinkError> {
         match self.0 {}
     }
 }
 
 impl Link {
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn spawn(&self, _side: Side, _command: Command) -> Result<Child, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn inside<T: Send>(&self, _side: Side, _work: impl FnOnce() -> T + Send) -> Result<T, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn snapshot(&mut self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn rewind(&mut self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn spec(&self) -> &LinkSpec {
         match self.0 {}
     }
 
-    /// Cannot be called on this system.
+    /// Returns never: this system has no [`Link`] to call it on.
     pub fn finish(self) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }

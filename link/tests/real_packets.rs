@@ -267,8 +267,8 @@ fn run_connects_two_programs(_: &Testbed) -> Result<(), Failed> {
 /// Plays one of the two programs.
 fn play(role: &str) -> std::io::Result<()> {
     if role == "server" {
-        let (mut connection, peer) = TcpListener::bind((Side::Server.ip(), PORT))?.accept()?;
-        return connection.write_all(format!("met at {}", peer.ip()).as_bytes());
+        let (mut connection, client) = TcpListener::bind((Side::Server.ip(), PORT))?.accept()?;
+        return connection.write_all(format!("met at {}", client.ip()).as_bytes());
     }
     let server = env::args().nth(1).ok_or_else(|| std::io::Error::other("no address was given"))?;
     let mut text = String::new();

@@ -8,7 +8,7 @@ use crate::{Correction, LeaveReason, Move, Pong, ResumeTicket, SeatToken, game::
 
 fn a_move() -> Move {
     Move {
-        game: 7,
+        match_id: 7,
         seq: 300,
         at_us: 5_000_000,
         clock_error_us: 250,
@@ -20,14 +20,14 @@ fn a_move() -> Move {
 /// Returns the longest move, with this payload.
 fn longest(payload: &[u8]) -> MoveWithPayload<'_> {
     let position = Position { x: 1.5, y: -2.0 };
-    let (game, seq, at_us) = (u64::MAX, u32::MAX, u64::MAX);
-    let update = Move { game, seq, at_us, clock_error_us: u32::MAX, corrections: u16::MAX, position };
+    let (match_id, seq, at_us) = (u64::MAX, u32::MAX, u64::MAX);
+    let update = Move { match_id, seq, at_us, clock_error_us: u32::MAX, corrections: u16::MAX, position };
     MoveWithPayload { update, payload }
 }
 
 fn started() -> Started {
     Started {
-        game: 7,
+        match_id: 7,
         player: 1,
         velocity: 5.0,
         tick_rate_hz: 60,
@@ -49,7 +49,7 @@ fn resume_ticket() -> ResumeTicket {
 
 fn resumed() -> Resumed {
     Resumed {
-        game: 7,
+        match_id: 7,
         player: 1,
         positions: crate::game::START,
         seq: 300,
@@ -73,7 +73,7 @@ fn client_messages() -> Vec<(ClientMessage<'static>, &'static str)> {
         ),
         (ClientMessage::Ping { sent_us: 251 }, "04fbfb00"),
         (
-            ClientMessage::Resume { game: 7, token: token(), attempt: 300 },
+            ClientMessage::Resume { match_id: 7, token: token(), attempt: 300 },
             "050730313233343536373839616263646566fb2c01",
         ),
     ]
@@ -81,7 +81,8 @@ fn client_messages() -> Vec<(ClientMessage<'static>, &'static str)> {
 
 fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
     let pong = Pong { ping_sent_us: 1, received_us: 70_000, sent_us: 70_002 };
-    let correction = Correction { game: 7, corrections: 2, seq: 9, position: Position { x: 0.5, y: 550.0 } };
+    let correction =
+        Correction { match_id: 7, corrections: 2, seq: 9, position: Position { x: 0.5, y: 550.0 } };
     vec![
         (ServerMessage::Welcome { version: 1, clock: 2, payload_max_bytes: 1_024 }, "000102fb0004"),
         (ServerMessage::Waiting, "01"),
@@ -109,7 +110,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         (ServerMessage::Corrected(correction), "050702090000003f00800944"),
         (
             ServerMessage::OpponentLeft {
-                game: 7,
+                match_id: 7,
                 reason: LeaveReason::TimedOut,
                 positions: crate::game::START,
             },
@@ -121,8 +122,8 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
             ServerMessage::Resumed(resumed()),
             "09070100000000000000000000000000800944fb2c01fc404b4c000203746c7330313233343536373839616263646566fb983a",
         ),
-        (ServerMessage::OpponentReconnecting { game: 7, grace_ms: 15_000 }, "0a07fb983a"),
-        (ServerMessage::OpponentBack { game: 7, opponent_transport: "udp".into() }, "0b0703756470"),
+        (ServerMessage::OpponentReconnecting { match_id: 7, grace_ms: 15_000 }, "0a07fb983a"),
+        (ServerMessage::OpponentBack { match_id: 7, opponent_transport: "udp".into() }, "0b0703756470"),
     ]
 }
 
@@ -208,7 +209,7 @@ fn refuses_bad_values() {
         ServerMessage::Resumed(beyond),
         ServerMessage::Resumed(nowhere),
         ServerMessage::Resumed(unknown),
-        ServerMessage::OpponentBack { game: 7, opponent_transport: long },
+        ServerMessage::OpponentBack { match_id: 7, opponent_transport: long },
     ] {
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let bytes = encode(&message, &mut buffer).expect("encodes");
@@ -291,11 +292,12 @@ proptest! {
 
     #[test]
     fn moves_agree_with_wincode(
-        game: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16, x in -1e6f32..1e6, y in -1e6f32..1e6,
+        match_id: u64, seq: u32, at_us: u64, clock_error_us: u32, corrections: u16,
+        x in -1e6f32..1e6, y in -1e6f32..1e6,
         payload in prop::collection::vec(any::<u8>(), 0..PAYLOAD_MAX_BYTES),
     ) {
         let position = Position { x, y };
-        let update = Move { game, seq, at_us, clock_error_us, corrections, position };
+        let update = Move { match_id, seq, at_us, clock_error_us, corrections, position };
         let sent = MoveWithPayload { update, payload: &payload };
         let message = ServerMessage::Moved(sent);
         let (mut buffer, mut client_buffer) = ([0; MAX_MESSAGE_BYTES], [0; MAX_MESSAGE_BYTES]);

@@ -49,7 +49,7 @@ impl Remote {
         match (&self.pin, &self.ca) {
             (Some(pin), _) => Trusted::Pin(pin.clone()),
             (None, Some(ca)) => Trusted::Ca(ca.clone()),
-            (None, None) => Trusted::Nobody,
+            (None, None) => Trusted::Unverified,
         }
     }
 }

@@ -55,14 +55,14 @@ impl Link<'_> {
 
 /// Returns both links: that of the player who saved the recording, and that of the opponent.
 pub(crate) fn links(recording: &Recording) -> [Link<'_>; 2] {
-    let Recording { me, peer, .. } = recording;
+    let Recording { me, opponent, .. } = recording;
     let named = |side: &Side, or: &str| if side.name.is_empty() { or.into() } else { side.name.clone() };
     let mine = named(me, "you");
-    let mut theirs = named(peer, "the opponent");
+    let mut theirs = named(opponent, "the opponent");
     if mine == theirs {
         theirs += " (the opponent)";
     }
-    [link("me", mine, me), link("peer", theirs, peer)]
+    [link("me", mine, me), link("opponent", theirs, opponent)]
 }
 
 fn link<'a>(class: &'static str, name: String, side: &'a Side) -> Link<'a> {
@@ -79,7 +79,7 @@ fn link<'a>(class: &'static str, name: String, side: &'a Side) -> Link<'a> {
 }
 
 /// Describes the match as names and values.
-pub(crate) fn about(recording: &Recording, [me, peer]: &[Link<'_>; 2]) -> Vec<(&'static str, String)> {
+pub(crate) fn about(recording: &Recording, [me, opponent]: &[Link<'_>; 2]) -> Vec<(&'static str, String)> {
     let when = |unix_s: u64| {
         // RFC 3339 cannot express the year 10,000, and a wrong clock must not end the program.
         let time = UNIX_EPOCH + Duration::from_secs(unix_s.min(253_402_300_799));
@@ -88,7 +88,7 @@ pub(crate) fn about(recording: &Recording, [me, peer]: &[Link<'_>; 2]) -> Vec<(&
     let server = recording.server.as_deref();
     let length_s = me.known.as_ref().map_or(0.0, |known| known.last.at_us as f64 / 1e6);
     let mut about = vec![
-        ("played", format!("{} against {}", me.title(), peer.title())),
+        ("played", format!("{} against {}", me.title(), opponent.title())),
         ("server", server.map_or_else(|| format!("in {}'s program", me.name), str::to_owned)),
         ("began", when(recording.started_unix_s)),
         ("length", format!("{length_s:.1} s, {} moves per second by {}", recording.rate_hz, me.name)),
@@ -101,14 +101,14 @@ pub(crate) fn about(recording: &Recording, [me, peer]: &[Link<'_>; 2]) -> Vec<(&
 }
 
 /// Describes the experience of each player in a sentence, and names unknown figures.
-pub(crate) fn words([me, peer]: &[Link<'_>; 2]) -> Vec<String> {
-    let mut words: Vec<String> = [(me, peer), (peer, me)].into_iter().filter_map(felt).collect();
-    if !peer.is_known() {
+pub(crate) fn words([me, opponent]: &[Link<'_>; 2]) -> Vec<String> {
+    let mut words: Vec<String> = [(me, opponent), (opponent, me)].into_iter().filter_map(felt).collect();
+    if !opponent.is_known() {
         words.push(format!(
             "The figures of {} are unknown: a remote player does not report them. The one-way \
              delay and the age here cover the whole path from {0}, so they include the remote \
              player's line.",
-            peer.name
+            opponent.name
         ));
     }
     words

@@ -169,7 +169,7 @@ impl Server {
 
     /// Returns the trust in the certificate of the server, if it has one.
     pub(crate) fn trusted(&self) -> Trusted {
-        if self.pin.is_empty() { Trusted::Nobody } else { Trusted::Pin(self.pin.clone()) }
+        if self.pin.is_empty() { Trusted::Unverified } else { Trusted::Pin(self.pin.clone()) }
     }
 
     /// Returns the fingerprint of the certificate.

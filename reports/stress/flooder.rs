@@ -11,7 +11,7 @@ use std::{
 use clap::ValueEnum;
 use netduel_loadgen::affinity;
 use netduel_protocol::{
-    ClientMessage, GameId, MAX_MESSAGE_BYTES, Move, MoveWithPayload, ServerMessage, VERSION, decode, encode,
+    ClientMessage, MAX_MESSAGE_BYTES, MatchId, Move, MoveWithPayload, ServerMessage, VERSION, decode, encode,
 };
 use netduel_transport::{Connection, Options, Socket, TransportKind, Trust};
 use serde::{Deserialize, Serialize};
@@ -238,9 +238,9 @@ impl Client {
         loop {
             let Some(mut connection) = self.joined().await else { continue };
             let message = if on_state {
-                let Some(game) = started(&mut connection).await else { continue };
+                let Some(match_id) = started(&mut connection).await else { continue };
                 // A move to the same position is legal, so only its rate is limited.
-                let update = Move { game, ..Move::default() };
+                let update = Move { match_id, ..Move::default() };
                 bytes(&ClientMessage::Move(MoveWithPayload { update, payload: &[] }))
             } else {
                 bytes(&ClientMessage::Ping { sent_us: u64::MAX })
@@ -271,11 +271,11 @@ impl Client {
 }
 
 /// Returns the match of the player once it starts.
-async fn started(connection: &mut Connection) -> Option<GameId> {
+async fn started(connection: &mut Connection) -> Option<MatchId> {
     loop {
         let (_, message) = connection.receiver.recv().await.ok()?;
         if let Ok(ServerMessage::Started(started)) = decode(&message) {
-            return Some(started.game);
+            return Some(started.match_id);
         }
     }
 }

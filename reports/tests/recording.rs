@@ -31,7 +31,10 @@ fn page_shows_both_links() {
     }
     let heads = texts(&page, "tbody th");
     assert_eq!(heads.len(), 2 * 4, "both players in each of four tables");
-    assert!(heads.iter().all(|head| [&recording.me.name, &recording.peer.name].contains(&head)), "{heads:?}");
+    assert!(
+        heads.iter().all(|head| [&recording.me.name, &recording.opponent.name].contains(&head)),
+        "{heads:?}"
+    );
     assert_eq!(texts(&page, "figure.chart svg.plot").len(), 5);
     let sent = recording.me.figures.back().expect("some").sent.to_string();
     assert!(texts(&page, "td.number").contains(&sent), "the moves sent");
@@ -44,8 +47,8 @@ fn page_shows_both_links() {
 #[test]
 fn names_missing_figures_and_escapes() {
     let mut recording = recording();
-    (recording.peer.totals, recording.peer.figures) = Default::default();
-    recording.peer.name = "<script>alert(1)</script>".into();
+    (recording.opponent.totals, recording.opponent.figures) = Default::default();
+    recording.opponent.name = "<script>alert(1)</script>".into();
     recording.server = Some("<b>play.example</b>".into());
     let text = page::page(&recording);
     assert!(!text.contains("<script>alert") && !text.contains("<b>play"));
@@ -58,7 +61,7 @@ fn names_missing_figures_and_escapes() {
 #[test]
 fn renders_match_without_moves() {
     let mut recording = recording();
-    for side in [&mut recording.me, &mut recording.peer] {
+    for side in [&mut recording.me, &mut recording.opponent] {
         side.totals = side.totals.take().map(|_| Default::default());
         side.figures.truncate(1);
         side.figures.iter_mut().for_each(|it| *it = Default::default());

@@ -117,7 +117,7 @@ fn recording_fields_are_documented() {
     let text = std::fs::read_to_string(sample).expect("the sample");
     let file: Value = serde_json::from_str(&text).expect("JSON");
     let mut read = recording::Recording::load(sample.as_ref()).expect("the sample is of this schema");
-    (read.peer.totals, read.peer.figures) = Default::default();
+    (read.opponent.totals, read.opponent.figures) = Default::default();
     read.server = Some("play.example".into());
     let mut both = sections(OF_RECORDINGS);
     both.extend(sections(DOCUMENT));

@@ -58,20 +58,23 @@ async fn panic_ends_one_match_only() {
     let serving = tokio::spawn(server.run(shutdown.clone()));
 
     let [mut ada, mut grace] = matched(addr, "witness").await;
-    let [mut hit, mut peer] = matched(addr, "hit").await;
+    let [mut hit, mut opponent] = matched(addr, "hit").await;
     hit.set_payload(FAULT).expect("fits");
     hit.steer(Heading::default(), clock::now_us()).expect("open");
     let error = timeout(PATIENCE, hit.next_event()).await.expect("in time").expect_err("over");
     assert!(matches!(error, PlayError::Refused { code: CloseCode::ServerFault, .. }), "{error}");
-    assert!(matches!(event(&mut peer).await, Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }));
-    peer.join(None).expect("open");
-    assert_eq!(event(&mut peer).await, Event::Waiting, "the survivor may play again");
+    assert!(matches!(
+        event(&mut opponent).await,
+        Event::OpponentLeft { reason: LeaveReason::Disconnected, .. }
+    ));
+    opponent.join(None).expect("open");
+    assert_eq!(event(&mut opponent).await, Event::Waiting, "the survivor may play again");
 
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
     assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
     let census = observer.census();
     assert_eq!((census.matches, census.waiting), (1, 1));
-    tokio::join!(ada.close(), grace.close(), peer.close());
+    tokio::join!(ada.close(), grace.close(), opponent.close());
     shutdown.cancel();
     let counters = serving.await.expect("the server did not panic");
     assert_eq!((counters.panics, counters.expelled), (1, 0));

@@ -168,10 +168,10 @@ async fn limits_connection_rate_per_address() {
                 drop(Player::connect(&hasty).await);
             }
         };
-        timeout(PATIENCE, dropped).await.unwrap_or_else(|_| panic!("let in for ever over {kind}"));
+        timeout(PATIENCE, dropped).await.unwrap_or_else(|_| panic!("admitted for ever over {kind}"));
         plays_on(&mut witness).await;
-        let let_in = async { while Player::connect(&hasty).await.is_err() {} };
-        timeout(PATIENCE, let_in).await.unwrap_or_else(|_| panic!("never let in again over {kind}"));
+        let admitted = async { while Player::connect(&hasty).await.is_err() {} };
+        timeout(PATIENCE, admitted).await.unwrap_or_else(|_| panic!("never admitted again over {kind}"));
         plays_on(&mut witness).await;
         let [ada, grace] = witness;
         tokio::join!(ada.close(), grace.close());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath};
 use netduel_protocol::{
-    ClientMessage, CloseCode, GameId, LeaveReason, MAX_MESSAGE_BYTES, Move, SeatToken, ServerMessage,
+    ClientMessage, CloseCode, LeaveReason, MAX_MESSAGE_BYTES, MatchId, Move, SeatToken, ServerMessage,
     Started, VERSION, decode, encode,
     game::{Heading, Position},
 };
@@ -71,19 +71,19 @@ impl Running {
     }
 
     /// Returns the server's close for a bad token.
-    async fn refusal(&self, kind: TransportKind, game: GameId, token: SeatToken, attempt: u32) -> Close {
-        server_close(self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await).await
+    async fn refusal(&self, kind: TransportKind, match_id: MatchId, token: SeatToken, attempt: u32) -> Close {
+        server_close(self.raw(kind, &ClientMessage::Resume { match_id, token, attempt }).await).await
     }
 
     /// Opens a connection that resumes a seat. Returns it with the next token.
     async fn back(
         &self,
         kind: TransportKind,
-        game: GameId,
+        match_id: MatchId,
         token: SeatToken,
         attempt: u32,
     ) -> (Connection, SeatToken) {
-        let mut back = self.raw(kind, &ClientMessage::Resume { game, token, attempt }).await;
+        let mut back = self.raw(kind, &ClientMessage::Resume { match_id, token, attempt }).await;
         let next = resumed(&mut back).await;
         (back, next)
     }
@@ -116,7 +116,7 @@ async fn resumed(connection: &mut Connection) -> SeatToken {
     .await
 }
 
-async fn peer_back(connection: &mut Connection) {
+async fn opponent_back(connection: &mut Connection) {
     hear(connection, |message| matches!(message, ServerMessage::OpponentBack { .. }).then_some(())).await;
 }
 
@@ -125,7 +125,7 @@ async fn server_close(mut connection: Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
-            Err(CloseReason::Peer(close)) => return close,
+            Err(CloseReason::Remote(close)) => return close,
             Err(reason) => panic!("{reason}"),
         }
     }
@@ -139,7 +139,7 @@ fn token(started: &Started) -> SeatToken {
 struct Duel {
     players: [Player; 2],
     heard: [Vec<Event>; 2],
-    courses: [BotPath; 2],
+    bot_paths: [BotPath; 2],
     start_us: u64,
     script_us: u64,
 }
@@ -151,7 +151,7 @@ impl Duel {
         let mut duel = Self {
             players,
             heard: Default::default(),
-            courses: [BotPath::new(1), BotPath::new(2)],
+            bot_paths: [BotPath::new(1), BotPath::new(2)],
             start_us: 0,
             script_us: 0,
         };
@@ -208,9 +208,9 @@ impl Duel {
     async fn walk(&mut self, moves: u64) {
         for number in 1..=moves {
             self.script_us += PERIOD_US;
-            for (player, course) in self.players.iter_mut().zip(&self.courses) {
+            for (player, bot_path) in self.players.iter_mut().zip(&self.bot_paths) {
                 player
-                    .steer(course.heading(self.script_us), self.start_us + self.script_us)
+                    .steer(bot_path.heading(self.script_us), self.start_us + self.script_us)
                     .expect("goes on");
             }
             if number % 16 == 0 {
@@ -277,14 +277,14 @@ enum Outage {
 }
 
 /// Cuts player 0 off in a match over `from`, and lets it resume over `to`.
-async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage) {
+async fn cut_off(configs: [PlayerConfig; 2], opponent: PlayerConfig, outage: Outage) {
     let [from, to] = configs;
-    let what = format!("{} to {}, against {}", from.kind, to.kind, peer.kind);
+    let what = format!("{} to {}, against {}", from.kind, to.kind, opponent.kind);
     let (path, back_path) = (TcpUdpProxy::to(from.addr).await, TcpUdpProxy::to(to.addr).await);
     let from = PlayerConfig { addr: path.addr(), ..from };
     let to = PlayerConfig { addr: back_path.addr(), ..to };
     let code = format!("{}-{}", from.kind, to.kind);
-    let mut duel = Duel::begin([&from, &peer], &code).await;
+    let mut duel = Duel::begin([&from, &opponent], &code).await;
     duel.players[0].set_reconnect_targets(vec![to.clone()]);
     duel.play().await;
     let before = duel.players[1].current().expect("a match").stats.fresh;
@@ -317,9 +317,9 @@ async fn cut_off(configs: [PlayerConfig; 2], peer: PlayerConfig, outage: Outage)
     let back = Event::OpponentBack { transport: to.kind.name().into() };
     assert!(duel.heard(1, |event| *event == back), "{what}: {:?}", duel.heard);
     assert_eq!(duel.players[0].kind(), to.kind);
-    let peers =
+    let opponents =
         [0, 1].map(|number| &duel.players[number].current().expect("a match").started.opponent_transport);
-    assert_eq!(peers, [peer.kind.name(), to.kind.name()]);
+    assert_eq!(opponents, [opponent.kind.name(), to.kind.name()]);
 
     duel.heard = Default::default();
     duel.agree().await;
@@ -393,12 +393,12 @@ async fn survives_a_change_of_address() {
     let server = Running::for_scripts(Config::default(), &options);
     let mut moved = tokio::task::JoinSet::new();
     for kind in TransportKind::ALL {
-        let [config, peer] = [kind, kind].map(|kind| server.config(kind, &options));
+        let [config, opponent] = [kind, kind].map(|kind| server.config(kind, &options));
         let options = options.clone();
         moved.spawn(async move {
             let path = TcpUdpProxy::to(config.addr).await;
             let mut duel =
-                Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &peer], kind.name()).await;
+                Duel::begin([&PlayerConfig { addr: path.addr(), ..config }, &opponent], kind.name()).await;
             duel.play().await;
             path.change_address();
             if !kind.is_quic() {
@@ -429,45 +429,46 @@ async fn tokens_are_good_once() {
     for kind in every_kind() {
         let [one, other] = [kind, kind].map(|kind| server.config(kind, &Options::default()));
         let mut witness = Duel::begin([&one, &other], "witness").await;
-        let [(seat, mine), (mut peer, theirs)] = server.raw_match(kind).await;
+        let [(seat, mine), (mut opponent, theirs)] = server.raw_match(kind).await;
         let [_, (_foreign, strangers)] = elsewhere.raw_match(kind).await;
         assert_ne!(token(&mine), token(&theirs));
 
         // The seat is resumed while its old connection still stands, as where one side has not
         // noticed the loss.
-        let game = mine.game;
-        let (unanswered, _) = server.back(kind, game, token(&mine), 2).await;
-        peer_back(&mut peer).await;
+        let match_id = mine.match_id;
+        let (unanswered, _) = server.back(kind, match_id, token(&mine), 2).await;
+        opponent_back(&mut opponent).await;
         let replaced = server_close(seat).await;
         assert_eq!(replaced.code, CloseCode::Replaced.code(), "{kind}: {replaced}");
         let mut refusals = vec![
-            ("a try repeated", server.refusal(kind, game, token(&mine), 2).await),
-            ("a try overtaken", server.refusal(kind, game, token(&mine), 1).await),
+            ("a try repeated", server.refusal(kind, match_id, token(&mine), 2).await),
+            ("a try overtaken", server.refusal(kind, match_id, token(&mine), 1).await),
         ];
         // The answer may be lost, so the token is good for later attempts until a move shows that
         // the next token arrived.
-        let (back, next) = server.back(kind, game, token(&mine), 3).await;
-        peer_back(&mut peer).await;
+        let (back, next) = server.back(kind, match_id, token(&mine), 3).await;
+        opponent_back(&mut opponent).await;
         assert_eq!(server_close(unanswered).await.code, CloseCode::Replaced.code());
         let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let update = Move { game, seq: 1, position: mine.positions[0], ..Move::default() };
+        let update = Move { match_id, seq: 1, position: mine.positions[0], ..Move::default() };
         let a_move = encode(&ClientMessage::Move(update.into()), &mut buffer).expect("encodes");
         back.sender.send_state(a_move).expect("open");
-        hear(&mut peer, |message| matches!(message, ServerMessage::Moved(_)).then_some(())).await;
+        hear(&mut opponent, |message| matches!(message, ServerMessage::Moved(_)).then_some(())).await;
 
-        let witnessed = witness.players[0].current().expect("a match").started.game;
+        let witnessed = witness.players[0].current().expect("a match").started.match_id;
         let guess = SeatToken::new([7; SeatToken::BYTES]);
         refusals.extend([
-            ("used", server.refusal(kind, game, token(&mine), 4).await),
-            ("guessed", server.refusal(kind, game, guess, 1).await),
+            ("used", server.refusal(kind, match_id, token(&mine), 4).await),
+            ("guessed", server.refusal(kind, match_id, guess, 1).await),
             ("of another match", server.refusal(kind, witnessed, next.clone(), 1).await),
-            ("of no match", server.refusal(kind, game + 1_000, next.clone(), 1).await),
-            ("of another server", server.refusal(kind, game, token(&strangers), 1).await),
+            ("of no match", server.refusal(kind, match_id + 1_000, next.clone(), 1).await),
+            ("of another server", server.refusal(kind, match_id, token(&strangers), 1).await),
         ]);
-        // None of the refused attempts moved anybody.
+        // None of the refused attempts moved a player.
         back.receiver.close(Close::new(CloseCode::Done.code(), "done")).await;
-        hear(&mut peer, |message| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(())).await;
-        refusals.push(("of a match that is over", server.refusal(kind, game, next, 1).await));
+        hear(&mut opponent, |message| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(()))
+            .await;
+        refusals.push(("of a match that is over", server.refusal(kind, match_id, next, 1).await));
         for (what, refusal) in &refusals {
             assert_eq!(refusal.code, CloseCode::NoSuchSeat.code(), "{kind}, {what}: {refusal}");
             assert_eq!(refusal, &refusals[0].1, "{kind}, {what}: it tells something");
@@ -490,27 +491,27 @@ async fn seats_expire_after_the_grace() {
     let config = Config { resume_grace: Duration::from_millis(300), ..Config::default() };
     let server = Running::for_scripts(config, &Options::default());
     for kind in every_kind() {
-        let [(lost, mine), (mut peer, _)] = server.raw_match(kind).await;
-        let game = mine.game;
+        let [(lost, mine), (mut opponent, _)] = server.raw_match(kind).await;
+        let match_id = mine.match_id;
         // The connection is dropped without a close.
         drop(lost);
         let away = |message: ServerMessage<'_>| match message {
-            ServerMessage::OpponentReconnecting { game, grace_ms } => Some((game, grace_ms)),
+            ServerMessage::OpponentReconnecting { match_id, grace_ms } => Some((match_id, grace_ms)),
             _ => None,
         };
-        assert_eq!(hear(&mut peer, away).await, (game, 300), "{kind}");
+        assert_eq!(hear(&mut opponent, away).await, (match_id, 300), "{kind}");
         let left = |message: ServerMessage<'_>| match message {
-            ServerMessage::OpponentLeft { game, reason, .. } => Some((game, reason)),
+            ServerMessage::OpponentLeft { match_id, reason, .. } => Some((match_id, reason)),
             _ => None,
         };
-        assert_eq!(hear(&mut peer, left).await, (game, LeaveReason::Disconnected), "{kind}");
-        let refusal = server.refusal(kind, game, token(&mine), 1).await;
+        assert_eq!(hear(&mut opponent, left).await, (match_id, LeaveReason::Disconnected), "{kind}");
+        let refusal = server.refusal(kind, match_id, token(&mine), 1).await;
         assert_eq!(refusal.code, CloseCode::NoSuchSeat.code(), "{kind}, expired: {refusal}");
         // The opponent is told once: the next message is the answer to this ping.
         let mut buffer = [0; MAX_MESSAGE_BYTES];
         let ping = encode(&ClientMessage::Ping { sent_us: 1 }, &mut buffer).expect("encodes");
-        peer.sender.send_control(ping).expect("open");
-        let next = hear(&mut peer, |message| Some(matches!(message, ServerMessage::Pong(_)))).await;
+        opponent.sender.send_control(ping).expect("open");
+        let next = hear(&mut opponent, |message| Some(matches!(message, ServerMessage::Pong(_)))).await;
         assert!(next, "{kind}: told twice");
     }
     assert_eq!(server.observer.census().matches, 0);
@@ -531,16 +532,18 @@ async fn keeps_no_seat_after_a_close() {
     let next = timeout(PATIENCE, grace.next_event()).await.expect("in time").expect("open");
     assert!(matches!(next, Event::OpponentLeft { reason: LeaveReason::Left, .. }), "{next:?}");
 
-    let [(lost, _), (mut peer, _)] = server.raw_match(kind).await;
+    let [(lost, _), (mut opponent, _)] = server.raw_match(kind).await;
     let [(lost_later, _), (mut later, _)] = server.raw_match(kind).await;
     drop(lost);
-    hear(&mut peer, |message| matches!(message, ServerMessage::OpponentReconnecting { .. }).then_some(()))
-        .await;
+    hear(&mut opponent, |message| {
+        matches!(message, ServerMessage::OpponentReconnecting { .. }).then_some(())
+    })
+    .await;
     server.shutdown.cancel();
     let left =
         |message: ServerMessage<'_>| matches!(message, ServerMessage::OpponentLeft { .. }).then_some(());
-    hear(&mut peer, left).await;
-    assert_eq!(server_close(peer).await.code, CloseCode::ShuttingDown.code());
+    hear(&mut opponent, left).await;
+    assert_eq!(server_close(opponent).await.code, CloseCode::ShuttingDown.code());
     hear(&mut later, |message| matches!(message, ServerMessage::Draining { .. }).then_some(())).await;
     drop(lost_later);
     hear(&mut later, left).await;

@@ -65,17 +65,17 @@ fn every_pair() -> Vec<[TransportKind; 2]> {
     (0..kinds.len()).flat_map(|n| [[kinds[n], kinds[n]], [kinds[n], kinds[(n + 2) % kinds.len()]]]).collect()
 }
 
-/// Plays `moves` scripted moves of both players, faster than real time, and compares everybody's
+/// Plays `moves` scripted moves of both players, faster than real time, and compares every party's
 /// final positions.
 async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64) {
     let [mut ada, mut grace] =
         server.matched(kinds, &format!("{kinds:?}")[..32.min(format!("{kinds:?}").len())]).await;
-    let courses = [BotPath::new(1), BotPath::new(2)];
+    let bot_paths = [BotPath::new(1), BotPath::new(2)];
     let start_us = ada.current().expect("a match").started.started_us;
     for number in 1..=moves {
         let at_us = number * PERIOD_US;
-        ada.steer(courses[0].heading(at_us), start_us + at_us).expect("open");
-        grace.steer(courses[1].heading(at_us), start_us + at_us).expect("open");
+        ada.steer(bot_paths[0].heading(at_us), start_us + at_us).expect("open");
+        grace.steer(bot_paths[1].heading(at_us), start_us + at_us).expect("open");
         if number % 16 == 0 {
             for player in [&mut ada, &mut grace] {
                 while let Ok(event) = timeout(Duration::ZERO, player.next_event()).await {
@@ -91,8 +91,8 @@ async fn scripted_match(server: &Running, kinds: [TransportKind; 2], moves: u64)
     // that may drop.
     let goals = [&ada, &grace].map(|player| player.current().expect("a match").position);
     let mut at_us = start_us + moves * PERIOD_US;
-    let peer_at = |player: &Player| player.current().expect("a match").opponent_position;
-    while peer_at(&ada) != goals[1] || peer_at(&grace) != goals[0] {
+    let opponent_at = |player: &Player| player.current().expect("a match").opponent_position;
+    while opponent_at(&ada) != goals[1] || opponent_at(&grace) != goals[0] {
         at_us += PERIOD_US;
         for player in [&mut ada, &mut grace] {
             player.steer(Heading::default(), at_us).expect("open");
@@ -226,7 +226,7 @@ async fn refuses_payloads_over(limit: usize, config: Config) {
             match timeout(PATIENCE, bad.receiver.recv()).await.expect("in time") {
                 Ok((_, bytes)) => {
                     if let Ok(ServerMessage::Started(started)) = decode(&bytes) {
-                        let update = Move { game: started.game, seq: 1, ..Move::default() };
+                        let update = Move { match_id: started.match_id, seq: 1, ..Move::default() };
                         let told = MoveWithPayload { update, payload: &too_long };
                         bad.sender.send_state(&say(&ClientMessage::Move(told))).expect("open");
                     }
@@ -235,7 +235,7 @@ async fn refuses_payloads_over(limit: usize, config: Config) {
             }
         };
         assert!(
-            matches!(&reason, CloseReason::Peer(bye) if bye.code == CloseCode::PayloadTooLong.code()),
+            matches!(&reason, CloseReason::Remote(close) if close.code == CloseCode::PayloadTooLong.code()),
             "{kind}: {reason}"
         );
         assert!(matches!(event(&mut ada).await, Event::Started(_)));
@@ -406,7 +406,7 @@ async fn refuses_when_full_and_expels_silence() {
         for mut connection in silent {
             let reason =
                 timeout(PATIENCE, connection.receiver.recv()).await.expect("in time").expect_err("silent");
-            let CloseReason::Peer(close) = reason else { panic!("{reason}") };
+            let CloseReason::Remote(close) = reason else { panic!("{reason}") };
             assert!(
                 [CloseCode::JoinTimeout.code(), CloseCode::ServerFull.code()].contains(&close.code),
                 "{close}"
@@ -429,7 +429,7 @@ async fn drain_lets_matches_finish() {
         server.shutdown.cancel();
         let shutting_down =
             |error: PlayError| matches!(error, PlayError::Refused { code: CloseCode::ShuttingDown, .. });
-        assert!(shutting_down(waiting.next_event().await.expect_err("nobody waits any more")));
+        assert!(shutting_down(waiting.next_event().await.expect_err("no player waits any more")));
         for player in [&mut ada, &mut grace] {
             assert!(matches!(event(player).await, Event::Draining { .. }));
         }

@@ -56,7 +56,7 @@ impl OracleState {
         for &it in &self.live {
             let (session, model) = (&self.sessions[it], &self.models[it]);
             let started = model.playing.as_ref().map(|playing| &playing.started);
-            let game = started.map(|started| (started.game, usize::from(started.player)));
+            let game = started.map(|started| (started.match_id, usize::from(started.player)));
             let agree = model.offended
                 || match session.state {
                     SessionState::Playing(id, number) => {

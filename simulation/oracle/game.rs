@@ -2,7 +2,7 @@
 //! tokens.
 
 use netduel_protocol::{
-    GameId, LeaveReason, Move, MoveWithPayload, SeatToken,
+    LeaveReason, MatchId, Move, MoveWithPayload, SeatToken,
     game::{self, Position, START},
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Seat {
     pub(super) opponent_is_back: bool,
     /// Whether the player resumed and was not notified yet.
     pub(super) is_back: bool,
-    /// The token that resumes the seat; `None` if the newest one was sent to nobody.
+    /// The token that resumes the seat; `None` if the newest one was never sent.
     pub(super) token: Option<SeatToken>,
     /// The last accepted proof, until the first move after it.
     last_proof: Option<Proof>,
@@ -60,7 +60,7 @@ pub(super) struct Away {
 /// The proof that a player presents for its seat.
 #[derive(Clone, Debug)]
 pub(super) struct Proof {
-    pub(super) game: GameId,
+    pub(super) match_id: MatchId,
     pub(super) token: SeatToken,
     pub(super) attempt: u32,
 }

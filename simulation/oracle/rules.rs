@@ -2,7 +2,7 @@
 //! closes.
 
 use netduel_protocol::{
-    CloseCode, Correction, GameId, LeaveReason, MoveWithPayload, ServerMessage, Started, clock,
+    CloseCode, Correction, LeaveReason, MatchId, MoveWithPayload, ServerMessage, Started, clock,
     game::Position,
 };
 use netduel_server::RelayPolicy;
@@ -39,14 +39,14 @@ impl OracleState {
                 }
             }
             ServerMessage::Corrected(correction) => self.corrected(connection, correction)?,
-            ServerMessage::OpponentLeft { game, reason, positions } => {
-                self.opponent_left(connection, *game, *reason, positions)?;
+            ServerMessage::OpponentLeft { match_id, reason, positions } => {
+                self.opponent_left(connection, *match_id, *reason, positions)?;
             }
             ServerMessage::Resumed(resumed) => self.resumed(connection, resumed)?,
-            ServerMessage::OpponentReconnecting { game, grace_ms } => {
-                self.opponent_reconnecting(connection, *game, *grace_ms)?;
+            ServerMessage::OpponentReconnecting { match_id, grace_ms } => {
+                self.opponent_reconnecting(connection, *match_id, *grace_ms)?;
             }
-            ServerMessage::OpponentBack { game, .. } => self.opponent_back(connection, *game)?,
+            ServerMessage::OpponentBack { match_id, .. } => self.opponent_back(connection, *match_id)?,
             ServerMessage::Draining { .. } if !self.draining => {
                 return Err("a drain notice without a drain".into());
             }
@@ -79,7 +79,7 @@ impl OracleState {
     /// Checks a match start. The waiting player is notified first, then the joining one, unless it
     /// is gone already.
     fn started(&mut self, connection: usize, started: &Started) -> Result<(), String> {
-        let (id, number) = (started.game, usize::from(started.player));
+        let (id, number) = (started.match_id, usize::from(started.player));
         let opponent: usize = started.opponent_name.parse().map_err(|_| "the opponent has no name")?;
         if opponent == connection {
             return Err("a match with itself".into());
@@ -112,7 +112,7 @@ impl OracleState {
     }
 
     /// Returns the match and the seat number of a playing connection.
-    pub(super) fn plays(&self, connection: usize) -> Result<(GameId, usize), String> {
+    pub(super) fn plays(&self, connection: usize) -> Result<(MatchId, usize), String> {
         match self.sessions[connection].state {
             SessionState::Playing(game, number) => Ok((game, number)),
             state => Err(format!("the session is {state:?}")),
@@ -125,7 +125,7 @@ impl OracleState {
     }
 
     /// Checks a relayed move: it is the newest legal move of that seat, sent once.
-    fn relayed(&mut self, id: GameId, number: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
+    fn relayed(&mut self, id: MatchId, number: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let tells_both = self.tells_both();
         let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
         // A player who has not moved yet is relayed without an update.
@@ -143,9 +143,9 @@ impl OracleState {
     fn corrected(&mut self, connection: usize, correction: &Correction) -> Result<(), String> {
         let (id, number) = self.plays(connection)?;
         let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
-        let Correction { game, corrections, seq, position } = *correction;
+        let Correction { match_id, corrections, seq, position } = *correction;
         let known = (id, seat.corrections, seat.illegal.take(), seat.last.position);
-        if known == (game, corrections, Some(seq), position) {
+        if known == (match_id, corrections, Some(seq), position) {
             Ok(())
         } else {
             Err(format!("expected {known:?}"))
@@ -155,7 +155,7 @@ impl OracleState {
     fn opponent_left(
         &mut self,
         connection: usize,
-        id: GameId,
+        id: MatchId,
         reason: LeaveReason,
         positions: &[Position; 2],
     ) -> Result<(), String> {
@@ -206,10 +206,10 @@ impl OracleState {
     }
 
     /// Checks that the server has a reason to close a connection.
-    pub(super) fn may_close(&mut self, connection: usize, goodbye: &Close) -> Result<(), String> {
-        self.settle_undecided(connection, goodbye);
+    pub(super) fn may_close(&mut self, connection: usize, close: &Close) -> Result<(), String> {
+        self.settle_undecided(connection, close);
         let session = &self.sessions[connection];
-        let fair = match CloseCode::from_code(goodbye.code) {
+        let fair = match CloseCode::from_code(close.code) {
             Some(CloseCode::ServerFull) => self.live.len() > self.config.connections_max,
             // The limit also counts handshakes, which the oracle cannot observe.
             Some(CloseCode::TooManyFromAddress) => {
@@ -226,7 +226,7 @@ impl OracleState {
             Some(CloseCode::NoSuchSeat) => session.may_be_refused,
             Some(CloseCode::ServerFault | CloseCode::Done) => false,
             Some(_) => self.models[connection].offended,
-            None => goodbye.code == Close::CONTROL_LANE_FULL && session.lost_us.is_some(),
+            None => close.code == Close::CONTROL_LANE_FULL && session.lost_us.is_some(),
         };
         if fair { Ok(()) } else { Err("the server had no reason to close".into()) }
     }

@@ -1,7 +1,7 @@
 //! Rules for seats that outlive a connection: their keeping, resuming and expiry, and the notices
 //! to both players.
 
-use netduel_protocol::{CloseCode, GameId, LeaveReason, MoveWithPayload, ResumeTicket, Resumed, clock};
+use netduel_protocol::{CloseCode, LeaveReason, MatchId, MoveWithPayload, ResumeTicket, Resumed, clock};
 use netduel_transport::{Close, CloseReason};
 
 use super::{
@@ -28,7 +28,7 @@ impl OracleState {
     /// Records a move of a player.
     pub(super) fn moves(&mut self, connection: usize, told: &MoveWithPayload<'_>) {
         let SessionState::Playing(id, number) = self.sessions[connection].state else { return };
-        let Some(game) = self.games.get_mut(&id).filter(|_| told.update.game == id) else { return };
+        let Some(game) = self.games.get_mut(&id).filter(|_| told.update.match_id == id) else { return };
         let moved = game.moves(number, told, self.config.relay.payload_max_bytes());
         let opponent_is_away = game.seats[1 - number].away.is_some();
         self.counters.away += u64::from(moved && opponent_is_away);
@@ -87,7 +87,7 @@ impl OracleState {
     }
 
     fn verdict(&self, proof: &Proof) -> Verdict {
-        let game = self.games.get(&proof.game).filter(|game| !game.over && self.grace_us() > 0);
+        let game = self.games.get(&proof.match_id).filter(|game| !game.over && self.grace_us() > 0);
         let Some((game, number)) = game.and_then(|game| Some((game, game.seat_of(proof)?))) else {
             return Verdict::No;
         };
@@ -101,7 +101,7 @@ impl OracleState {
 
     /// Gives a seat to a connection, and replaces the previous one.
     fn takes(&mut self, connection: usize, number: usize, proof: Proof) {
-        let id = proof.game;
+        let id = proof.match_id;
         let Some(game) = self.games.get_mut(&id) else { return };
         let seat = &game.seats[number];
         if seat.away.is_none() {
@@ -115,8 +115,9 @@ impl OracleState {
 
     /// Decides an undecided proof as accepted, because the server sent a message that follows only
     /// a resume of that match.
-    fn take_undecided(&mut self, id: GameId) {
-        if let Some((connection, number, proof)) = self.undecided.take_if(|(.., proof)| proof.game == id) {
+    fn take_undecided(&mut self, id: MatchId) {
+        if let Some((connection, number, proof)) = self.undecided.take_if(|(.., proof)| proof.match_id == id)
+        {
             self.takes(connection, number, proof);
         }
     }
@@ -124,15 +125,15 @@ impl OracleState {
     /// Drops an undecided proof whose answer had no receiver.
     pub(super) fn drop_undecided(&mut self) {
         if let Some((.., proof)) = self.undecided.take()
-            && let Some(game) = self.games.get_mut(&proof.game)
+            && let Some(game) = self.games.get_mut(&proof.match_id)
         {
             (game.unsure, self.counters.unsure) = (true, true);
         }
     }
 
     /// Decides an undecided proof by a close, which may be the answer to it.
-    pub(super) fn settle_undecided(&mut self, connection: usize, goodbye: &Close) {
-        match CloseCode::from_code(goodbye.code) {
+    pub(super) fn settle_undecided(&mut self, connection: usize, close: &Close) {
+        match CloseCode::from_code(close.code) {
             Some(CloseCode::Replaced) => {
                 if let SessionState::Playing(id, _) = self.sessions[connection].state {
                     self.take_undecided(id);
@@ -143,7 +144,7 @@ impl OracleState {
                 if let Some((.., proof)) = self.undecided.take_if(|(asker, ..)| *asker == connection) {
                     self.counters.seats_refused += 1;
                     self.counters.seats_expired += 1;
-                    self.ends(proof.game);
+                    self.ends(proof.match_id);
                 }
             }
             _ => drop(self.undecided.take_if(|(asker, ..)| *asker == connection)),
@@ -152,7 +153,7 @@ impl OracleState {
 
     /// Checks the notice to a player who resumed: both positions, and the next token.
     pub(super) fn resumed(&mut self, connection: usize, resumed: &Resumed) -> Result<(), String> {
-        self.take_undecided(resumed.game);
+        self.take_undecided(resumed.match_id);
         let (id, number) = self.plays(connection)?;
         let game = self.games.get_mut(&id).ok_or("no such match")?;
         let positions = game.positions();
@@ -161,8 +162,8 @@ impl OracleState {
             return Err("the player did not resume, or was notified already".into());
         }
         let known = (id, number, positions, seat.last.seq, seat.last.at_us, seat.corrections);
-        let Resumed { game, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
-        if known != (*game, usize::from(*player), *positions, *seq, *at_us, *corrections) {
+        let Resumed { match_id, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
+        if known != (*match_id, usize::from(*player), *positions, *seq, *at_us, *corrections) {
             return Err(format!("expected a resume at {known:?}"));
         }
         self.tells_token(id, number, &Some(resume_ticket.clone()))
@@ -171,7 +172,7 @@ impl OracleState {
     /// Records the next token of a seat, and checks that it is new.
     pub(super) fn tells_token(
         &mut self,
-        id: GameId,
+        id: MatchId,
         number: usize,
         resume_ticket: &Option<ResumeTicket>,
     ) -> Result<(), String> {
@@ -194,7 +195,7 @@ impl OracleState {
     pub(super) fn opponent_reconnecting(
         &mut self,
         connection: usize,
-        id: GameId,
+        id: MatchId,
         grace_ms: u32,
     ) -> Result<(), String> {
         let (plays, number) = self.plays(connection)?;
@@ -210,7 +211,7 @@ impl OracleState {
     }
 
     /// Checks the notice that the opponent is back, which a player receives once.
-    pub(super) fn opponent_back(&mut self, connection: usize, id: GameId) -> Result<(), String> {
+    pub(super) fn opponent_back(&mut self, connection: usize, id: MatchId) -> Result<(), String> {
         self.take_undecided(id);
         let (plays, number) = self.plays(connection)?;
         let game = self.games.get_mut(&id).filter(|_| plays == id).ok_or("another match")?;
@@ -275,7 +276,7 @@ impl OracleState {
     }
 
     /// Ends a match.
-    pub(super) fn ends(&mut self, id: GameId) {
+    pub(super) fn ends(&mut self, id: MatchId) {
         if let Some(game) = self.games.get_mut(&id) {
             game.over = true;
             self.counters.unsure |= game.unsure;

@@ -26,9 +26,13 @@ pub(super) async fn close_carries_its_reason(kind: TransportKind) {
         assert_eq!(recv(&mut receiver).await, Err(closed.clone()));
         assert_eq!(recv(&mut receiver).await, Err(closed), "the same again");
         let flushed = tokio::spawn(receiver.close(close.clone()));
-        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Peer(close.clone())));
-        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Peer(close.clone())), "the same again");
-        assert_eq!(other.sender.send_state(b"late"), Err(SendError::Closed(CloseReason::Peer(close))));
+        assert_eq!(recv(&mut other.receiver).await, Err(CloseReason::Remote(close.clone())));
+        assert_eq!(
+            recv(&mut other.receiver).await,
+            Err(CloseReason::Remote(close.clone())),
+            "the same again"
+        );
+        assert_eq!(other.sender.send_state(b"late"), Err(SendError::Closed(CloseReason::Remote(close))));
         drop(other);
         flushed.await.expect("closed");
     }
@@ -41,12 +45,12 @@ pub(super) async fn drop_sends_a_close(kind: TransportKind) {
     drop(client.receiver);
     assert!(matches!(sender.send_state(b"?"), Err(SendError::Closed(CloseReason::Local(_)))));
     match recv(&mut server.receiver).await {
-        Err(CloseReason::Peer(close)) => assert_eq!(close.code, Close::GONE),
+        Err(CloseReason::Remote(close)) => assert_eq!(close.code, Close::GONE),
         other => panic!("{other:?}"),
     }
 }
 
-/// A peer that does not read fills the bounded control queue, which ends the connection.
+/// A remote that does not read fills the bounded control queue, which ends the connection.
 pub(super) async fn full_control_lane_closes(kind: TransportKind) {
     let (client, server) = pair(kind).await;
     let (sender, ending) = (client.sender, drive(client.receiver));
@@ -57,17 +61,17 @@ pub(super) async fn full_control_lane_closes(kind: TransportKind) {
             Ok(()) => sent += 1,
             Err(error) => break error,
         }
-        assert!(sent < 100_000, "400 MB were queued for a remote peer that does not read");
+        assert!(sent < 100_000, "400 MB were queued for a remote that does not read");
         tokio::task::yield_now().await;
     };
     assert!(matches!(error, SendError::Closed(CloseReason::ControlLaneFull(_))), "{error}");
     assert!(matches!(ending.await, Ok(CloseReason::ControlLaneFull(_))));
-    // The remote peer learns of the end once it reads again.
+    // The remote learns of the end once it reads again.
     let mut receiver = server.receiver;
     while recv(&mut receiver).await.is_ok() {}
 }
 
-/// Keep-alives hold a connection on which nobody sends.
+/// Keep-alives hold an idle connection.
 pub(super) async fn keep_alives_hold_the_connection(kind: TransportKind) {
     let options = Options {
         keep_alive: Duration::from_millis(50),
@@ -83,10 +87,10 @@ pub(super) async fn keep_alives_hold_the_connection(kind: TransportKind) {
     echo_works(&mut client, &mut server).await;
 }
 
-/// A connection to a silent peer ends with the idle timeout, and not before.
+/// A connection to a silent remote ends with the idle timeout, and not before.
 pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
     if in_process(kind) {
-        return; // The remote peer is in this process and cannot fall silent.
+        return; // The remote is in this process and cannot fall silent.
     }
     let idle_timeout = Duration::from_millis(400);
     let impatient = Options { keep_alive: idle_timeout / 2, idle_timeout, ..Options::default() };
@@ -98,7 +102,7 @@ pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
         let (ours, theirs) = tokio::join!(recv(&mut client.receiver), recv(&mut accepted.receiver));
         assert_eq!((ours, theirs), (given_up.clone(), given_up));
     } else {
-        // The kernel acknowledges a stream, so the test silences the remote peer: nobody polls it,
+        // The kernel acknowledges a stream, so the test silences the remote: no task polls it,
         // and it sends no keep-alive.
         let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
         let server = serve(kind, &seldom);

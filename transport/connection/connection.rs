@@ -176,7 +176,7 @@ impl Sender {
         outcome.map_err(|reason| self.end(reason).into())
     }
 
-    /// Returns what the transport knows of the path now.
+    /// Returns the transport's current statistics of the path.
     pub fn path_stats(&self) -> PathStats {
         self.inner.path_stats()
     }
@@ -231,7 +231,7 @@ pub(crate) fn end(half: &dyn SendHalf, reason: CloseReason) -> CloseReason {
 ///         Err(reason) => break reason,
 ///     }
 /// };
-/// assert!(matches!(reason, CloseReason::Peer(close) if close.reason == "enough"));
+/// assert!(matches!(reason, CloseReason::Remote(close) if close.reason == "enough"));
 /// # Ok(())
 /// # }
 /// ```

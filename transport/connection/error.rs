@@ -68,20 +68,20 @@ pub enum CloseReason {
     #[error("closed by this side: {0}")]
     Local(Close),
     /// The remote sent a close frame.
-    #[error("closed by the peer: {0}")]
-    Peer(Close),
+    #[error("closed by the remote: {0}")]
+    Remote(Close),
     /// The remote vanished without a close frame: its process died, or its host reset the
     /// connection.
-    #[error("the peer went away without a close frame")]
+    #[error("the remote went away without a close frame")]
     Vanished,
     /// Nothing, not even a keep-alive, came from the remote for this long.
-    #[error("nothing was heard from the peer for {0:?}")]
+    #[error("nothing was heard from the remote for {0:?}")]
     IdleTimeout(Duration),
     /// The remote began a frame and did not finish it in time.
-    #[error("the peer did not finish a frame within {0:?}")]
+    #[error("the remote did not finish a frame within {0:?}")]
     ReadDeadline(Duration),
     /// The remote does not read, so the control queue filled up. Holds the bytes that were waiting.
-    #[error("the peer does not read: {0} bytes of control messages were waiting")]
+    #[error("the remote does not read: {0} bytes of control messages were waiting")]
     ControlLaneFull(usize),
     /// The remote sent bytes that are not a frame.
     #[error("bad frame: {0}")]
@@ -97,7 +97,7 @@ impl CloseReason {
     /// unfinished frame is how a cut path looks.
     pub fn is_loss(&self) -> bool {
         match self {
-            Self::Peer(close) => close.code < Close::FIRST_APPLICATION_CODE,
+            Self::Remote(close) => close.code < Close::FIRST_APPLICATION_CODE,
             Self::Vanished | Self::IdleTimeout(_) | Self::ReadDeadline(_) | Self::Transport(_) => true,
             Self::Local(_) | Self::ControlLaneFull(_) | Self::BadFrame(_) => false,
         }
@@ -111,7 +111,7 @@ impl CloseReason {
             Self::ReadDeadline(_) => Close::READ_DEADLINE,
             Self::ControlLaneFull(_) => Close::CONTROL_LANE_FULL,
             Self::BadFrame(_) => Close::BAD_FRAME,
-            Self::Peer(_) | Self::Vanished | Self::IdleTimeout(_) | Self::Transport(_) => return None,
+            Self::Remote(_) | Self::Vanished | Self::IdleTimeout(_) | Self::Transport(_) => return None,
         };
         Some(Close::new(code, self.to_string()))
     }
@@ -139,7 +139,7 @@ pub enum FrameError {
         max: usize,
     },
     /// A kind byte that this crate does not know.
-    #[error("unknown frame kind {0}: the peer speaks another protocol, or another transport")]
+    #[error("unknown frame kind {0}: the remote speaks another protocol, or another transport")]
     UnknownKind(u8),
     /// A frame that this transport carries by other means, or with a body that does not parse.
     #[error("a {0} frame where none may be")]
@@ -175,7 +175,7 @@ pub enum SendError {
 /// The reason why no connection was made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody listens there, or the network says no.
+    /// No server listens there, or the network refuses.
     #[error(
         "cannot reach {addr} over {kind}: {error}. Is the server running there, with {kind} on that port?"
     )]

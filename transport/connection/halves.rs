@@ -75,7 +75,7 @@ pub trait SendHalf: Send + Sync {
     /// Sends the close frame, without waiting for it to arrive. Called at most once.
     fn send_close(&self, close: &Close);
 
-    /// Returns what the transport knows of the path.
+    /// Returns the transport's statistics of the path.
     fn path_stats(&self) -> PathStats;
 
     /// Whether the TLS handshake resumed an earlier session; `None` without TLS.

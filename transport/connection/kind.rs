@@ -12,7 +12,7 @@ use super::lane::MAX_STATE_BYTES;
 /// A transport's abilities and limits, declared so that nothing is degraded silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// Whether nobody on the path can read or change the messages.
+    /// Whether the messages are encrypted and authenticated on the path.
     pub encrypted: bool,
     /// Whether the wire may lose or reorder state messages. Otherwise loss shows as delay.
     pub state_may_drop: bool,

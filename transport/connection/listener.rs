@@ -46,7 +46,7 @@ impl Listener {
     }
 
     /// Waits for the next client. Cancel safe. [`Incoming::finish`] does the handshake, so that a
-    /// slow client keeps nobody else waiting.
+    /// slow client delays no other.
     ///
     /// # Errors
     /// The system's refusal, such as no free file descriptor: wait a little and call again.
@@ -97,7 +97,7 @@ impl fmt::Debug for Listener {
 /// # tokio::spawn(async move { kind.connect(addr, "localhost", None, &Options::default()).await });
 /// let incoming = listener.accept().await?;
 /// println!("{} arrives", incoming.remote_addr());
-/// // A server finishes handshakes in tasks of their own, so that a slow client keeps nobody waiting.
+/// // A server finishes handshakes in tasks of their own, so that a slow client delays no other.
 /// let connected = tokio::spawn(incoming.finish()).await?;
 /// assert!(connected.is_ok());
 /// # Ok(())

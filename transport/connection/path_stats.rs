@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Congestion;
 
-/// A snapshot of what the transport itself knows of the path. A field is `None` where the transport
+/// A snapshot of the transport's own statistics of the path. A field is `None` where the transport
 /// cannot know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathStats {

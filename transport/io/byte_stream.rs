@@ -28,7 +28,7 @@ impl Connection {
     ///
     /// The connection has everything that the contract of a kind asks for: frames, the bounded
     /// control queue, the newest update in place of those that wait, keep-alives, the idle timeout,
-    /// the read deadline and close frames. `path_stats` reads what the stream knows of its path;
+    /// the read deadline and close frames. `path_stats` reads the stream's statistics of its path;
     /// [`tcp_path_stats`](crate::tcp_path_stats) does so for TCP.
     ///
     /// The stream takes part in latest-wins as far as it refuses to buffer: an update that it has
@@ -132,7 +132,7 @@ impl<S: ByteStream> ReceiveHalf for StreamReceiver<S> {
         self.frames.next_message()
     }
 
-    /// Writes what is left, and reads until the remote peer closes. Unread bytes would make a
+    /// Writes what is left, and reads until the remote closes. Unread bytes would make a
     /// kernel send a reset, which can destroy the close frame.
     fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::poll_fn(move |cx| {

@@ -151,7 +151,7 @@ impl FrameReader {
                 FrameKind::Control => return Ok(Some((Lane::Control, payload))),
                 FrameKind::State => return Ok(Some((Lane::State, payload))),
                 FrameKind::KeepAlive => {}
-                FrameKind::Close => return Err(CloseReason::Peer(decode_close(payload)?)),
+                FrameKind::Close => return Err(CloseReason::Remote(decode_close(payload)?)),
             }
         }
         Ok(None)

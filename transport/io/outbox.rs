@@ -33,7 +33,7 @@ pub(crate) struct Outbox {
     wire: Vec<u8>,
     written: usize,
     control: Vec<u8>,
-    /// The updates that nobody has begun to write: one, or those of a batch.
+    /// The updates whose write has not begun: one, or those of a batch.
     state: Vec<u8>,
     /// The number of these updates, and the place where the newest begins.
     updates: usize,

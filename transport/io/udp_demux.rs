@@ -92,7 +92,7 @@ impl DatagramSender {
     /// Sends one datagram. Returns `false` if the system has no room for it now. Never waits.
     ///
     /// Any other refusal counts as a loss on the path. A route may come back, and an ICMP message
-    /// that says "nobody there" can be forged, so no refusal may end a connection.
+    /// of an unreachable port can be forged, so no refusal may end a connection.
     pub(crate) fn send(&self, datagram: &[u8]) -> bool {
         // The datagram goes straight to the system: tokio's readiness belongs to the task that
         // reads.
@@ -163,7 +163,7 @@ impl Inbox {
 
 impl DatagramReceiver {
     /// Polls for the next datagram. An error says only that an earlier datagram did not arrive
-    /// because nobody listens there. It may be forged, and the next call goes on.
+    /// because no socket listens there. It may be forged, and the next call goes on.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         // A flood of forged datagrams, which the protocol discards, must not keep this task running
         // forever.
@@ -252,7 +252,7 @@ pub(crate) trait AddressValidator: Send + 'static {
     fn validate(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool;
 }
 
-/// A client that was let in.
+/// A client that the address validator admitted.
 pub(crate) struct Incoming {
     pub(crate) sender: Arc<DatagramSender>,
     pub(crate) receiver: DatagramReceiver,
@@ -263,17 +263,17 @@ pub(crate) struct Incoming {
 /// A server's socket.
 pub(crate) struct Demux {
     addr: SocketAddr,
-    knocks: tokio::sync::Mutex<mpsc::Receiver<Incoming>>,
+    incoming: tokio::sync::Mutex<mpsc::Receiver<Incoming>>,
     /// The reading task. It is dropped with the demultiplexer and all its receivers, and then the
     /// socket is closed.
     running: Arc<Running>,
 }
 
-/// The handle of the reading task, alive as long as anybody wants what the task reads.
+/// The handle of the reading task, alive as long as the demultiplexer or a receiver is.
 struct Running {
     socket: Arc<UdpSocket>,
     routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
-    /// The number of datagrams from unknown addresses that were neither answered nor let in.
+    /// The number of datagrams from unknown addresses that were neither answered nor admitted.
     strays: AtomicU64,
     reader: AbortHandle,
 }
@@ -291,54 +291,58 @@ impl Drop for Running {
 }
 
 impl Demux {
-    pub(crate) fn bind(addr: SocketAddr, gate: impl AddressValidator, options: &Options) -> io::Result<Self> {
-        Self::bind_bounded(addr, gate, options, HALF_OPEN_MAX)
+    pub(crate) fn bind(
+        addr: SocketAddr,
+        validator: impl AddressValidator,
+        options: &Options,
+    ) -> io::Result<Self> {
+        Self::bind_bounded(addr, validator, options, HALF_OPEN_MAX)
     }
 
     fn bind_bounded(
         addr: SocketAddr,
-        gate: impl AddressValidator,
+        validator: impl AddressValidator,
         options: &Options,
         half_open_max: usize,
     ) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::bind(addr, options)?);
         let addr = socket.get().local_addr()?;
-        let (knock, knocks) = mpsc::channel(half_open_max);
+        let (sender, incoming) = mpsc::channel(half_open_max);
         let running = Arc::new_cyclic(|running| {
             let reader = Reader {
                 socket: socket.clone(),
                 running: running.clone(),
-                gate,
-                knock,
+                validator,
+                incoming: sender,
                 half_open: Arc::new(Semaphore::new(half_open_max)),
                 answer: Vec::new(),
             };
             let reader = tokio::spawn(reader.run()).abort_handle();
             Running { socket, routes: Mutex::default(), strays: AtomicU64::new(0), reader }
         });
-        Ok(Self { addr, knocks: tokio::sync::Mutex::new(knocks), running })
+        Ok(Self { addr, incoming: tokio::sync::Mutex::new(incoming), running })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Returns how many datagrams from unknown addresses were neither answered nor let in.
+    /// Returns how many datagrams from unknown addresses were neither answered nor admitted.
     pub(crate) fn strays(&self) -> u64 {
         self.running.strays.load(Relaxed)
     }
 
-    /// Waits for the next client that was let in. Cancel safe.
+    /// Waits for the next admitted client. Cancel safe.
     pub(crate) async fn next_incoming(&self) -> io::Result<Incoming> {
-        Ok(self.knocks.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?)
+        Ok(self.incoming.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?)
     }
 }
 
 struct Reader<G> {
     socket: Arc<UdpSocket>,
     running: Weak<Running>,
-    gate: G,
-    knock: mpsc::Sender<Incoming>,
+    validator: G,
+    incoming: mpsc::Sender<Incoming>,
     half_open: Arc<Semaphore>,
     answer: Vec<u8>,
 }
@@ -363,20 +367,20 @@ impl<G: AddressValidator> Reader<G> {
 
     fn validate(&mut self, running: Arc<Running>, from: SocketAddr, datagram: Bytes) {
         self.answer.clear();
-        let welcome = self.gate.validate(from, &datagram, &mut self.answer);
+        let admitted = self.validator.validate(from, &datagram, &mut self.answer);
         debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
         if !self.answer.is_empty() {
             // The remote repeats its request if the answer is lost.
             let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into());
         }
-        if !welcome {
+        if !admitted {
             running.strays.fetch_add(u64::from(self.answer.is_empty()), Relaxed);
             return;
         }
         // Without room, without a task that accepts, or without a free place, the client gets no
         // answer. It tries again or gives up.
         let Ok(half_open) = self.half_open.clone().try_acquire_owned() else { return };
-        let Ok(place) = self.knock.try_reserve() else { return };
+        let Ok(place) = self.incoming.try_reserve() else { return };
         let inbox = Arc::<Inbox>::default();
         inbox.push(datagram);
         let mut routes = running.routes();

@@ -57,7 +57,7 @@ impl UdpSocket {
         &self.io
     }
 
-    /// Ready if there may be something to read; else the task is woken when there is.
+    /// Polls whether the socket may have a datagram to read; wakes the task when one arrives.
     #[cfg(unix)]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_read_ready(cx).map_ok(drop)

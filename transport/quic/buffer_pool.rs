@@ -2,7 +2,7 @@
 //!
 //! quinn-proto takes each packet as its own. It keeps a packet while a stream fragment in it waits
 //! for earlier ones. So a packet shares its buffer with no other packet; otherwise the fragment
-//! would keep those, too. Small packets, as moves are, get a buffer that is reused once nobody
+//! would keep those, too. Small packets, as moves are, get a buffer that is reused once no packet
 //! holds it. Reading them allocates nothing.
 
 use bytes::BytesMut;
@@ -35,7 +35,7 @@ impl BufferPool {
         let buffer = &mut self.buffers[self.next];
         self.next = (self.next + 1) % COUNT;
         if !buffer.try_reclaim(SMALL_BYTES) {
-            *buffer = BytesMut::with_capacity(SMALL_BYTES); // Somebody still holds the last one.
+            *buffer = BytesMut::with_capacity(SMALL_BYTES); // The last one is still in use.
         }
         buffer.extend_from_slice(packet);
         buffer.split()

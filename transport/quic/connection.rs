@@ -88,9 +88,9 @@ pub(super) struct Wakeups {
     /// Whether the receiver found nothing and is to be woken when something arrives.
     waiting: bool,
     /// Whether something arrived for the receiver since it last found nothing.
-    news: bool,
+    arrived: bool,
     /// Whether something arrived on the control stream since it was last read to its end.
-    pub(super) control_news: bool,
+    pub(super) control_arrived: bool,
 }
 
 impl Shared {
@@ -123,7 +123,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Ends the connection, since nobody reads for it any more.
+    /// Ends the connection, since no task reads from it any more.
     fn end(&self, reason: CloseReason) {
         connections::end(self, reason);
     }
@@ -159,7 +159,7 @@ impl Driven for Shared {
         if let Err(reason) = state.flush() {
             state.lose(reason);
         }
-        if state.wakeups.news && mem::take(&mut state.wakeups.waiting) {
+        if state.wakeups.arrived && mem::take(&mut state.wakeups.waiting) {
             state.unsettled = true;
             state.set_timer(now);
             drop(state);
@@ -194,15 +194,15 @@ impl State {
                     self.phase = Phase::Ended { reason: self.close_reason(&reason), error: Some(reason) };
                 }
                 Event::Stream(StreamEvent::Readable { id }) if id == control => {
-                    self.wakeups.control_news = true
+                    self.wakeups.control_arrived = true
                 }
-                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.wakeups.control_news = true,
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => self.wakeups.control_arrived = true,
                 Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. })
                 | Event::DatagramReceived => {}
                 // Other events make room for what waits here, which is tried after every event.
                 _ => continue,
             }
-            self.wakeups.news = true;
+            self.wakeups.arrived = true;
         }
     }
 
@@ -256,7 +256,7 @@ impl State {
         if !matches!(self.phase, Phase::Ended { .. }) {
             self.phase = Phase::Ended { reason, error: None };
         }
-        self.wakeups.news = true;
+        self.wakeups.arrived = true;
     }
 
     fn check(&self) -> Result<(), CloseReason> {
@@ -270,7 +270,7 @@ impl State {
         match error {
             ConnectionError::ApplicationClosed(close) => {
                 let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
-                CloseReason::Peer(Close::new(code, String::from_utf8_lossy(&close.reason)))
+                CloseReason::Remote(Close::new(code, String::from_utf8_lossy(&close.reason)))
             }
             ConnectionError::TimedOut => CloseReason::IdleTimeout(self.config.options.idle_timeout),
             ConnectionError::Reset => CloseReason::Vanished,
@@ -294,7 +294,7 @@ impl State {
         if self.unsettled {
             self.transmit(Instant::now());
         }
-        self.wakeups.news = false;
+        self.wakeups.arrived = false;
         self.wakeups.waiting = true;
         Poll::Pending
     }

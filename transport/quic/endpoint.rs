@@ -40,7 +40,7 @@ const BATCH: usize = 8;
 
 /// A connection as its endpoint's task drives it.
 pub(super) trait Driven: Send + Sync {
-    /// Takes in a packet, or news of connection IDs. Returns `true` for the first since the
+    /// Takes in a packet, or a change of connection IDs. Returns `true` for the first since the
     /// connection was last settled.
     fn on_packet(&self, event: ConnectionEvent) -> bool;
     /// Handles the deadline that was set, which has passed.
@@ -48,7 +48,7 @@ pub(super) trait Driven: Send + Sync {
     /// Sends what follows from what happened, or leaves that to the receiver if it has something to
     /// read.
     fn settle(&self, now: Instant);
-    /// Ends the connection, since nobody will read its packets any more.
+    /// Ends the connection, since no task will read its packets any more.
     fn abandon(&self);
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Endpoint {
     inner: Mutex<Inner>,
     /// The task, woken for an earlier deadline or to end.
     task: AtomicWaker,
-    knocked: Notify,
+    has_incoming: Notify,
     idle: Notify,
     /// The socket's buffer sizes: one copy for all connections.
     pub(super) socket_buffers: Vec<Setting>,
@@ -83,7 +83,7 @@ struct Inner {
     /// The time until which the task sleeps unless it is woken. It is in the past while the task
     /// runs.
     sleeps_until: Tick,
-    /// Whether nobody accepts or connects here any more, so that the task ends with the last
+    /// Whether no task accepts or connects here any more, so that the task ends with the last
     /// connection.
     closed: bool,
 }
@@ -139,7 +139,7 @@ impl Endpoint {
             socket,
             inner: Mutex::new(inner),
             task: AtomicWaker::new(),
-            knocked: Notify::new(),
+            has_incoming: Notify::new(),
             idle: Notify::new(),
             socket_buffers,
         });
@@ -207,15 +207,15 @@ impl EndpointHandle {
     }
 
     /// Waits for the next client. Cancel safe.
-    pub(super) async fn knock(&self) -> Knock {
+    pub(super) async fn next_incoming(&self) -> IncomingHandshake {
         loop {
             let incoming = self.0.lock().incoming.pop_front();
             match incoming {
                 Some(incoming) => {
                     let (endpoint, remote) = (self.0.clone(), incoming.remote_address());
-                    return Knock { endpoint, remote, incoming: Some(incoming) };
+                    return IncomingHandshake { endpoint, remote, incoming: Some(incoming) };
                 }
-                None => self.0.knocked.notified().await,
+                None => self.0.has_incoming.notified().await,
             }
         }
     }
@@ -268,14 +268,14 @@ impl Endpoint {
 }
 
 /// A client that has arrived. Dropping it refuses the client.
-pub(super) struct Knock {
+pub(super) struct IncomingHandshake {
     endpoint: Arc<Endpoint>,
     remote: SocketAddr,
     /// The client's first packet, until its fate is decided.
     incoming: Option<Incoming>,
 }
 
-impl Knock {
+impl IncomingHandshake {
     pub(super) fn remote_addr(&self) -> SocketAddr {
         self.remote
     }
@@ -292,7 +292,7 @@ impl Knock {
         let outcome = self.endpoint.lock().proto.retry(incoming, &mut packet);
         match outcome {
             Ok(transmit) => {
-                self.endpoint.send(&transmit, &packet); // No room is a loss: the peer asks again.
+                self.endpoint.send(&transmit, &packet); // No room is a loss: the remote asks again.
                 true
             }
             Err(error) => {
@@ -322,7 +322,7 @@ impl Knock {
     }
 }
 
-impl Drop for Knock {
+impl Drop for IncomingHandshake {
     fn drop(&mut self) {
         if let Some(incoming) = self.incoming.take() {
             let mut packet = Vec::new();
@@ -440,7 +440,7 @@ impl Task {
                     }
                     Some(DatagramEvent::NewConnection(incoming)) => {
                         inner.incoming.push_back(incoming);
-                        self.endpoint.knocked.notify_one();
+                        self.endpoint.has_incoming.notify_one();
                     }
                     Some(DatagramEvent::Response(transmit)) => {
                         inner.strays += 1;
@@ -465,7 +465,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// Ends the connections with the runtime, since nobody reads for them any more.
+    /// Ends the connections with the runtime, since no task reads for them any more.
     fn drop(&mut self) {
         let connections = mem::take(&mut self.endpoint.lock().connections);
         for connection in connections.0.into_iter().flatten() {

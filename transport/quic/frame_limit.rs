@@ -1,5 +1,5 @@
 //! The rate limit on a remote's QUIC frames. Some frames are QUIC's own and carry no message, so
-//! nobody else counts them.
+//! no other limit counts them.
 
 use quinn_proto::{Connection, FrameStats};
 

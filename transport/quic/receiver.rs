@@ -33,9 +33,9 @@ pub(super) fn split(
 ) -> Connection {
     let shared = owner.shared().clone();
     let state = shared.lock();
-    let (config, peer) = (&state.config, !state.proto.side());
+    let (config, remote_side) = (&state.config, !state.proto.side());
     let control = Framed::new(control_stream(), &config.options);
-    let state_in = StateIn::new(config.lane, peer, &config.options);
+    let state_in = StateIn::new(config.lane, remote_side, &config.options);
     drop(state);
     let receiver = QuicReceiver { owner, control, state: state_in, endpoint };
     Connection::new(kind, remote, shared, Box::new(receiver))
@@ -43,11 +43,11 @@ pub(super) fn split(
 
 impl QuicReceiver {
     fn next(&mut self, state: &mut State) -> Result<Option<(Lane, Bytes)>, CloseReason> {
-        if state.wakeups.control_news {
+        if state.wakeups.control_arrived {
             if let Some(message) = self.control.next(FrameKind::Control, &mut state.reader())? {
                 return Ok(Some((Lane::Control, message)));
             }
-            state.wakeups.control_news = false;
+            state.wakeups.control_arrived = false;
         }
         Ok(self.state.next(&mut state.reader())?.map(|message| (Lane::State, message)))
     }

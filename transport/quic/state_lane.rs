@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The code for a stream whose update was superseded. Nobody reads it.
+/// The code for a stream whose update was superseded. No receiver reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
 /// Returns the long stream on which `side` sends its updates.
@@ -169,10 +169,10 @@ pub(super) enum StateIn {
 }
 
 impl StateIn {
-    pub(super) fn new(lane: StateLane, peer: Side, options: &Options) -> Self {
+    pub(super) fn new(lane: StateLane, remote_side: Side, options: &Options) -> Self {
         match lane {
             StateLane::Stream => {
-                Self::Stream { framed: Framed::new(state_stream(peer), options), opened: false }
+                Self::Stream { framed: Framed::new(state_stream(remote_side), options), opened: false }
             }
             StateLane::Uni => Self::Uni(UniStreams::default()),
             StateLane::Datagram => Self::Datagram,

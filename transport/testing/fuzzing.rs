@@ -31,7 +31,7 @@ pub fn frames(input: &[u8]) {
             assert_eq!(again, Ok(close), "a close frame changes on its way");
         }
     }
-    assert!(stream.starts_with(&written), "frames that nobody sent");
+    assert!(stream.starts_with(&written), "frames that were never sent");
 }
 
 fn read(stream: &[u8], piece_bytes: usize) -> (Vec<(FrameKind, Bytes)>, Option<FrameError>) {

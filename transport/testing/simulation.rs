@@ -44,17 +44,17 @@ const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A simulated network, to which clients connect.
 pub struct Network {
-    knocks: mpsc::Sender<(SocketAddr, Handshake)>,
+    incoming: mpsc::Sender<(SocketAddr, Handshake)>,
     options: Options,
     tap: Arc<dyn Tap>,
 }
 
 /// Makes a network, and its server's listener.
 pub fn network(options: &Options, tap: Arc<dyn Tap>) -> (Network, Listener) {
-    let (knocks, listening) = mpsc::channel(BACKLOG);
+    let (incoming, listening) = mpsc::channel(BACKLOG);
     let inner = Box::new(SimulatedListen(tokio::sync::Mutex::new(listening)));
     let listener = Listener::new(TransportKind::Memory, inner, options);
-    (Network { knocks, options: options.clone(), tap }, listener)
+    (Network { incoming, options: options.clone(), tap }, listener)
 }
 
 impl Network {
@@ -74,11 +74,11 @@ impl Network {
         };
         let (client, server) = (end(Side::Client, &down, &up), end(Side::Server, &up, &down));
         let link = Link { up, down, ends: [Arc::downgrade(&client), Arc::downgrade(&server)] };
-        let (knocks, options) = (self.knocks.clone(), self.options.clone());
+        let (incoming, options) = (self.incoming.clone(), self.options.clone());
         let connecting = async move {
             client.outbox.cross().await;
             let accepting = accept(server, from, options.clone());
-            knocks.try_send((from, Box::pin(accepting))).map_err(|_| refused())?;
+            incoming.try_send((from, Box::pin(accepting))).map_err(|_| refused())?;
             client.inbox.cross().await;
             Ok(connected(client, SERVER, &options))
         };
@@ -130,12 +130,12 @@ impl Link {
     }
 
     /// Ends `side` as when its process dies. The remote is told if the host still stands to say so.
-    pub fn vanish(&self, side: Side, peer_is_told: bool) {
+    pub fn vanish(&self, side: Side, remote_is_told: bool) {
         if let Some(end) = self.ends[side as usize].upgrade() {
             connection::end(&*end, CloseReason::Vanished);
         }
-        if peer_is_told {
-            self.wire(side).farewell(CloseReason::Vanished);
+        if remote_is_told {
+            self.wire(side).end(CloseReason::Vanished);
         }
     }
 
@@ -159,7 +159,7 @@ impl Link {
         is_open && (updates_wait || !queue.control_unsent.is_empty())
     }
 
-    /// Whether anybody still holds a sender or the receiver of that side.
+    /// Whether a sender or the receiver of that side still exists.
     pub fn held(&self, side: Side) -> bool {
         self.ends[side as usize].strong_count() > 0
     }

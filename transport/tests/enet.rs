@@ -117,7 +117,7 @@ async fn exchanges_messages_with_the_c_library() {
                 return;
             }
             match recv(&mut connection).await {
-                Err(CloseReason::Peer(close)) => assert_eq!(close.code, leaves),
+                Err(CloseReason::Remote(close)) => assert_eq!(close.code, leaves),
                 other => panic!("{other:?}"),
             }
             // The program gets its own code back with the acknowledgement alone.

@@ -117,8 +117,8 @@ impl Identity {
         Ok(Self { certificates, key })
     }
 
-    /// Writes the identity as PEM: the certificate for everybody, the key in a new file with mode
-    /// 0600.
+    /// Writes the identity as PEM: the certificate readable by every user, the key in a new file
+    /// with mode 0600.
     ///
     /// # Errors
     /// A key file that exists already is not overwritten.

@@ -102,7 +102,7 @@ async fn greet(
     let mut greeting = [0; GREETING.len()];
     stream.read_exact(&mut greeting).await.map_err(failed)?;
     if greeting != *GREETING {
-        return Err(failed(io::Error::other("the remote peer sent another greeting")));
+        return Err(failed(io::Error::other("the remote sent another greeting")));
     }
     let path_stats = |stream: &TcpStream| PathStats { congestion: None, ..tcp_path_stats(stream) };
     Ok(Connection::over_stream(kind, remote, stream, path_stats, options))

@@ -16,7 +16,8 @@ use super::{
 /// Returns each message that a client may send, once.
 fn messages() -> Vec<Vec<u8>> {
     let position = Position { x: 1.5, y: -2.0 };
-    let update = Move { game: 7, seq: 300, at_us: 5_000_000, clock_error_us: 250, corrections: 1, position };
+    let update =
+        Move { match_id: 7, seq: 300, at_us: 5_000_000, clock_error_us: 250, corrections: 1, position };
     vec![
         hello(),
         join("code"),

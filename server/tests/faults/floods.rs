@@ -49,17 +49,17 @@ pub(crate) async fn a_reader_that_stops(world: &World) {
 /// corrections instead.
 async fn a_mover_that_stops(world: &World) {
     let mut players = [world.connect().await, world.connect().await];
-    let mut game = 0;
+    let mut match_id = 0;
     for player in &players {
         for message in [hello(), join("deaf")] {
             player.sender.send_control(&message).expect("open");
         }
     }
-    while game == 0 {
+    while match_id == 0 {
         let (_, message) =
             timeout(PATIENCE, players[0].receiver.recv()).await.expect("in time").expect("open");
         if let Ok(ServerMessage::Started(started)) = decode(&message) {
-            game = started.game;
+            match_id = started.match_id;
         }
     }
     let [mut bad, _other] = players;
@@ -70,7 +70,7 @@ async fn a_mover_that_stops(world: &World) {
             break;
         }
         let (seq, corrections) = (u32::from(said) + 1, said);
-        let update = Move { game, seq, corrections, position: nowhere, ..Move::default() };
+        let update = Move { match_id, seq, corrections, position: nowhere, ..Move::default() };
         let told = ClientMessage::Move(MoveWithPayload { update, payload: &[] });
         let _ = bad.sender.send_state(&bytes(&told)); // Fails once the server has closed the connection.
         let corrected = |world: &World| world.observer.snapshot().moves_illegal > said.into();

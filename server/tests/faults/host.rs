@@ -10,7 +10,7 @@ use netduel_transport::{Options, TransportKind};
 use super::world::{World, event};
 
 /// The client's clock jumps a year ahead, an hour back, and to before the match. The opponent sees
-/// legal moves only, and nobody is expelled.
+/// legal moves only, and no player is expelled.
 pub(crate) async fn a_players_clock_that_jumps(world: &World) {
     const YEAR_US: u64 = 365 * 86_400 * 1_000_000;
     const HOUR_US: u64 = 3_600 * 1_000_000;

@@ -27,7 +27,7 @@ use netduel_transport::{Options, Socket, TransportKind};
 use witness::Witness;
 pub(crate) use world::{PATIENCE, World};
 
-/// The grace of a lost player's seat. It is short, since nobody resumes a seat in these trials;
+/// The grace of a lost player's seat. It is short, since no player resumes a seat in these trials;
 /// `resume.rs` tests that.
 const SEAT_KEPT: Duration = Duration::from_millis(100);
 /// The number of concurrent trials. Each has its own server, and most of them mostly wait for
@@ -70,7 +70,7 @@ faults! {
     12 strangers::another_protocol_and_garbage on every_kind with short_deadlines;
     13 strangers::a_byte_at_a_time on streams with short_deadlines;
     14 floods::a_reader_that_stops on every_kind with any_rate;
-    15 paths::a_half_open_peer on every_kind with short_silence;
+    15 paths::a_half_open_client on every_kind with short_silence;
     16 paths::loss_duplicates_reordering_and_darkness on datagrams with short_silence;
     16 paths::a_new_address on datagrams with short_silence;
     17 strangers::handshakes_of_forged_addresses on datagrams with short_handshakes;

@@ -14,14 +14,14 @@ use super::{
 };
 
 /// One side vanishes without a close: the other is told in time.
-pub(crate) async fn a_half_open_peer(world: &World) {
+pub(crate) async fn a_half_open_client(world: &World) {
     if datagrams(world.kind) {
         let path = DatagramProxy::to(world.addr).await;
         let [_gone, mut survivor] = world.matched_at(path.addr(), "half").await;
         path.set(Impairment::Blackhole);
         survives(world, &mut survivor).await;
     } else {
-        // The kernel carries a TCP stream, so the client is silenced instead: nobody polls it, and
+        // The kernel carries a TCP stream, so the client is silenced instead: no task polls it, and
         // it sends no keep-alives.
         let silent = Options { keep_alive: PATIENCE * 2, ..world.client_options() };
         let trust = world.identity.trust();
@@ -87,5 +87,5 @@ pub(crate) async fn a_new_address(world: &World) {
     }
     let accepted = world.observer.snapshot().accepted;
     survives(world, &mut survivor).await;
-    assert_eq!(world.observer.snapshot().accepted, accepted, "nobody new was let in for it");
+    assert_eq!(world.observer.snapshot().accepted, accepted, "it admitted a new connection");
 }

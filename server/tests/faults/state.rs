@@ -14,8 +14,8 @@ use super::{
     world::{PATIENCE, World, bytes, event, hello, join, resume, told},
 };
 
-fn a_move(game: u64) -> Vec<u8> {
-    bytes(&ClientMessage::Move(Move { game, seq: 1, ..Move::default() }.into()))
+fn a_move(match_id: u64) -> Vec<u8> {
+    bytes(&ClientMessage::Move(Move { match_id, seq: 1, ..Move::default() }.into()))
 }
 
 pub(crate) async fn a_move_where_none_may_be(world: &World) {
@@ -26,7 +26,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
 
     // A waiting client moves in the witnesses' match; a playing one moves in a match that never
     // existed.
-    for (mut bad, game) in [(world.connect().await, 1), (world.connect().await, 1_000_000)] {
+    for (mut bad, match_id) in [(world.connect().await, 1), (world.connect().await, 1_000_000)] {
         for message in [hello(), join("alone")] {
             bad.sender.send_control(&message).expect("open");
         }
@@ -35,7 +35,7 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
         for _ in ["welcome", "waiting"] {
             timeout(PATIENCE, bad.receiver.recv()).await.expect("in time").expect("open");
         }
-        keep_sending(&bad.sender, &a_move(game));
+        keep_sending(&bad.sender, &a_move(match_id));
         let close = told(&mut bad).await;
         assert_eq!(CloseCode::from_code(close.code), Some(CloseCode::Unexpected), "{close}");
     }
@@ -43,14 +43,14 @@ pub(crate) async fn a_move_where_none_may_be(world: &World) {
 
     // A move after the end of the match was under way, and is no fault of the client.
     let [mut ada, grace] = world.matched("over").await;
-    let game = ada.current().expect("a match").started.game;
+    let match_id = ada.current().expect("a match").started.match_id;
     grace.close().await;
     assert!(matches!(event(&mut ada).await, Event::OpponentLeft { .. }));
     let stale = world.observer.snapshot().moves_stale;
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
     world.until("the late move is counted", |it| it.observer.snapshot().moves_stale > stale).await;
     ada.join(Some("again")).expect("still connected");
-    assert_eq!(event(&mut ada).await, Event::Waiting, "after match {game}");
+    assert_eq!(event(&mut ada).await, Event::Waiting, "after match {match_id}");
     ada.close().await;
 }
 

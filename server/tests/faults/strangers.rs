@@ -199,7 +199,7 @@ pub(crate) async fn a_replayed_retry_token(world: &World) {
         }
     };
     let size = timeout(PATIENCE, refused).await.expect("refused in time");
-    assert!(size < 200, "{size} bytes for somebody who has proved nothing");
+    assert!(size < 200, "{size} bytes for a client without a proved address");
     assert_eq!(world.observer.snapshot().accepted, accepted, "a stolen proof began a handshake");
 }
 

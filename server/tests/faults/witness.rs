@@ -43,7 +43,7 @@ impl Witness {
         seats[1].say(hello());
         seats[1].say(join(code));
         for seat in &mut seats {
-            while seat.game.is_none() {
+            while seat.match_id.is_none() {
                 seat.hear().await;
             }
         }
@@ -63,13 +63,13 @@ impl Witness {
 }
 
 async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
-    let mut beat = interval(ROUND);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticker = interval(ROUND);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rounds = 0;
     // The loop ends when everything sent since the last step has arrived.
     loop {
         let over = stop.is_cancelled();
-        beat.tick().await;
+        ticker.tick().await;
         rounds += 1;
         for seat in &mut seats {
             if !over {
@@ -89,7 +89,7 @@ async fn play(mut seats: [Seat; 2], stop: CancellationToken) -> u64 {
                 () = grace.hear() => {}
             }
         }
-        let told = |mover: &Seat, other: &Seat| other.peer.position == mover.last.position;
+        let told = |mover: &Seat, other: &Seat| other.opponent.position == mover.last.position;
         let answered = seats.iter().all(|seat| seat.pongs == seat.pings);
         if over && answered && told(&seats[0], &seats[1]) && told(&seats[1], &seats[0]) {
             break;
@@ -115,11 +115,11 @@ struct Seat {
     /// Whether the state lane may lose or reorder messages.
     drops: bool,
     waiting: bool,
-    game: Option<u64>,
+    match_id: Option<u64>,
     started_us: u64,
     last: Move,
     /// The opponent's newest move.
-    peer: Move,
+    opponent: Move,
     pings: u64,
     pongs: u64,
     /// The server's final positions, after the opponent left.
@@ -128,15 +128,15 @@ struct Seat {
 
 impl Seat {
     fn new(connection: Connection, drops: bool) -> Self {
-        let (last, peer) = (Move::default(), Move::default());
+        let (last, opponent) = (Move::default(), Move::default());
         Self {
             connection,
             drops,
             waiting: false,
-            game: None,
+            match_id: None,
             started_us: 0,
             last,
-            peer,
+            opponent,
             pings: 0,
             pongs: 0,
             over: None,
@@ -178,30 +178,30 @@ impl Seat {
             (ServerMessage::Welcome { .. }, Lane::Control) => {}
             (ServerMessage::Waiting, Lane::Control) => self.waiting = true,
             (ServerMessage::Started(started), Lane::Control) => {
-                self.game = Some(started.game);
+                self.match_id = Some(started.match_id);
                 self.started_us = started.started_us;
                 let me = usize::from(started.player);
                 let at = |number: usize| Move {
-                    game: started.game,
+                    match_id: started.match_id,
                     position: started.positions[number],
                     ..Move::default()
                 };
-                (self.last, self.peer) = (at(me), at(1 - me));
+                (self.last, self.opponent) = (at(me), at(1 - me));
             }
             (ServerMessage::Pong(pong), Lane::Control) => {
                 self.pongs += 1;
                 assert_eq!(pong.ping_sent_us, self.pongs, "an answer was lost, repeated or overtaken");
             }
             (ServerMessage::Moved(told), Lane::State) => {
-                assert_eq!(Some(told.update.game), self.game, "a move of another match");
-                if told.update.seq > self.peer.seq {
-                    self.peer = told.update;
+                assert_eq!(Some(told.update.match_id), self.match_id, "a move of another match");
+                if told.update.seq > self.opponent.seq {
+                    self.opponent = told.update;
                 } else {
-                    assert!(self.drops, "{:?} after {:?}", told.update, self.peer);
+                    assert!(self.drops, "{:?} after {:?}", told.update, self.opponent);
                 }
             }
-            (ServerMessage::OpponentLeft { game, positions, .. }, Lane::Control) => {
-                assert_eq!(Some(game), self.game);
+            (ServerMessage::OpponentLeft { match_id, positions, .. }, Lane::Control) => {
+                assert_eq!(Some(match_id), self.match_id);
                 self.over = Some(positions);
             }
             other => panic!("the witness was told {other:?}"),

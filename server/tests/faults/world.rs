@@ -158,7 +158,7 @@ pub(crate) async fn told(connection: &mut Connection) -> Close {
     loop {
         match timeout(PATIENCE, connection.receiver.recv()).await.expect("an end in time") {
             Ok(_) => {}
-            Err(CloseReason::Peer(close)) => return close,
+            Err(CloseReason::Remote(close)) => return close,
             Err(reason) => panic!("ended without a word: {reason}"),
         }
     }
@@ -167,7 +167,7 @@ pub(crate) async fn told(connection: &mut Connection) -> Close {
 pub(crate) async fn event(player: &mut Player) -> Event {
     loop {
         let event = timeout(PATIENCE, player.next_event()).await.expect("an event in time").expect("open");
-        // A lost player's seat is kept for a moment; nobody resumes it here.
+        // A lost player's seat is kept for a moment; no test resumes it here.
         if !matches!(event, Event::OpponentReconnecting { .. }) {
             return event;
         }
@@ -189,5 +189,5 @@ pub(crate) fn join(code: &str) -> Vec<u8> {
 /// Encodes a resume for a seat that does not exist.
 pub(crate) fn resume() -> Vec<u8> {
     let token = SeatToken::new([0; SeatToken::BYTES]);
-    bytes(&ClientMessage::Resume { game: 1, token, attempt: 1 })
+    bytes(&ClientMessage::Resume { match_id: 1, token, attempt: 1 })
 }

@@ -6,7 +6,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A validator that lets in the senders of "open", and answers "?" with "!".
+/// A validator that admits the senders of "open", and answers "?" with "!".
 struct OpenSesame;
 
 impl AddressValidator for OpenSesame {
@@ -37,21 +37,21 @@ async fn datagrams_reach_their_remote() {
     let (mut a, b) = (client(&demux).await, client(&demux).await);
     a.0.send(b"?");
     assert_eq!(recv(&mut a.1).await, &b"!"[..]);
-    let mut peers = Vec::new();
+    let mut remotes = Vec::new();
     for (sender, _) in [&a, &b] {
         sender.send(b"nonsense");
         sender.send(b"open");
-        peers.push(demux.next_incoming().await.expect("a knock"));
+        remotes.push(demux.next_incoming().await.expect("a client"));
     }
     a.0.send(b"from a");
     b.0.send(b"from b");
-    for (peer, says) in peers.iter_mut().zip(["from a", "from b"]) {
-        assert_eq!(recv(&mut peer.receiver).await, &b"open"[..]);
-        assert_eq!(recv(&mut peer.receiver).await, says.as_bytes());
-        peer.sender.send(b"hello");
+    for (remote, says) in remotes.iter_mut().zip(["from a", "from b"]) {
+        assert_eq!(recv(&mut remote.receiver).await, &b"open"[..]);
+        assert_eq!(recv(&mut remote.receiver).await, says.as_bytes());
+        remote.sender.send(b"hello");
     }
     assert_eq!(recv(&mut a.1).await, &b"hello"[..]);
-    let stats = peers[0].sender.path_stats();
+    let stats = remotes[0].sender.path_stats();
     assert_eq!((stats.sent_packets, stats.sent_bytes), (Some(1), Some(5 + 28)));
     assert_eq!((stats.received_packets, stats.received_bytes), (Some(2), Some(10 + 2 * 28)));
 }
@@ -61,11 +61,11 @@ async fn closed_remote_is_unknown_again() {
     let demux = demux();
     let (sender, mut receiver) = client(&demux).await;
     sender.send(b"open");
-    drop(demux.next_incoming().await.expect("a knock"));
+    drop(demux.next_incoming().await.expect("a client"));
     sender.send(b"?");
     assert_eq!(recv(&mut receiver).await, &b"!"[..]);
     sender.send(b"open");
-    demux.next_incoming().await.expect("a second knock");
+    demux.next_incoming().await.expect("a second client");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn inbox_keeps_newest_and_drops_oversized() {
     let demux = demux();
     let (sender, _inlet) = client(&demux).await;
     sender.send(b"open");
-    let mut peer = demux.next_incoming().await.expect("a knock");
+    let mut remote = demux.next_incoming().await.expect("a client");
     let count = 3 * INBOX_DATAGRAMS;
     for number in 0..count {
         sender.send(&number.to_be_bytes());
@@ -86,11 +86,11 @@ async fn inbox_keeps_newest_and_drops_oversized() {
     recv(&mut answer).await;
     let mut inbox = Vec::new();
     for _ in 0..INBOX_DATAGRAMS {
-        inbox.push(recv(&mut peer.receiver).await);
+        inbox.push(recv(&mut remote.receiver).await);
     }
     assert_eq!(inbox.last(), Some(&Bytes::copy_from_slice(&(count - 1).to_be_bytes())));
     assert!(inbox.iter().all(|datagram| datagram.len() == size_of::<usize>()));
-    let nothing = poll_fn(|cx| Poll::Ready(peer.receiver.poll_recv(cx).is_pending())).await;
+    let nothing = poll_fn(|cx| Poll::Ready(remote.receiver.poll_recv(cx).is_pending())).await;
     assert!(nothing, "bounded");
 }
 

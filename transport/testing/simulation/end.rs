@@ -96,7 +96,7 @@ impl SendHalf for End {
 
     fn send_close(&self, close: &Close) {
         self.see(Event::Closed(close));
-        self.outbox.farewell(CloseReason::Peer(close.clone()));
+        self.outbox.end(CloseReason::Remote(close.clone()));
     }
 
     fn path_stats(&self) -> PathStats {
@@ -126,7 +126,7 @@ impl SimulatedReceiver {
         loop {
             let found = self.end.inbox.queue().next(Instant::now());
             match found {
-                Found::Over(reason) => {
+                Found::Closed(reason) => {
                     self.end.see(Event::Ended(&reason));
                     return Err(reason);
                 }
@@ -190,9 +190,9 @@ impl ReceiveHalf for SimulatedReceiver {
     }
 
     fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        let farewell = self.end.outbox.queue().farewell.as_ref().map(|(due, _)| *due);
+        let end = self.end.outbox.queue().end.as_ref().map(|(due, _)| *due);
         Box::pin(async move {
-            match farewell {
+            match end {
                 None => {}
                 Some(Some(due)) => sleep_until(due).await,
                 Some(None) => pending().await,

@@ -34,7 +34,7 @@ pub(super) struct Queue {
     /// The updates that wait for a flush or for the path.
     pub(super) unsent: VecDeque<Bytes>,
     pub(super) keep_alives: VecDeque<Instant>,
-    pub(super) farewell: Option<(Option<Instant>, CloseReason)>,
+    pub(super) end: Option<(Option<Instant>, CloseReason)>,
     /// Whether anything left since the flag was last read.
     pub(super) wrote: bool,
     /// The counters by lane.
@@ -45,7 +45,7 @@ pub(super) struct Queue {
 pub(super) enum Found {
     Message(Lane, Bytes),
     KeepAlive,
-    Over(CloseReason),
+    Closed(CloseReason),
     /// Nothing arrives before this time.
     Nothing(Option<Instant>),
 }
@@ -62,7 +62,7 @@ impl Wire {
             updates: Vec::new(),
             unsent: VecDeque::new(),
             keep_alives: VecDeque::new(),
-            farewell: None,
+            end: None,
             wrote: false,
             flows: Default::default(),
         };
@@ -97,26 +97,26 @@ impl Wire {
                 queue.control[index].0 = queue.control_due(index);
             }
         }
-        if let Some((None, reason)) = queue.farewell.take_if(|(due, _)| due.is_none()) {
+        if let Some((None, reason)) = queue.end.take_if(|(due, _)| due.is_none()) {
             let due = queue.last_due();
-            queue.farewell = Some((due, reason));
+            queue.end = Some((due, reason));
         }
         queue.flush_updates();
         drop(queue);
         self.close_state.wake();
     }
 
-    pub(super) fn farewell(&self, reason: CloseReason) {
+    pub(super) fn end(&self, reason: CloseReason) {
         let mut queue = self.queue();
         // Over datagrams it is said for a while and then no more.
-        if queue.farewell.is_none() && (queue.in_order || !queue.silent) {
+        if queue.end.is_none() && (queue.in_order || !queue.silent) {
             let due = if queue.in_order {
                 queue.flush_control(); // A byte stream has it before the close.
                 queue.last_due()
             } else {
                 Some(Instant::now() + (queue.fates)(Lane::Control).delay)
             };
-            queue.farewell = Some((due, reason));
+            queue.end = Some((due, reason));
         }
         drop(queue);
         self.close_state.wake();
@@ -192,7 +192,7 @@ impl Queue {
             self.control.front().and_then(|(due, _)| *due),
             update.map(|index| self.updates[index].0),
             self.keep_alives.front().copied(),
-            self.farewell.as_ref().and_then(|(due, _)| *due),
+            self.end.as_ref().and_then(|(due, _)| *due),
         ];
         let first = (0..dues.len()).filter_map(|which| Some((dues[which]?, which))).min();
         let Some((due, which)) = first.filter(|(due, _)| *due <= now) else {
@@ -213,8 +213,8 @@ impl Queue {
                 self.keep_alives.pop_front();
                 Found::KeepAlive
             }
-            _ => match self.farewell.take() {
-                Some((_, reason)) => Found::Over(reason),
+            _ => match self.end.take() {
+                Some((_, reason)) => Found::Closed(reason),
                 None => Found::Nothing(Some(due)),
             },
         }
