@@ -113,7 +113,7 @@ fn wrong_files_give_advice() {
         (folder.path().join("none.json"), "cannot read"),
         (results, "netduel-report render"),
         (old, "has schema 1"),
-        (named.clone(), "name it .json"),
+        (named.clone(), "end in .json"),
     ] {
         let (code, _, errors) = program(&file);
         assert_eq!(code, Some(1), "{errors}");
