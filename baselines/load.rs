@@ -18,7 +18,7 @@ const CONNECTING_MAX: usize = 4;
 /// The digits of a move's number. The remaining digits are its time.
 const SEQ_DIGITS: usize = 8;
 
-/// Carries out the plan on standard input, which `netduel-report` writes.
+/// Carries out the plan on standard input, which `netduel-reports` writes.
 ///
 /// # Errors
 /// A player that could not connect or play, and the reason.

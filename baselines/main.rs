@@ -1,5 +1,5 @@
 //! The program `netduel-baselines`: a baseline's relay in a process of its own, and the players
-//! that `netduel-report run --preset baselines` starts.
+//! that `netduel-reports run --preset baselines` starts.
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 

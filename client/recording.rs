@@ -1,4 +1,4 @@
-//! A recorded match in a file: the window saves it, `netduel-report recording` reads it.
+//! A recorded match in a file: the window saves it, `netduel-reports recording` reads it.
 //! `docs/recording.md` documents the fields, and a test compares that page with a real file.
 
 use std::{collections::VecDeque, fs, path::Path};
@@ -174,7 +174,7 @@ fn hint(path: &Path, bytes: &[u8]) -> &'static str {
     if path.extension().is_some_and(|ending| ending == "csv") {
         ", not the .csv beside it"
     } else if bytes.starts_with(b"{\"schema\"") {
-        "; use netduel-report render for the results of a comparison"
+        "; use netduel-reports render for the results of a comparison"
     } else {
         ""
     }
@@ -211,7 +211,7 @@ mod tests {
         for (name, text, wanted) in [
             ("none.json", None, "results/play-TIME.json"),
             ("play.csv", Some("side,at_us\n"), "not the .csv beside it"),
-            ("results.json", Some("{\"schema\":3,\"runs\":[]}"), "netduel-report render"),
+            ("results.json", Some("{\"schema\":3,\"runs\":[]}"), "netduel-reports render"),
             ("other.json", Some("{\"format\":\"GIF\"}"), "Save recording"),
             ("old.json", Some("{\"format\":\"netduel recording 1\"}"), "has schema 1, this program reads 3"),
             ("new.json", Some("{\"format\":\"netduel recording\",\"schema\":9}"), "has schema 9"),

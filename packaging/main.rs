@@ -48,7 +48,7 @@ fn programs() -> Vec<Command> {
         netduel_client_egui::cli::Cli::command().name("netduel"),
         netduel_server::cli::Cli::command().name("netduel-server"),
         netduel_client::cli::BotCli::command().name("netduel-bot"),
-        netduel_reports::cli::Cli::command().name("netduel-report"),
+        netduel_reports::cli::Cli::command().name("netduel-reports"),
         netduel_link::cli::Cli::command().name("netduel-link"),
     ]
 }

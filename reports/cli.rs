@@ -1,4 +1,4 @@
-//! The command line of `netduel-report`.
+//! The command line of `netduel-reports`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Runs the whole program `netduel-report` and returns its exit code.
+/// Runs the whole program `netduel-reports` and returns its exit code.
 ///
 /// A program with transports of its own registers them and then calls this function; every command
 /// then knows them. The call comes before the first thread starts, since entering the network
@@ -45,20 +45,20 @@ pub fn main() -> ExitCode {
 #[command(
     version,
     after_help = "Examples:
-  netduel-report run                                         every transport on loopback, busy Wi-Fi and LTE
-  netduel-report run --preset rate                           search for the highest rate of each transport
-  netduel-report run --preset full --out all                 every preset; continue with --resume all if interrupted
-  netduel-report run --transport tcp,quic-datagram --rate 20,60,128
-  netduel-report run --link lte --link delay=20ms,loss=2% --duration 10s
-  netduel-report run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
-  netduel-report render results/2026-11-22T140000Z/results.json
-  netduel-report recording results/play-1795368123.json     render a match that the window saved
-  netduel-report compare OLD/results.json NEW/results.json   list changes beyond noise; exit code 3 if one is worse
-  netduel-report selftest aa                                 check that equal transports show no difference
-  netduel-report soak --matches 200 --duration 60s
-  netduel-report soak --matches 500 --rate 5 --link wifi --duration 30m
-  netduel-report churn --cycles 100000
-  netduel-report flood
+  netduel-reports run                                         every transport on loopback, busy Wi-Fi and LTE
+  netduel-reports run --preset rate                           search for the highest rate of each transport
+  netduel-reports run --preset full --out all                 every preset; continue with --resume all if interrupted
+  netduel-reports run --transport tcp,quic-datagram --rate 20,60,128
+  netduel-reports run --link lte --link delay=20ms,loss=2% --duration 10s
+  netduel-reports run --relay other,both --pairs 1,50 --repeat 7 --duration 10s
+  netduel-reports render results/2026-11-22T140000Z/results.json
+  netduel-reports recording results/play-1795368123.json     render a match that the window saved
+  netduel-reports compare OLD/results.json NEW/results.json   list changes beyond noise; exit code 3 if one is worse
+  netduel-reports selftest aa                                 check that equal transports show no difference
+  netduel-reports soak --matches 200 --duration 60s
+  netduel-reports soak --matches 500 --rate 5 --link wifi --duration 30m
+  netduel-reports churn --cycles 100000
+  netduel-reports flood
 
 Exit codes: 0 success, 1 a failed run or check, 2 a wrong flag, 3 compare found a regression."
 )]

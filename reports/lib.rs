@@ -4,7 +4,7 @@
 //! Each folder uses only folders below it. From the top: `commands` and `stress`; `recording` and
 //! `render`; `run`; `analysis`; `data`; `plan`.
 
-/// The command line of `netduel-report`.
+/// The command line of `netduel-reports`.
 pub mod cli;
 
 pub use cli::main;

@@ -1,4 +1,4 @@
-//! `netduel-report`: compares transports and writes reports.
+//! `netduel-reports`: compares transports and writes reports.
 
 use std::process::ExitCode;
 

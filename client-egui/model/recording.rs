@@ -1,4 +1,4 @@
-//! Recorder of a match: saves its figures over time as JSON and as CSV. `netduel-report recording`
+//! Recorder of a match: saves its figures over time as JSON and as CSV. `netduel-reports recording`
 //! reads the JSON.
 
 use std::{

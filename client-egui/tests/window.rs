@@ -203,7 +203,7 @@ fn saved_recording_holds_both_links() {
         figures.is_some_and(|(mine, theirs)| mine.received > 10 && theirs.received > 10)
     });
     app.get_by_label("Save recording").click();
-    until(&mut app, "the path of the recording", |app| shows(app, "netduel-report recording"));
+    until(&mut app, "the path of the recording", |app| shows(app, "netduel-reports recording"));
     let json = || {
         let files = std::fs::read_dir(folder.path()).expect("creates a folder").filter_map(Result::ok);
         files.map(|file| file.path()).find(|path| path.extension().is_some_and(|ending| ending == "json"))

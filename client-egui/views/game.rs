@@ -344,7 +344,7 @@ impl GameView {
         let button = ui.add_enabled(!self.recorder.is_empty(), egui::Button::new("Save recording"));
         let button = button.on_hover_text(
             "Saves the figures of this match as CSV and JSON, ten samples a \
-         second. netduel-report recording FILE.json makes a page of them.",
+         second. netduel-reports recording FILE.json makes a page of them.",
         );
         if button.clicked() {
             self.note = self.save(rate_hz);
@@ -357,7 +357,7 @@ impl GameView {
         Some(match self.recorder.save(&self.recordings, started, rate_hz) {
             Ok(path) => {
                 format!(
-                    "Saved {0}.csv and {0}.json. To make a page of it, run: netduel-report recording \
+                    "Saved {0}.csv and {0}.json. To make a page of it, run: netduel-reports recording \
                      {0}.json",
                     path.display()
                 )

@@ -21,7 +21,7 @@ pub(crate) fn announce(scenario: &Scenario, folder: &Path) {
     let about = if scenario.search.is_some() { "at most" } else { "about" };
     let time_s = estimate(scenario).as_secs().max(1);
     eprintln!("{}: {about} {} runs, {about} {time_s} s", scenario.preset, runs_at_most(scenario));
-    eprintln!("if interrupted, continue with: netduel-report run --resume {}", folder.display());
+    eprintln!("if interrupted, continue with: netduel-reports run --resume {}", folder.display());
 }
 
 /// Runs the remaining runs, then writes the results file and the reports.

@@ -82,7 +82,7 @@ fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow
     let left_s: u64 =
         plan.scenarios.iter().filter(|it| !done(it)).map(|scenario| estimate(scenario).as_secs()).sum();
     eprintln!("{} presets, at most {} min in all", plan.scenarios.len(), left_s / 60 + 1);
-    eprintln!("if interrupted, continue with: netduel-report run --resume {}", folder.display());
+    eprintln!("if interrupted, continue with: netduel-reports run --resume {}", folder.display());
     let mut failed = Vec::new();
     for scenario in &plan.scenarios {
         let own = folder.join(&scenario.preset);

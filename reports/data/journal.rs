@@ -98,7 +98,7 @@ fn head_of(line: &[u8], path: &Path, now: &Provenance) -> anyhow::Result<Results
         schema: u32,
     }
     let Head { schema } = serde_json::from_slice(line)
-        .with_context(|| format!("{} is no journal of netduel-report: delete it", path.display()))?;
+        .with_context(|| format!("{} is no journal of netduel-reports: delete it", path.display()))?;
     ensure!(
         schema == SCHEMA,
         "{} has schema {schema} and this program writes {SCHEMA}: delete the file and begin again",

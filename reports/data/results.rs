@@ -186,7 +186,7 @@ impl Results {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let Head { schema } = serde_json::from_str(&text)
-            .with_context(|| format!("{} holds no results of netduel-report", path.display()))?;
+            .with_context(|| format!("{} holds no results of netduel-reports", path.display()))?;
         ensure!(
             schema == SCHEMA,
             "{} has schema {schema} and this program reads {SCHEMA}: run the comparison again, or \

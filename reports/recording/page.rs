@@ -56,8 +56,8 @@ pub fn page(recording: &Recording) -> String {
                 }
                 p {
                     "This page comes from the recording's JSON alone; "
-                    code { "netduel-report recording FILE" } " renders it again. "
-                    "One match is an impression. To measure a transport, use " code { "netduel-report run" } "."
+                    code { "netduel-reports recording FILE" } " renders it again. "
+                    "One match is an impression. To measure a transport, use " code { "netduel-reports run" } "."
                 }
             }
         }

@@ -403,7 +403,7 @@ fn provenance_section(results: &Results) -> Markup {
             pre { code { (command) } }
             dl class="provenance" { @for (name, value) in &facts { dt { (name) } dd { (value) } } }
             p { "This page comes from " code { "results.json" } " alone; "
-                code { "netduel-report render" } " renders it again." }
+                code { "netduel-reports render" } " renders it again." }
         }
     }
 }

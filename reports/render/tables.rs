@@ -194,7 +194,7 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
     let run_cpu = results.provenance.run_cpu;
     facts.extend(run_cpu.map(|cpu| ("server and players".into(), format!("both on CPU {cpu}"))));
     facts.extend(sysctls.iter().map(|(name, value)| (name.clone(), value.replace('\t', " "))));
-    (facts, format!("netduel-report {}", command.join(" ")))
+    (facts, format!("netduel-reports {}", command.join(" ")))
 }
 
 /// Returns the self-checks as a table.

@@ -49,7 +49,7 @@ fn prepare() -> anyhow::Result<()> {
         return Ok(());
     }
     const HINT: &str =
-        "build it with `cargo build --release -p netduel-baselines`, and put it beside netduel-report";
+        "build it with `cargo build --release -p netduel-baselines`, and put it beside netduel-reports";
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package has a folder")?;
     // The parent is the folder of the profile, and its parent the target folder of cargo.
     let target = path.parent().and_then(Path::parent).filter(|target| target.join("CACHEDIR.TAG").exists());

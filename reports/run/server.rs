@@ -83,7 +83,7 @@ impl ServerSpec {
         }
     }
 
-    /// Returns the flags of `netduel-report serve` for these settings, with listeners on `ip`.
+    /// Returns the flags of `netduel-reports serve` for these settings, with listeners on `ip`.
     fn args(&self, ip: IpAddr) -> Vec<String> {
         let Self { kinds, contender, limits, resume_grace_s, burn_us_per_s, cpu, log: _ } = self;
         let mut args: Vec<String> = ["--supervised", "--counters", "--drain=5"].map(str::to_owned).to_vec();

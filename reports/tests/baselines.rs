@@ -15,7 +15,7 @@ fn compares_baselines_with_a_transport() {
     let out = folder.path().to_str().expect("utf-8");
     let scope =
         ["--transport", "tcp", "--pairs", "2", "--in-flight", "2", "--controls", "0", "--repeat", "1"];
-    let output = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
+    let output = Command::new(env!("CARGO_BIN_EXE_netduel-reports"))
         .args(["run", "--preset", "baselines", "--duration", "200ms", "--warmup", "50ms", "--out", out])
         .args(scope)
         .output()

@@ -29,7 +29,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn report(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_netduel-report")).args(args).output().expect("started")
+    Command::new(env!("CARGO_BIN_EXE_netduel-reports")).args(args).output().expect("started")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -157,7 +157,7 @@ fn resumes_killed_comparison() {
     let out = folder.path().join("out");
     let name = out.to_str().expect("utf-8");
     let flags = ["--link", "loopback", "--transport", "tcp,tls", "--repeat", "3", "--duration", "300ms"];
-    let mut first = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
+    let mut first = Command::new(env!("CARGO_BIN_EXE_netduel-reports"))
         .args([&["run", "--pairs", "2", "--out", name][..], &flags].concat())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -274,13 +274,13 @@ fn server_elsewhere(mut command: Command) -> (std::process::Child, String) {
 fn measures_server_with_other_clock() {
     let _machine = alone();
     let here = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-report"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-reports"));
         command.arg("serve");
         command
     };
     let on_another_clock = || {
         let mut command = Command::new("unshare");
-        let own = env!("CARGO_BIN_EXE_netduel-report");
+        let own = env!("CARGO_BIN_EXE_netduel-reports");
         command.args(["--time", "--monotonic", "1000", "--fork", "--kill-child", own, "serve"]);
         command
     };
@@ -342,7 +342,7 @@ fn wrong_arguments_give_advice() {
         (&["run", "--congestion", "none"], 2, "there are cubic, bbr and reno"),
         (&["run", "--out", &a_file], 1, "cannot write"),
         (&["render", "no-such-file.json"], 1, "cannot read no-such-file.json"),
-        (&["render", &other], 1, "holds no results of netduel-report"),
+        (&["render", &other], 1, "holds no results of netduel-reports"),
         (&["render", &newer], 1, "has schema 999"),
     ];
     for (args, code, words) in cases {

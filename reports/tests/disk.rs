@@ -14,7 +14,7 @@ use std::{
 
 use netduel_reports::{analysis::capacity::without_result, data::results::Results};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_netduel-report");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_netduel-reports");
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/results.json");
 const REPORTS: [&str; 3] = ["report.html", "report.md", "report.csv"];
 /// The earlier content of a report.

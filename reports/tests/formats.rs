@@ -63,7 +63,7 @@ fn page_is_self_contained() {
     assert!(texts(&page, ".shade rect").len() > 1, "bad periods are shaded");
     assert!(texts(&page, "#trust td").iter().any(|text| text.contains("passed")));
     let command = texts(&page, "#provenance pre").join("");
-    assert!(command.starts_with("netduel-report run --transport tcp,quic-datagram"), "{command}");
+    assert!(command.starts_with("netduel-reports run --transport tcp,quic-datagram"), "{command}");
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn exit_code_tells_outcome() {
         (&[&before, "no-such-file.json"], 1, "cannot read no-such-file.json"),
     ];
     for (args, code, words) in cases {
-        let output = Command::new(env!("CARGO_BIN_EXE_netduel-report")).arg("compare").args(args).output();
+        let output = Command::new(env!("CARGO_BIN_EXE_netduel-reports")).arg("compare").args(args).output();
         let output = output.expect("started");
         let text =
             [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();

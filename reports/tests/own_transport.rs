@@ -67,7 +67,7 @@ fn compares_own_on_loopback() {
 
     // The program of the workspace does not know the transport and names it in its error.
     let file = folder.path().join("results.json");
-    let rendered = Command::new(env!("CARGO_BIN_EXE_netduel-report")).arg("render").arg(&file).output();
+    let rendered = Command::new(env!("CARGO_BIN_EXE_netduel-reports")).arg("render").arg(&file).output();
     let rendered = rendered.expect("started");
     assert!(!rendered.status.success());
     assert!(String::from_utf8_lossy(&rendered.stderr).contains("'own'"), "{rendered:?}");

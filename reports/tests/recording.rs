@@ -80,7 +80,7 @@ fn renders_match_without_moves() {
 }
 
 fn program(file: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_netduel-report"))
+    let output = Command::new(env!("CARGO_BIN_EXE_netduel-reports"))
         .arg("recording")
         .arg(file)
         .output()
@@ -111,7 +111,7 @@ fn wrong_files_give_advice() {
     std::fs::write(&old, r#"{"format":"netduel recording 1","figures":[]}"#).expect("written");
     for (file, wanted) in [
         (folder.path().join("none.json"), "cannot read"),
-        (results, "netduel-report render"),
+        (results, "netduel-reports render"),
         (old, "has schema 1"),
         (named.clone(), "end in .json"),
     ] {

@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 
 fn selftest(args: &[&str]) -> (Output, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_netduel-report")).arg("selftest").args(args).output();
+    let output = Command::new(env!("CARGO_BIN_EXE_netduel-reports")).arg("selftest").args(args).output();
     let output = output.expect("started");
     let text =
         [&output.stdout[..], &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned()).concat();
