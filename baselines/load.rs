@@ -35,7 +35,7 @@ async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
     for few in subjects.chunks(CONNECTING_MAX) {
         let mut connecting = JoinSet::new();
         for subject in few {
-            let baseline = subject.baseline().with_context(|| format!("{subject} is no baseline"))?;
+            let baseline = subject.baseline().with_context(|| format!("{subject} is not a baseline"))?;
             let (addr, trust) = (plan.address(*subject)?, trust.clone());
             connecting.spawn(async move {
                 let connected = LoadedPlayer::connect(baseline, addr, trust.as_ref(), rate_hz).await;

@@ -124,7 +124,7 @@ impl FromStr for Heap {
     fn from_str(line: &str) -> anyhow::Result<Self> {
         let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let [allocations, ours, live_bytes] = numbers[..] else {
-            anyhow::bail!("'{line}' are not three numbers")
+            anyhow::bail!("expected three numbers, got '{line}'")
         };
         Ok(Self { allocations, ours, live_bytes })
     }

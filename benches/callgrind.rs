@@ -15,7 +15,7 @@ pub(crate) struct Counts(Vec<(String, u64)>);
 impl Counts {
     /// Reads the file of one dump.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).context("callgrind wrote nothing down")?;
+        let text = std::fs::read_to_string(file).context("cannot read callgrind's output file")?;
         let line = |key: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(key));
             found.with_context(|| format!("callgrind wrote no {key:?}"))

@@ -174,10 +174,14 @@ impl Player {
 
 fn number(bytes: &[u8], piped: bool) -> anyhow::Result<u32> {
     Ok(if piped {
-        let ClientMessage::Move(told) = decode(bytes)? else { bail!("no move came through the pipe") };
+        let ClientMessage::Move(told) = decode(bytes)? else {
+            bail!("the message from the pipe is not a move")
+        };
         told.update.seq
     } else {
-        let ServerMessage::Moved(told) = decode(bytes)? else { bail!("the server told of no move") };
+        let ServerMessage::Moved(told) = decode(bytes)? else {
+            bail!("the message from the server is not a relayed move")
+        };
         told.update.seq
     })
 }

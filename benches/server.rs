@@ -82,7 +82,7 @@ impl Server {
     /// # Errors
     /// The system does not tell: it is not Linux.
     pub fn cpu_us(&self) -> anyhow::Result<u64> {
-        self.process.usage().cpu_us.context("how much CPU a process used is known on Linux only")
+        self.process.usage().cpu_us.context("only Linux reports the CPU time of a process: measure on Linux")
     }
 
     /// Returns the resident memory, in bytes.

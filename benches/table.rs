@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_is_taken_within_rounds_and_judged_by_its_median() {
+    fn judges_the_median_ratio_of_rounds() {
         // The machine was twice as slow in the second round, and Netduel had a bad third one.
         let mut row = Row {
             transport: "tcp".into(),

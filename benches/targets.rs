@@ -1,4 +1,5 @@
-//! Netduel against its bare relay, in alternation, and against the targets of `docs/performance.md`.
+//! Netduel against its bare relay, in alternation, and against the targets of
+//! `docs/performance.md`.
 //!
 //! This is not criterion's: a ratio of two benches that ran minutes apart tells more about the
 //! machine than about them. Here each round starts both servers anew, one after the other, and

@@ -66,7 +66,7 @@ pub async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
         match player.next_event().await? {
             Event::Started(_) => return Ok(player),
             Event::Waiting => {}
-            other => bail!("{other:?} before the start"),
+            other => bail!("received {other:?} before the match started"),
         }
     }
 }

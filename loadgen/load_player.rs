@@ -99,7 +99,7 @@ impl LoadPlayer for Player {
             | Event::Resumed
             | Event::OpponentReconnecting { .. }
             | Event::OpponentBack { .. }) => {
-                bail!("{other:?} in the middle of the match")
+                bail!("received {other:?} during the match")
             }
         }
     }
@@ -247,7 +247,7 @@ impl PlayerTask {
                 event = player.next() => {
                     let event = event?;
                     let advance = counters.count(event);
-                    ensure!(event != PlayerEvent::Left, "the other player left in the middle of the match");
+                    ensure!(event != PlayerEvent::Left, "the opponent left before the match was over");
                     if closed {
                         self.answer(player, advance).await?;
                     }

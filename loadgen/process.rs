@@ -92,7 +92,7 @@ impl Process {
         let status: ExitStatus = loop {
             match self.child.try_wait()? {
                 Some(status) => break status,
-                None if Instant::now() > deadline => bail!("the {} does not end", self.what),
+                None if Instant::now() > deadline => bail!("the {} did not end in time", self.what),
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
@@ -114,21 +114,21 @@ impl Process {
     /// the time that the kernel accounts for in the end, both in µs.
     pub fn kill_accounted(mut self) -> anyhow::Result<(u64, u64)> {
         use rustix::process::{Pid, Signal, kill_process};
-        const UNSAID: &str = "this system does not say how much CPU a process used";
+        const CPU_UNKNOWN: &str = "this system does not say how much CPU a process used";
         let pid = Pid::from_raw(self.id().cast_signed()).context("a process has a number")?;
         kill_process(pid, Signal::STOP)?;
         let deadline = Instant::now() + END_TIMEOUT;
-        while proc_of(self.id()).and_then(|it| it.stat().ok()).context(UNSAID)?.state != 'T' {
+        while proc_of(self.id()).and_then(|it| it.stat().ok()).context(CPU_UNKNOWN)?.state != 'T' {
             if Instant::now() > deadline {
                 bail!("the {} does not stop", self.what);
             }
             std::thread::yield_now();
         }
-        let ours_us = self.usage().cpu_us.context(UNSAID)?;
-        let before_us = ended_children_cpu_us().context(UNSAID)?;
+        let ours_us = self.usage().cpu_us.context(CPU_UNKNOWN)?;
+        let before_us = ended_children_cpu_us().context(CPU_UNKNOWN)?;
         self.child.kill()?;
         self.child.wait()?;
-        Ok((ours_us, ended_children_cpu_us().context(UNSAID)? - before_us))
+        Ok((ours_us, ended_children_cpu_us().context(CPU_UNKNOWN)? - before_us))
     }
 }
 
@@ -136,7 +136,7 @@ impl Process {
 impl Process {
     /// Fails: this system does not report the CPU of a process.
     pub fn kill_accounted(self) -> anyhow::Result<(u64, u64)> {
-        bail!("how much CPU a process used is known on Linux only")
+        bail!("only Linux reports the CPU time of a process: measure on Linux")
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_accounts_for_the_cpu_we_burn() {
+    fn kernel_accounts_for_burned_cpu() {
         let me = std::process::id();
         let before = usage(me);
         let start = Instant::now();

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_wires_have_floors() {
+    fn names_are_unique_and_wires_measured() {
         let kinds = TransportKind::ALL.map(Subject::Netduel);
         let all: Vec<Subject> = kinds.into_iter().chain(Baseline::ALL.map(Subject::Baseline)).collect();
         for subject in &all {

@@ -84,7 +84,8 @@ enum Command {
     },
     /// List changes between two results beyond noise; exit code 3 if a metric got worse
     Compare(CompareArgs),
-    /// Check the measurement: equal arms show no difference, and an added difference is found
+    /// Check the measurement: a transport against itself shows no difference, and an added
+    /// difference is found
     #[command(subcommand)]
     Selftest(SelfTest),
     /// Play many matches on mixed transports; fails if a control message is lost or memory grows

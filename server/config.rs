@@ -17,8 +17,8 @@ pub struct Config {
     /// eight such addresses fill the default server, so that no single one does.
     ///
     /// QUIC does not validate addresses before its Retry, which the server demands above a few
-    /// dozen handshakes. Until then an attacker that forges an address can use up its share. A
-    /// limit well below a hundred makes that cheap.
+    /// dozen handshakes. Until then an attacker that forges another client's address can use up
+    /// that client's share. A limit well below a hundred makes that cheap.
     pub connections_per_address_max: usize,
     /// The connections a second that one address may open. The burst is twice
     /// [`Self::connections_per_address_max`]. A handshake takes up to a millisecond of the server's

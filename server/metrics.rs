@@ -40,7 +40,7 @@ const REQUESTS_MAX: usize = 8;
 /// after ten seconds, too.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The period in which recorded latencies are summed up, with or without a scrape. Until then each
-/// is kept by itself: some thousands, at the rates that one thread bears.
+/// latency is kept by itself: some thousands at the rates that one thread sustains.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// The upper bounds of the histogram's buckets, in seconds: a relay takes some µs, and a few ms
 /// where the server is busy.

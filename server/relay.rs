@@ -87,8 +87,8 @@ impl Match {
         [0, 1].into_iter().find(|number| self.seat(*number).is_proved_by(proof))
     }
 
-    /// Seats `player`, who showed `proof`, and tells both players. The player may come back once
-    /// more with the token `next`.
+    /// Seats `player`, who showed `proof`, and tells both players. `next` is the token for the
+    /// seat's next resume.
     pub(crate) fn resume(&self, number: usize, player: PlayerSender, proof: Proof, next: SeatToken) {
         let (match_id, positions) = (self.match_id, self.positions());
         let opponent_transport = |number: usize| self.seat(1 - number).kind.name().to_owned();

@@ -87,8 +87,8 @@ pub(crate) async fn run(
         Err(refusal) => refusal,
         Ok(player) => {
             // A panic ends this session and nothing else. Shared state stays usable: a panic does
-            // not poison a lock of `parking_lot`, and its holder changes the guarded data only after
-            // everything that could fail.
+            // not poison a lock of `parking_lot`, and its holder changes the guarded data only
+            // after everything that could fail.
             let end = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
             let end = end.unwrap_or_else(|panic| failed(&lobby, &*panic));
             let reason = leave_reason(&end);

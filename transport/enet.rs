@@ -6,9 +6,9 @@
 //! drops a share of the unreliable packets. [`PathStats::throttled_messages`] counts them.
 //!
 //! Differences from plain ENet:
-//! - Every connection has an ENet host of its own with one peer, also on a server, where [`Demux`]
-//!   tells the remotes apart by their addresses. ENet's usual way, one host for all, walks every
-//!   peer for each packet it sends.
+//! - Every connection has an ENet host of its own with one peer, also on a server, where
+//!   [`Demux`](crate::io::udp_demux::Demux) tells the remotes apart by their addresses. ENet's
+//!   usual way, one host for all, walks every peer for each packet it sends.
 //! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins
 //!   with the connection's random number, which only the two sides know. Everything else that ENet
 //!   checks is two bits, so without the checksum an attacker could end a connection with one

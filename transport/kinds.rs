@@ -35,7 +35,8 @@ macro_rules! built_in {
                 match self {
                     $(#[cfg(feature = $feature)] Self::$variant => &$transport,)*
                     Self::Memory => &memory::MEMORY,
-                    // Only `register` makes this variant, and nothing is ever taken out of the list.
+                    // Only `register` makes this variant, and nothing is ever taken out of the
+                    // list.
                     Self::Outside(kind) => outside()[kind.number()],
                 }
             }

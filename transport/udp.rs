@@ -400,8 +400,8 @@ impl ReceiveHalf for UdpReceiver {
             if let Some(message) = self.next_control()? {
                 return Poll::Ready(Ok(message));
             }
-            while let Poll::Ready(beat) = self.keep_alive.poll_tick(cx) {
-                beat?;
+            while let Poll::Ready(tick) = self.keep_alive.poll_tick(cx) {
+                tick?;
                 let mut out = self.shared.out();
                 let wrote = std::mem::take(&mut out.wrote);
                 if self.keep_alive.keep_alive_due(wrote) {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use netduel_benches::allocations::{Heap, blame};
 
 #[test]
-fn an_allocation_is_of_whose_code_asked() {
+fn attributes_allocations_to_callers() {
     Heap::count();
     blame();
     let grown = |since: Heap| {

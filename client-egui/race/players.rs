@@ -232,7 +232,10 @@ impl Contender {
             while !until(&player.next_event().await?) {}
             players.push(player);
         }
-        let (watcher, mover) = (players.pop().context("no watcher")?, players.pop().context("no mover")?);
+        let (watcher, mover) = (
+            players.pop().context("the match has no watcher")?,
+            players.pop().context("the match has no mover")?,
+        );
         let mut contender = Self { mover, watcher, live: LiveStats::default(), newest_us: None };
         while !matches!(contender.mover.next_event().await?, Event::Started(_)) {}
         Ok(contender)
@@ -247,7 +250,7 @@ impl Contender {
                 }
             }
             Event::OpponentLeft { reason, .. } => {
-                anyhow::bail!("the other player left the match: {reason:?}")
+                anyhow::bail!("the opponent left the match: {reason:?}")
             }
             _ => {}
         }

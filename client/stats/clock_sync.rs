@@ -27,8 +27,8 @@ impl ClockSync {
 
     /// Records a pong that arrived at `now_us` by this side's clock. Returns the round trip in µs.
     pub fn on_pong(&mut self, now_us: u64, pong: &Pong) -> u64 {
-        let residence_us = pong.sent_us.saturating_sub(pong.received_us);
-        let rtt_us = now_us.saturating_sub(pong.ping_sent_us).saturating_sub(residence_us);
+        let in_server_us = pong.sent_us.saturating_sub(pong.received_us);
+        let rtt_us = now_us.saturating_sub(pong.ping_sent_us).saturating_sub(in_server_us);
         // The type is wide enough for any claim of a server.
         let there = i128::from(pong.received_us) - i128::from(pong.ping_sent_us);
         let back = i128::from(pong.sent_us) - i128::from(now_us);

@@ -1,5 +1,5 @@
-//! The capacity that a search found: the highest value that each contender bears on each link, and
-//! the reason why the next value broke.
+//! The capacity that a search found: the highest value that each contender sustains on each link,
+//! and the reason why the next value broke.
 //!
 //! Pure: the capacity follows from the runs alone, so a search can be interrupted anywhere.
 

@@ -53,7 +53,7 @@ pub enum Evidence {
     /// A sign-flip test over the repeats finds the difference, corrected for all comparisons of its
     /// family.
     Tested,
-    /// No test finds the difference, since few repeats cannot carry one, but one of two conditions
+    /// No test finds the difference, which few repeats never allow, but one of two conditions
     /// holds.
     ///
     /// - Every repeat lies apart from the reference's run and from its A/A control

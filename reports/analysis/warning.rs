@@ -46,7 +46,7 @@ pub enum Warning {
     /// The harness sent too late for its small delays to be meaningful.
     #[error(
         "{transport} on {link}: the harness sent moves up to {lateness_us} µs late (p99), so \
-         smaller delays are its own; leave the machine idle and run again"
+         delays below that are not reliable; leave the machine idle and run again"
     )]
     SentLate {
         /// The transport.

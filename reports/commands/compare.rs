@@ -1,8 +1,8 @@
 //! The command `compare`: lists the changes between two results of the same comparison beyond
 //! noise.
 //!
-//! The rules are those of a verdict ([`crate::verdict`]): the same floors and the same test, with
-//! the new run against the old one.
+//! The rules are those of a verdict ([`crate::analysis::verdict`]): the same floors and the same
+//! test, with the new run against the old one.
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
@@ -115,7 +115,7 @@ pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
                 ("--warmup", format!("{} ms", scenario.warmup_ms)),
                 ("--duration", format!("{} ms", scenario.duration_ms)),
                 ("--seed", scenario.seed.to_string()),
-                ("--preset's players", format!("{:?}", scenario.workload)),
+                ("workload of --preset", format!("{:?}", scenario.workload)),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );

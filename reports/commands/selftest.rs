@@ -40,7 +40,7 @@ pub enum SelfTest {
     },
     /// Burn 10 % more CPU in the process of the server; fails unless the increase is found
     Cpu {
-        /// Repeats of each arm
+        /// Repeats with and without the added CPU time
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(3..=100))]
         repeat: u32,
         /// Transport to test

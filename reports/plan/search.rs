@@ -46,7 +46,7 @@ pub struct Criterion {
     /// The largest age of the opponent's position at p99 of the time, in ms.
     pub age_p99_max_ms: u64,
     /// The smallest share of the offered moves that is accounted for: arrived as news, superseded
-    /// by newer news, or lost by the link itself.
+    /// by newer moves, or lost by the link itself.
     pub accounted_share_min: f64,
 }
 

@@ -79,8 +79,8 @@ pub(crate) const FIGURES: &[Column] = &[
     FRESH,
     Column {
         heading: "superseded %",
-        meaning: "moves that a newer move replaced before they could leave; they count as neither \
-            late nor missing",
+        meaning: "moves that a newer move replaced before they could leave; they never count as \
+            late, and are part of the missing moves",
         figure: |row| row.superseded_share,
         format: percent,
     },
@@ -196,7 +196,7 @@ pub(crate) const CONNECT_FIGURES: &[Column] = &[
 pub(crate) const CONNECT_COST: &[Column] = &[
     Column {
         heading: "CPU µs",
-        meaning: "server CPU time per connection: handshake, pairing, a few moves, the goodbye",
+        meaning: "server CPU time per connection: handshake, pairing, a few moves and the close",
         figure: |row| row.connect_cpu_us,
         format: no_digit,
     },

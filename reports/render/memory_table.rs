@@ -17,14 +17,14 @@ pub(crate) fn table(results: &Results) -> Option<Table> {
     let slopes = slopes(results);
     let mut table = Table::new([
         ("transport", false),
-        ("under", false),
+        ("conditions", false),
         ("connections", true),
         ("resident kB", true),
         ("±", true),
         ("kernel kB", true),
         ("±", true),
-        ("together kB", true),
-        ("server alone MB", true),
+        ("total kB", true),
+        ("MB without connections", true),
     ]);
     // A slope near 0 may be slightly negative. Rounding first avoids "-0.0".
     let rounded = |it: f64| (it * 10.0).round() / 10.0 + 0.0;

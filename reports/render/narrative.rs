@@ -34,10 +34,10 @@ fn evidence_paragraph(results: &Results, verdict: &Verdict) -> String {
         format!("A comparison needs {REPEATS_MIN} repeats and this one has {repeats}: raise --repeat. ")
     } else if repeats < needed {
         format!(
-            "{repeats} repeats cannot carry a test, so a difference is only an indication. For an \
-             indication, every repeat lies clear of the reference's run and its control's, or the \
-             difference exceeds {INDICATION_FLOORS} times the floor. --repeat {needed} allows a \
-             test. "
+            "{repeats} repeats cannot carry a test, so a difference is only an indication. An \
+             indication needs one of two things: every repeat lies clear of the reference and of \
+             its A/A control, or the difference exceeds {INDICATION_FLOORS} times the floor. \
+             --repeat {needed} allows a test. "
         )
     } else {
         format!(
@@ -242,8 +242,8 @@ fn choice(group: &GroupVerdict, felt: Metric) -> String {
     }
     let good = if felt == Metric::AgeP99 { ["fresher", "fresh"] } else { ["quicker", "quick"] };
     format!(
-        "If encryption matters: {}. No encrypted transport is detectably {}, and no equally {} \
-         one is detectably cheaper. ",
+        "If encryption matters: {}. No other encrypted transport is detectably {}, and no \
+         equally {} one is detectably cheaper. ",
         list(&group.choices, "or"),
         good[0],
         good[1]
@@ -302,7 +302,7 @@ pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> V
     let mut texts = vec![format!(
         "The search looked for the highest {what} that holds. A value holds if the opponent's \
          position is younger than {age_p99_max_ms} ms for 99 % of the time, and at least {:.0} % \
-         of the moves arrive as news, are superseded by newer news, or are lost by the link \
+         of the moves arrive as news, are superseded by newer moves, or are lost by the link \
          itself. The search doubled the value and then halved the gap, to within 15 %. Each value \
          ran {}.",
         accounted_share_min * 100.0,

@@ -8,8 +8,8 @@ use crate::{
 
 /// The note beside the tables.
 pub(crate) const NOTE: &str = "Each value is the median of the repeats. Each × is the median of \
-    its ratios to the bare relay of the same wire, within each repeat. A bare relay is sockets \
-    and library alone, without a game, checks or messages. The A/A row is the reference once \
+    its ratios to the bare relay of the same wire, within each repeat. A bare relay consists of sockets \
+    and a library alone, without a game, checks or messages. The A/A row is the reference once \
     more: the distance between the two rows is noise.";
 
 /// Returns the ratios of a group as a table.

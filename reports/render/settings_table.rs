@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The text for a value that a side does not report.
-const UNSAID: &str = "unknown";
+const NOT_REPORTED: &str = "unknown";
 
 /// Returns the table of the contenders' properties.
 pub(crate) fn contenders(summary: &Summary) -> Table {
@@ -46,7 +46,7 @@ pub(crate) fn sides(summary: &Summary) -> Table {
         ("congestion control", false),
         ("TLS", false),
         ("largest packet B", false),
-        ("set", false),
+        ("other settings", false),
     ]);
     type Side = fn(&Row) -> Option<&PathStats>;
     let sides: [(&str, Side); 2] =
@@ -57,23 +57,25 @@ pub(crate) fn sides(summary: &Summary) -> Table {
         for (side, of) in sides {
             let read = |value: fn(&PathStats) -> String| {
                 let rows = summary.rows.iter().filter(|row| row.key.contender == contender);
-                by_link(rows.map(|row| (row.key.group.link.as_str(), of(row).map_or(UNSAID.into(), value))))
+                by_link(
+                    rows.map(|row| (row.key.group.link.as_str(), of(row).map_or(NOT_REPORTED.into(), value))),
+                )
             };
             table.push_of(
                 contender,
                 [
                     side.into(),
                     match kind.capabilities().congestion {
-                        CongestionControl::AsAsked => {
-                            read(|path| path.congestion.as_ref().map_or(UNSAID.into(), ToString::to_string))
-                        }
+                        CongestionControl::AsAsked => read(|path| {
+                            path.congestion.as_ref().map_or(NOT_REPORTED.into(), ToString::to_string)
+                        }),
                         CongestionControl::Own => "its own".into(),
                         CongestionControl::None => "none".into(),
                     },
                     read(|path| path.tls.as_ref().map_or("not encrypted".into(), ToString::to_string)),
-                    read(|path| path.max_packet_bytes.map_or(UNSAID.into(), |bytes| bytes.to_string())),
+                    read(|path| path.max_packet_bytes.map_or(NOT_REPORTED.into(), |bytes| bytes.to_string())),
                     read(|path| match &path.settings[..] {
-                        [] => UNSAID.into(),
+                        [] => NOT_REPORTED.into(),
                         all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
                     }),
                 ],

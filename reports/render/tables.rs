@@ -137,8 +137,13 @@ pub(crate) fn searches(results: &Results, capacities: &[Capacity]) -> Table {
         Some(Searched::Pairs) => "matches held",
         _ => "Hz held",
     };
-    let mut table =
-        Table::new([("transport", false), ("link", false), (unit, true), ("broke at", true), ("by", false)]);
+    let mut table = Table::new([
+        ("transport", false),
+        ("link", false),
+        (unit, true),
+        ("broke at", true),
+        ("cause", false),
+    ]);
     for it in capacities {
         let highest = it.highest().map_or("none".into(), |value| value.to_string());
         let more = if it.harness_broke() { "≥ " } else { "" };

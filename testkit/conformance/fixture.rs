@@ -59,8 +59,8 @@ pub(super) async fn recv(receiver: &mut Receiver) -> Result<(Lane, Vec<u8>), Clo
 
 /// Receives a message while polling the receiver of the sending side, which drives that side.
 ///
-/// A socket with small buffers does not take a large message at once, so the sending side writes the
-/// rest when it is polled.
+/// A socket with small buffers does not take a large message at once, so the sending side writes
+/// the rest when it is polled.
 pub(super) async fn recv_while_driving(
     receiver: &mut Receiver,
     driving: &mut Receiver,

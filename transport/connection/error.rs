@@ -142,7 +142,7 @@ pub enum FrameError {
     #[error("unknown frame kind {0}: the remote speaks another protocol, or another transport")]
     UnknownKind(u8),
     /// A frame that this transport carries by other means, or with a body that does not parse.
-    #[error("a {0} frame where none may be")]
+    #[error("a {0} frame is not allowed here")]
     Misplaced(&'static str),
     /// Events without a message (keep-alives, datagrams, QUIC frames) over their rate limit.
     #[error("more than {max} {what} within {period:?}")]
@@ -191,7 +191,7 @@ pub enum ConnectError {
     /// No answer within the handshake deadline.
     #[error(
         "no answer from {addr} over {kind} within {timeout:?}. Is the server running there, with {kind} on that port, \
-         and may the traffic pass?"
+         and do the firewalls let its traffic pass?"
     )]
     /// No answer came within the handshake timeout.
     Timeout {

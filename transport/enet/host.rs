@@ -1,5 +1,5 @@
-//! One connection's ENet host: its channels, the datagrams it is fed, the messages it holds, and the window of
-//! unacknowledged messages.
+//! One connection's ENet host: its channels, the datagrams it is fed, the messages it holds, and
+//! the window of unacknowledged messages.
 
 use std::{
     collections::VecDeque,

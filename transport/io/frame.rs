@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_header_is_refused_before_its_payload() {
+    fn refuses_bad_headers_before_payload() {
         let cases = [
             ([0xff, 0xff, 0], FrameError::TooLong { size: 65535, max: MAX_CONTROL_BYTES }),
             ([0x08, 0x00, 1], FrameError::TooLong { size: 2048, max: MAX_STATE_BYTES }),

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_stream_keeps_newest_state_and_all_control() {
+    fn blocked_stream_keeps_newest_and_control() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let mut room = 2;
         outbox.replace_state(b"begun");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn unstarted_state_is_replaced_after_a_block() {
+    fn replaces_unstarted_state_after_a_block() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let mut room = 0;
         outbox.replace_state(b"old");

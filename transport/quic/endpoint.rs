@@ -1,8 +1,12 @@
 //! A UDP socket for many QUIC connections, and the one task that reads it.
 //!
-//! The task hands each packet to its connection, and wakes the connection's receiver if the packet
-//! has something for it. It also fires deadlines. Packets leave from any task: nothing here waits
-//! for room in the socket.
+//! The task hands each packet to its connection. It wakes each receiver that has something to read,
+//! once for each batch. It also does what is due when nothing arrives: probes, keep-alives, late
+//! acknowledgements, and the close frames of connections that no task holds any more. Packets leave
+//! from any task: nothing here waits for room in the socket.
+//!
+//! Lock order: a task may take the endpoint's lock while it holds a connection's lock, and never
+//! the other way round.
 
 use std::{
     collections::VecDeque,

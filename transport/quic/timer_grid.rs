@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadline_fires_at_most_a_grid_late() {
+    fn fires_within_one_grid_step() {
         for offset_us in [0, 1, 4_999, 5_000, 5_001, 123_456_789] {
             let deadline = *START + Duration::from_micros(offset_us);
             let fires = Tick::after(deadline).instant();

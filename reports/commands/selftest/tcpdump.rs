@@ -121,7 +121,7 @@ fn count(capture: &[u8], ip: Ipv4Addr, window_ns: std::ops::Range<i128>) -> anyh
     let fraction_ns = match word(capture, 0) {
         Some(MAGIC_US) => 1_000,
         Some(MAGIC_NS) => 1,
-        _ => bail!("the file is no capture in the format of pcap"),
+        _ => bail!("the file is not a pcap capture"),
     };
     ensure!(word(capture, 20) == Some(RAW_IP), "the capture holds no raw IP packets");
     let [mut received, mut sent] = [Count::default(); 2];

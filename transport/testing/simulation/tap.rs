@@ -29,6 +29,7 @@ pub enum Event<'a> {
 /// An observer of all events, called inside the task that causes the event. It must not call the
 /// transport.
 pub trait Tap: Send + Sync {
-    /// Notes an event. `connection` is the number that [`Network::connect`] was given.
+    /// Notes an event. `connection` is the number that
+    /// [`Network::connect`](super::Network::connect) was given.
     fn see(&self, connection: usize, side: Side, event: Event<'_>);
 }
