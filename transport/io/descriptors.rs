@@ -9,7 +9,7 @@ const OTHER_DESCRIPTORS: usize = 64;
 /// Raises the limit of descriptors to the highest that the system allows. Also lets the kernel grow
 /// its descriptor table now. Linux otherwise grows a full table in an accept or a connect, and a
 /// program with threads then waits 5 to 10 ms for it (`expand_files`), in which no message moves.
-/// Where either fails, connections fail later with the system's error. Does nothing on systems
+/// If either fails, connections fail later with the system's error. Does nothing on systems
 /// other than Unix.
 pub fn reserve_descriptors(connections: usize) {
     #[cfg(unix)]
