@@ -220,8 +220,13 @@ mod linux {
             let each = now().saturating_sub(before) / 100;
             assert!((2_000..10_000).contains(&each), "{each} bytes for each of 100 sockets");
             let before = now();
-            ends.iter_mut().for_each(|(end, _)| end.write_all(&[0; 10_000]).expect("room"));
-            assert!(now() - before > 50 * 10_000, "{} bytes more", now() - before);
+            // Nobody reads, so a write takes what the machine's socket buffers have room for.
+            let mut queued = 0;
+            for (end, _) in &mut ends {
+                end.set_nonblocking(true).expect("a socket");
+                queued += end.write(&[0; 10_000]).expect("room") as u64;
+            }
+            assert!(now() - before > queued, "{} bytes more, {queued} queued", now() - before);
         }
     }
 }
