@@ -66,24 +66,12 @@ impl TransportKind {
     /// show at once.
     pub const OUTSIDE_MAX: usize = 16;
 
-    /// The number of different values of [`Self::index`].
-    pub const INDEX_MAX: usize = Self::ALL.len() + 1 + Self::OUTSIDE_MAX;
-
     /// Returns every kind that crosses a network: [`Self::ALL`], then the registered ones.
     pub fn all() -> Vec<Self> {
         let outside = outside().into_iter().enumerate();
         let outside =
             outside.map(|(number, transport)| Self::Outside(OutsideKind::new(transport.info(), number)));
         Self::ALL.into_iter().chain(outside).collect()
-    }
-
-    /// Returns the place of the kind among all kinds, below [`Self::INDEX_MAX`]: in the order of
-    /// [`Self::ALL`], then [`Self::Memory`], then the registered ones. For tables by kind.
-    pub fn index(self) -> usize {
-        match self {
-            Self::Outside(outside) => Self::ALL.len() + 1 + outside.number(),
-            kind => Self::ALL.iter().position(|it| *it == kind).unwrap_or(Self::ALL.len()),
-        }
     }
 
     /// Makes a transport from outside this crate known by its name, to [`FromStr`], to serde and to

@@ -35,14 +35,9 @@ impl RateLimit {
         Self::new_at(per_s, Instant::now())
     }
 
-    /// Returns a full bucket for this many events a second, for callers with a clock of their own.
-    pub fn new_at(per_s: u32, now: Instant) -> Self {
+    /// Returns a full bucket for this many events a second, beginning at `now`.
+    fn new_at(per_s: u32, now: Instant) -> Self {
         Self { per_s, left: per_s, refilled: now }
-    }
-
-    /// Returns the limit in events a second.
-    pub const fn per_s(&self) -> u32 {
-        self.per_s
     }
 
     /// Takes `count` events out of the bucket. Returns `false` if they are more than the limit
@@ -53,7 +48,7 @@ impl RateLimit {
 
     /// Takes `count` events out of the bucket by a clock of the caller's, which is read only if the
     /// bucket is empty. Returns `false` if they are more than the limit allows now.
-    pub fn take_at(&mut self, count: u32, now: impl FnOnce() -> Instant) -> bool {
+    fn take_at(&mut self, count: u32, now: impl FnOnce() -> Instant) -> bool {
         if self.left < count {
             let now = now();
             let elapsed = now.saturating_duration_since(self.refilled).min(PERIOD);
