@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
-    error::LinkError, measure::probe::ProbePlan, spec::link_spec::LinkSpec, testbed::Testbed,
+    error::LinkError,
+    measure::probe::ProbePlan,
+    spec::link_spec::LinkSpec,
+    testbed::{Link, Testbed},
     types::Privilege,
 };
 
@@ -88,6 +91,9 @@ pub struct LinkArgs {
     /// Seed of all random decisions; the same seed gives the same bad periods
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Bind the emulator to this processor, counted from 0
+    #[arg(long, value_name = "CPU")]
+    pub emulator_cpu: Option<usize>,
     /// The privilege to make links with
     #[command(flatten)]
     pub privilege: PrivilegeArg,
@@ -99,6 +105,18 @@ pub struct PrivilegeArg {
     /// Use a user namespace even as root
     #[arg(long)]
     pub user_namespace: bool,
+}
+
+impl LinkArgs {
+    /// Enters a testbed and makes the link.
+    ///
+    /// # Errors
+    /// Those of [`Testbed::enter`] and [`Testbed::link`].
+    pub fn link(&self) -> Result<Link, LinkError> {
+        let mut testbed = self.privilege.enter()?;
+        testbed.bind_emulators(self.emulator_cpu);
+        testbed.link(&self.profile, self.seed)
+    }
 }
 
 impl PrivilegeArg {

@@ -13,7 +13,7 @@ pub(crate) fn probe(args: &LinkArgs, packets: u32, json: bool) -> Result<ExitCod
     if packets == 0 {
         bail!("--packets is 0: give at least 1");
     }
-    let mut link = args.privilege.enter()?.link(&args.profile, args.seed)?;
+    let mut link = args.link()?;
     let report = link.probe(&ProbePlan { packets, ..ProbePlan::default() })?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -31,8 +31,7 @@ enum Ended {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
-    let testbed = args.link.privilege.enter()?;
-    let link = testbed.link(&args.link.profile, args.link.seed)?;
+    let link = args.link.link()?;
     let server = link.spawn(Side::Server, server_command(args))?;
     let (ended, end) = sync_channel(2);
     watch(server, ended.clone(), Ended::Server);

@@ -35,6 +35,8 @@ pub(crate) enum Request {
     Start {
         spec: Box<LinkSpec>,
         seed: u64,
+        /// Processor that the emulator binds itself to; `None` leaves the choice to the scheduler.
+        cpu: Option<usize>,
         /// Namespaces whose processes the emulator kills when the host ends.
         namespaces: [NamespaceId; 2],
     },

@@ -18,7 +18,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::setpriority_process,
-    thread::set_current_timer_slack,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack},
     time::{ClockId, Timespec, clock_gettime},
 };
 
@@ -68,14 +68,19 @@ pub(crate) fn run_if_asked() {
 fn serve() -> io::Result<()> {
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let devices = ipc::receive_devices(&control)?;
-    let Request::Start { spec, seed, namespaces } = ipc::receive(&control)? else {
+    let Request::Start { spec, seed, cpu, namespaces } = ipc::receive(&control)? else {
         return Err(io::Error::other("the first request was not Start"));
     };
+    let bound = cpu.map_or(Ok(()), bind);
     let priority = take_priority();
     // With one nanosecond the kernel wakes the process at the requested time, not up to 50 µs
     // later.
     set_current_timer_slack(std::num::NonZeroU64::new(1))?;
-    match Emulator::new(devices, *spec, seed, priority) {
+    let emulator = match bound {
+        Ok(()) => Emulator::new(devices, *spec, seed, priority).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("cannot bind the emulator to CPU {}: {error}", cpu.unwrap_or(0))),
+    };
+    match emulator {
         Ok(mut emulator) => {
             ipc::send(&control, &Reply::Ok(emulator.report(false)))?;
             let ended = emulator.run(&control);
@@ -83,8 +88,24 @@ fn serve() -> io::Result<()> {
             reaper::kill(&namespaces);
             ended
         }
-        Err(error) => ipc::send(&control, &Reply::Err(error.to_string())),
+        Err(message) => ipc::send(&control, &Reply::Err(message)),
     }
+}
+
+/// Binds this process to one processor.
+fn bind(cpu: usize) -> io::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Returns the processor that this process is bound to; `None` if it may use several.
+fn bound_cpu() -> Option<usize> {
+    let allowed = sched_getaffinity(None).ok().filter(|allowed| allowed.count() == 1)?;
+    (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu))
 }
 
 fn take_priority() -> Priority {
@@ -303,6 +324,7 @@ impl Emulator {
             heartbeat: schedule.heartbeat.clone(),
             steal_share: Steal::now().share_since(&schedule.steal_before),
             emulator_cpu_ms: (clock_ns(ClockId::ProcessCPUTime) - schedule.cpu_before) as f64 / 1e6,
+            bound_to_cpu: bound_cpu(),
             priority: self.priority,
             drops,
             drops_unlisted: schedule.drops_unlisted,

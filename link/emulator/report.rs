@@ -40,6 +40,8 @@ pub struct LinkReport {
     pub steal_share: f64,
     /// CPU time of the emulator, ms.
     pub emulator_cpu_ms: f64,
+    /// Processor that the emulator was bound to; `None` if it could use several.
+    pub bound_to_cpu: Option<usize>,
     /// Priority of the emulator.
     pub priority: Priority,
     /// Dropped packets, in order of time; only the final report lists them.

@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Testbed {
     privilege: Privilege,
+    /// Processor of the emulators of all links; `None` leaves the choice to the scheduler.
+    emulator_cpu: Option<usize>,
 }
 
 impl Testbed {
@@ -39,12 +41,22 @@ impl Testbed {
             Privilege::Auto => enter_user_namespace()?,
         };
         try_namespace()?;
-        Ok(Self { privilege })
+        Ok(Self { privilege, emulator_cpu: None })
     }
 
     /// Returns the privilege of the testbed, which is never `Auto`.
     pub fn privilege(&self) -> Privilege {
         self.privilege
+    }
+
+    /// Binds the emulators of all later links to one processor; `None` leaves the choice to the
+    /// scheduler.
+    ///
+    /// An emulator that runs on the processor of the programs behind it interrupts them, and one
+    /// that runs elsewhere wakes them from afar. CPU times differ by a factor of two between the
+    /// two, so a comparison must not leave the choice to chance.
+    pub fn bind_emulators(&mut self, cpu: Option<usize>) {
+        self.emulator_cpu = cpu;
     }
 
     /// Makes a link. The same seed gives the same schedule of bad periods and jitter, whatever the
@@ -53,7 +65,7 @@ impl Testbed {
     /// # Errors
     /// Returns an error if the spec is invalid or the system refuses a step.
     pub fn link(&self, spec: &LinkSpec, seed: u64) -> Result<Link, LinkError> {
-        Link::create(spec, seed)
+        Link::create(spec, seed, self.emulator_cpu)
     }
 }
 

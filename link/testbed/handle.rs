@@ -51,7 +51,7 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn create(spec: &LinkSpec, seed: u64) -> Result<Self, LinkError> {
+    pub(crate) fn create(spec: &LinkSpec, seed: u64, cpu: Option<usize>) -> Result<Self, LinkError> {
         spec.validate()?;
         let (server, server_device) = Namespace::create(Side::Server, spec.mtu_bytes)?;
         let (client, client_device) = Namespace::create(Side::Client, spec.mtu_bytes)?;
@@ -74,7 +74,7 @@ impl Link {
         // From here the emulator alone holds the devices, so that they close when it ends.
         ipc::send_devices(&link.control, &[server_device, client_device])
             .map_err(|cause| LinkError::EmulatorGone { cause })?;
-        link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, namespaces: ids })?;
+        link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, cpu, namespaces: ids })?;
         Ok(link)
     }
 

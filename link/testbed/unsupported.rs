@@ -36,6 +36,11 @@ impl Testbed {
     }
 
     /// Returns never: this system has no [`Testbed`] to call it on.
+    pub fn bind_emulators(&mut self, _cpu: Option<usize>) {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Testbed`] to call it on.
     pub fn link(&self, _spec: &LinkSpec, _seed: u64) -> Result<Link, LinkError> {
         match self.0 {}
     }

@@ -73,7 +73,8 @@ fn main() -> ExitCode {
         };
         trial(testbed, &format!("self_test::{}", test.name.replace(' ', "_")), run)
     });
-    let others: [(&str, Check); 10] = [
+    let others: [(&str, Check); 11] = [
+        ("emulator_is_bound", emulator_is_bound),
         ("links_are_independent", links_are_independent),
         ("rewind_repeats_the_schedule", rewind_repeats_the_schedule),
         ("trace_drives_the_rate", trace_drives_the_rate),
@@ -125,6 +126,24 @@ fn links_are_independent(testbed: &Testbed) -> Result<(), Failed> {
     near.finish()?;
     // The end of one link does not affect the other.
     assert_eq!(far.probe(&quick_probe())?.up.lost, 0);
+    Ok(())
+}
+
+fn emulator_is_bound(_: &Testbed) -> Result<(), Failed> {
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    let on = |cpu: &str| {
+        run_command(&["probe", "--profile", "delay=5ms", "--packets", "200", "--json", "--emulator-cpu", cpu])
+    };
+    for cpu in (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)) {
+        let report: ProbeReport = serde_json::from_slice(&on(&cpu.to_string())?.stdout)?;
+        assert_eq!(report.link.bound_to_cpu, Some(cpu));
+    }
+    for cpu in ["1023", "5000"] {
+        let refused = on(cpu)?;
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{error}");
+        assert!(error.contains(&format!("cannot bind the emulator to CPU {cpu}")), "{error}");
+    }
     Ok(())
 }
 

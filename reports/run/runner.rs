@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use netduel_link::{Invalid, LinkError, Privilege, ProbePlan, Testbed};
+use netduel_loadgen::affinity;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -34,7 +35,14 @@ pub(crate) fn enter_testbed<'a>(
     links: impl IntoIterator<Item = &'a Network>,
 ) -> Result<Option<Testbed>, LinkError> {
     let emulated = links.into_iter().any(|link| link.spec().is_some());
-    if emulated { Testbed::enter(Privilege::Auto).map(Some) } else { Ok(None) }
+    if !emulated {
+        return Ok(None);
+    }
+    let mut testbed = Testbed::enter(Privilege::Auto)?;
+    // Server and players have `run_cpu`. Left to the scheduler, the emulator settles there or
+    // elsewhere, and their CPU time differs by a factor of two between the two.
+    testbed.bind_emulators(affinity::run_cpu().and_then(affinity::another_cpu));
+    Ok(Some(testbed))
 }
 
 /// Returns the estimated time of a comparison; the longest time for a search.
