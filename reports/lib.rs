@@ -95,6 +95,7 @@ pub mod data {
 
 /// The plan of a comparison: scenarios, presets and searches.
 pub mod plan {
+    pub mod contender;
     pub mod presets;
     pub mod scenario;
     pub mod search;

@@ -1,19 +1,24 @@
 //! The scenario: contenders × groups × repeats, in an order that a seed shuffles.
 //!
-//! A [`Contender`] is the compared subject: a transport with its settings. A [`Group`] is the
-//! common condition of a comparison: a link, a rate, a payload and a number of matches.
+//! A [`Group`] is the common condition of a comparison: a link, a rate, a payload and a number of
+//! matches.
 
 use std::{fmt, str::FromStr};
 
 use netduel_link::LinkSpec;
-use netduel_loadgen::{Baseline, Subject, Trusted, Workload};
+use netduel_loadgen::{Baseline, Trusted, Workload};
 use netduel_server::RelayPolicy;
-use netduel_transport::{Congestion, Options, TransportKind};
+use netduel_transport::{Congestion, TransportKind};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::search::Search;
+use crate::plan::{
+    contender::{settled, with_each},
+    search::Search,
+};
+
+pub use crate::plan::contender::Contender;
 
 /// The network between players and server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,67 +88,6 @@ impl FromStr for Network {
             None if text == "loopback" => Ok(Self::Loopback),
             None => text.parse().map(|spec| Self::Emulated(Box::new(spec))),
         }
-    }
-}
-
-/// A transport with its settings, or a baseline, which has no settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Contender {
-    /// The transport of all players.
-    pub transport: Subject,
-    /// The recipients of a move.
-    pub relay: RelayPolicy,
-    /// The requested congestion control.
-    pub congestion: Congestion,
-    /// Whether Nagle's algorithm stays on (TCP only).
-    pub nagle: bool,
-    /// Whether TLS sessions are resumed, for transports with TLS.
-    pub resumption: bool,
-}
-
-impl Contender {
-    /// Returns the contender with the default settings, with which all others are compared.
-    pub fn plain(transport: impl Into<Subject>) -> Self {
-        let transport = transport.into();
-        let (relay, congestion) = (RelayPolicy::default(), Congestion::default());
-        Self { transport, relay, congestion, nagle: false, resumption: false }
-    }
-
-    /// Returns the transport options of these settings.
-    pub fn options(&self) -> Options {
-        let Self { congestion, nagle, resumption, .. } = *self;
-        Options {
-            protocol: netduel_protocol::NAME.into(),
-            congestion,
-            nodelay: !nagle,
-            resumption,
-            ..Options::default()
-        }
-    }
-
-    /// Returns the settings that differ from the defaults.
-    fn settings(&self) -> Vec<String> {
-        let plain = Self::plain(self.transport);
-        let settings = [
-            (self.relay != plain.relay).then(|| self.relay.to_string()),
-            (self.congestion != plain.congestion).then(|| self.congestion.to_string()),
-            (self.nagle != plain.nagle).then(|| "nagle".into()),
-            (self.resumption != plain.resumption).then(|| "resumed".into()),
-        ];
-        settings.into_iter().flatten().collect()
-    }
-
-    /// Whether all settings are the defaults.
-    pub fn is_plain(&self) -> bool {
-        *self == Self::plain(self.transport)
-    }
-}
-
-/// Writes the transport and its other settings: "tcp", "tcp +nagle", "quic-stream +bbr".
-impl fmt::Display for Contender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.transport)?;
-        self.settings().iter().try_for_each(|setting| write!(f, " +{setting}"))
     }
 }
 
@@ -225,6 +169,12 @@ pub struct Scenario {
     pub nagle: Vec<bool>,
     /// Whether TLS sessions are resumed, for transports with TLS.
     pub resumption: Vec<bool>,
+    /// Whether TCP's timers are tuned for small updates (TCP and TLS only).
+    pub tuned: Vec<bool>,
+    /// The packets after which QUIC acknowledges; `None` for our default (QUIC only).
+    pub ack_packets: Vec<Option<u32>>,
+    /// Whether the server relays only the newest move of a burst.
+    pub newest_of_burst: Vec<bool>,
     /// The networks between players and server.
     pub links: Vec<Network>,
     /// The moves per second and player, or the pairs that connect per second.
@@ -267,6 +217,9 @@ impl Default for Scenario {
             congestions: vec![Congestion::Cubic],
             nagle: vec![false],
             resumption: vec![false],
+            tuned: vec![false],
+            ack_packets: vec![None],
+            newest_of_burst: vec![false],
             links: vec![Network::Loopback],
             rates_hz: vec![60],
             in_flight: Vec::new(),
@@ -300,24 +253,15 @@ impl Scenario {
 
     /// Returns the contenders: every transport with every setting, and the baselines.
     pub fn contenders(&self) -> Vec<Contender> {
-        let mut contenders = Vec::new();
-        for &transport in &self.transports {
-            for &relay in &self.relays {
-                for &congestion in &self.congestions {
-                    for &nagle in &self.nagle {
-                        for &resumption in &self.resumption {
-                            let transport = transport.into();
-                            contenders.push(Contender { transport, relay, congestion, nagle, resumption });
-                        }
-                    }
-                }
-            }
-        }
-        // A transport without TLS has no session to resume, so its second setting would repeat the
-        // first.
-        let possible =
-            |it: &Contender| !it.resumption || it.transport.encrypted() || !self.resumption.contains(&false);
-        contenders.retain(possible);
+        let plain: Vec<Contender> = self.transports.iter().map(|kind| Contender::plain(*kind)).collect();
+        let all = with_each(&plain, &self.tuned, |it, tuned| it.tuned = tuned);
+        let all = with_each(&all, &self.relays, |it, relay| it.relay = relay);
+        let all = with_each(&all, &self.congestions, |it, congestion| it.congestion = congestion);
+        let all = with_each(&all, &self.nagle, |it, nagle| it.nagle = nagle);
+        let all = with_each(&all, &self.resumption, |it, resumption| it.resumption = resumption);
+        let all = with_each(&all, &self.ack_packets, |it, packets| it.ack_packets = packets);
+        let all = with_each(&all, &self.newest_of_burst, |it, newest| it.newest_of_burst = newest);
+        let mut contenders = settled(&all);
         contenders.extend(self.baselines.iter().map(|baseline| Contender::plain(*baseline)));
         contenders
     }
@@ -332,11 +276,11 @@ impl Scenario {
 
     /// Returns the reference of a contender; `None` for the reference itself. A transport with
     /// other settings is compared with its own first settings, and a transport in its first
-    /// settings with the reference.
+    /// settings with the reference. A tuned TCP counts as a transport.
     pub fn reference_of(&self, contender: Contender) -> Option<Contender> {
         let reference = self.reference()?;
-        let same_transport = self.contenders().into_iter().find(|it| it.transport == contender.transport)?;
-        let of = if same_transport == contender { reference } else { same_transport };
+        let first = self.contenders().into_iter().find(|it| it.same_standing(&contender))?;
+        let of = if first == contender { reference } else { first };
         (of != contender).then_some(of)
     }
 
@@ -427,13 +371,22 @@ mod tests {
         let scenario = Scenario {
             transports: kinds.to_vec(),
             congestions: vec![Congestion::Cubic, Congestion::Bbr],
+            tuned: vec![false, true],
             ..Scenario::default()
         };
         let names: Vec<(String, Option<String>)> = (scenario.contenders().into_iter())
             .map(|it| (it.to_string(), scenario.reference_of(it).map(|it| it.to_string())))
             .collect();
-        let expected =
-            [("tcp", None), ("tcp +bbr", Some("tcp")), ("tls", Some("tcp")), ("tls +bbr", Some("tls"))];
+        let expected = [
+            ("tcp", None),
+            ("tcp +bbr", Some("tcp")),
+            ("tcp-tuned", Some("tcp")),
+            ("tcp-tuned +bbr", Some("tcp-tuned")),
+            ("tls", Some("tcp")),
+            ("tls +bbr", Some("tls")),
+            ("tls-tuned", Some("tcp")),
+            ("tls-tuned +bbr", Some("tls-tuned")),
+        ];
         assert_eq!(names, expected.map(|(name, of)| (name.to_owned(), of.map(str::to_owned))));
     }
 

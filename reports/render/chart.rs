@@ -45,7 +45,8 @@ pub(crate) fn class_of(contender: Contender) -> String {
     let place = TransportKind::ALL.iter().position(|&kind| {
         subject.kind().map_or(wire(kind.into()) == wire(subject), |of_contender| of_contender == kind)
     });
-    let plus = if contender.is_plain() && subject.baseline().is_none() { "" } else { " plus" };
+    let plus =
+        if contender.is_plain() && !contender.tuned && subject.baseline().is_none() { "" } else { " plus" };
     format!("t{}{plus}", place.unwrap_or(TransportKind::ALL.len()))
 }
 
