@@ -37,6 +37,7 @@ pub mod recording {
 
 /// Reports as text, Markdown, HTML and CSV.
 pub mod render {
+    pub(crate) mod bars;
     pub(crate) mod chart;
     pub(crate) mod columns;
     pub mod csv;
@@ -44,6 +45,7 @@ pub mod render {
     pub(crate) mod html_table;
     pub(crate) mod memory_table;
     pub mod narrative;
+    pub(crate) mod overview;
     pub(crate) mod plot;
     pub(crate) mod ratios_table;
     pub(crate) mod settings_table;
@@ -51,6 +53,7 @@ pub mod render {
     pub(crate) mod tables;
     pub mod text;
     pub(crate) mod verdict_text;
+    pub(crate) mod words;
 }
 
 /// The execution of runs: server and players as processes, the link between them, and their cost by

@@ -7,7 +7,7 @@ use netduel_link::Testbed;
 
 use crate::{
     analysis::capacity::without_result,
-    commands::render::write_reports,
+    commands::render::{print, write_reports},
     data::{
         journal::Journal,
         results::{RESULTS_FILE, Results},
@@ -35,7 +35,7 @@ pub(crate) fn carry_out(
     results.save(&folder.join(RESULTS_FILE))?;
     journal.end()?;
     write_reports(folder, &results)?;
-    println!("results  {}", folder.join(RESULTS_FILE).display());
+    print(&format!("results  {}\n", folder.join(RESULTS_FILE).display()));
     let (failed, missing) = (results.failures.len(), without_result(&results));
     // A search looks for the value that fails, so its failures are results.
     ensure!(

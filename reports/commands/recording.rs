@@ -1,11 +1,12 @@
 //! The command `recording`: renders a match that the window saved as an HTML page and a short text.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use anyhow::ensure;
 use netduel_client::recording::Recording;
 
 use crate::{
+    commands::render::{columns, print},
     data::results::write_atomic,
     recording::{page::page, text::terminal},
 };
@@ -24,8 +25,6 @@ pub fn recording(path: &Path) -> anyhow::Result<()> {
         path.display()
     );
     write_atomic(&target, &page(&recording))?;
-    let summary = format!("{}\nreport   {}\n", terminal(&recording), target.display());
-    // A reader such as `head` may close the pipe early, which is no error.
-    let _ = std::io::stdout().write_all(summary.as_bytes());
+    print(&format!("{}\nreport   {}\n", terminal(&recording, columns()), target.display()));
     Ok(())
 }

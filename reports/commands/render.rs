@@ -1,6 +1,9 @@
 //! The command `render`: writes the reports again from a results file.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+};
 
 use anyhow::Context;
 
@@ -8,6 +11,9 @@ use crate::{
     data::results::{Results, write_atomic},
     render::{csv::csv, html::html, text},
 };
+
+/// The width below which a terminal breaks the lines itself, in columns.
+const COLUMNS_MIN: usize = 60;
 
 /// Renders a results file to the terminal and into reports beside the file.
 ///
@@ -25,12 +31,24 @@ pub(crate) fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<
         ("report.md", text::markdown(results)),
         ("report.csv", csv(results)),
     ];
-    let mut summary = text::terminal(results) + "\n";
+    let mut summary = text::terminal_of(results, columns()) + "\n";
     for (name, text) in reports {
         write_atomic(&folder.join(name), &text)?;
         summary += &format!("report   {}\n", folder.join(name).display());
     }
-    // A reader such as `head` may close the pipe early, which is no error.
-    let _ = std::io::stdout().write_all(summary.as_bytes());
+    print(&summary);
     Ok(())
+}
+
+/// Writes a text to the standard output. A reader such as `head` may close the pipe early, which is
+/// no error.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Returns the width of the terminal, or [`text::COLUMNS`] where the text goes elsewhere.
+pub(crate) fn columns() -> usize {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten();
+    size.map_or(text::COLUMNS, |size| usize::from(size.ws_col).max(COLUMNS_MIN))
 }

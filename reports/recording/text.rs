@@ -6,23 +6,23 @@ use netduel_client::recording::Recording;
 
 use crate::{
     recording::tables::{Link, about, links, tables, words},
-    render::text::aligned,
+    render::{text::aligned, words::wrapped},
 };
 
-/// Renders the summary for a terminal of 120 columns.
-pub fn terminal(recording: &Recording) -> String {
+/// Renders the summary for a terminal of this width.
+pub fn terminal(recording: &Recording, width: usize) -> String {
     let links = links(recording);
     let mut out = String::new();
     for (name, value) in about(recording, &links) {
         let _ = writeln!(out, "{name:<9} {value}");
     }
     for paragraph in words(&links) {
-        let _ = writeln!(out, "\n{paragraph}");
+        let _ = write!(out, "\n{}", wrapped(&paragraph, width));
     }
     let known: Vec<&Link<'_>> = links.iter().filter(|link| link.is_known()).collect();
     for part in tables(&known) {
         let _ = writeln!(out, "\n{}", part.title);
-        aligned(&mut out, &part.table);
+        aligned(&mut out, &part.table, width);
     }
     out
 }

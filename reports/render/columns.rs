@@ -40,8 +40,18 @@ pub(crate) const CPU: Column = Column {
     format: one_digit,
 };
 
-/// The columns of delay, age and delivery of the moves.
+/// The columns of age, delivery and delay of the moves, in the order in which to read them.
 pub(crate) const FIGURES: &[Column] = &[
+    AGE_P99,
+    Column {
+        heading: "age ms",
+        meaning: "age of information: the age of the newest known position of the opponent, \
+            averaged over time; half a send period of it comes from the rate, not from the \
+            transport",
+        figure: |row| row.age_mean_us,
+        format: milliseconds,
+    },
+    FRESH,
     Column {
         heading: "p50 ms",
         meaning: "one-way delay from player to player through the server, from the intended send \
@@ -67,16 +77,6 @@ pub(crate) const FIGURES: &[Column] = &[
         figure: |row| row.one_way_max_us,
         format: milliseconds,
     },
-    Column {
-        heading: "age ms",
-        meaning: "age of information: the age of the newest known position of the opponent, \
-            averaged over time; half a send period of it comes from the rate, not from the \
-            transport",
-        figure: |row| row.age_mean_us,
-        format: milliseconds,
-    },
-    AGE_P99,
-    FRESH,
     Column {
         heading: "superseded %",
         meaning: "moves that a newer move replaced before they could leave; they never count as \

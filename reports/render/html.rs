@@ -20,10 +20,10 @@ use crate::{
         search::Searched,
     },
     render::{
-        chart,
+        bars, chart,
         columns::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH},
         html_table::{head_cell, meanings, table},
-        memory_table, narrative, ratios_table, settings_table,
+        memory_table, narrative, overview, ratios_table, settings_table,
         tables::{self, Group},
         verdict_text::{map_cell, map_note},
     },
@@ -44,16 +44,17 @@ pub fn html(results: &Results) -> String {
     let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
     let sweeps = sweep::from_results(results, &keys);
     let body = html! {
-        (intro(results, &groups, &sweeps))
+        (top(results, &summary))
         main {
-            (verdict_section(results, verdict.as_ref()))
+            (answer_section(results, verdict.as_ref(), &groups))
+            (contents(results, &groups, &sweeps))
             (ratios_section(results))
             (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
-            @if results.scenario.search.is_none() {
-                (links_section(results, &groups))
-                (cost_section(results, &groups))
-            }
+            @if results.scenario.search.is_none() { (links_section(results, &groups)) }
+            (outcomes_section(results, verdict.as_ref()))
+            @if results.scenario.search.is_none() { (cost_section(results, &groups)) }
             (memory_section(results))
+            (method_section(results))
             section id="settings" {
                 h2 { "Settings in effect" }
                 p { (settings_table::note(results)) }
@@ -90,32 +91,62 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-fn intro(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
-    let scenario = &results.scenario;
-    let preset = crate::plan::presets::Preset::named(&scenario.preset);
+/// Renders the name of the program, and the state of the self-checks.
+fn top(results: &Results, summary: &Summary) -> Markup {
+    let checks = validity::checks(results, summary);
+    let failed = checks.iter().filter(|check| !check.passed).count();
     html! {
         header {
             p class="brand" { "Netduel" }
+            a class=(if failed == 0 { "state" } else { "state bad" }) href="#trust" {
+                @if failed == 0 { "✓ all " (checks.len()) " self-checks passed" }
+                @else { "⚠ " (failed) " of " (checks.len()) " self-checks failed" }
+            }
+        }
+    }
+}
+
+/// Renders the first screen: what to use, how sure that is, what it costs.
+fn answer_section(results: &Results, verdict: Option<&Verdict>, groups: &[Group<'_>]) -> Markup {
+    let found = capacities(results);
+    let mut paragraphs = narrative::search_paragraphs(results, &found);
+    paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
+    let mut paragraphs = paragraphs.into_iter();
+    // The first paragraph explains the evidence of the others.
+    let evidence = paragraphs.next();
+    let charts =
+        [overview::age(results, groups, &overview::chosen(verdict)), overview::cost(results, groups)];
+    html! {
+        section id="answer" {
             h1 { "Transports compared" }
-            p class="lead" {
+            @for paragraph in paragraphs { p { (paragraph) } }
+            @if let Some(evidence) = evidence { p class="note" { (evidence) } }
+            @if !found.is_empty() { (table(&tables::searches(results, &found))) }
+            @if results.scenario.search.is_none() && results.scenario.baselines.is_empty() {
+                div class="overview" { @for chart in charts.iter().flatten() { (bars::html(chart)) } }
+            }
+        }
+    }
+}
+
+/// Renders the question, the settings that all runs share, and the compared transports.
+fn method_section(results: &Results) -> Markup {
+    html! {
+        section id="method" {
+            h2 { "What ran" }
+            p {
                 "Two players send each other small moves through a relay, and only the newest move "
                 "counts. Which transport keeps the opponent's position youngest, and at which cost "
                 "to the server?"
             }
-            @if let Some(preset) = preset { p { b { (preset.name) } ": " (preset.question) "." } }
-            p {
-                "Read the age first: a player sees the age, and lost and late moves both raise it. "
-                "Every figure covers all repeats, and a difference within their spread counts as none."
-            }
             ul class="facts" { @for fact in facts(results) { li { (fact) } } }
             ul class="kinds" {
-                @for subject in subjects(scenario) {
+                @for subject in subjects(&results.scenario) {
                     li class=(chart::class_of(Contender::plain(subject))) {
                         (chart::swatch()) b { (subject) } span { (subject.summary()) }
                     }
                 }
             }
-            (contents(results, groups, sweeps))
         }
     }
 }
@@ -153,8 +184,7 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
     let of_links = groups.chunk_by(same_link).enumerate();
     html! {
         nav {
-            @if results.scenario.baselines.is_empty() { a href="#verdict" { "Verdict" } }
-            @else { a href="#ratios" { "Ratios to the bare relays" } }
+            @if !results.scenario.baselines.is_empty() { a href="#ratios" { "Ratios to the bare relays" } }
             @if !sweeps.is_empty() { a href="#sweeps" { "Crossovers" } }
             @if results.scenario.search.is_none() {
                 @for (number, of_link) in of_links {
@@ -162,6 +192,7 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
                 }
                 a href="#cost" { "Cost" }
             }
+            a href="#method" { "What ran" }
             a href="#settings" { "Settings" }
             a href="#trust" { "Validity" }
             a href="#provenance" { "Provenance" }
@@ -169,27 +200,19 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
     }
 }
 
-fn verdict_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
-    let found = capacities(results);
-    let mut paragraphs = narrative::search_paragraphs(results, &found);
-    paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
-    let mut paragraphs = paragraphs.into_iter();
-    // The first paragraph explains the evidence of the others.
-    let evidence = paragraphs.next();
+/// Renders the outcome of every comparison with the reference.
+fn outcomes_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
     html! {
-        @if results.scenario.baselines.is_empty() { section id="verdict" {
-            h2 { "Verdict" }
-            @for paragraph in paragraphs { p { (paragraph) } }
-            @if let Some(evidence) = evidence { p class="note" { (evidence) } }
-            @if !found.is_empty() { (table(&tables::searches(results, &found))) }
-            @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
+        @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
+            section id="outcomes" {
+                h2 { "Outcomes against " (verdict.reference) }
                 @for metric in Metric::deciding(results.scenario.workload) {
-                    h3 { "Outcomes against " (verdict.reference) ": " (metric.name()) }
+                    h3 { (metric.name()) }
                     (win_map(verdict, metric))
                 }
                 p class="note" { (map_note(verdict)) }
             }
-        } }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         validity::Check,
     },
     data::results::{Calibration, Provenance, Results},
-    plan::search::Searched,
+    plan::{scenario::Network, search::Searched},
     render::{
         columns::{Column, one_digit, two_digits},
         table::{Cell, Heading, Table, UNKNOWN},
@@ -25,7 +25,7 @@ pub(crate) struct Group<'a> {
     pub(crate) rows: Vec<&'a Row>,
 }
 
-/// Returns the rows of a summary in groups, in their order.
+/// Returns the rows of a summary in groups, in their order, and loopback last.
 pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for row in &summary.rows {
@@ -35,6 +35,8 @@ pub(crate) fn groups(summary: &Summary) -> Vec<Group<'_>> {
             _ => groups.push(Group { title, rows: vec![row] }),
         }
     }
+    // No player is on loopback: it shows the cost, which matters second.
+    groups.sort_by_key(|group| group.rows[0].key.group.link == Network::Loopback.name());
     groups
 }
 

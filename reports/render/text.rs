@@ -9,43 +9,62 @@ use crate::{
     },
     data::results::Results,
     render::{
+        bars,
         columns::{self, Column},
-        memory_table, narrative, ratios_table, settings_table,
+        memory_table, narrative, overview, ratios_table, settings_table,
         table::{Cell, Heading, Table},
         tables, verdict_text,
+        words::wrapped,
     },
 };
 
-/// Renders the verdict, the tables and the warnings for a terminal of 120 columns.
+/// The width of a text that is not read on a terminal, in columns.
+pub const COLUMNS: usize = 100;
+
+/// Renders the answer, its charts, the tables and the warnings, [`COLUMNS`] wide.
 pub fn terminal(results: &Results) -> String {
+    terminal_of(results, COLUMNS)
+}
+
+/// Renders the answer, its charts, the tables and the warnings for a terminal of this width.
+pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
     let summary = Summary::from_results(results);
+    let groups = tables::groups(&summary);
+    let verdict = Verdict::from_results(results);
     let mut out = String::new();
-    if let Some(verdict) = Verdict::from_results(results) {
-        verdict_text::terminal(&mut out, results, &verdict);
+    let mut paragraphs = Vec::new();
+    if let Some(verdict) = &verdict {
+        verdict_text::terminal(&mut paragraphs, results, verdict);
     }
     let found = capacities(results);
-    for paragraph in narrative::search_paragraphs(results, &found) {
-        let _ = writeln!(out, "\n{paragraph}");
+    paragraphs.extend(narrative::search_paragraphs(results, &found));
+    for paragraph in paragraphs {
+        let _ = write!(out, "\n{}", wrapped(&paragraph, width));
     }
     let ratios = Ratios::from_results(results);
     if results.scenario.search.is_some() {
         let _ = writeln!(out);
-        aligned(&mut out, &tables::searches(results, &found));
+        aligned(&mut out, &tables::searches(results, &found), width);
     } else if !ratios.is_empty() {
         for group in &ratios {
             let _ = writeln!(out, "\n{}", group.group);
-            aligned(&mut out, &ratios_table::table(group));
+            aligned(&mut out, &ratios_table::table(group), width);
         }
-        let _ = writeln!(out, "\n{}", ratios_table::NOTE);
+        let _ = write!(out, "\n{}", wrapped(ratios_table::NOTE, width));
     } else {
-        for group in tables::groups(&summary) {
+        let charts = [
+            overview::age(results, &groups, &overview::chosen(verdict.as_ref())),
+            overview::cost(results, &groups),
+        ];
+        charts.iter().flatten().for_each(|chart| bars::text(&mut out, chart, width));
+        for group in &groups {
             let _ = writeln!(out, "\n{}", group.title);
-            aligned(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
+            aligned(&mut out, &tables::figures(&group.rows, terminal_columns(results)), width);
         }
     }
     if let Some(slopes) = memory_table::table(results) {
         let _ = writeln!(out, "\nmemory per connection");
-        aligned(&mut out, &slopes);
+        aligned(&mut out, &slopes, width);
     }
     let _ = writeln!(
         out,
@@ -53,7 +72,7 @@ pub fn terminal(results: &Results) -> String {
         results.scenario.repeats, results.scenario.duration_ms
     );
     for warning in &summary.warnings {
-        let _ = writeln!(out, "warning: {warning}");
+        let _ = write!(out, "{}", wrapped(&format!("warning: {warning}"), width));
     }
     out
 }
@@ -64,22 +83,58 @@ fn terminal_columns(results: &Results) -> impl Iterator<Item = &'static Column> 
     felt.iter().chain(paid)
 }
 
-/// Writes a table with aligned columns.
-pub(crate) fn aligned(out: &mut String, table: &Table) {
-    let lines = lines(table);
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..table.headings.len()).map(width).collect();
-    for line in &lines {
-        let mut text = String::new();
-        for ((cell, width), heading) in line.iter().zip(&widths).zip(&table.headings) {
-            let _ = if heading.number {
-                write!(text, "  {cell:>width$}")
-            } else {
-                write!(text, "  {cell:<width$}")
-            };
+/// Writes a table with aligned columns. Columns beyond the width follow below, behind the heads of
+/// their rows. A unit at the end of a heading gets a line of its own.
+pub(crate) fn aligned(out: &mut String, table: &Table, width: usize) {
+    let rows = lines(table);
+    let Some((headings, rows)) = rows.split_first() else { return };
+    let heads: Vec<(&str, &str)> =
+        headings.iter().map(|text| text.rsplit_once(' ').unwrap_or(("", text))).collect();
+    let of_column = |column: usize| {
+        let (above, below) = heads[column];
+        let cells = rows.iter().map(|row| row[column]).chain([above, below]);
+        cells.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(of_column).collect();
+    for part in parts(&widths, width) {
+        let mut write = |cells: &mut dyn Iterator<Item = &str>| {
+            let all: Vec<&str> = cells.collect();
+            let mut text = String::new();
+            for &column in &part {
+                let (cell, width) = (all[column], widths[column]);
+                let _ = if table.headings[column].number {
+                    write!(text, "  {cell:>width$}")
+                } else {
+                    write!(text, "  {cell:<width$}")
+                };
+            }
+            let _ = writeln!(out, "{}", text.trim_end());
+        };
+        if part.iter().any(|&column| !heads[column].0.is_empty()) {
+            write(&mut heads.iter().map(|(above, _)| *above));
         }
-        let _ = writeln!(out, "{text}");
+        write(&mut heads.iter().map(|(_, below)| *below));
+        for row in rows {
+            write(&mut row.iter().copied());
+        }
     }
+}
+
+/// Divides the columns of a table into parts that fit the width. Each begins with the first column.
+fn parts(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
+    let mut parts = vec![vec![0]];
+    let mut end = 0;
+    for (column, own) in widths.iter().enumerate().skip(1) {
+        let place = parts.len() - 1;
+        if parts[place].len() > 1 && end + 2 + own > width {
+            parts.push(vec![0, column]);
+            end = 4 + widths[0] + own;
+        } else {
+            end = if parts[place].len() > 1 { end } else { 2 + widths[0] } + 2 + own;
+            parts[place].push(column);
+        }
+    }
+    parts
 }
 
 /// Writes a table as Markdown.
@@ -203,5 +258,28 @@ fn trust(out: &mut String, results: &Results, summary: &Summary) {
     let _ = writeln!(out, "\n### Threats to validity\n");
     for threat in validity::threats(results) {
         let _ = writeln!(out, "- {threat}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_tables_go_on_below() {
+        let mut table =
+            Table::new([("transport", false), ("age p99 ms", true), ("fresh %", true), ("cause", false)]);
+        table.push(["tcp", "512.0", "98.1", "–"].map(str::to_owned));
+        let drawn = |width| {
+            let mut out = String::new();
+            aligned(&mut out, &table, width);
+            out
+        };
+        let wide = "             age p99  fresh\n  transport       ms      %  cause\n  tcp          512.0   98.1  –\n";
+        assert_eq!(drawn(100), wide);
+        let narrow = "             age p99\n  transport       ms\n  tcp          512.0\n\
+             \u{20}            fresh\n  transport      %  cause\n  tcp         98.1  –\n";
+        assert_eq!(drawn(26), narrow);
+        assert_eq!(parts(&[5, 90, 90], 20), [[0, 1], [0, 2]], "a column that fits nowhere is not lost");
     }
 }

@@ -13,11 +13,9 @@ use crate::{
     render::narrative,
 };
 
-/// Writes the verdict's paragraphs for a terminal.
-pub(crate) fn terminal(out: &mut String, results: &Results, verdict: &Verdict) {
-    for paragraph in narrative::paragraphs(results, verdict) {
-        let _ = writeln!(out, "\n{paragraph}");
-    }
+/// Adds the verdict's paragraphs for a terminal.
+pub(crate) fn terminal(paragraphs: &mut Vec<String>, results: &Results, verdict: &Verdict) {
+    paragraphs.extend(narrative::paragraphs(results, verdict));
 }
 
 /// Writes the verdict and the map as Markdown.

@@ -84,16 +84,21 @@ fn anchors_exist_and_names_are_escaped() {
 }
 
 #[test]
-fn verdict_and_maps_come_first() {
-    let (_, page) = page();
-    assert_eq!(texts(&page, "main > section h2")[0], "Verdict");
+fn answer_and_charts_come_first() {
+    let (text, page) = page();
     let results = results();
     let verdict = Verdict::from_results(&results).expect("transports");
-    let said = texts(&page, "#verdict > p");
-    // The legend follows below the maps.
-    assert_eq!(said.len(), paragraphs(&results, &verdict).len() + 1);
+    let said = texts(&page, "main > section:first-child > p");
+    assert_eq!(said.len(), paragraphs(&results, &verdict).len());
     let others = results.scenario.transports.len() - 1;
-    assert_eq!(texts(&page, "#verdict table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
+    let bars = texts(&page, "#answer figure.bars li");
+    assert_eq!(bars.len(), 2 * results.scenario.transports.len(), "an age at each of two rates");
+    assert!(
+        bars[0].contains("quic-datagram") && bars[0].contains("encrypted"),
+        "the shortest first: {bars:?}"
+    );
+    assert!(text.contains("you notice this (100 ms)"));
+    assert_eq!(texts(&page, "#outcomes table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
 }
 
 #[test]
