@@ -48,6 +48,7 @@ pub mod render {
     pub(crate) mod overview;
     pub(crate) mod plot;
     pub(crate) mod ratios_table;
+    pub(crate) mod search_text;
     pub(crate) mod settings_table;
     pub(crate) mod table;
     pub(crate) mod tables;

@@ -6,7 +6,7 @@ use crate::data::run_result::RunResult;
 
 /// Returns the link's counts if the link carried only the game. Otherwise the stacks' own counts
 /// apply.
-fn game_alone(run: &RunResult) -> Option<&LinkReport> {
+pub(crate) fn game_alone(run: &RunResult) -> Option<&LinkReport> {
     run.link.as_ref().filter(|_| !run.shared)
 }
 

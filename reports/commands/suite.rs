@@ -18,7 +18,7 @@ use crate::{
         results::{RESULTS_FILE, Results, write_atomic},
     },
     plan::{presets::Preset, scenario::Scenario},
-    render::{html::document, narrative},
+    render::{html::document, narrative, search_text},
     run::{
         provenance,
         runner::{enter_testbed, estimate},
@@ -116,7 +116,7 @@ fn index(folder: &Path, plan: &Plan) -> anyhow::Result<String> {
     let mut answers = Vec::new();
     for scenario in &plan.scenarios {
         let results = Results::load(&folder.join(&scenario.preset).join(RESULTS_FILE))?;
-        let mut answer = narrative::search_paragraphs(&results, &capacities(&results));
+        let mut answer = search_text::paragraphs(&results, &capacities(&results));
         if let Some(verdict) = Verdict::from_results(&results) {
             answer.extend(narrative::paragraphs(&results, &verdict).into_iter().skip(1));
         }

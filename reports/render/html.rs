@@ -23,7 +23,7 @@ use crate::{
         bars, chart,
         columns::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH},
         html_table::{head_cell, meanings, table},
-        memory_table, narrative, overview, ratios_table, settings_table,
+        memory_table, narrative, overview, ratios_table, search_text, settings_table,
         tables::{self, Group},
         verdict_text::{map_cell, map_note},
     },
@@ -109,7 +109,7 @@ fn top(results: &Results, summary: &Summary) -> Markup {
 /// Renders the first screen: what to use, how sure that is, what it costs.
 fn answer_section(results: &Results, verdict: Option<&Verdict>, groups: &[Group<'_>]) -> Markup {
     let found = capacities(results);
-    let mut paragraphs = narrative::search_paragraphs(results, &found);
+    let mut paragraphs = search_text::paragraphs(results, &found);
     paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
     let mut paragraphs = paragraphs.into_iter();
     // The first paragraph explains the evidence of the others.
@@ -121,7 +121,7 @@ fn answer_section(results: &Results, verdict: Option<&Verdict>, groups: &[Group<
             h1 { "Transports compared" }
             @for paragraph in paragraphs { p { (paragraph) } }
             @if let Some(evidence) = evidence { p class="note" { (evidence) } }
-            @if !found.is_empty() { (table(&tables::searches(results, &found))) }
+            @if !found.is_empty() { (table(&search_text::table(results, &found))) }
             @if results.scenario.search.is_none() && results.scenario.baselines.is_empty() {
                 div class="overview" { @for chart in charts.iter().flatten() { (bars::html(chart)) } }
             }

@@ -4,7 +4,6 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        capacity::Capacity,
         metrics::Metric,
         statistics::repeats_for_a_test,
         verdict::{
@@ -12,10 +11,7 @@ use crate::{
         },
     },
     data::results::Results,
-    plan::{
-        scenario::{Contender, Group},
-        search::{Criterion, Searched},
-    },
+    plan::scenario::{Contender, Group},
 };
 
 /// Returns a paragraph on the evidence, followed by one paragraph for each group.
@@ -288,55 +284,5 @@ fn list(contenders: &[Contender], last: &str) -> String {
         Some((end, [])) => end.clone(),
         Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
         None => String::new(),
-    }
-}
-
-/// Describes the capacities that a search found, link by link, the largest first.
-pub(crate) fn search_paragraphs(results: &Results, capacities: &[Capacity]) -> Vec<String> {
-    let Some(search) = results.scenario.search else { return Vec::new() };
-    let Criterion { age_p99_max_ms, accounted_share_min } = search.criterion;
-    let (what, unit) = match search.of {
-        Searched::RateHz => ("rate", "Hz"),
-        Searched::Pairs => ("number of matches", "matches"),
-    };
-    let mut texts = vec![format!(
-        "The search looked for the highest {what} that holds. A value holds if the opponent's \
-         position is younger than {age_p99_max_ms} ms for 99 % of the time, and at least {:.0} % \
-         of the moves arrive as news, are superseded by newer moves, or are lost by the link \
-         itself. The search doubled the value and then halved the gap, to within 15 %. Each value \
-         ran {}.",
-        accounted_share_min * 100.0,
-        match results.scenario.repeats {
-            1 => "once".into(),
-            repeats => format!("{repeats} times"),
-        }
-    )];
-    let mut links: Vec<&str> = capacities.iter().map(|it| it.group.link.as_str()).collect();
-    links.dedup();
-    for link in links {
-        let mut of_link: Vec<&Capacity> =
-            capacities.iter().filter(|it| it.group.link == link && it.arm == 0).collect();
-        of_link.sort_by_key(|it| std::cmp::Reverse(it.highest()));
-        let each: Vec<String> =
-            of_link.iter().map(|it| format!("{} {}", it.contender, capacity_text(it, unit))).collect();
-        let noise: Vec<String> = capacities
-            .iter()
-            .filter(|it| it.group.link == link && it.arm > 0)
-            .map(|it| format!("{} (A/A): {}", it.contender, capacity_text(it, unit)))
-            .collect();
-        let noise = if noise.is_empty() { String::new() } else { format!(" ({})", noise.join("; ")) };
-        texts.push(format!("On {link}: {}{noise}.", each.join("; ")));
-    }
-    texts
-}
-
-/// Returns for example "640 Hz", "at least 5120 Hz" or "none (age p99 402 ms)".
-fn capacity_text(capacity: &Capacity, unit: &str) -> String {
-    let more = if capacity.harness_broke() { "at least " } else { "" };
-    match (capacity.highest(), capacity.broke()) {
-        (Some(highest), Some(_)) => format!("{more}{highest} {unit}"),
-        (Some(highest), None) => format!("at least {highest} {unit}"),
-        (None, Some(broke)) => format!("none ({broke})"),
-        (None, None) => "unknown".into(),
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::{
     analysis::{
-        capacity::Capacity,
         repeats::Figure,
         summary::{Row, Summary},
         validity::Check,
     },
     data::results::{Calibration, Provenance, Results},
-    plan::{scenario::Network, search::Searched},
+    plan::scenario::Network,
     render::{
         columns::{Column, one_digit, two_digits},
         table::{Cell, Heading, Table, UNKNOWN},
@@ -128,34 +127,6 @@ pub(crate) fn links(results: &Results) -> Table {
                 rate(path.mbit_per_s),
             ]);
         }
-    }
-    table
-}
-
-/// Returns the table of a search, by link and contender: the highest value that held, and the next,
-/// which broke.
-pub(crate) fn searches(results: &Results, capacities: &[Capacity]) -> Table {
-    let unit = match results.scenario.search.map(|search| search.of) {
-        Some(Searched::Pairs) => "matches held",
-        _ => "Hz held",
-    };
-    let mut table = Table::new([
-        ("transport", false),
-        ("link", false),
-        (unit, true),
-        ("broke at", true),
-        ("cause", false),
-    ]);
-    for it in capacities {
-        let highest = it.highest().map_or("none".into(), |value| value.to_string());
-        let more = if it.harness_broke() { "≥ " } else { "" };
-        let cells = [
-            if it.arm > 0 { format!("{} (A/A {})", it.group.link, it.arm) } else { it.group.link.clone() },
-            format!("{more}{highest}"),
-            it.broke().map_or(UNKNOWN.into(), |broke| broke.value.to_string()),
-            it.broke().map_or("held up to the highest tried".into(), ToString::to_string),
-        ];
-        table.push_of(it.contender, cells);
     }
     table
 }

@@ -11,7 +11,7 @@ use crate::{
     render::{
         bars,
         columns::{self, Column},
-        memory_table, narrative, overview, ratios_table, settings_table,
+        memory_table, overview, ratios_table, search_text, settings_table,
         table::{Cell, Heading, Table},
         tables, verdict_text,
         words::wrapped,
@@ -37,14 +37,14 @@ pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
         verdict_text::terminal(&mut paragraphs, results, verdict);
     }
     let found = capacities(results);
-    paragraphs.extend(narrative::search_paragraphs(results, &found));
+    paragraphs.extend(search_text::paragraphs(results, &found));
     for paragraph in paragraphs {
         let _ = write!(out, "\n{}", wrapped(&paragraph, width));
     }
     let ratios = Ratios::from_results(results);
     if results.scenario.search.is_some() {
         let _ = writeln!(out);
-        aligned(&mut out, &tables::searches(results, &found), width);
+        aligned(&mut out, &search_text::table(results, &found), width);
     } else if !ratios.is_empty() {
         for group in &ratios {
             let _ = writeln!(out, "\n{}", group.group);
@@ -238,11 +238,11 @@ fn search(out: &mut String, results: &Results) {
         return;
     }
     let _ = writeln!(out, "\n## Verdict\n");
-    for paragraph in narrative::search_paragraphs(results, &found) {
+    for paragraph in search_text::paragraphs(results, &found) {
         let _ = writeln!(out, "- {paragraph}");
     }
     let _ = writeln!(out);
-    piped(out, &tables::searches(results, &found));
+    piped(out, &search_text::table(results, &found));
 }
 
 fn trust(out: &mut String, results: &Results, summary: &Summary) {

@@ -273,14 +273,15 @@ fn search_finds_capacity_and_reason() {
         let mut run = template.clone();
         run.key.contender = contender;
         run.key.group.rate_hz = rate_hz;
-        let (age_ms, fresh) = match contender.transport.name() {
-            "tcp" => (if rate_hz <= 700 { 40 } else { 140 }, 1_000),
-            "enet" => (40, if rate_hz <= 150 { 995 } else { 900 }),
-            _ => (40, 1_000),
+        let (age_ms, delivered_percent) = match contender.transport.name() {
+            "tcp" => (if rate_hz <= 700 { 40 } else { 140 }, 100),
+            "enet" => (40, if rate_hz <= 150 { 96 } else { 90 }),
+            _ => (40, 100),
         };
         run.load.stats.age = Samples::default();
         (0..1_000).for_each(|_| run.load.stats.age.record(age_ms * 1_000));
-        run.load.stats.fresh = fresh;
+        run.load.sent = 20 * u64::from(rate_hz);
+        run.load.stats.fresh = run.load.sent * delivered_percent / 100;
         run
     };
     let mut tries = 0;
@@ -300,7 +301,7 @@ fn search_finds_capacity_and_reason() {
     assert!(matches!(tcp.broke().expect("it broke").fate, Fate::Stale { .. }));
     assert_eq!((datagram.highest(), datagram.broke()), (Some(Search::RATE.to), None));
     assert!((130..=150).contains(&enet.highest().expect("some")));
-    assert!(matches!(enet.broke().expect("it broke").fate, Fate::Lost { .. }));
+    assert!(matches!(enet.broke().expect("it broke").fate, Fate::Missing { .. }));
     let text = markdown(&found);
     assert!(text.contains("On loopback: quic-datagram at least 10240 Hz; tcp "), "{text}");
     assert!(text.contains("by age p99 140 ms") || text.contains("| age p99 140 ms |"), "{text}");
