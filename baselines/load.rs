@@ -1,7 +1,7 @@
 //! The players of a baseline under our load and our statistics. A move consists of its number and
 //! its intended send time, in 24 hexadecimal digits.
 
-use std::{io::Write, net::SocketAddr, str};
+use std::{io::Write, net::SocketAddr, ops::Range, str};
 
 use anyhow::{Context, bail};
 use netduel_client::stats::MoveStats;
@@ -29,7 +29,7 @@ pub fn play() -> anyhow::Result<()> {
 /// Connects a few players at a time. With more, the ticks and pumps of some baselines would take
 /// longer than the time for which they keep a silent player.
 async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
-    let (trust, rate_hz) = (plan.trusted.trust()?, plan.rate_hz);
+    let (trust, period_us) = (plan.trusted.trust()?, plan.period_us());
     let subjects: Vec<Subject> = plan.pairs.iter().flatten().copied().collect();
     let mut players = Vec::new();
     for few in subjects.chunks(CONNECTING_MAX) {
@@ -38,7 +38,7 @@ async fn connect_all(plan: &LoadPlan) -> anyhow::Result<Vec<LoadedPlayer>> {
             let baseline = subject.baseline().with_context(|| format!("{subject} is not a baseline"))?;
             let (addr, trust) = (plan.address(*subject)?, trust.clone());
             connecting.spawn(async move {
-                let connected = LoadedPlayer::connect(baseline, addr, trust.as_ref(), rate_hz).await;
+                let connected = LoadedPlayer::connect(baseline, addr, trust.as_ref(), period_us).await;
                 connected.with_context(|| format!("cannot connect to {baseline}"))
             });
         }
@@ -62,10 +62,9 @@ impl LoadedPlayer {
         baseline: Baseline,
         addr: SocketAddr,
         trust: Option<&Trust>,
-        rate_hz: u32,
+        period_us: u64,
     ) -> anyhow::Result<Self> {
         let player = Player::connect(baseline, addr, trust).await?;
-        let period_us = 1_000_000 / u64::from(rate_hz.max(1));
         Ok(Self { player, stats: MoveStats::new(period_us), seq: 0, sent: 0 })
     }
 }
@@ -73,7 +72,7 @@ impl LoadedPlayer {
 impl LoadPlayer for LoadedPlayer {
     async fn send(&mut self, _heading: Heading, due_us: u64) -> anyhow::Result<()> {
         self.seq += 1;
-        self.sent += 1;
+        self.sent += u64::from(self.stats.counts(due_us));
         Ok(self.player.send(&encode(self.seq, due_us)?).await?)
     }
 
@@ -89,8 +88,8 @@ impl LoadPlayer for LoadedPlayer {
         bail!("a baseline answers no pings: measure round trips on our transports only")
     }
 
-    fn restart(&mut self) {
-        self.stats.restart(clock::now_us());
+    fn open(&mut self, begin_us: u64, window_us: Range<u64>) {
+        self.stats.open(begin_us, window_us);
         self.sent = 0;
     }
 

@@ -39,8 +39,8 @@ pub enum Event {
     Pong {
         /// The round trip in µs, without the time within the server.
         rtt_us: u64,
-        /// The part of the round trip from here to the server, in µs; half of it where the clocks'
-        /// offset is estimated from pings.
+        /// The part of the round trip from here to the server, in µs; an estimate where the clocks
+        /// differ.
         up_us: u64,
         /// The time within the server, in µs.
         in_server_us: u64,

@@ -1,6 +1,6 @@
 //! A headless player: connects, joins, sends moves and receives events.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use netduel_protocol::{
@@ -158,7 +158,7 @@ impl Player {
     /// # Errors
     /// As [`Self::steer`].
     pub fn send_move(&mut self, position: Position, intended_us: u64) -> Result<usize, PlayError> {
-        let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock.error_us());
+        let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock_error_us());
         let away = self.reconnect.is_some();
         let current = self.playing()?;
         if away {
@@ -169,7 +169,7 @@ impl Player {
         }
         current.seq += 1;
         current.position = position;
-        current.last_at_us = at_us;
+        let before_us = std::mem::replace(&mut current.last_at_us, at_us);
         let (match_id, seq, corrections) = (current.started.match_id, current.seq, current.corrections);
         let update = Move { match_id, seq, at_us, clock_error_us, corrections, position };
         let mut buffer = [0; MAX_MESSAGE_BYTES];
@@ -182,8 +182,11 @@ impl Player {
             Err(error) => return Err(error.into()),
         };
         let current = self.playing()?;
-        current.sent += 1;
-        current.superseded += replaced as u64;
+        current.sent += u64::from(current.stats.counts(at_us));
+        // The move before is the one that was replaced.
+        if current.stats.counts(before_us) {
+            current.superseded += replaced as u64;
+        }
         Ok(replaced)
     }
 
@@ -251,6 +254,17 @@ impl Player {
         }
     }
 
+    /// Opens a window of measurement, see [`MoveStats::open`]. The times are those of this host's
+    /// clock. Moves sent count by their intended time, too.
+    pub fn open_window(&mut self, begin_us: u64, window_us: Range<u64>) {
+        let begin_us = self.match_us(begin_us);
+        let window_us = self.match_us(window_us.start)..self.match_us(window_us.end);
+        if let Some(current) = &mut self.current {
+            current.stats.open(begin_us, window_us);
+            (current.sent, current.superseded) = (0, 0);
+        }
+    }
+
     /// Closes the window of measurement, see [`MoveStats::finish`].
     pub fn finish_stats(&mut self) {
         let now_us = self.match_us(clock::now_us());
@@ -262,6 +276,15 @@ impl Player {
     /// Returns the estimate of the server's clock.
     pub fn clock(&self) -> &ClockSync {
         &self.clock
+    }
+
+    /// Uses this offset of the server's clock from now on, see [`ClockSync::agree`].
+    pub fn agree_on_clock(&mut self, offset_us: i64) {
+        self.clock.agree(offset_us);
+    }
+
+    fn clock_error_us(&self) -> u32 {
+        self.clock.error_us().unwrap_or(Move::CLOCK_UNKNOWN)
     }
 
     /// Returns the transport's statistics of the path.
@@ -403,7 +426,7 @@ impl Player {
         now_us: u64,
     ) -> Option<Event> {
         let update = received.update;
-        let (now_us, clock_error_us) = (self.match_us(now_us), self.clock.error_us());
+        let (now_us, clock_error_us) = (self.match_us(now_us), self.clock_error_us());
         let current = self.current.as_mut().filter(|current| current.started.match_id == update.match_id)?;
         if update.seq == 0 {
             return None;

@@ -12,7 +12,7 @@ use crate::stats::{MoveStats, live::Figures};
 /// The format's name in every file.
 pub const FORMAT: &str = "netduel recording";
 /// The version of the file's form, raised with every change. The first version had no number.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 /// The most figures kept of each player: ten minutes at ten a second, about 6 MB in a file. The
 /// oldest are dropped first.
 pub const FIGURES_MAX: usize = 6_000;
@@ -213,10 +213,10 @@ mod tests {
             ("play.csv", Some("side,at_us\n"), "not the .csv beside it"),
             ("results.json", Some("{\"schema\":3,\"runs\":[]}"), "netduel-reports render"),
             ("other.json", Some("{\"format\":\"GIF\"}"), "Save recording"),
-            ("old.json", Some("{\"format\":\"netduel recording 1\"}"), "has schema 1, this program reads 3"),
+            ("old.json", Some("{\"format\":\"netduel recording 1\"}"), "has schema 1, this program reads 4"),
             ("new.json", Some("{\"format\":\"netduel recording\",\"schema\":9}"), "has schema 9"),
             ("cut.json", Some(&whole[..whole.len() / 2]), "is damaged"),
-            ("less.json", Some("{\"format\":\"netduel recording\",\"schema\":3}"), "is damaged"),
+            ("less.json", Some("{\"format\":\"netduel recording\",\"schema\":4}"), "is damaged"),
             ("empty.json", Some(&whole), "holds no figures"),
         ] {
             let said = said(name, text);

@@ -12,12 +12,14 @@ use std::{
 use anyhow::Context;
 use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath, ticker::Ticker};
 use netduel_protocol::clock;
+use tokio::sync::mpsc;
 
 use crate::{
     event::{LoadEvent, announce, tell},
     join::join_match,
     plan::LoadPlan,
     result::{Connects, LoadResult},
+    window::{Window, Windows},
 };
 
 /// The period at which the first move is repeated until the opponent's arrives: a lossy link may
@@ -26,26 +28,39 @@ const MOVE_PERIOD: Duration = Duration::from_micros(16_667);
 /// The longest time that two players may take to be paired and to receive each other's first move.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Carries out a plan of players that connect and leave.
-pub(crate) async fn play(plan: &LoadPlan) -> anyhow::Result<LoadResult> {
+/// Plays every window with players that connect and leave.
+pub(crate) async fn play(plan: &LoadPlan, mut windows: Windows) -> anyhow::Result<()> {
     tell(&LoadEvent::Paired)?;
-    let start_us = clock::now_us();
-    let open_us = start_us + plan.warmup_ms * 1_000;
-    let close_us = open_us + plan.duration_ms * 1_000;
-    let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
-    let configs = plan.configs()?;
-    let pairs = configs.len() as u64;
+    let pairs: Vec<Arc<[PlayerConfig; 2]>> = plan.configs()?.into_iter().map(Arc::new).collect();
+    while let Some(window) = windows.recv().await.transpose()? {
+        // Meetings have no periods that the warm-up needs to cover.
+        let window = Window::begin_now(&window, 0);
+        let result = play_window(plan, &pairs, window).await?;
+        tell(&LoadEvent::Window(Box::new(result)))?;
+    }
+    Ok(())
+}
+
+async fn play_window(
+    plan: &LoadPlan,
+    pairs: &[Arc<[PlayerConfig; 2]>],
+    window: Window,
+) -> anyhow::Result<LoadResult> {
     let mut tasks = tokio::task::JoinSet::new();
-    for (number, pair) in configs.into_iter().enumerate() {
-        let first_us = start_us + period_us * number as u64 / pairs;
-        tasks.spawn(come_and_go(Arc::new(pair), first_us, period_us, open_us..close_us));
+    let (report, mut reports) = mpsc::channel(pairs.len().max(1));
+    for (number, pair) in pairs.iter().enumerate() {
+        let first_us = window.begin_us + plan.period_us() * number as u64 / pairs.len() as u64;
+        let (pair, report) = (pair.clone(), report.clone());
+        let result = come_and_go(pair, first_us, plan.period_us(), window);
+        tasks.spawn(async move { Ok(report.send(result.await?).await?) });
     }
-    let mut results = Vec::new();
-    announce(open_us, close_us, &mut tasks, &mut results).await?;
+    drop(report);
+    announce(&window, &mut tasks).await?;
     while let Some(ended) = tasks.join_next().await {
-        results.push(ended??);
+        ended??;
     }
-    results.into_iter().reduce(LoadResult::merge).context("the load has no pairs")
+    let results = std::iter::from_fn(|| reports.try_recv().ok());
+    results.reduce(LoadResult::merge).context("the load has no pairs")
 }
 
 /// Runs one pair on its schedule. A pair that is still busy skips its next time.
@@ -53,14 +68,14 @@ async fn come_and_go(
     pair: Arc<[PlayerConfig; 2]>,
     first_us: u64,
     period_us: u64,
-    window_us: std::ops::Range<u64>,
+    window: Window,
 ) -> anyhow::Result<LoadResult> {
     let mut ticker = Ticker::new(first_us, period_us)?;
     let mut result = LoadResult { connects: Some(Connects::default()), ..LoadResult::default() };
     let mut free_us = first_us;
     loop {
         let due_us = ticker.next().await;
-        if due_us >= window_us.end {
+        if due_us >= window.close_us {
             break;
         }
         // The previous two players were still closing, so this arrival is skipped.
@@ -70,7 +85,7 @@ async fn come_and_go(
         result.lateness.record(clock::now_us().saturating_sub(due_us));
         let meeting = tokio::time::timeout(MEETING_TIMEOUT, meet(&pair, due_us));
         let met = meeting.await.context("two players did not meet in time")??;
-        if window_us.contains(&due_us) {
+        if window.contains(due_us) {
             if let Some(connects) = &mut result.connects {
                 connects.merge(&met.connects);
             }
@@ -79,7 +94,7 @@ async fn come_and_go(
         free_us = clock::now_us();
     }
     // No pair ends before the window does.
-    tokio::time::sleep(Duration::from_micros(window_us.end.saturating_sub(clock::now_us()))).await;
+    tokio::time::sleep(Duration::from_micros(window.close_us.saturating_sub(clock::now_us()))).await;
     Ok(result)
 }
 

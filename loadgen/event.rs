@@ -1,28 +1,28 @@
 //! The progress of a load: JSON lines on standard output of the players' process. The process that
 //! started it can then read the server's usage exactly while the window is open.
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
-use anyhow::ensure;
-use netduel_protocol::clock;
+use anyhow::bail;
+use netduel_client::ticker::Ticker;
 use serde::{Deserialize, Serialize};
 
-use crate::result::LoadResult;
+use crate::{result::LoadResult, window::Window};
 
 /// The progress that the players report.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadEvent {
-    /// All players are paired and connected, and the warm-up begins.
+    /// All players are paired and connected, and wait for a window.
     Paired,
     /// The window is open.
     WindowOpen,
     /// A second of the window has passed.
     Tick,
-    /// The window is closed.
+    /// The window is closed, and its last moves may still arrive.
     WindowClosed,
-    /// The load is over; this is its result.
-    Done(Box<LoadResult>),
+    /// The window is over; this is its result.
+    Window(Box<LoadResult>),
 }
 
 pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {
@@ -32,29 +32,28 @@ pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {
 }
 
 /// Reports when the window opens, ticks and closes. The clock decides, not the players.
+///
+/// # Errors
+/// One of the `tasks` ended before the window did.
 pub(crate) async fn announce(
-    open_us: u64,
-    close_us: u64,
-    tasks: &mut tokio::task::JoinSet<anyhow::Result<LoadResult>>,
-    results: &mut Vec<LoadResult>,
+    window: &Window,
+    tasks: &mut tokio::task::JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     const TICK_US: u64 = 1_000_000;
-    let mut due_us = open_us;
+    let mut ticks = Ticker::new(window.open_us, TICK_US)?;
+    let mut close = Ticker::new(window.close_us, 1)?;
     loop {
-        let wait = Duration::from_micros(due_us.saturating_sub(clock::now_us()));
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            biased;
+            _ = close.next() => return tell(&LoadEvent::WindowClosed),
+            due_us = ticks.next() => {
+                let opens = due_us == window.open_us;
+                tell(if opens { &LoadEvent::WindowOpen } else { &LoadEvent::Tick })?;
+            }
             Some(ended) = tasks.join_next() => {
-                results.push(ended??);
-                ensure!(clock::now_us() >= close_us, "a player ended before the window did");
-                continue;
+                ended??;
+                bail!("a player ended before the window did");
             }
         }
-        match due_us {
-            _ if due_us == close_us => return tell(&LoadEvent::WindowClosed),
-            _ if due_us == open_us => tell(&LoadEvent::WindowOpen)?,
-            _ => tell(&LoadEvent::Tick)?,
-        }
-        due_us = (due_us + TICK_US).min(close_us);
     }
 }

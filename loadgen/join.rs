@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::bail;
-use netduel_client::{Event, PlayError, Player, PlayerConfig};
+use netduel_client::{Event, PlayError, Player, PlayerConfig, stats::ClockSync};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -26,7 +26,9 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
         let room = room.clone();
         joining.spawn(async move {
             let _place = room.acquire().await?;
-            tokio::try_join!(join_match(&first), join_match(&second))
+            let (mut first, mut second) = tokio::try_join!(join_match(&first), join_match(&second))?;
+            tokio::try_join!(know_clock(&mut first), know_clock(&mut second))?;
+            anyhow::Ok((first, second))
         });
     }
     let mut players = Vec::with_capacity(2 * joining.len());
@@ -34,6 +36,7 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
         let (first, second) = pair??;
         players.extend([first, second]);
     }
+    agree_on_clock(&mut players);
     // The order of the matches, not of the arrivals.
     players.sort_by_key(|player| {
         player.current().map(|current| (current.started.match_id, current.started.player))
@@ -45,6 +48,25 @@ pub(crate) async fn pair_all(plan: &LoadPlan) -> anyhow::Result<Vec<Player>> {
         player.set_payload(&payload)?;
     }
     Ok(players)
+}
+
+/// Pings until the offset of the server's clock is known, if it is another clock than this
+/// host's.
+async fn know_clock(player: &mut Player) -> anyhow::Result<()> {
+    while player.clock().offset_us().is_none() {
+        player.ping()?;
+        while !matches!(player.next_event().await?, Event::Pong { .. }) {}
+    }
+    Ok(())
+}
+
+/// Lets all players use the best estimate of the server's clock. They read one clock, so the delay
+/// from one to another is then exact, whatever the estimate's error.
+fn agree_on_clock(players: &mut [Player]) {
+    let known = players.iter().map(Player::clock).min_by_key(|clock| clock.error_us().unwrap_or(u32::MAX));
+    if let Some(offset_us) = known.and_then(ClockSync::offset_us) {
+        players.iter_mut().for_each(|player| player.agree_on_clock(offset_us));
+    }
 }
 
 /// Connects a player and joins the match with its partner of the same match code.

@@ -2,9 +2,9 @@
 //! such processes, binds them to processors and accounts for their CPU and memory. It knows no
 //! results and no reports.
 //!
-//! `plan.rs` is what a load must do, `event.rs` its progress, `result.rs` its measurements.
-//! `load.rs` carries out a plan: with players that move (`load_player.rs`), or with players that
-//! connect and leave again (`connect_load.rs`).
+//! `plan.rs` is what a load must do and when, `event.rs` its progress, `result.rs` its
+//! measurements. `load.rs` carries out a plan, window by window (`window.rs`): with players that
+//! move (`load_player.rs`), or with players that connect and leave again (`connect_load.rs`).
 
 pub mod affinity;
 mod baseline;
@@ -18,14 +18,15 @@ mod process;
 mod quantiles;
 mod result;
 mod subject;
+mod window;
 
 pub use baseline::Baseline;
 pub use event::LoadEvent;
 pub use join::join_match;
 pub use load::{run, run_with};
 pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent};
-pub use plan::{LoadPlan, Trusted, Workload};
+pub use plan::{LoadPlan, Trusted, WindowPlan, Workload};
 pub use process::{Process, Usage, this_program};
 pub use quantiles::Quantiles;
-pub use result::{Connects, LoadResult};
+pub use result::{Connects, LoadResult, PlayerFigures};
 pub use subject::Subject;

@@ -1,35 +1,42 @@
 //! Carries out a load: pairs of headless players in a process of their own. It names no transport.
 //! `load_player.rs` has what each player does.
 //!
-//! The plan arrives as JSON on standard input. Progress leaves as JSON lines, so that the runner
-//! can read the server's usage exactly while the window is open.
+//! The plan arrives as JSON on standard input, and each further line is a window to play. Progress
+//! leaves as JSON lines, so that the runner can read the server's usage exactly while the window is
+//! open. The players leave at the end of standard input.
 
 use std::{io::BufRead, sync::Arc, time::Duration};
 
-use anyhow::Context;
-use netduel_protocol::clock;
+use anyhow::{Context, bail};
+use tokio::{
+    sync::{Barrier, mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::{
     affinity, connect_load,
     event::{LoadEvent, announce, tell},
     join::pair_all,
     load_player::{LoadPlayer, PlayerTask},
-    plan::{LoadPlan, Workload},
+    plan::{LoadPlan, WindowPlan, Workload},
     result::LoadResult,
+    window::{Window, Windows},
 };
 
 /// The longest time that pairing may take in all. Hundreds of TLS handshakes on two cores take a
 /// second.
 const PAIRING_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most windows that may wait to be played. The runner asks for one at a time.
+const WINDOWS_WAITING_MAX: usize = 4;
 
 /// Reads a plan from standard input and carries it out with Netduel's own players.
 ///
 /// # Errors
 /// The reason why a player could not connect, be paired or play.
 pub fn run() -> anyhow::Result<()> {
-    carry_out(async |plan| match plan.workload {
-        Workload::Moves => play(plan, pair_all(plan)).await,
-        Workload::Connects => connect_load::play(plan).await,
+    carry_out(async |plan, windows| match plan.workload {
+        Workload::Moves => play(plan, windows, pair_all(plan)).await,
+        Workload::Connects => connect_load::play(plan, windows).await,
     })
 }
 
@@ -41,10 +48,10 @@ pub fn run() -> anyhow::Result<()> {
 pub fn run_with<P: LoadPlayer>(
     connect: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<Vec<P>>,
 ) -> anyhow::Result<()> {
-    carry_out(async |plan| play(plan, connect(plan)).await)
+    carry_out(async |plan, windows| play(plan, windows, connect(plan)).await)
 }
 
-fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) -> anyhow::Result<()> {
+fn carry_out(play: impl AsyncFnOnce(&LoadPlan, Windows) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     let plan: LoadPlan = serde_json::from_str(&line).context("no plan on standard input")?;
@@ -52,35 +59,90 @@ fn carry_out(play: impl AsyncFnOnce(&LoadPlan) -> anyhow::Result<LoadResult>) ->
         affinity::bind(cpu)?;
     }
     netduel_transport::reserve_descriptors(2 * plan.pairs.len());
+    let (sender, windows) = mpsc::channel(WINDOWS_WAITING_MAX);
+    // A thread, since tokio's own standard input keeps the runtime from ending.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let window = line.map_err(Into::into).and_then(|line| {
+                serde_json::from_str(&line).with_context(|| format!("no window on standard input: {line}"))
+            });
+            if sender.blocking_send(window).is_err() {
+                break;
+            }
+        }
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(play(&plan))?;
-    tell(&LoadEvent::Done(Box::new(result)))
+    runtime.block_on(play(&plan, windows))
 }
 
-/// Lets the players play, and reports progress on standard output.
+/// Lets the players play each window, and reports progress on standard output.
 async fn play<P: LoadPlayer>(
     plan: &LoadPlan,
+    mut windows: Windows,
     connect: impl Future<Output = anyhow::Result<Vec<P>>>,
-) -> anyhow::Result<LoadResult> {
+) -> anyhow::Result<()> {
     let players = tokio::time::timeout(PAIRING_TIMEOUT, connect)
         .await
         .with_context(|| format!("not every player was paired within {PAIRING_TIMEOUT:?}"))??;
     tell(&LoadEvent::Paired)?;
 
-    let start_us = clock::now_us();
-    let open_us = start_us + plan.warmup_ms * 1_000;
-    let close_us = open_us + plan.duration_ms * 1_000;
-    let player_count = players.len() as u64;
-    let all_done = Arc::new(tokio::sync::Barrier::new(players.len()));
-    let mut tasks = tokio::task::JoinSet::new();
+    let player_count = players.len();
+    let all_done = Arc::new(Barrier::new(player_count));
+    let (begin, begun) = watch::channel(None);
+    let (report, mut reports) = mpsc::channel(player_count.max(1));
+    let mut tasks = JoinSet::new();
     for (number, player) in players.into_iter().enumerate() {
-        let task = PlayerTask::new(plan, start_us, number as u64, player_count, all_done.clone());
-        tasks.spawn(task.carry_out(player));
+        let task = PlayerTask::new(plan, number as u64, player_count as u64);
+        tasks.spawn(task.carry_out(player, begun.clone(), report.clone(), all_done.clone()));
     }
-    let mut results = Vec::new();
-    announce(open_us, close_us, &mut tasks, &mut results).await?;
+    while let Some(window) = next_window(&mut windows, &mut tasks).await? {
+        let window = Window::begin_now(&window, plan.period_us());
+        begin.send(Some(window))?;
+        announce(&window, &mut tasks).await?;
+        let result = collect(player_count, &mut reports, &mut tasks).await?;
+        tell(&LoadEvent::Window(Box::new(result)))?;
+    }
+    drop(begin);
     while let Some(ended) = tasks.join_next().await {
-        results.push(ended??);
+        ended??;
     }
-    results.into_iter().reduce(LoadResult::merge).context("the load has no players")
+    Ok(())
+}
+
+/// Waits for the next window; `None` at the end of standard input.
+///
+/// # Errors
+/// A malformed window, or a player that ended.
+async fn next_window(
+    windows: &mut Windows,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<Option<WindowPlan>> {
+    tokio::select! {
+        window = windows.recv() => window.transpose(),
+        Some(ended) = tasks.join_next() => {
+            ended??;
+            bail!("a player ended between two windows");
+        }
+    }
+}
+
+/// Waits for the results of all players, and returns them together, in the order of the players.
+async fn collect(
+    player_count: usize,
+    reports: &mut mpsc::Receiver<(u64, LoadResult)>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<LoadResult> {
+    let mut results = Vec::with_capacity(player_count);
+    while results.len() < player_count {
+        tokio::select! {
+            Some(result) = reports.recv() => results.push(result),
+            Some(ended) = tasks.join_next() => {
+                ended??;
+                bail!("a player ended before it reported its window");
+            }
+        }
+    }
+    results.sort_by_key(|(number, _)| *number);
+    let results = results.into_iter().map(|(_, result)| result);
+    results.reduce(LoadResult::merge).context("the load has no players")
 }

@@ -2,9 +2,9 @@
 //! delayed moves late. In a closed loop it answers what arrives. Works for any player that
 //! implements [`LoadPlayer`].
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use netduel_client::{
     Event, Player,
     bot_path::BotPath,
@@ -13,10 +13,15 @@ use netduel_client::{
 };
 use netduel_protocol::{clock, game::Heading};
 use netduel_transport::PathStats;
+use tokio::sync::{Barrier, mpsc, watch};
 
-use crate::{plan::LoadPlan, result::LoadResult};
+use crate::{
+    plan::LoadPlan,
+    result::{LoadResult, PlayerFigures},
+    window::Window,
+};
 
-/// The time for moves in flight at the end of the window, and for the last pongs, to arrive.
+/// The time for the last pongs to arrive after the drain.
 const SETTLE: Duration = Duration::from_secs(2);
 /// The time for close frames to leave. QUIC would wait for three probe timeouts (RFC 9000, 10.2) in
 /// case one gets lost: half a second of every run.
@@ -40,10 +45,11 @@ pub trait LoadPlayer: Send + 'static {
     /// The connection is over, or the player has no pings.
     fn ping(&mut self) -> anyhow::Result<()>;
 
-    /// Starts the window: resets all counts.
-    fn restart(&mut self);
+    /// Opens a window at its begin: resets all counts, and from now on counts moves by their
+    /// intended time, as [`MoveStats::open`] does. The times are those of this host's clock.
+    fn open(&mut self, begin_us: u64, window_us: Range<u64>);
 
-    /// Closes the window and returns its counts.
+    /// Closes the window after its drain and returns its counts.
     ///
     /// # Errors
     /// The match is over.
@@ -69,7 +75,7 @@ pub enum PlayerEvent {
     Left,
 }
 
-/// The counts of one player within the window.
+/// The counts of one player within the window, by the intended times of moves.
 #[derive(Clone, Debug, Default)]
 pub struct MoveCounts {
     /// Statistics of the received moves.
@@ -108,8 +114,8 @@ impl LoadPlayer for Player {
         Ok(Self::ping(self)?)
     }
 
-    fn restart(&mut self) {
-        self.restart_stats();
+    fn open(&mut self, begin_us: u64, window_us: Range<u64>) {
+        self.open_window(begin_us, window_us);
     }
 
     fn finish(&mut self) -> anyhow::Result<MoveCounts> {
@@ -128,25 +134,24 @@ impl LoadPlayer for Player {
     }
 }
 
-/// The schedule of one player.
+/// One player of a load, and its schedule.
 pub(crate) struct PlayerTask {
+    number: u64,
     bot_path: BotPath,
-    first_us: u64,
-    start_us: u64,
+    /// The first move's time after the window's begin.
+    phase_us: u64,
     period_us: u64,
-    open_us: u64,
-    close_us: u64,
     /// Moves in flight in a closed loop; 0 in an open one.
     in_flight: u32,
     /// Whether this player sends first in a closed loop.
     opens: bool,
     /// The time between two pings. Zero means no pings.
     ping_period: Duration,
-    /// Keeps every player in its match until all windows are closed.
-    all_done: Arc<tokio::sync::Barrier>,
+    /// The highest number of the opponent's moves.
+    newest: u32,
 }
 
-/// Counts beside the player's own statistics.
+/// Counts of a window beside the player's own statistics.
 #[derive(Default)]
 struct Counters {
     lateness: Samples,
@@ -154,55 +159,91 @@ struct Counters {
     pings: u64,
     pongs: u64,
     stalls: u64,
-    /// The highest number of the opponent's moves.
-    newest: u32,
+}
+
+/// The timers of one window.
+struct Timers {
+    ticker: Ticker,
+    ping: tokio::time::Interval,
+    /// The times at which a closed loop is looked at.
+    look: tokio::time::Interval,
+    /// The highest number of the opponent's moves at the last look.
+    seen: u32,
 }
 
 impl PlayerTask {
-    /// Returns the schedule of player `number` of `players` for a load that begins at `start_us`.
-    /// The two players of a match have consecutive numbers.
-    pub(crate) fn new(
-        plan: &LoadPlan,
-        start_us: u64,
-        number: u64,
-        players: u64,
-        all_done: Arc<tokio::sync::Barrier>,
-    ) -> Self {
-        let period_us = 1_000_000 / u64::from(plan.rate_hz.max(1));
-        let open_us = start_us + plan.warmup_ms * 1_000;
+    /// Returns the schedule of player `number` of `players`. The two players of a match have
+    /// consecutive numbers.
+    pub(crate) fn new(plan: &LoadPlan, number: u64, players: u64) -> Self {
+        let period_us = plan.period_us();
         Self {
+            number,
             bot_path: BotPath::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
             // Spread over the period, so that the load is even.
-            first_us: start_us + period_us * number / players,
-            start_us,
+            phase_us: period_us * number / players,
             period_us,
-            open_us,
-            close_us: open_us + plan.duration_ms * 1_000,
             in_flight: plan.in_flight,
             opens: number.is_multiple_of(2),
             ping_period: Duration::from_secs(1).checked_div(plan.pings_hz).unwrap_or_default(),
-            all_done,
+            newest: 0,
         }
     }
 
-    pub(crate) async fn carry_out<P: LoadPlayer>(self, mut player: P) -> anyhow::Result<LoadResult> {
-        let mut ticker = Ticker::new(self.first_us, self.period_us)?;
-        let mut counters = Counters::default();
-        self.play_until(self.open_us, &mut player, &mut ticker, &mut counters).await?;
-        player.restart();
-        (counters.lateness, counters.stalls) = (Samples::default(), 0);
-        let before = player.path_stats();
-        self.play_until(self.close_us, &mut player, &mut ticker, &mut counters).await?;
-        let count = player.finish()?;
-        let after = player.path_stats();
-        self.settle(&mut player, &mut counters).await?;
-        self.all_done.wait().await;
+    /// Plays every window that `begun` has, and sends its result to `report`. Between windows the
+    /// player reads what arrives. At the end of the windows it waits until `all_done`, which keeps
+    /// every player in its match until then, and leaves.
+    pub(crate) async fn carry_out<P: LoadPlayer>(
+        mut self,
+        mut player: P,
+        mut begun: watch::Receiver<Option<Window>>,
+        report: mpsc::Sender<(u64, LoadResult)>,
+        all_done: Arc<Barrier>,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                more = begun.changed() => if more.is_err() { break },
+                event = player.next() => {
+                    self.count(&mut Counters::default(), event?)?;
+                    continue;
+                }
+            }
+            let window = *begun.borrow_and_update();
+            let Some(window) = window else { continue };
+            let result = self.play(&window, &mut player).await?;
+            report.send((self.number, result)).await?;
+        }
+        all_done.wait().await;
         // A close frame that has not left by then is not worth the wait: the server is about to
         // end, and tells both players.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, player.close()).await;
+        Ok(())
+    }
+
+    /// Plays one window from its begin to the end of its drain.
+    async fn play<P: LoadPlayer>(&mut self, window: &Window, player: &mut P) -> anyhow::Result<LoadResult> {
+        let mut timers = Timers {
+            ticker: Ticker::new(window.begin_us + self.phase_us, self.period_us)?,
+            ping: tokio::time::interval(self.ping_period.max(Duration::from_millis(1))),
+            look: tokio::time::interval_at(tokio::time::Instant::now() + STALL, STALL),
+            seen: self.newest,
+        };
+        let mut counters = Counters::default();
+        player.open(window.begin_us, window.open_us..window.close_us);
+        if self.in_flight > 0 && self.opens {
+            self.answer(window, player, self.in_flight).await?;
+        }
+        self.play_until(window.open_us, window, player, &mut timers, &mut counters).await?;
+        let before = player.path_stats();
+        self.play_until(window.close_us, window, player, &mut timers, &mut counters).await?;
+        let after = player.path_stats();
+        self.play_until(window.end_us, window, player, &mut timers, &mut counters).await?;
+        let count = player.finish()?;
+        self.settle(player, &mut counters).await?;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
         Ok(LoadResult {
+            players: vec![PlayerFigures::of(&count.stats, count.sent)],
             stats: count.stats,
             sent: count.sent,
             superseded: count.superseded,
@@ -223,43 +264,41 @@ impl PlayerTask {
 
     /// Plays until `until_us`. This is the only load loop.
     async fn play_until<P: LoadPlayer>(
-        &self,
+        &mut self,
         until_us: u64,
+        window: &Window,
         player: &mut P,
-        ticker: &mut Ticker,
+        timers: &mut Timers,
         counters: &mut Counters,
     ) -> anyhow::Result<()> {
         // Neither timer needs to be exact, and a timer descriptor for each would be many.
         let time_left = Duration::from_micros(until_us.saturating_sub(clock::now_us()));
         let mut end = std::pin::pin!(tokio::time::sleep(time_left));
-        let mut ping = tokio::time::interval(self.ping_period.max(Duration::from_millis(1)));
         let closed = self.in_flight > 0;
-        let mut look = tokio::time::interval(STALL);
-        let mut seen = None;
         loop {
             tokio::select! {
                 biased;
                 () = &mut end => return Ok(()),
-                due_us = ticker.next(), if !closed => {
-                    self.send(player, due_us).await?;
-                    counters.lateness.record(clock::now_us() - due_us);
+                due_us = timers.ticker.next(), if !closed => {
+                    self.send(window, player, due_us).await?;
+                    if window.contains(due_us) {
+                        counters.lateness.record(clock::now_us() - due_us);
+                    }
                 }
                 event = player.next() => {
-                    let event = event?;
-                    let advance = counters.count(event);
-                    ensure!(event != PlayerEvent::Left, "the opponent left before the match was over");
+                    let advance = self.count(counters, event?)?;
                     if closed {
-                        self.answer(player, advance).await?;
+                        self.answer(window, player, advance).await?;
                     }
                 }
-                _ = look.tick(), if closed && self.opens => {
-                    if seen == Some(counters.newest) || counters.newest == 0 {
-                        counters.stalls += u64::from(seen.is_some());
-                        self.answer(player, self.in_flight).await?;
+                _ = timers.look.tick(), if closed && self.opens => {
+                    if timers.seen == self.newest {
+                        counters.stalls += u64::from(window.contains(clock::now_us()));
+                        self.answer(window, player, self.in_flight).await?;
                     }
-                    seen = Some(counters.newest);
+                    timers.seen = self.newest;
                 }
-                _ = ping.tick(), if !self.ping_period.is_zero() => {
+                _ = timers.ping.tick(), if !self.ping_period.is_zero() => {
                     player.ping()?;
                     counters.pings += 1;
                 }
@@ -267,45 +306,49 @@ impl PlayerTask {
         }
     }
 
-    async fn send<P: LoadPlayer>(&self, player: &mut P, due_us: u64) -> anyhow::Result<()> {
-        player.send(self.bot_path.heading(due_us - self.start_us), due_us).await
+    async fn send<P: LoadPlayer>(&self, window: &Window, player: &mut P, due_us: u64) -> anyhow::Result<()> {
+        player.send(self.bot_path.heading(due_us - window.begin_us), due_us).await
     }
 
     /// Sends one move for each of the opponent's moves that is settled: it arrived, or a later one
     /// did.
-    async fn answer<P: LoadPlayer>(&self, player: &mut P, advance: u32) -> anyhow::Result<()> {
+    async fn answer<P: LoadPlayer>(
+        &self,
+        window: &Window,
+        player: &mut P,
+        advance: u32,
+    ) -> anyhow::Result<()> {
         for _ in 0..advance.min(self.in_flight) {
-            self.send(player, clock::now_us()).await?;
+            self.send(window, player, clock::now_us()).await?;
         }
         Ok(())
     }
 
-    /// Receives what is still in flight, so that both players of a match can leave in order.
-    async fn settle<P: LoadPlayer>(&self, player: &mut P, counters: &mut Counters) -> anyhow::Result<()> {
+    /// Receives until every ping is answered, so that none is missed and both players of a match
+    /// can leave in order.
+    async fn settle<P: LoadPlayer>(&mut self, player: &mut P, counters: &mut Counters) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + SETTLE;
         while counters.pongs < counters.pings {
             match tokio::time::timeout_at(deadline, player.next()).await {
                 Err(_) => break,
-                Ok(event) => drop(counters.count(event?)),
+                Ok(event) => drop(self.count(counters, event?)?),
             }
         }
         Ok(())
     }
-}
 
-impl Counters {
     /// Counts an event. Returns by how many moves the opponent advanced.
-    fn count(&mut self, event: PlayerEvent) -> u32 {
+    fn count(&mut self, counters: &mut Counters, event: PlayerEvent) -> anyhow::Result<u32> {
         match event {
-            PlayerEvent::Corrected => self.corrected += 1,
-            PlayerEvent::Answered => self.pongs += 1,
+            PlayerEvent::Corrected => counters.corrected += 1,
+            PlayerEvent::Answered => counters.pongs += 1,
             PlayerEvent::Moved(seq) => {
                 let advance = seq.saturating_sub(self.newest);
                 self.newest += advance;
-                return advance;
+                return Ok(advance);
             }
-            PlayerEvent::Left => {}
+            PlayerEvent::Left => bail!("the opponent left before the match was over"),
         }
-        0
+        Ok(0)
     }
 }

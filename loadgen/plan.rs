@@ -1,4 +1,4 @@
-//! The plan of a load, as JSON on standard input of the players' process.
+//! The plan of a load and of its windows, as JSON lines on standard input of the players' process.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf};
 
@@ -46,7 +46,7 @@ impl Trusted {
     }
 }
 
-/// A load: the players, their subjects, the rate and the window.
+/// A load: the players, their subjects and the rate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadPlan {
     /// The players' task.
@@ -65,10 +65,6 @@ pub struct LoadPlan {
     pub in_flight: u32,
     /// Payload bytes with each move, on top of the position.
     pub payload_bytes: u32,
-    /// Time before the window, in ms.
-    pub warmup_ms: u64,
-    /// Length of the window, in ms.
-    pub duration_ms: u64,
     /// Pings per second and player, each of which must be answered.
     pub pings_hz: u32,
     /// The seed of the players' paths and of their phases within a period.
@@ -77,7 +73,33 @@ pub struct LoadPlan {
     pub options: Options,
 }
 
+/// A window of measurement. Players move all the time from the warm-up to the end of the drain.
+/// Between windows they stay connected and read what arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowPlan {
+    /// Time before the window opens, in ms.
+    pub warmup_ms: u64,
+    /// Length of the window, in ms.
+    pub duration_ms: u64,
+    /// Time after the window in which its moves may still arrive, in ms.
+    pub drain_ms: u64,
+    /// Whether the result has a row for each move.
+    pub keep_moves: bool,
+}
+
+impl WindowPlan {
+    /// Returns the planned time from the beginning of the warm-up to the end of the drain, in ms.
+    pub fn total_ms(&self) -> u64 {
+        self.warmup_ms + self.duration_ms + self.drain_ms
+    }
+}
+
 impl LoadPlan {
+    /// Returns the time between two moves of a player in µs; 0 in a closed loop.
+    pub fn period_us(&self) -> u64 {
+        if self.in_flight > 0 { 0 } else { 1_000_000 / u64::from(self.rate_hz.max(1)) }
+    }
+
     /// Returns the address at which the server listens for a subject.
     ///
     /// # Errors
@@ -102,7 +124,7 @@ impl LoadPlan {
                 trust: trust.clone(),
                 options: self.options.clone(),
                 name: format!("load {run} {number}"),
-                period_us: 1_000_000 / u64::from(self.rate_hz.max(1)),
+                period_us: self.period_us(),
             })
         };
         let both = |(number, kinds): (usize, &[Subject; 2])| -> anyhow::Result<_> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct LoadResult {
     /// Statistics of the received moves.
     pub stats: MoveStats,
-    /// Number of moves sent.
+    /// Number of moves that were meant to be sent within the window.
     pub sent: u64,
     /// Number of moves that a newer one replaced before they left the player.
     pub superseded: u64,
@@ -31,14 +31,50 @@ pub struct LoadResult {
     pub received_packets: Option<u64>,
     /// Packets that the players' transports sent again or declared lost.
     pub lost_packets: Option<u64>,
-    /// Number of pings sent over the whole run.
+    /// Number of pings sent from the warm-up to the end of the drain.
     pub pings: u64,
-    /// Number of pings answered in order.
+    /// Number of those that were answered.
     pub pongs: u64,
-    /// Statistics of one player's transport at the end.
+    /// Statistics of one player's transport at the close.
     pub path: PathStats,
     /// Connection times, where players connected and left.
     pub connects: Option<Connects>,
+    /// The figures of each player, in the order of the plan: opponents stand next to each other.
+    pub players: Vec<PlayerFigures>,
+}
+
+/// The figures of one player within the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayerFigures {
+    /// The median of the age of the opponent's position; infinite
+    /// ([`Samples::VALUE_MAX_US`]) where the player heard nothing.
+    pub age_p50_us: u64,
+    /// The 99th percentile of the age.
+    pub age_p99_us: u64,
+    /// The freezes of the opponent.
+    pub freezes: u64,
+    /// The longest gap between two of the opponent's moves.
+    pub longest_gap_us: u64,
+    /// Fresh moves of the opponent.
+    pub fresh: u64,
+    /// Moves that the player sent.
+    pub sent: u64,
+}
+
+impl PlayerFigures {
+    /// Returns the figures of one player. They describe its window and claim nothing beyond it, so
+    /// that any number of moves is enough.
+    pub(crate) fn of(stats: &MoveStats, sent: u64) -> Self {
+        let age_us = |quantile| stats.age.quantile_of_all_us(quantile).unwrap_or(Samples::VALUE_MAX_US);
+        Self {
+            age_p50_us: age_us(0.5),
+            age_p99_us: age_us(0.99),
+            freezes: stats.freezes,
+            longest_gap_us: stats.longest_gap_us,
+            fresh: stats.fresh,
+            sent,
+        }
+    }
 }
 
 /// The time that connecting players took.
@@ -85,6 +121,7 @@ impl LoadResult {
         if let (Some(connects), Some(more)) = (&mut self.connects, &other.connects) {
             connects.merge(more);
         }
+        self.players.extend(other.players);
         self
     }
 }

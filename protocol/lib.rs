@@ -229,13 +229,19 @@ pub struct Move {
     /// mover knows it.
     pub at_us: u64,
     /// The error bound of the mover's estimate of the server's clock, in µs; 0 where both share a
-    /// clock.
+    /// clock, and [`Self::CLOCK_UNKNOWN`] before the mover has any.
     pub clock_error_us: u32,
     /// The number of corrections that the mover has applied. The server drops moves from before the
     /// latest correction.
     pub corrections: u16,
     /// The player's position.
     pub position: Position,
+}
+
+impl Move {
+    /// The [`Self::clock_error_us`] of a mover that knows nothing of the server's clock: then
+    /// [`Self::at_us`] tells nothing to others.
+    pub const CLOCK_UNKNOWN: u32 = u32::MAX;
 }
 
 /// A move and its payload: bytes that only players understand, and that the server relays

@@ -146,7 +146,7 @@ fn row(side: &str, figures: &Figures) -> [String; 22] {
         cell(one_way.current_us),
         cell(one_way.p50_us),
         cell(one_way.p95_us),
-        figures.clock_error_us.to_string(),
+        cell(figures.clock_error_us.map(u64::from)),
         cell(round_trip.current_us),
         cell(round_trip.p50_us),
         format!("{:.0}", figures.jitter_us),

@@ -127,7 +127,9 @@ impl<'a> MatchLoop<'a> {
             }),
             Event::Started(started) => self.on_started(started, now_us)?,
             Event::OpponentMoved { update, freshness, .. } => {
-                self.live.on_move(self.player.match_us(now_us), &update, freshness);
+                if self.player.clock().offset_us().is_some() {
+                    self.live.on_move(self.player.match_us(now_us), &update, freshness);
+                }
                 if freshness == Freshness::Fresh {
                     self.push_position(PositionUpdate::Opponent {
                         position: update.position,

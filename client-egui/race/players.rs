@@ -244,7 +244,9 @@ impl Contender {
     fn on_event(&mut self, watches: bool, event: Event) -> anyhow::Result<()> {
         match event {
             Event::OpponentMoved { update, freshness, .. } if watches => {
-                self.live.on_move(self.watcher.match_us(clock::now_us()), &update, freshness);
+                if self.watcher.clock().offset_us().is_some() {
+                    self.live.on_move(self.watcher.match_us(clock::now_us()), &update, freshness);
+                }
                 if freshness == Freshness::Fresh {
                     self.newest_us = Some(update.at_us);
                 }

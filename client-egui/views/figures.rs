@@ -77,9 +77,9 @@ fn tile(ui: &mut Ui, name: &str, value: &str, grade: Grade, about: &str) {
 /// Draws a table of the delays over the last five seconds.
 pub(crate) fn delays(ui: &mut Ui, id: &str, figures: &Figures) {
     let clock_error = match figures.clock_error_us {
-        0 => "both hosts share one clock".to_owned(),
-        u32::MAX => "not known before the first pong".to_owned(),
-        error_us => format!("± {} ms, because the clocks differ", ms(Some(error_us.into()))),
+        Some(0) => "both hosts share one clock".to_owned(),
+        None => "not known before the first pong".to_owned(),
+        Some(error_us) => format!("± {} ms, because the clocks differ", ms(Some(error_us.into()))),
     };
     let one_way = format!(
         "Delay from the intended sending of the opponent's move to its arrival here, through the server. \

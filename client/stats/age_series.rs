@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::samples::VALUE_MAX_US;
+use super::Samples;
 
 /// The initial width of a slot of an [`AgeSeries`] in µs: a few moves at common rates, and well
 /// below a retransmission.
@@ -77,7 +77,7 @@ impl AgeSeries {
             let index = (at_us / self.slot_us) as usize;
             let until_us = to_us.min((index as u64 + 1) * self.slot_us);
             let known_us = until_us - at_us;
-            let begin_us = age_us.saturating_add(at_us - from_us).min(VALUE_MAX_US);
+            let begin_us = age_us.saturating_add(at_us - from_us).min(Samples::VALUE_MAX_US);
             let part = AgeSlot {
                 known_us,
                 area_us2: begin_us.saturating_add(known_us / 2).saturating_mul(known_us),

@@ -120,8 +120,8 @@ pub struct Figures {
     pub age: Recent,
     /// The time from the opponent's intended send time to the arrival here.
     pub one_way: Recent,
-    /// The error bound of the clocks behind the one-way delay, in µs.
-    pub clock_error_us: u32,
+    /// The error bound of the clocks behind the one-way delay, in µs; `None` before the first.
+    pub clock_error_us: Option<u32>,
     /// The round trip to the server, without the time within it.
     pub round_trip: Recent,
     /// The delay from here to the server.
@@ -188,9 +188,10 @@ pub struct LiveStats {
 }
 
 impl LiveStats {
-    /// Records a move of the opponent that arrived at `now_us`.
+    /// Records a move of the opponent that arrived at `now_us`. Call it once this side's clock is
+    /// known ([`crate::stats::ClockSync::offset_us`]).
     pub fn on_move(&mut self, now_us: u64, update: &Move, freshness: Freshness) {
-        if freshness == Freshness::Late {
+        if freshness == Freshness::Late || update.clock_error_us == Move::CLOCK_UNKNOWN {
             return;
         }
         if let Some((arrived_us, sent_us)) = self.moves.back().copied() {
@@ -240,7 +241,7 @@ impl LiveStats {
             at_us: now_us,
             age: self.age.recent(now_us, tooth_us),
             one_way: self.one_way.recent(now_us, None),
-            clock_error_us: totals.clock_error_us,
+            clock_error_us: (totals.one_way.count() > 0).then_some(totals.clock_error_us),
             round_trip: self.round_trip.recent(now_us, None),
             up: self.up.recent(now_us, None),
             down: self.down.recent(now_us, None),

@@ -6,10 +6,6 @@ use serde::{Deserialize, Serialize};
 /// The samples that must lie beyond a quantile for it to be shown: p99 needs 1,000 samples, p99.9
 /// needs 10,000.
 const SAMPLES_BEYOND: f64 = 10.0;
-/// The largest value in µs: an hour. Larger ones count as this, so that a broken clock takes no
-/// memory.
-pub(super) const VALUE_MAX_US: u64 = 3_600_000_000;
-
 /// A distribution of durations in µs, within 1 % of each value.
 #[derive(Clone, Debug)]
 pub struct Samples {
@@ -28,6 +24,10 @@ impl Default for Samples {
 }
 
 impl Samples {
+    /// The largest value in µs: an hour. It stands for infinite, and every larger value counts as
+    /// it, so that a broken clock takes no memory.
+    pub const VALUE_MAX_US: u64 = 3_600_000_000;
+
     /// Records one duration.
     pub fn record(&mut self, value_us: u64) {
         self.add(value_us, 1);
@@ -37,7 +37,7 @@ impl Samples {
     /// Records a quantity that grew evenly from `from_us` to `to_us` in as many µs, weighted by
     /// time: one tooth of the sawtooth of an age.
     pub fn record_span(&mut self, from_us: u64, to_us: u64) {
-        let (mut at, end) = (from_us.min(VALUE_MAX_US), to_us.min(VALUE_MAX_US));
+        let (mut at, end) = (from_us.min(Self::VALUE_MAX_US), to_us.min(Self::VALUE_MAX_US));
         while at < end {
             let next = self.histogram.next_non_equivalent(at).min(end);
             self.add(at, next - at);
@@ -46,9 +46,16 @@ impl Samples {
         self.observations += 1;
     }
 
+    /// Records an infinite quantity that lasted for `weight_us` and stands for so many
+    /// `observations`.
+    pub fn record_infinite(&mut self, weight_us: u64, observations: u64) {
+        self.add(Self::VALUE_MAX_US, weight_us);
+        self.observations += observations;
+    }
+
     fn add(&mut self, value_us: u64, weight: u64) {
         // Fails only for a histogram of fixed range; ours grows up to the largest value.
-        let _ = self.histogram.record_n(value_us.min(VALUE_MAX_US), weight);
+        let _ = self.histogram.record_n(value_us.min(Self::VALUE_MAX_US), weight);
     }
 
     /// Adds another distribution.
@@ -63,14 +70,16 @@ impl Samples {
         self.observations
     }
 
-    /// Returns the mean in µs.
+    /// Returns the mean in µs; infinite ([`Self::VALUE_MAX_US`]) if any part is.
     pub fn mean_us(&self) -> Option<f64> {
-        (self.observations > 0).then(|| self.histogram.mean())
+        let max_us = self.max_us()?;
+        let infinite = max_us == Self::VALUE_MAX_US;
+        Some(if infinite { Self::VALUE_MAX_US as f64 } else { self.histogram.mean() })
     }
 
     /// Returns the largest value in µs.
     pub fn max_us(&self) -> Option<u64> {
-        (self.observations > 0).then(|| self.histogram.max())
+        (self.observations > 0).then(|| self.histogram.max().min(Self::VALUE_MAX_US))
     }
 
     /// Returns the value in µs that a share `quantile` (0 to 1) does not exceed; `None` without
@@ -79,11 +88,18 @@ impl Samples {
         self.quantile_beyond_us(quantile, SAMPLES_BEYOND)
     }
 
+    /// Returns the quantile in µs of whatever was recorded, to describe it and not to generalise;
+    /// `None` for nothing at all.
+    pub fn quantile_of_all_us(&self, quantile: f64) -> Option<u64> {
+        (self.observations > 0).then(|| self.quantile_beyond_us(quantile, 0.0))?
+    }
+
     /// Returns the quantile in µs, if `samples_beyond` samples lie beyond it.
     pub(super) fn quantile_beyond_us(&self, quantile: f64, samples_beyond: f64) -> Option<u64> {
         let beyond = self.observations as f64 * quantile.min(1.0 - quantile);
         // The slack is for rounding: 1 − 0.99 is not exactly 0.01.
-        (beyond + 1e-6 >= samples_beyond).then(|| self.histogram.value_at_quantile(quantile))
+        (beyond + 1e-6 >= samples_beyond)
+            .then(|| self.histogram.value_at_quantile(quantile).min(Self::VALUE_MAX_US))
     }
 
     /// Returns the complementary distribution: rising values in µs, each with the share of the
@@ -97,7 +113,7 @@ impl Samples {
             .iter_recorded()
             .map(move |it| {
                 over -= it.count_at_value();
-                (it.value_iterated_to(), over as f64 / total as f64)
+                (it.value_iterated_to().min(Self::VALUE_MAX_US), over as f64 / total as f64)
             })
             .take_while(move |(_, share)| *share >= share_min)
     }
@@ -112,8 +128,9 @@ struct Buckets {
 
 impl Serialize for Samples {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let buckets_us =
-            self.histogram.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value())).collect();
+        let bucket = |value_us: u64, weight| (value_us.min(Self::VALUE_MAX_US), weight);
+        let recorded = self.histogram.iter_recorded();
+        let buckets_us = recorded.map(|it| bucket(it.value_iterated_to(), it.count_at_value())).collect();
         Buckets { observations: self.observations, buckets_us }.serialize(serializer)
     }
 }

@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use netduel_link::{Limits, LinkReport, Side};
-use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Subject, Usage, affinity, this_program};
+use netduel_loadgen::{
+    LoadEvent, LoadPlan, LoadResult, Process, Subject, Usage, WindowPlan, affinity, this_program,
+};
 use netduel_transport::TransportKind;
 
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 
 /// Pings per second and player to a remote server, which measure the offset of its clock.
 const CLOCK_PINGS_HZ: u32 = 10;
+/// Time after the window in which its moves may still arrive, in ms: longer than TCP's first
+/// retransmission on the links of the presets.
+const DRAIN_MS: u64 = 500;
 /// Additional time for pairing, settling and closing, beyond the planned time of a load.
 const LOAD_SLACK: Duration = Duration::from_secs(40);
 
@@ -60,16 +65,16 @@ pub(crate) fn run(scenario: &Scenario, key: &RunKey, mut place: Place) -> anyhow
         rate_hz: group.rate_hz,
         in_flight: group.in_flight,
         payload_bytes: group.payload_bytes,
-        warmup_ms: scenario.warmup_ms,
-        duration_ms: scenario.duration_ms,
         pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
         // Every transport has the same paths; every repeat has others.
         seed: scenario.seed_of(key.repeat),
         options: contender.options(),
     };
+    let (warmup_ms, duration_ms) = (scenario.warmup_ms, scenario.duration_ms);
+    let window = WindowPlan { warmup_ms, duration_ms, drain_ms: DRAIN_MS, keep_moves: false };
     let shared = matches!(place, Place::Link(_, Some(_)));
     let LoadOutcome { load, server: server_usage, players, link } =
-        play(&mut place, &plan, server.as_ref(), |_| {})?;
+        play(&mut place, &plan, &window, server.as_ref(), |_| {})?;
     let counters = server.map(Server::stop).transpose()?.unwrap_or_default();
     let link = place.end(link)?;
     if let Some(report) = &link {
@@ -101,6 +106,7 @@ pub(crate) struct LoadOutcome {
 pub(crate) fn play(
     place: &mut Place,
     plan: &LoadPlan,
+    window: &WindowPlan,
     server: Option<&Server>,
     mut watch: impl FnMut(Usage),
 ) -> anyhow::Result<LoadOutcome> {
@@ -108,7 +114,8 @@ pub(crate) fn play(
     let command = if of_baseline { baselines::program("players")? } else { this_program("players")? };
     let mut players = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
     players.tell(&serde_json::to_string(plan)?)?;
-    let timeout = LOAD_SLACK + Duration::from_millis(plan.warmup_ms + plan.duration_ms);
+    players.tell(&serde_json::to_string(window)?)?;
+    let timeout = LOAD_SLACK + Duration::from_millis(window.total_ms());
     let next = |players: &Process, timeout| -> anyhow::Result<LoadEvent> {
         let line = players.line(timeout)?.context("the players stopped; see the messages above")?;
         Ok(serde_json::from_str(&line)?)
@@ -140,7 +147,7 @@ pub(crate) fn play(
                 used = Some([now[0].since(&before[0]), now[1].since(&before[1])]);
                 link = place.close_window()?;
             }
-            LoadEvent::Done(load) => {
+            LoadEvent::Window(load) => {
                 players.end()?;
                 let [server, players] = used.context("the players ended before the window did")?;
                 return Ok(LoadOutcome { load: *load, server, players, link });

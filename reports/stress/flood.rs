@@ -16,7 +16,9 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use netduel_loadgen::{LoadPlan, Process, Subject, Trusted, Usage, Workload, affinity, this_program};
+use netduel_loadgen::{
+    LoadPlan, Process, Subject, Trusted, Usage, WindowPlan, Workload, affinity, this_program,
+};
 use netduel_transport::{Options, TransportKind};
 
 use crate::{
@@ -217,14 +219,14 @@ fn witnesses(
         rate_hz: RATE_HZ,
         in_flight: 0,
         payload_bytes: 0,
-        warmup_ms: 500,
-        duration_ms: args.duration.as_millis() as u64,
         pings_hz: 1,
         seed: turn.into(),
         options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
     };
+    let duration_ms = args.duration.as_millis() as u64;
+    let window = WindowPlan { warmup_ms: 500, duration_ms, ..WindowPlan::default() };
     let mut watched = Ok(());
-    let outcome = play(&mut Place::Loopback, &plan, Some(server), |usage| {
+    let outcome = play(&mut Place::Loopback, &plan, &window, Some(server), |usage| {
         if watched.is_ok() {
             watched = watch(usage);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use clap::Args;
 use netduel_link::Counters;
-use netduel_loadgen::{LoadPlan, Subject, Trusted, Workload};
+use netduel_loadgen::{LoadPlan, Subject, Trusted, WindowPlan, Workload};
 use netduel_transport::TransportKind;
 
 use crate::{
@@ -87,8 +87,6 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         rate_hz: args.rate,
         in_flight: 0,
         payload_bytes: 0,
-        warmup_ms: 500,
-        duration_ms: args.duration.as_millis() as u64,
         pings_hz: 1,
         seed: SEED,
         options: settings.options(),
@@ -98,8 +96,11 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         "{matches} matches on mixed transports at {rate} Hz for {duration:?} over {}",
         args.link.name()
     );
+    let window =
+        WindowPlan { warmup_ms: 500, duration_ms: duration.as_millis() as u64, ..WindowPlan::default() };
     let mut memory = Vec::new();
-    let outcome = play(&mut place, &plan, Some(&server), |usage| memory.extend(usage.resident_bytes))?;
+    let outcome =
+        play(&mut place, &plan, &window, Some(&server), |usage| memory.extend(usage.resident_bytes))?;
     let counters = server.stop()?;
     let load = &outcome.load;
     let report = place.end(outcome.link)?;

@@ -2,7 +2,7 @@
 //! must agree with the account of the kernel at the exit of the process.
 
 use anyhow::{Context, ensure};
-use netduel_loadgen::{LoadPlan, Trusted, Workload, affinity};
+use netduel_loadgen::{LoadPlan, Trusted, WindowPlan, Workload, affinity};
 use netduel_transport::TransportKind;
 
 use crate::{
@@ -106,13 +106,12 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
             rate_hz: 120,
             in_flight: 0,
             payload_bytes: 0,
-            warmup_ms: 100,
-            duration_ms: seconds * 1_000,
             pings_hz: 0,
             seed: 1,
             options: Contender::plain(kind).options(),
         };
-        play(&mut Place::Loopback, &plan, Some(&server), |_| {})?;
+        let window = WindowPlan { warmup_ms: 100, duration_ms: seconds * 1_000, ..WindowPlan::default() };
+        play(&mut Place::Loopback, &plan, &window, Some(&server), |_| {})?;
         let (ours_us, kernels_us) = server.kill_accounted()?;
         let off_us = ours_us.abs_diff(kernels_us);
         let share = off_us as f64 / kernels_us.max(1) as f64;
