@@ -17,18 +17,34 @@ pub const EXIT_INVALID: u8 = 3;
 
 /// Run programs on the two ends of an emulated network path.
 #[derive(Debug, Parser)]
-#[command(name = "netduel-link", version, after_help = EXAMPLES)]
+#[command(name = "netduel-link", version, after_help = examples())]
 pub struct Cli {
     /// The subcommand to run
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXAMPLES: &str = "\
-A LINK is the name of a profile (see `netduel-link list`), a .toml file, or a spec:
+/// The syntax of a link, for the help of every program that takes one.
+pub const GRAMMAR: &str = "\
   delay=20ms,jitter=2ms/50ms,loss=1%,rate=10mbit,queue=50kB
-  loss=900ms/30ms/50%   bursts: good for 900 ms, bad for 30 ms (means), losing 50 % while bad
-  reorder=1%/5ms  duplicate=0.1%  rate=FILE (a mahimahi trace)  up.rate=1mbit  down.delay=30ms  mtu=1400
+  Every value is for each direction. 80 ms there and back are delay=40ms or rtt=80ms. A move from player to
+  player crosses the link up and down, so that loss=2% loses 4 % of the moves.
+  loss=900ms/30ms/50%       bursts: good for 900 ms, bad for 30 ms (means); half of the slots of 5 ms are lost
+  stall=700ms/100ms/20%     the same, and what is not lost waits for the end of the bad period, as on Wi-Fi
+  periods=shared            both directions are bad at the same times, as on one radio channel
+  queue=codel, queue=50kB/codel       the queue drops packets before it is full (RFC 8289)
+  rate=FILE (a mahimahi trace)        trace=FILE (CSV of ms,delay_ms,loss_share)
+  reorder=1%/5ms  duplicate=0.1%  mtu=1400  ip=6  up.rate=1mbit  down.delay=30ms (one direction)
+  wifi-busy/fibre           two profiles: the first player of each match has the first link";
+
+/// Returns the text behind the help: the grammar and examples.
+fn examples() -> String {
+    format!(
+        "A LINK is the name of a profile (see `netduel-link list`), a .toml file, or a spec:\n{GRAMMAR}\n{EXAMPLES}"
+    )
+}
+
+const EXAMPLES: &str = "
 
 Examples:
   netduel-link list
@@ -63,7 +79,8 @@ pub enum Command {
     },
     /// Run a server and a client with the link between them
     #[command(after_help = "The client starts once the server listens on a port. Write {server} in the \
-                            client's arguments for the server's address; both programs also find it in \
+                            client's arguments for the server's address, and {second} for its address on \
+                            the second player's link; both programs also find it in \
                             the environment variable NETDUEL_SERVER_IP. The server is stopped when the \
                             client ends.")]
     Run(RunArgs),

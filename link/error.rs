@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::spec::link_spec::SpecError;
+use crate::spec::spec_error::SpecError;
 
 /// An error of making or using a link. Each message says what to do.
 #[derive(Debug, Error)]

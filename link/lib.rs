@@ -54,21 +54,26 @@ pub use {
             Problem,
         },
         schedule::{BadPeriods, bad_periods},
+        series::{Series, Slot},
     },
     error::LinkError,
     measure::{
         SELF_TESTS,
         finding::{Finding, SelfTest},
         probe::{Asked, DirectionProbe, Mismatch, ProbePlan, ProbeReport},
+        scheduled::{Pace, scheduled_delay},
     },
     spec::{
-        link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Outage, Rate, Reorder, SpecError},
+        link_spec::{DirectionSpec, Jitter, LinkSpec, QueueDiscipline, Rate, Reorder},
+        loss::{Loss, Outage},
         parse::ParseError,
+        path_trace::{PathTrace, PathTraceError},
         profiles::{PROFILES, Profile, ProfileError, profile},
+        spec_error::SpecError,
         trace::{Trace, TraceError},
     },
     testbed::{Link, Testbed},
-    types::{Direction, DropCause, INTERFACE, Privilege, Protocol, Side},
+    types::{Direction, DropCause, INTERFACE, INTERFACE_SECOND, Player, Privilege, Protocol, Side},
 };
 
 /// Runs the emulator if this process was started as one, and otherwise returns at once.

@@ -1,11 +1,18 @@
 //! Plain types that every part of the crate shares: ends, directions, protocols, privileges.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use serde::{Deserialize, Serialize};
 
-/// The name of the interface to the link, the same at both ends.
+/// The name of the interface to the link, the same at both ends. That of a second player's link is
+/// [`INTERFACE_SECOND`].
 pub const INTERFACE: &str = "link0";
+
+/// The name of the interface to the link of the second player of each match.
+pub const INTERFACE_SECOND: &str = "link1";
 
 /// An end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +32,37 @@ impl Side {
         match self {
             Self::Server => Ipv4Addr::new(198, 18, 0, 1),
             Self::Client => Ipv4Addr::new(198, 18, 0, 2),
+        }
+    }
+
+    /// Returns the address of this end on the link of a player.
+    ///
+    /// IPv6 addresses are from 2001:2::/48, which RFC 5180 reserves for benchmarks.
+    pub(crate) const fn address(self, player: Player, ipv6: bool) -> IpAddr {
+        let (link, end) = (player as u8, self as u8 + 1);
+        if ipv6 {
+            IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, link as u16, 0, 0, 0, end as u16))
+        } else {
+            IpAddr::V4(Ipv4Addr::new(198, 18, link, end))
+        }
+    }
+}
+
+/// A player of a match. Both share the link, unless the spec has a link for the second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Player {
+    /// The first player of each match.
+    First,
+    /// The second player of each match.
+    Second,
+}
+
+impl Player {
+    /// Returns the name of the interface to the link of this player.
+    pub(crate) const fn interface(self) -> &'static str {
+        match self {
+            Self::First => INTERFACE,
+            Self::Second => INTERFACE_SECOND,
         }
     }
 }

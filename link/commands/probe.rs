@@ -40,19 +40,16 @@ fn probe_table(report: &ProbeReport) -> String {
         let cells: String = cells.iter().map(|cell| format!("{cell:>15}")).collect();
         format!("{name:<11}{cells}\n")
     };
-    let heads = ["delay p50", "delay p99", "deviation", "loss", "reordered", "rate"];
+    let heads = ["delay p50", "delay p90", "delay p99", "loss", "reordered", "rate"];
     let mut table = row("", heads.map(str::to_owned));
     for (name, probe) in [("up", &report.up), ("down", &report.down)] {
-        let [p50, p99] = [0.5, 0.99].map(|quantile| ms(probe.delay.quantile_ms(quantile)));
+        let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|quantile| ms(probe.delay.quantile_ms(quantile)));
         let reordered = percent(f64::from(probe.reordered) / f64::from(probe.sent));
-        let deviation = ms(probe.delay.sd_ms());
-        let measured = [p50, p99, deviation, percent(probe.loss_share()), reordered, mbit(probe.mbit_per_s)];
-        table += &row(name, measured);
+        table += &row(name, [p50, p90, p99, percent(probe.loss_share()), reordered, mbit(probe.mbit_per_s)]);
         let asked = &probe.asked;
+        let [p50, p90, p99] = [asked.delay_ms, asked.delay_p90_ms, asked.delay_p99_ms].map(ms);
         let loss = asked.loss_share.map_or("-".to_owned(), percent);
-        let deviation = ms(asked.jitter_sd_ms);
-        let asked = [ms(asked.delay_ms), "".into(), deviation, loss, "".into(), mbit(asked.mbit_per_s)];
-        table += &row("  spec", asked);
+        table += &row("  asked", [p50, p90, p99, loss, "".into(), mbit(asked.mbit_per_s)]);
     }
-    table
+    table + "asked: the delay that the schedule gives to these packets; the mean loss and rate of the spec\n"
 }

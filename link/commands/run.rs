@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use netduel_link::{
-    Counters, Limits, Link, LinkReport, Side,
+    Counters, Limits, Link, LinkReport, Player, Side,
     cli::{EXIT_INVALID, RunArgs},
 };
 
@@ -21,6 +21,8 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The placeholder for the server's address in the client's arguments.
 const SERVER_PLACE: &str = "{server}";
+/// The placeholder for the server's address on the second player's link.
+const SECOND_PLACE: &str = "{second}";
 /// The environment variable with the server's address, for both programs.
 const SERVER_VARIABLE: &str = "NETDUEL_SERVER_IP";
 
@@ -32,11 +34,13 @@ enum Ended {
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let link = args.link.link()?;
-    let server = link.spawn(Side::Server, server_command(args))?;
+    let [address, second] =
+        [Player::First, Player::Second].map(|player| link.ip(Side::Server, player).to_string());
+    let server = link.spawn(Side::Server, server_command(args, &address))?;
     let (ended, end) = sync_channel(2);
     watch(server, ended.clone(), Ended::Server);
     wait_until_listening(&link, &end)?;
-    let client = link.spawn(Side::Client, client_command(args))?;
+    let client = link.spawn(Side::Client, client_command(args, &address, &second))?;
     watch(client, ended, Ended::Client);
 
     let status = loop {
@@ -61,16 +65,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-fn server_command(args: &RunArgs) -> Command {
+fn server_command(args: &RunArgs, address: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(&args.server).stdin(Stdio::null());
-    command.env(SERVER_VARIABLE, Side::Server.ip().to_string());
+    command.env(SERVER_VARIABLE, address);
     command
 }
 
-fn client_command(args: &RunArgs) -> Command {
-    let address = Side::Server.ip().to_string();
-    let mut words = args.command.iter().map(|word| word.replace(SERVER_PLACE, &address));
+fn client_command(args: &RunArgs, address: &str, second: &str) -> Command {
+    let mut words =
+        args.command.iter().map(|word| word.replace(SERVER_PLACE, address).replace(SECOND_PLACE, second));
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).env(SERVER_VARIABLE, address);
     command

@@ -42,8 +42,8 @@ pub(crate) enum Request {
     },
     /// Asks for a report without the list of drops.
     Snapshot,
-    /// Restarts the schedule and all counts from zero.
-    Rewind,
+    /// Restarts the schedule and all counts at this time of CLOCK_MONOTONIC, ns; now if `None`.
+    Rewind { started_ns: Option<u64> },
     /// Asks for a report with the list of drops.
     Finish,
 }

@@ -1,9 +1,13 @@
 //! The treatment of a packet: schedule, impairment, the process that applies both, and its report.
 
+pub(crate) mod bottleneck;
+pub(crate) mod codel;
 pub(crate) mod histogram;
 pub(crate) mod impairment;
+pub(crate) mod jitter;
 pub(crate) mod report;
 pub(crate) mod schedule;
+pub(crate) mod series;
 
 #[cfg(target_os = "linux")]
 pub(crate) mod ipc;

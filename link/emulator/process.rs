@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, VecDeque},
     env, fs, io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -29,9 +29,13 @@ use crate::{
         ipc::{self, Reply, Request},
         report::{DROPS_MAX, DirectionReport, DroppedPacket, LinkReport, Priority},
         schedule::Nanos,
+        series::{Series, Slot},
     },
     kernel::{reaper, syscalls},
-    spec::link_spec::{LinkSpec, MTU_BYTES_MAX, SpecError},
+    spec::{
+        link_spec::{LinkSpec, MTU_BYTES_MAX},
+        spec_error::SpecError,
+    },
     types::{Direction, DropCause, Protocol},
 };
 
@@ -124,7 +128,10 @@ struct Emulator {
     spec: LinkSpec,
     seed: u64,
     priority: Priority,
-    schedule: Schedule,
+    impairments: [Impairment; 2],
+    /// Packets that wait in the queue of each direction, if the queue decides about them later.
+    waiting: [VecDeque<Vec<u8>>; 2],
+    counts: Counts,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     in_flight_bytes: usize,
     /// Number of packets put in flight. It orders packets that are due at the same time.
@@ -132,9 +139,8 @@ struct Emulator {
     heartbeat_at: Nanos,
 }
 
-/// The state that a rewind restarts: the impairments and all counts.
-struct Schedule {
-    impairments: [Impairment; 2],
+/// The counts since the schedule's start.
+struct Counts {
     started: Nanos,
     cpu_before: Nanos,
     steal_before: Steal,
@@ -143,6 +149,7 @@ struct Schedule {
     heartbeat: Histogram,
     drops: Vec<DroppedPacket>,
     drops_unlisted: u64,
+    series: Series,
 }
 
 /// A packet in flight, ordered by time of arrival.
@@ -156,14 +163,18 @@ struct InFlight {
 
 impl Emulator {
     fn new(devices: [OwnedFd; 2], spec: LinkSpec, seed: u64, priority: Priority) -> Result<Self, SpecError> {
-        let schedule = Schedule::start(&spec, seed)?;
-        let heartbeat_at = schedule.started + HEARTBEAT;
+        let started = monotonic();
+        let impairment = |direction| Impairment::new(&spec, seed, direction, started);
+        let impairments = [impairment(Direction::Up)?, impairment(Direction::Down)?];
+        let heartbeat_at = started + HEARTBEAT;
         Ok(Self {
             devices,
             spec,
             seed,
             priority,
-            schedule,
+            impairments,
+            waiting: Default::default(),
+            counts: Counts::since(started),
             in_flight: BinaryHeap::new(),
             in_flight_bytes: 0,
             packets_begun: 0,
@@ -176,9 +187,13 @@ impl Emulator {
         let mut buffer = vec![0; usize::from(MTU_BYTES_MAX)];
         loop {
             let asked = self.wait(control)?;
+            for direction in [Direction::Up, Direction::Down] {
+                self.leave_queue(direction);
+            }
             self.beat();
             for direction in [Direction::Up, Direction::Down] {
                 self.read_batch(direction, &mut buffer)?;
+                self.leave_queue(direction);
                 self.deliver_due();
             }
             if !asked {
@@ -186,8 +201,8 @@ impl Emulator {
             }
             match ipc::receive(control) {
                 Ok(Request::Snapshot) => ipc::send(control, &Reply::Ok(self.report(false)))?,
-                Ok(Request::Rewind) => {
-                    self.schedule = Schedule::start(&self.spec, self.seed).map_err(io::Error::other)?;
+                Ok(Request::Rewind { started_ns }) => {
+                    self.rewind(started_ns.unwrap_or_else(monotonic)).map_err(io::Error::other)?;
                     ipc::send(control, &Reply::Ok(self.report(false)))?;
                 }
                 Ok(Request::Finish) => ipc::send(control, &Reply::Ok(self.report(true)))?,
@@ -198,11 +213,22 @@ impl Emulator {
         }
     }
 
-    /// Waits for a packet, the next delivery, the next heartbeat or a request. Returns whether a
-    /// request has arrived.
-    fn wait(&self, control: &UnixStream) -> io::Result<bool> {
-        let wake_at =
-            self.in_flight.peek().map_or(self.heartbeat_at, |Reverse(f)| f.at.min(self.heartbeat_at));
+    /// Starts the schedule and all counts again. Packets that wait or are in flight still arrive,
+    /// in their order.
+    fn rewind(&mut self, started: Nanos) -> Result<(), SpecError> {
+        for (impairment, direction) in self.impairments.iter_mut().zip([Direction::Up, Direction::Down]) {
+            impairment.restart(&self.spec, self.seed, direction, started)?;
+        }
+        self.counts = Counts::since(started);
+        Ok(())
+    }
+
+    /// Waits for a packet, the next delivery, the next packet out of a queue, the next heartbeat or
+    /// a request. Returns whether a request has arrived.
+    fn wait(&mut self, control: &UnixStream) -> io::Result<bool> {
+        let in_flight = self.in_flight.peek().map(|Reverse(packet)| packet.at);
+        let queues = self.impairments.iter_mut().filter_map(Impairment::next_leave);
+        let wake_at = queues.chain(in_flight).fold(self.heartbeat_at, Nanos::min);
         let timeout = timespec(wake_at.saturating_sub(monotonic()));
         let mut ready = [
             PollFd::new(&self.devices[0], PollFlags::IN),
@@ -221,10 +247,10 @@ impl Emulator {
         if now < self.heartbeat_at {
             return;
         }
-        self.schedule.heartbeat.record_ns(now - self.heartbeat_at);
+        self.counts.heartbeat.record_ns(now - self.heartbeat_at);
         self.heartbeat_at = now + HEARTBEAT;
-        for impairment in &mut self.schedule.impairments {
-            impairment.idle_until(now.saturating_sub(self.schedule.started));
+        for impairment in &mut self.impairments {
+            impairment.idle_until(now);
         }
     }
 
@@ -245,27 +271,56 @@ impl Emulator {
     }
 
     fn take_in(&mut self, direction: Direction, packet: &[u8]) {
-        let Some(protocol) = protocol_of(packet) else {
-            return; // Not IPv4: the kernel's own IPv6 packets, if IPv6 could not be switched off.
+        let Some(protocol) = protocol_of(packet, self.spec.ipv6) else {
+            return; // The kernel's own packets of the other version, if it could not be switched off.
         };
-        let schedule = &mut self.schedule;
-        let counters = schedule.directions[direction as usize].protocol_mut(protocol);
+        let now = monotonic();
+        let counters = self.counts.directions[direction as usize].protocol_mut(protocol);
         counters.offered += 1;
         counters.offered_bytes += packet.len() as u64;
-        let now = monotonic().saturating_sub(schedule.started);
-        match schedule.impairments[direction as usize].offer(now, packet.len()) {
+        let slot = self.counts.slot(direction, now);
+        slot.offered += 1;
+        slot.offered_bytes += packet.len() as u64;
+        match self.impairments[direction as usize].offer(now, packet.len()) {
+            Outcome::Wait => self.waiting[direction as usize].push_back(packet.to_vec()),
+            outcome => self.carry_out(outcome, direction, protocol, packet),
+        }
+    }
+
+    /// Carries out what the queue of a direction has decided by now.
+    fn leave_queue(&mut self, direction: Direction) {
+        let now = monotonic();
+        while let Some(outcome) = self.impairments[direction as usize].leave(now) {
+            let Some(packet) = self.waiting[direction as usize].pop_front() else { return };
+            if let Some(protocol) = protocol_of(&packet, self.spec.ipv6) {
+                self.carry_out(outcome, direction, protocol, &packet);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, outcome: Outcome, direction: Direction, protocol: Protocol, packet: &[u8]) {
+        let counters = self.counts.directions[direction as usize].protocol_mut(protocol);
+        match outcome {
+            Outcome::Wait => {}
             Outcome::Drop { at, cause } => {
+                let slot = self.counts.series.slot(direction, at.saturating_sub(self.counts.started));
                 match cause {
-                    DropCause::Loss => counters.lost += 1,
-                    DropCause::Queue => counters.queue_dropped += 1,
+                    DropCause::Loss => {
+                        counters.lost += 1;
+                        slot.lost += 1;
+                    }
+                    DropCause::Queue => {
+                        counters.queue_dropped += 1;
+                        slot.queue_dropped += 1;
+                    }
                 }
+                let at_ns = at.saturating_sub(self.counts.started);
                 let bytes = packet.len() as u16;
-                schedule.list_drop(DroppedPacket { at_ns: at, direction, protocol, bytes, cause });
+                self.counts.list_drop(DroppedPacket { at_ns, direction, protocol, bytes, cause });
             }
             Outcome::Deliver { at, held, twice } => {
                 counters.held += u64::from(held);
                 counters.duplicated += u64::from(twice);
-                let at = schedule.started + at;
                 for _ in 0..=u8::from(twice) {
                     self.put_in_flight(at, direction, packet);
                 }
@@ -275,7 +330,7 @@ impl Emulator {
 
     fn put_in_flight(&mut self, at: Nanos, direction: Direction, packet: &[u8]) {
         if self.in_flight_bytes + packet.len() > IN_FLIGHT_BYTES_MAX {
-            self.schedule.directions[direction as usize].overflowed += 1;
+            self.counts.directions[direction as usize].overflowed += 1;
             return;
         }
         self.in_flight_bytes += packet.len();
@@ -290,56 +345,60 @@ impl Emulator {
             let Some(Reverse(due)) = self.in_flight.pop() else { return };
             self.in_flight_bytes -= due.packet.len();
             let (direction, to) = if due.up { (Direction::Up, 0) } else { (Direction::Down, 1) };
-            let counts = &mut self.schedule.directions[direction as usize];
+            let counts = &mut self.counts.directions[direction as usize];
             if rustix::io::write(&self.devices[to], &due.packet).is_err() {
                 counts.overflowed += 1;
-            } else if let Some(protocol) = protocol_of(&due.packet) {
+            } else if let Some(protocol) = protocol_of(&due.packet, self.spec.ipv6) {
                 let counters = counts.protocol_mut(protocol);
                 counters.delivered += 1;
                 counters.delivered_bytes += due.packet.len() as u64;
-                self.schedule.lateness.record_ns(now - due.at);
+                let slot = self.counts.slot(direction, now);
+                slot.delivered += 1;
+                slot.delivered_bytes += due.packet.len() as u64;
+                self.counts.lateness.record_ns(now - due.at);
             }
             now = monotonic();
         }
     }
 
     fn report(&mut self, with_drops: bool) -> LinkReport {
-        let schedule = &mut self.schedule;
+        let counts = &mut self.counts;
+        for (direction, impairment) in counts.directions.iter_mut().zip(&self.impairments) {
+            direction.loss_periods = impairment.loss_periods();
+        }
         let now = monotonic();
         let drops = if with_drops {
             // A drop after a queue is listed before its time.
-            schedule.drops.sort_by_key(|drop| drop.at_ns);
-            schedule.drops.clone()
+            counts.drops.sort_by_key(|drop| drop.at_ns);
+            counts.drops.clone()
         } else {
             Vec::new()
         };
         LinkReport {
             spec: self.spec.clone(),
             seed: self.seed,
-            started_monotonic_ns: schedule.started,
-            elapsed_ms: (now - schedule.started) as f64 / 1e6,
-            up: schedule.directions[Direction::Up as usize],
-            down: schedule.directions[Direction::Down as usize],
-            lateness: schedule.lateness.clone(),
-            heartbeat: schedule.heartbeat.clone(),
-            steal_share: Steal::now().share_since(&schedule.steal_before),
-            emulator_cpu_ms: (clock_ns(ClockId::ProcessCPUTime) - schedule.cpu_before) as f64 / 1e6,
+            started_monotonic_ns: counts.started,
+            elapsed_ms: now.saturating_sub(counts.started) as f64 / 1e6,
+            up: counts.directions[Direction::Up as usize],
+            down: counts.directions[Direction::Down as usize],
+            lateness: counts.lateness.clone(),
+            heartbeat: counts.heartbeat.clone(),
+            steal_share: Steal::now().share_since(&counts.steal_before),
+            emulator_cpu_ms: (clock_ns(ClockId::ProcessCPUTime) - counts.cpu_before) as f64 / 1e6,
             bound_to_cpu: bound_cpu(),
             priority: self.priority,
             drops,
-            drops_unlisted: schedule.drops_unlisted,
+            drops_unlisted: counts.drops_unlisted,
+            series: counts.series.clone(),
+            second: None,
         }
     }
 }
 
-impl Schedule {
-    fn start(spec: &LinkSpec, seed: u64) -> Result<Self, SpecError> {
-        Ok(Self {
-            impairments: [
-                Impairment::new(&spec.up, seed, Direction::Up)?,
-                Impairment::new(&spec.down, seed, Direction::Down)?,
-            ],
-            started: monotonic(),
+impl Counts {
+    fn since(started: Nanos) -> Self {
+        Self {
+            started,
             cpu_before: clock_ns(ClockId::ProcessCPUTime),
             steal_before: Steal::now(),
             directions: Default::default(),
@@ -347,7 +406,12 @@ impl Schedule {
             heartbeat: Histogram::default(),
             drops: Vec::new(),
             drops_unlisted: 0,
-        })
+            series: Series::default(),
+        }
+    }
+
+    fn slot(&mut self, direction: Direction, now: Nanos) -> &mut Slot {
+        self.series.slot(direction, now.saturating_sub(self.started))
     }
 
     fn list_drop(&mut self, drop: DroppedPacket) {
@@ -359,13 +423,14 @@ impl Schedule {
     }
 }
 
-/// Returns the protocol of an IPv4 packet (RFC 791: version in the first four bits, protocol in
-/// byte 9).
-fn protocol_of(packet: &[u8]) -> Option<Protocol> {
-    if packet.first()? >> 4 != 4 {
+/// Returns the protocol of an IP packet: version in the first four bits, protocol in byte 9 of
+/// version 4 (RFC 791) and in byte 6 of version 6 (RFC 8200). `None` for the other version.
+fn protocol_of(packet: &[u8], ipv6: bool) -> Option<Protocol> {
+    let (version, place) = if ipv6 { (6, 6) } else { (4, 9) };
+    if packet.first()? >> 4 != version {
         return None;
     }
-    match packet.get(9)? {
+    match packet.get(place)? {
         6 => Some(Protocol::Tcp),
         17 => Some(Protocol::Udp),
         _ => Some(Protocol::Other),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    emulator::histogram::Histogram,
+    emulator::{histogram::Histogram, series::Series},
     spec::link_spec::LinkSpec,
     types::{Direction, DropCause, Protocol},
 };
@@ -48,16 +48,23 @@ pub struct LinkReport {
     pub drops: Vec<DroppedPacket>,
     /// Number of drops beyond [`DROPS_MAX`], which are not listed.
     pub drops_unlisted: u64,
+    /// Packets by time.
+    #[serde(default)]
+    pub series: Series,
+    /// Report of the second player's link, if that player has another one.
+    #[serde(default)]
+    pub second: Option<Box<Self>>,
 }
 
 /// The counters of one direction in a [`LinkReport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DirectionReport {
     /// Counters of TCP packets.
     pub tcp: Counters,
     /// Counters of UDP packets.
     pub udp: Counters,
-    /// Counters of other IPv4 packets.
+    /// Counters of other IP packets.
     pub other: Counters,
     /// Packets that the kernel dropped before the emulator could read them. The spec did not ask
     /// for them.
@@ -65,6 +72,9 @@ pub struct DirectionReport {
     /// Packets dropped because the emulator held too many, or because the kernel refused them. The
     /// spec did not ask for them.
     pub overflowed: u64,
+    /// Separate bad periods in which packets were lost by the spec's `loss`. Where the spec has no
+    /// bad periods, a loss is separate if none came in the 100 ms before it.
+    pub loss_periods: u64,
 }
 
 /// The counts of packets and bytes. Bytes are those of whole IP packets, headers included.
@@ -211,6 +221,28 @@ fn join(problems: &[Problem]) -> String {
 }
 
 impl LinkReport {
+    /// Returns the report of a link that has carried nothing.
+    pub fn new(spec: LinkSpec, seed: u64) -> Self {
+        Self {
+            spec,
+            seed,
+            started_monotonic_ns: 0,
+            elapsed_ms: 0.0,
+            up: DirectionReport::default(),
+            down: DirectionReport::default(),
+            lateness: Histogram::default(),
+            heartbeat: Histogram::default(),
+            steal_share: 0.0,
+            emulator_cpu_ms: 0.0,
+            bound_to_cpu: None,
+            priority: Priority::Normal,
+            drops: Vec::new(),
+            drops_unlisted: 0,
+            series: Series::default(),
+            second: None,
+        }
+    }
+
     /// Checks that the run is valid.
     ///
     /// # Errors
@@ -222,7 +254,7 @@ impl LinkReport {
 
     /// Returns every reason to reject the run.
     pub fn problems(&self, limits: &Limits) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = self.second.as_ref().map_or_else(Vec::new, |second| second.problems(limits));
         let p99_over = |times: &Histogram, max_ms: f64| {
             let p99_ms = times.quantile_ms(0.99);
             (times.count() >= P99_COUNT_MIN && p99_ms > max_ms).then_some(p99_ms)
@@ -261,8 +293,29 @@ impl LinkReport {
             steal_share: if window_ms > 0.0 { stolen_ms.max(0.0) / window_ms } else { 0.0 },
             emulator_cpu_ms: self.emulator_cpu_ms - earlier.emulator_cpu_ms,
             drops: self.drops.iter().copied().filter(|drop| drop.at_ns >= from_ns).collect(),
+            series: self.series.since(&earlier.series),
+            second: self
+                .second
+                .as_ref()
+                .zip(earlier.second.as_ref())
+                .map(|(it, earlier)| Box::new(it.since(earlier))),
             ..self.clone()
         }
+    }
+
+    /// Returns the number of separate bad periods in which this link lost packets, in either
+    /// direction. A period that both directions share counts once.
+    pub fn loss_periods(&self) -> u64 {
+        let second = self.second.as_ref().map_or(0, |second| second.loss_periods());
+        let (up, down) = (self.up.loss_periods, self.down.loss_periods);
+        second + if self.spec.shares_periods() { up.max(down) } else { up + down }
+    }
+
+    /// Returns the CPU time of the emulator for each packet that entered the link, µs; `None`
+    /// without packets.
+    pub fn emulator_us_per_packet(&self) -> Option<f64> {
+        let packets = self.up.total().offered + self.down.total().offered;
+        (packets > 0).then(|| self.emulator_cpu_ms * 1e3 / packets as f64)
     }
 
     /// Returns the counters of one direction.
@@ -304,6 +357,7 @@ impl DirectionReport {
             other: self.other.zip(&earlier.other, u64::saturating_sub),
             device_dropped: self.device_dropped.saturating_sub(earlier.device_dropped),
             overflowed: self.overflowed.saturating_sub(earlier.overflowed),
+            loss_periods: self.loss_periods.saturating_sub(earlier.loss_periods),
         }
     }
 }

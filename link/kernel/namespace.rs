@@ -1,4 +1,5 @@
-//! One end of a link: a network namespace with a TUN interface in it, held by file descriptor only.
+//! One end of a link: a network namespace with a TUN interface for each link in it, held by file
+//! descriptor only.
 //!
 //! The namespace has no name. When its last descriptor is closed and its last process has ended,
 //! the kernel removes the namespace and its interface.
@@ -6,7 +7,7 @@
 use std::{
     fs::{self, File},
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::{AsFd, OwnedFd},
     thread,
 };
@@ -30,14 +31,18 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::LinkError,
     kernel::syscalls,
-    types::{INTERFACE, Side},
+    spec::link_spec::LinkSpec,
+    types::{Player, Side},
 };
 
 /// The interface index of `lo`, the first interface of every namespace.
 const LOOPBACK_INDEX: u32 = 1;
-/// The prefix length of both addresses, which are in 198.18.0.0/15 (reserved for benchmarks, RFC
+/// The prefix length of IPv4 addresses, which are in 198.18.0.0/15 (reserved for benchmarks, RFC
 /// 2544).
-const PREFIX_BITS: u8 = 24;
+const PREFIX_BITS_IPV4: u8 = 24;
+/// The prefix length of IPv6 addresses, which are in 2001:2::/48 (reserved for benchmarks, RFC
+/// 5180).
+const PREFIX_BITS_IPV6: u8 = 64;
 /// The packets that the kernel may hold for the emulator at each end. At 20,000 packets a second
 /// the queue lasts half a second, far longer than any wake-up; the default of 500 packets would
 /// last 25 ms.
@@ -66,23 +71,38 @@ impl NamespaceId {
 }
 
 impl Namespace {
-    /// Makes a namespace with the interface of `side`, and returns it with the device of its
-    /// packets.
-    pub(crate) fn create(side: Side, mtu_bytes: u16) -> Result<(Self, OwnedFd), LinkError> {
+    /// Makes a namespace without an interface to a link.
+    pub(crate) fn create(ipv6: bool) -> Result<Self, LinkError> {
         // The kernel moves only the calling thread, so a temporary thread is enough.
         thread::spawn(move || {
             syscalls::unshare(UnshareFlags::NEWNET).map_err(LinkError::system("make a network namespace"))?;
             let handle = File::open("/proc/thread-self/ns/net")
                 .map_err(LinkError::system("open the new network namespace"))?;
-            calm_kernel();
-            let device = open_tun()?;
+            calm_kernel(ipv6);
             let route = Route::open().map_err(LinkError::system("open a netlink socket"))?;
-            configure(&route, side, mtu_bytes)
-                .map_err(LinkError::system("configure the interface of the link"))?;
-            Ok((Self { handle: handle.into(), route }, device))
+            route
+                .set_up(LOOPBACK_INDEX, vec![])
+                .map_err(LinkError::system("switch on the loopback interface"))?;
+            Ok(Self { handle: handle.into(), route })
         })
         .join()
         .expect("the thread above does not panic")
+    }
+
+    /// Makes the interface of `side` to the link of a player, and returns the device of its
+    /// packets.
+    pub(crate) fn add_interface(
+        &self,
+        side: Side,
+        player: Player,
+        spec: &LinkSpec,
+    ) -> Result<OwnedFd, LinkError> {
+        let device = self
+            .run(|| open_tun(player.interface()))
+            .map_err(LinkError::system("enter a network namespace"))??;
+        configure(&self.route, side, player, spec)
+            .map_err(LinkError::system("configure the interface of the link"))?;
+        Ok(device)
     }
 
     pub(crate) fn id(&self) -> io::Result<NamespaceId> {
@@ -106,13 +126,13 @@ impl Namespace {
 
     /// Returns the number of packets that the kernel dropped because the emulator read them too
     /// late.
-    pub(crate) fn device_dropped(&self) -> io::Result<u64> {
-        Ok(self.route.interface(INTERFACE)?.dropped)
+    pub(crate) fn device_dropped(&self, player: Player) -> io::Result<u64> {
+        Ok(self.route.interface(player.interface())?.dropped)
     }
 }
 
-/// Opens /dev/net/tun and makes the link's interface of it.
-pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
+/// Opens /dev/net/tun and makes an interface of it in the namespace of this thread.
+pub(crate) fn open_tun(name: &str) -> Result<OwnedFd, LinkError> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|cause| {
         let advice = match cause {
@@ -127,25 +147,35 @@ pub(crate) fn open_tun() -> Result<OwnedFd, LinkError> {
         };
         LinkError::NoTun { cause: cause.into(), advice }
     })?;
-    syscalls::make_tun(&device, INTERFACE).map_err(LinkError::system("make the TUN interface"))?;
+    syscalls::make_tun(&device, name).map_err(LinkError::system("make the TUN interface"))?;
     Ok(device)
 }
 
 /// Sets kernel options that make runs repeatable. The link works without them, so errors (as from a
 /// read-only /proc/sys) are ignored.
-fn calm_kernel() {
-    let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+fn calm_kernel(ipv6: bool) {
+    let of_new_interfaces = |name: &str, value: &str| {
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/default/{name}"), value);
+    };
+    if ipv6 {
+        // The only neighbour is the other end. No router, no address of the kernel's own, and no
+        // search for another owner of ours.
+        of_new_interfaces("router_solicitations", "0");
+        of_new_interfaces("addr_gen_mode", "1");
+        of_new_interfaces("accept_dad", "0");
+    } else {
+        of_new_interfaces("disable_ipv6", "1");
+    }
     // Otherwise the second connection starts with the path metrics of the first.
     let _ = fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
 }
 
-fn configure(route: &Route, side: Side, mtu_bytes: u16) -> io::Result<()> {
-    let index = route.interface(INTERFACE)?.index;
-    route.set_up(LOOPBACK_INDEX, vec![])?;
-    route.add_address(index, side.ip())?;
+fn configure(route: &Route, side: Side, player: Player, spec: &LinkSpec) -> io::Result<()> {
+    let index = route.interface(player.interface())?.index;
+    route.add_address(index, side.address(player, spec.ipv6))?;
     route.set_up(
         index,
-        vec![LinkAttribute::Mtu(u32::from(mtu_bytes)), LinkAttribute::TxQueueLen(DEVICE_QUEUE_PACKETS)],
+        vec![LinkAttribute::Mtu(u32::from(spec.mtu_bytes)), LinkAttribute::TxQueueLen(DEVICE_QUEUE_PACKETS)],
     )
 }
 
@@ -174,15 +204,14 @@ impl Route {
         self.ask(RouteNetlinkMessage::SetLink(message), NLM_F_ACK).map(drop)
     }
 
-    fn add_address(&self, index: u32, address: Ipv4Addr) -> io::Result<()> {
+    fn add_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
         let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
-        message.header.prefix_len = PREFIX_BITS;
+        (message.header.family, message.header.prefix_len) = match address {
+            IpAddr::V4(_) => (AddressFamily::Inet, PREFIX_BITS_IPV4),
+            IpAddr::V6(_) => (AddressFamily::Inet6, PREFIX_BITS_IPV6),
+        };
         message.header.index = index;
-        message.attributes = vec![
-            AddressAttribute::Local(IpAddr::V4(address)),
-            AddressAttribute::Address(IpAddr::V4(address)),
-        ];
+        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
         self.ask(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 

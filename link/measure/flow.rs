@@ -19,7 +19,11 @@ use rustix::{
 };
 
 use crate::{
-    emulator::histogram::Histogram, error::LinkError, kernel::syscalls, testbed::Link, types::Direction,
+    emulator::histogram::Histogram,
+    error::LinkError,
+    kernel::syscalls,
+    testbed::Link,
+    types::{Direction, Player},
 };
 
 /// The SCHED_FIFO priority of both threads, if allowed: below the emulator's, so that they never
@@ -29,8 +33,8 @@ const REAL_TIME_PRIORITY: i32 = 5;
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The interval at which the receiver checks whether the sender has finished.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The IPv4 and UDP headers, bytes.
-pub(crate) const HEADER_BYTES: usize = 28;
+/// The UDP header, bytes.
+const UDP_HEADER_BYTES: usize = 8;
 /// The smallest payload, bytes: a number and a time.
 pub(crate) const PAYLOAD_BYTES_MIN: usize = 12;
 
@@ -43,6 +47,11 @@ pub(crate) struct Flow {
     /// Time after the last sending or the last arrival in which another packet may arrive. It must
     /// exceed the delay and the time in which the queue drains.
     pub(crate) drain: Duration,
+}
+
+/// Returns the length of the IP and UDP headers, bytes.
+pub(crate) const fn header_bytes(ipv6: bool) -> usize {
+    UDP_HEADER_BYTES + if ipv6 { 40 } else { 20 }
 }
 
 /// The arrivals of a flow.
@@ -68,15 +77,17 @@ pub(crate) struct Arrivals {
 pub(crate) fn run(link: &Link, direction: Direction, flow: Flow) -> Result<Arrivals, LinkError> {
     let (from, to) = direction.sides();
     let failed = || LinkError::system("run a flow of packets across the link");
-    let receiver = link.inside(to, || UdpSocket::bind((to.ip(), 0)))?.map_err(failed())?;
+    let bind = |side| link.inside(side, || UdpSocket::bind((link.ip(side, Player::First), 0)));
+    let receiver = bind(to)?.map_err(failed())?;
     let address = receiver.local_addr().map_err(failed())?;
-    let sender = link.inside(from, || UdpSocket::bind((from.ip(), 0)))?.map_err(failed())?;
+    let sender = bind(from)?.map_err(failed())?;
     sender.connect(address).map_err(failed())?;
 
+    let header_bytes = header_bytes(link.spec().ipv6);
     let epoch = Instant::now();
     let sent_all = AtomicBool::new(false);
     thread::scope(|scope| {
-        let receiving = scope.spawn(|| receive(&receiver, flow, epoch, &sent_all));
+        let receiving = scope.spawn(|| receive(&receiver, flow, header_bytes, epoch, &sent_all));
         let sending = scope.spawn(|| {
             let result = send(&sender, flow, epoch);
             sent_all.store(true, Ordering::Release);
@@ -102,13 +113,19 @@ fn send(socket: &UdpSocket, flow: Flow, epoch: Instant) -> io::Result<()> {
     Ok(())
 }
 
-fn receive(socket: &UdpSocket, flow: Flow, epoch: Instant, sent_all: &AtomicBool) -> io::Result<Arrivals> {
+fn receive(
+    socket: &UdpSocket,
+    flow: Flow,
+    header_bytes: usize,
+    epoch: Instant,
+    sent_all: &AtomicBool,
+) -> io::Result<Arrivals> {
     raise_priority();
     if set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER_BYTES).is_err() {
         set_socket_recv_buffer_size(socket, RECEIVE_BUFFER_BYTES)?;
     }
     socket.set_read_timeout(Some(LOOK_EVERY))?;
-    let mut counter = ArrivalCounter::new(flow.packets);
+    let mut counter = ArrivalCounter::new(flow.packets, header_bytes);
     let mut payload = [0; 2_048];
     let mut quiet_since = Instant::now();
     while counter.arrivals.received < flow.packets {
@@ -145,6 +162,7 @@ fn nanos_since(epoch: Instant) -> u64 {
 
 /// A counter of arrivals, without input or output.
 struct ArrivalCounter {
+    header_bytes: usize,
     seen: Vec<bool>,
     newest: u32,
     first_ns: Option<u64>,
@@ -155,8 +173,9 @@ struct ArrivalCounter {
 }
 
 impl ArrivalCounter {
-    fn new(packets: u32) -> Self {
+    fn new(packets: u32, header_bytes: usize) -> Self {
         Self {
+            header_bytes,
             seen: vec![false; packets as usize],
             newest: 0,
             first_ns: None,
@@ -183,7 +202,7 @@ impl ArrivalCounter {
         }
         self.newest = self.newest.max(number);
         if self.first_ns.is_some() {
-            self.later_bytes += payload.len() + HEADER_BYTES;
+            self.later_bytes += payload.len() + self.header_bytes;
         }
         self.first_ns.get_or_insert(now_ns);
         self.last_ns = now_ns;
@@ -208,7 +227,7 @@ mod tests {
 
     #[test]
     fn counts_lost_reordered_and_duplicated() {
-        let mut counter = ArrivalCounter::new(8);
+        let mut counter = ArrivalCounter::new(8, header_bytes(false));
         // 0 is lost, 3 and 4 are lost together, 2 comes after 5, 6 comes twice.
         for (now_ns, number) in (1..).zip([1_u32, 5, 2, 6, 6, 7]) {
             let mut payload = [0; 22];

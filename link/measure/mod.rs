@@ -2,6 +2,7 @@
 
 pub(crate) mod finding;
 pub(crate) mod probe;
+pub(crate) mod scheduled;
 
 #[cfg(target_os = "linux")]
 mod flow;

@@ -16,12 +16,18 @@ use std::{thread, time::Duration};
 
 #[cfg(target_os = "linux")]
 use crate::{
-    measure::flow::{self, Arrivals, Flow, HEADER_BYTES},
-    spec::link_spec::{LinkSpec, Loss, Rate, SpecError},
+    measure::{
+        flow::{self, Arrivals, Flow, header_bytes},
+        scheduled::{Pace, scheduled_delay},
+    },
+    spec::{
+        link_spec::{LinkSpec, Rate},
+        loss::Loss,
+        spec_error::SpecError,
+    },
 };
 
-/// The largest deviation of the delay at p50 from the spec, ms, beside the uncertainty of the
-/// jitter.
+/// The largest deviation of the delay at p50 from the schedule, ms.
 const DELAY_TOLERANCE_MS: f64 = 0.5;
 /// The largest deviation of the rate from the spec, as a share.
 const RATE_TOLERANCE: f64 = 0.05;
@@ -90,13 +96,14 @@ pub struct DirectionProbe {
 /// The values that a probe of a perfect link would show.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Median delay, ms: the delay of the spec and the time that a probe packet takes at the rate.
+    /// Median delay, ms, that the schedule gives to the packets of the probe.
     pub delay_ms: f64,
-    /// Standard deviation of the delay, ms.
-    pub jitter_sd_ms: f64,
-    /// Uncertainty of the median that the correlation of the jitter leaves, ms (one standard
-    /// deviation; about two correlation times make one independent sample).
-    pub delay_uncertainty_ms: f64,
+    /// Delay, ms, that the schedule gives to nine tenths of the packets at most.
+    #[serde(default)]
+    pub delay_p90_ms: f64,
+    /// Delay, ms, that the schedule gives to 99 % of the packets at most.
+    #[serde(default)]
+    pub delay_p99_ms: f64,
     /// Mean loss, 0 to 1; `None` if the loss depends on the time.
     pub loss_share: Option<f64>,
     /// Whether losses are independent, so that a short probe can judge their share.
@@ -164,7 +171,8 @@ impl fmt::Display for Mismatch {
 impl ProbeReport {
     /// Returns the deviations of the link from its spec.
     ///
-    /// Losses in bursts are not judged, because a probe sees too few bursts.
+    /// A link with bursts is judged by its delay alone, because a probe sees too few bursts to
+    /// judge their loss, and a stall takes from the rate.
     pub fn mismatches(&self) -> Vec<Mismatch> {
         [(Direction::Up, &self.up), (Direction::Down, &self.down)]
             .into_iter()
@@ -182,8 +190,7 @@ impl DirectionProbe {
     fn mismatches(&self, direction: Direction) -> impl Iterator<Item = Mismatch> + use<> {
         let asked = self.asked;
         let measured_ms = self.delay.quantile_ms(0.5);
-        let tolerance_ms = DELAY_TOLERANCE_MS + LOSS_TOLERANCE_SD * asked.delay_uncertainty_ms;
-        let delay = ((measured_ms - asked.delay_ms).abs() > tolerance_ms).then_some(Mismatch::Delay {
+        let delay = ((measured_ms - asked.delay_ms).abs() > DELAY_TOLERANCE_MS).then_some(Mismatch::Delay {
             direction,
             asked_ms: asked.delay_ms,
             measured_ms,
@@ -197,28 +204,31 @@ impl DirectionProbe {
                 measured,
             })
         });
-        let rate = asked.mbit_per_s.zip(self.mbit_per_s).and_then(|(asked, measured)| {
-            ((measured / asked - 1.0).abs() > RATE_TOLERANCE).then_some(Mismatch::Rate {
-                direction,
-                asked_mbit_per_s: asked,
-                measured_mbit_per_s: measured,
-            })
-        });
+        let rate = asked.mbit_per_s.filter(|_| asked.loss_independent).zip(self.mbit_per_s).and_then(
+            |(asked, measured)| {
+                ((measured / asked - 1.0).abs() > RATE_TOLERANCE).then_some(Mismatch::Rate {
+                    direction,
+                    asked_mbit_per_s: asked,
+                    measured_mbit_per_s: measured,
+                })
+            },
+        );
         delay.into_iter().chain(loss).chain(rate)
     }
 }
 
 #[cfg(target_os = "linux")]
 impl Link {
-    /// Measures the link with plain UDP, then rewinds it, so that a run starts at the schedule's
-    /// beginning.
+    /// Rewinds the link, measures it with plain UDP, and rewinds it again, so that a run starts at
+    /// the schedule's beginning. Of two links it measures the first player's.
     ///
     /// # Errors
     /// Returns an error if the system refuses a step or the emulator does not answer.
     pub fn probe(&mut self, plan: &ProbePlan) -> Result<ProbeReport, LinkError> {
+        let seed = self.rewind()?.seed;
         let (up, down) = thread::scope(|scope| {
-            let up = scope.spawn(|| probe_path(self, Direction::Up, plan));
-            let down = probe_path(self, Direction::Down, plan);
+            let up = scope.spawn(|| probe_path(self, seed, Direction::Up, plan));
+            let down = probe_path(self, seed, Direction::Down, plan);
             (up.join().expect("the probe does not panic"), down)
         });
         let report = ProbeReport { plan: *plan, up: up?, down: down?, link: self.snapshot()? };
@@ -236,14 +246,21 @@ impl Link {
 }
 
 #[cfg(target_os = "linux")]
-fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<DirectionProbe, LinkError> {
-    let asked = Asked::of(link.spec(), direction, plan)?;
+fn probe_path(
+    link: &Link,
+    seed: u64,
+    direction: Direction,
+    plan: &ProbePlan,
+) -> Result<DirectionProbe, LinkError> {
+    let asked = Asked::of(link.spec(), seed, direction, plan)?;
     let spec = link.spec().direction(direction);
     // A full queue drains within its length divided by its rate. A trace may pause, so the wait is
     // twice that.
     let queue_ms = asked.mbit_per_s.map_or(0.0, |rate| spec.queue_bytes as f64 * 8e-3 / rate);
     let hold_ms = spec.reorder.map_or(0.0, |reorder| reorder.hold_ms);
-    let drain = Duration::from_secs_f64((200.0 + 2.0 * (spec.delay_ms + hold_ms + queue_ms)) / 1e3);
+    // The longest scheduled delay holds every stall and every row of a trace.
+    let delay_ms = asked.delay_ms.max(asked.delay_p99_ms);
+    let drain = Duration::from_secs_f64((200.0 + 2.0 * (delay_ms + hold_ms + queue_ms)) / 1e3);
     let flow = Flow {
         packets: plan.packets,
         packets_per_s: plan.packets_per_s,
@@ -254,7 +271,7 @@ fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<Dir
     let mut probe =
         DirectionProbe { asked, delay, sent: plan.packets, lost, reordered, duplicated, mbit_per_s: None };
     if let Some(rate) = asked.mbit_per_s.filter(|rate| plan.fill_ms > 0.0 && *rate <= FILL_MBIT_PER_S_MAX) {
-        let packet_bits = (FILL_PAYLOAD_BYTES + HEADER_BYTES) as f64 * 8.0;
+        let packet_bits = (FILL_PAYLOAD_BYTES + header_bytes(link.spec().ipv6)) as f64 * 8.0;
         let packets_per_s = FILL_FACTOR * rate * 1e6 / packet_bits;
         let packets = (packets_per_s * plan.fill_ms / 1e3).ceil() as u32;
         let fill = Flow { packets, packets_per_s, payload_bytes: FILL_PAYLOAD_BYTES, drain };
@@ -266,22 +283,22 @@ fn probe_path(link: &Link, direction: Direction, plan: &ProbePlan) -> Result<Dir
 
 #[cfg(target_os = "linux")]
 impl Asked {
-    fn of(spec: &LinkSpec, direction: Direction, plan: &ProbePlan) -> Result<Self, LinkError> {
-        let spec = spec.direction(direction);
+    fn of(link: &LinkSpec, seed: u64, direction: Direction, plan: &ProbePlan) -> Result<Self, LinkError> {
+        let spec = link.direction(direction);
         let rate = spec.rate.as_ref().map(Rate::mean_mbit_per_s).transpose();
-        let mbit_per_s = rate.map_err(SpecError::from)?;
-        let packet_bits = (usize::from(plan.payload_bytes) + HEADER_BYTES) as f64 * 8.0;
-        let probe_ms = f64::from(plan.packets) / plan.packets_per_s * 1e3;
-        let uncertainty_ms = spec
-            .jitter
-            .map_or(0.0, |jitter| jitter.sd_ms / (probe_ms / (2.0 * jitter.correlation_ms)).max(1.0).sqrt());
+        let pace = Pace {
+            packets: plan.packets,
+            packets_per_s: plan.packets_per_s,
+            packet_bytes: usize::from(plan.payload_bytes) + header_bytes(link.ipv6),
+        };
+        let delay = scheduled_delay(link, seed, direction, pace)?;
         Ok(Self {
-            delay_ms: spec.delay_ms + mbit_per_s.map_or(0.0, |rate| packet_bits / (rate * 1e3)),
-            jitter_sd_ms: spec.jitter.map_or(0.0, |jitter| jitter.sd_ms),
-            delay_uncertainty_ms: uncertainty_ms,
-            loss_share: spec.loss.mean_share(),
-            loss_independent: matches!(spec.loss, Loss::None | Loss::Iid { .. }),
-            mbit_per_s,
+            delay_ms: delay.quantile_ms(0.5),
+            delay_p90_ms: delay.quantile_ms(0.9),
+            delay_p99_ms: delay.quantile_ms(0.99),
+            loss_share: link.mean_loss_share(direction)?,
+            loss_independent: matches!(spec.loss, Loss::None | Loss::Iid { .. }) && spec.trace.is_none(),
+            mbit_per_s: rate.map_err(SpecError::from)?,
         })
     }
 }

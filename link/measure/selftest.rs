@@ -7,8 +7,6 @@ use std::{thread, time::Duration};
 
 use crate::{
     emulator::{
-        histogram::Histogram,
-        impairment::{Impairment, Outcome},
         report::{DroppedPacket, LinkReport},
         schedule::bad_periods,
     },
@@ -16,9 +14,13 @@ use crate::{
     measure::{
         finding::{Finding, SelfTest},
         flow::{self, Arrivals, Flow},
+        scheduled::{Pace, scheduled_delay},
         stream,
     },
-    spec::link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Rate, Reorder},
+    spec::{
+        link_spec::{DirectionSpec, Jitter, LinkSpec, Rate, Reorder},
+        loss::Loss,
+    },
     testbed::Testbed,
     types::Direction,
 };
@@ -116,8 +118,14 @@ fn bursts_by_packet(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, Lin
 
 /// Checks that UDP and TCP, on two links with one seed, lose packets in the same bad periods.
 fn bursts_in_time(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
-    let loss = Loss::GilbertElliottTime { good_ms: 150.0, bad_ms: 20.0, loss_good: 0.0, loss_bad: 1.0 };
-    let up = DirectionSpec { delay_ms: 5.0, loss: loss.clone(), ..DirectionSpec::default() };
+    let loss = Loss::GilbertElliottTime {
+        good_ms: 150.0,
+        bad_ms: 20.0,
+        loss_good: 0.0,
+        loss_bad: 1.0,
+        stalls: false,
+    };
+    let up = DirectionSpec { delay_ms: 5.0, loss, ..DirectionSpec::default() };
     let down = DirectionSpec { delay_ms: 5.0, ..DirectionSpec::default() };
     let spec = LinkSpec { up, down, ..LinkSpec::symmetric("bursts in time", DirectionSpec::default()) };
     // The pace is slower than in other checks, so that as many packets meet more bad periods.
@@ -132,7 +140,7 @@ fn bursts_in_time(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkE
     let (udp, tcp) = (udp_link.finish()?, tcp_link.finish()?);
 
     let flow_ns = (f64::from(packets) / per_s * 1e9) as u64;
-    let periods: Vec<(u64, u64)> = bad_periods(&loss, SEED, Direction::Up)
+    let periods: Vec<(u64, u64)> = bad_periods(&spec, SEED, Direction::Up)
         .take_while(|(start, _)| *start < flow_ns)
         .map(|(start, end)| (start, end.min(flow_ns)))
         .collect();
@@ -181,7 +189,7 @@ fn rate(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let fill = Flow {
         packets,
         packets_per_s: 1.2 * asked * 1e6 / (1_500.0 * 8.0),
-        payload_bytes: 1_500 - flow::HEADER_BYTES,
+        payload_bytes: 1_500 - flow::header_bytes(false),
         drain: Duration::from_millis(500),
     };
     let udp = flow::run(&link, Direction::Up, fill)?;
@@ -209,18 +217,13 @@ fn reordering(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError
 fn jitter(testbed: &Testbed, packets: u32) -> Result<Vec<Finding>, LinkError> {
     let jitter = Some(Jitter { sd_ms: 2.0, correlation_ms: 50.0 });
     let both = DirectionSpec { delay_ms: 10.0, jitter, ..DirectionSpec::default() };
-    let link = testbed.link(&LinkSpec::symmetric("jitter", both.clone()), SEED)?;
+    let spec = LinkSpec::symmetric("jitter", both);
+    let link = testbed.link(&spec, SEED)?;
     let arrivals = flow::run(&link, Direction::Up, game_flow(packets))?;
     link.finish()?;
     // Over so short a time, the schedule of this seed differs from its long-run mean.
-    let mut impairment = Impairment::new(&both, SEED, Direction::Up)?;
-    let mut scheduled = Histogram::default();
-    for number in 0..packets {
-        let now = (f64::from(number) / PACKETS_PER_S * 1e9) as u64;
-        if let Outcome::Deliver { at, .. } = impairment.offer(now, 92) {
-            scheduled.record_ns(at - now);
-        }
-    }
+    let pace = Pace { packets, packets_per_s: PACKETS_PER_S, packet_bytes: 92 };
+    let scheduled = scheduled_delay(&spec, SEED, Direction::Up, pace)?;
     let ms = |ms: f64| format!("{ms:.2} ms");
     Ok(vec![
         near("jitter, mean delay", arrivals.delay.mean_ms(), scheduled.mean_ms(), 0.03, ms),

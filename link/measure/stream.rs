@@ -10,8 +10,12 @@ use std::{
 use rustix::net::sockopt::set_tcp_congestion;
 
 use crate::{
-    emulator::histogram::Histogram, error::LinkError, kernel::syscalls::tcp_retransmits,
-    measure::flow::raise_priority, testbed::Link, types::Direction,
+    emulator::histogram::Histogram,
+    error::LinkError,
+    kernel::syscalls::tcp_retransmits,
+    measure::flow::raise_priority,
+    testbed::Link,
+    types::{Direction, Player},
 };
 
 /// The congestion control of every transfer, whatever the system's default is.
@@ -95,7 +99,8 @@ fn transfer<T: Send>(
 ) -> Result<(u32, T), LinkError> {
     let (from, to) = direction.sides();
     let failed = || LinkError::system("send TCP across the link");
-    let listener = link.inside(to, || TcpListener::bind((to.ip(), 0)))?.map_err(failed())?;
+    let listener =
+        link.inside(to, || TcpListener::bind((link.ip(to, Player::First), 0)))?.map_err(failed())?;
     let address = listener.local_addr().map_err(failed())?;
     let mut sender = link.inside(from, || TcpStream::connect(address))?.map_err(failed())?;
     let (mut receiver, _) = listener.accept().map_err(failed())?;

@@ -6,10 +6,14 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::{
-    spec::trace::{Trace, TraceError},
+    spec::{
+        loss::Loss,
+        path_trace::PathTrace,
+        spec_error::{SpecError, in_range, positive, share},
+        trace::{Trace, TraceError},
+    },
     types::Direction,
 };
 
@@ -17,6 +21,8 @@ use crate::{
 pub(crate) const MTU_BYTES_MAX: u16 = 9_000;
 /// The smallest MTU of a link, bytes: every IPv4 host must accept packets of this size (RFC 791).
 pub(crate) const MTU_BYTES_MIN: u16 = 576;
+/// The smallest MTU of a link over IPv6, bytes (RFC 8200).
+pub(crate) const MTU_BYTES_MIN_IPV6: u16 = 1_280;
 /// The longest delay of a direction, ms. It bounds the number of packets in flight, and no player
 /// would stay on a path of ten seconds.
 pub(crate) const DELAY_MS_MAX: f64 = 10_000.0;
@@ -35,12 +41,22 @@ pub struct LinkSpec {
     /// Size of the largest IP packet (MTU), bytes.
     #[serde(default = "default_mtu")]
     pub mtu_bytes: u16,
+    /// Whether the programs at the ends talk over IPv6.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// Whether both directions share their bad periods, as on one radio channel. A bad period then
+    /// hits data and acknowledgements at once.
+    #[serde(default)]
+    pub shared_periods: bool,
     /// The direction from the client to the server.
     #[serde(default)]
     pub up: DirectionSpec,
     /// The direction from the server to the client.
     #[serde(default)]
     pub down: DirectionSpec,
+    /// Link of the second player of each match; `None` lets both players share this one.
+    #[serde(default)]
+    pub second: Option<Box<Self>>,
 }
 
 fn default_mtu() -> u16 {
@@ -49,14 +65,16 @@ fn default_mtu() -> u16 {
 
 /// The spec of one direction of a link. The default adds no delay and loses nothing.
 ///
-/// A packet meets the parts in this order: queue and rate, loss, then delay, jitter, reordering and
+/// A packet meets the parts in this order: loss, queue and rate, then delay, jitter, reordering and
 /// duplication. A real path has the same order: its bottleneck's queue is before the air or the
-/// long haul.
+/// long haul. A packet that is lost takes its turn in the queue before that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DirectionSpec {
     /// One-way delay, ms.
     pub delay_ms: f64,
+    /// File with a recording of delay and loss, see [`PathTrace`]; both are added to those here.
+    pub trace: Option<PathBuf>,
     /// Slow variation of the delay.
     pub jitter: Option<Jitter>,
     /// Model of packet loss.
@@ -70,18 +88,22 @@ pub struct DirectionSpec {
     /// Size of the queue before the bottleneck, bytes of IP packets. A packet that does not fit is
     /// dropped. Without a rate the queue has no effect.
     pub queue_bytes: u64,
+    /// Discipline of the queue.
+    pub queue: QueueDiscipline,
 }
 
 impl Default for DirectionSpec {
     fn default() -> Self {
         Self {
             delay_ms: 0.0,
+            trace: None,
             jitter: None,
             loss: Loss::None,
             reorder: None,
             duplicate_share: 0.0,
             rate: None,
             queue_bytes: QUEUE_BYTES_DEFAULT,
+            queue: QueueDiscipline::DropTail,
         }
     }
 }
@@ -99,76 +121,6 @@ pub struct Jitter {
     pub correlation_ms: f64,
 }
 
-/// A model of packet loss.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Loss {
-    /// No loss.
-    #[default]
-    None,
-    /// Independent loss of each packet.
-    Iid {
-        /// Probability that a packet is lost, 0 to 1.
-        probability: f64,
-    },
-    /// Gilbert–Elliott with one step of the chain per packet (Gilbert 1960, Elliott 1963).
-    ///
-    /// Mean loss is `(p·loss_bad + r·loss_good) / (p + r)` with p = `good_to_bad`, r =
-    /// `bad_to_good`. A protocol that sends more packets passes its bad periods sooner, so a
-    /// comparison of protocols should use [`GilbertElliottTime`](Self::GilbertElliottTime).
-    GilbertElliott {
-        /// Probability of changing to the bad state at a packet, 0 to 1.
-        good_to_bad: f64,
-        /// Probability of changing to the good state at a packet, 0 to 1. The mean burst is `1 /
-        /// bad_to_good` packets.
-        bad_to_good: f64,
-        /// Loss in the good state, 0 to 1.
-        #[serde(default)]
-        loss_good: f64,
-        /// Loss in the bad state, 0 to 1.
-        #[serde(default = "certain")]
-        loss_bad: f64,
-    },
-    /// Gilbert–Elliott in time, with good and bad periods of exponential length.
-    ///
-    /// One seed gives every protocol the same periods. Mean loss is
-    /// `(bad·loss_bad + good·loss_good) / (good + bad)`.
-    GilbertElliottTime {
-        /// Mean length of a good period, ms.
-        good_ms: f64,
-        /// Mean length of a bad period, ms.
-        bad_ms: f64,
-        /// Loss in the good state, 0 to 1.
-        #[serde(default)]
-        loss_good: f64,
-        /// Loss in the bad state, 0 to 1.
-        #[serde(default = "certain")]
-        loss_bad: f64,
-    },
-    /// Total loss at set times.
-    Outages {
-        /// Outages, in order of time and without overlap.
-        at: Vec<Outage>,
-        /// Period after which the outages repeat, ms; `None` plays the outages once.
-        #[serde(default)]
-        repeat_every_ms: Option<f64>,
-    },
-}
-
-fn certain() -> f64 {
-    1.0
-}
-
-/// A period of total loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outage {
-    /// Start, ms after the schedule's start.
-    pub start_ms: f64,
-    /// Length, ms.
-    pub length_ms: f64,
-}
-
 /// Reordering: a share of the packets is held back while later packets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +129,17 @@ pub struct Reorder {
     pub share: f64,
     /// Time for which a packet is held back, ms. Only packets sent within this time overtake it.
     pub hold_ms: f64,
+}
+
+/// The discipline of a queue, which decides when it drops packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueDiscipline {
+    /// First in, first out; a packet that does not fit is dropped.
+    #[default]
+    DropTail,
+    /// CoDel (RFC 8289): drops packets while they wait longer than 5 ms for 100 ms on end.
+    Codel,
 }
 
 /// The capacity of a direction.
@@ -189,59 +152,18 @@ pub enum Rate {
     Trace(PathBuf),
 }
 
-/// The reason why a spec is invalid.
-#[derive(Debug, Error)]
-pub enum SpecError {
-    /// A probability or share outside 0 to 1.
-    #[error("{field} is {value}: it must be a share from 0 to 1 (0 % to 100 %)")]
-    NotAShare {
-        /// Name of the field.
-        field: &'static str,
-        /// Value of the field.
-        value: f64,
-    },
-    /// A time, rate or length that is negative, zero, not a number or too large.
-    #[error("{field} is {value}: it must be {rule}")]
-    OutOfRange {
-        /// Name of the field.
-        field: &'static str,
-        /// Value of the field.
-        value: f64,
-        /// Rule that the value must follow.
-        rule: &'static str,
-    },
-    /// The queue holds less than one packet, so no packet would pass.
-    #[error("queue_bytes is {queue_bytes}, below one packet of {mtu_bytes} bytes: no packet would pass")]
-    QueueBelowPacket {
-        /// Size of the queue, bytes.
-        queue_bytes: u64,
-        /// Size of the largest packet, bytes.
-        mtu_bytes: u16,
-    },
-    /// Three standard deviations of jitter exceed the delay.
-    #[error(
-        "jitter sd_ms {sd_ms} needs a delay of at least {}: packets cannot arrive before they are sent",
-        3.0 * sd_ms
-    )]
-    JitterOverDelay {
-        /// Standard deviation of the jitter, ms.
-        sd_ms: f64,
-    },
-    /// The outages are not in order of time, overlap, or end after their period.
-    #[error("outage {index} starts before the one before it ended, or ends after repeat_every_ms")]
-    OutagesOverlap {
-        /// Index of the outage, counted from 0.
-        index: usize,
-    },
-    /// The trace of the rate is invalid.
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-}
-
 impl LinkSpec {
     /// Makes a link with the same spec in both directions.
     pub fn symmetric(name: impl Into<String>, both: DirectionSpec) -> Self {
-        Self { name: name.into(), mtu_bytes: default_mtu(), up: both.clone(), down: both }
+        Self {
+            name: name.into(),
+            mtu_bytes: default_mtu(),
+            ipv6: false,
+            shared_periods: false,
+            up: both.clone(),
+            down: both,
+            second: None,
+        }
     }
 
     /// Returns the spec of one direction.
@@ -252,11 +174,74 @@ impl LinkSpec {
         }
     }
 
+    /// Returns the capacity of a direction, bit/s of IP packets; `None` is unlimited. The capacity
+    /// of a trace is its mean.
+    ///
+    /// # Errors
+    /// Returns the error of reading a trace.
+    pub fn capacity_bit_per_s(&self, direction: Direction) -> Result<Option<f64>, TraceError> {
+        let rate = self.direction(direction).rate.as_ref();
+        Ok(rate.map(Rate::mean_mbit_per_s).transpose()?.map(|mbit_per_s| mbit_per_s * 1e6))
+    }
+
+    /// Returns the number of packets of this size, headers included, that a direction carries a
+    /// second; `None` is unlimited.
+    ///
+    /// # Errors
+    /// Returns the error of reading a trace.
+    pub fn packets_per_s(&self, direction: Direction, packet_bytes: f64) -> Result<Option<f64>, TraceError> {
+        Ok(self.capacity_bit_per_s(direction)?.map(|bit_per_s| bit_per_s / 8.0 / packet_bytes))
+    }
+
+    /// Returns the long-run share of packets that a direction loses, 0 to 1; `None` if it depends
+    /// on the time of sending.
+    ///
+    /// # Errors
+    /// Returns the error of reading a trace.
+    pub fn mean_loss_share(&self, direction: Direction) -> Result<Option<f64>, SpecError> {
+        let spec = self.direction(direction);
+        let traced = match &spec.trace {
+            Some(file) => PathTrace::read(file)?.mean_loss_share(),
+            None => 0.0,
+        };
+        Ok(spec.loss.mean_share().map(|share| 1.0 - (1.0 - share) * (1.0 - traced)))
+    }
+
+    /// Returns the expected number of separate bad periods that a window meets on this link; 0 if
+    /// the link loses nothing. `None` if single packets decide about losses.
+    pub fn expected_bad_periods(&self, window_ms: f64) -> Option<f64> {
+        if self.up.trace.is_some() || self.down.trace.is_some() {
+            return None;
+        }
+        let [up, down] = [&self.up, &self.down].map(|way| way.loss.expected_bad_periods(window_ms));
+        Some(if self.shares_periods() { up?.max(down?) } else { up? + down? })
+    }
+
+    /// Whether a bad period hits both directions: they share their periods, or have outages at the
+    /// same times.
+    pub fn shares_periods(&self) -> bool {
+        let outages = matches!(self.up.loss, Loss::Outages { .. }) && self.up.loss == self.down.loss;
+        self.shared_periods || outages
+    }
+
     /// Checks that the spec can be emulated, and reads its trace files.
     ///
     /// # Errors
     /// Returns the first rule that the spec breaks.
     pub fn validate(&self) -> Result<(), SpecError> {
+        if self.ipv6 {
+            let (mtu_bytes, min) = (f64::from(self.mtu_bytes), f64::from(MTU_BYTES_MIN_IPV6));
+            in_range("mtu_bytes", mtu_bytes, min, f64::from(MTU_BYTES_MAX), "from 1280 to 9000 over IPv6")?;
+        }
+        if self.shared_periods && !self.up.loss.has_periods_of(&self.down.loss) {
+            return Err(SpecError::PeriodsDiffer);
+        }
+        if let Some(second) = &self.second {
+            if second.ipv6 != self.ipv6 || second.second.is_some() {
+                return Err(SpecError::SecondDiffers);
+            }
+            second.validate()?;
+        }
         in_range(
             "mtu_bytes",
             f64::from(self.mtu_bytes),
@@ -292,6 +277,12 @@ impl DirectionSpec {
             positive("reorder.hold_ms", reorder.hold_ms)?;
         }
         self.loss.validate()?;
+        if let Some(file) = &self.trace {
+            PathTrace::read(file)?;
+        }
+        if self.queue == QueueDiscipline::Codel && self.rate.is_none() {
+            return Err(SpecError::QueueWithoutRate);
+        }
         match &self.rate {
             None => return Ok(()),
             Some(Rate::MbitPerS(rate)) => positive("rate.mbit_per_s", *rate)?,
@@ -315,84 +306,6 @@ impl Rate {
             Self::Trace(file) => Ok(Trace::read(file)?.mean_mbit_per_s()),
         }
     }
-}
-
-impl Loss {
-    /// Returns the long-run share of lost packets, 0 to 1, for packets at an even pace.
-    ///
-    /// The share is `None` if it depends on the time of sending (outages played once).
-    pub fn mean_share(&self) -> Option<f64> {
-        match *self {
-            Self::None => Some(0.0),
-            Self::Iid { probability } => Some(probability),
-            Self::GilbertElliott { good_to_bad: p, bad_to_good: r, loss_good, loss_bad } => {
-                Some((p * loss_bad + r * loss_good) / (p + r))
-            }
-            Self::GilbertElliottTime { good_ms, bad_ms, loss_good, loss_bad } => {
-                Some((bad_ms * loss_bad + good_ms * loss_good) / (good_ms + bad_ms))
-            }
-            Self::Outages { ref at, repeat_every_ms } => {
-                let out_ms: f64 = at.iter().map(|outage| outage.length_ms).sum();
-                repeat_every_ms.map(|every_ms| out_ms / every_ms)
-            }
-        }
-    }
-
-    fn validate(&self) -> Result<(), SpecError> {
-        match self {
-            Self::None => Ok(()),
-            Self::Iid { probability } => share("loss.iid.probability", *probability),
-            Self::GilbertElliott { good_to_bad, bad_to_good, loss_good, loss_bad } => {
-                share("loss.gilbert_elliott.good_to_bad", *good_to_bad)?;
-                share("loss.gilbert_elliott.bad_to_good", *bad_to_good)?;
-                positive("loss.gilbert_elliott.bad_to_good", *bad_to_good)?;
-                share("loss.gilbert_elliott.loss_good", *loss_good)?;
-                share("loss.gilbert_elliott.loss_bad", *loss_bad)
-            }
-            Self::GilbertElliottTime { good_ms, bad_ms, loss_good, loss_bad } => {
-                in_range("loss.gilbert_elliott_time.good_ms", *good_ms, 1.0, f64::MAX, "1 ms or more")?;
-                in_range("loss.gilbert_elliott_time.bad_ms", *bad_ms, 1.0, f64::MAX, "1 ms or more")?;
-                share("loss.gilbert_elliott_time.loss_good", *loss_good)?;
-                share("loss.gilbert_elliott_time.loss_bad", *loss_bad)
-            }
-            Self::Outages { at, repeat_every_ms } => validate_outages(at, *repeat_every_ms),
-        }
-    }
-}
-
-fn validate_outages(at: &[Outage], repeat_every_ms: Option<f64>) -> Result<(), SpecError> {
-    if let Some(every_ms) = repeat_every_ms {
-        positive("loss.outages.repeat_every_ms", every_ms)?;
-    }
-    let mut free_from_ms = 0.0;
-    for (index, outage) in at.iter().enumerate() {
-        in_range("loss.outages.start_ms", outage.start_ms, 0.0, f64::MAX, "0 ms or more")?;
-        positive("loss.outages.length_ms", outage.length_ms)?;
-        let end_ms = outage.start_ms + outage.length_ms;
-        if outage.start_ms < free_from_ms || repeat_every_ms.is_some_and(|every_ms| end_ms > every_ms) {
-            return Err(SpecError::OutagesOverlap { index });
-        }
-        free_from_ms = end_ms;
-    }
-    Ok(())
-}
-
-fn share(field: &'static str, value: f64) -> Result<(), SpecError> {
-    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(SpecError::NotAShare { field, value }) }
-}
-
-fn positive(field: &'static str, value: f64) -> Result<(), SpecError> {
-    in_range(field, value, f64::MIN_POSITIVE, f64::MAX, "more than 0")
-}
-
-fn in_range(
-    field: &'static str,
-    value: f64,
-    min: f64,
-    max: f64,
-    rule: &'static str,
-) -> Result<(), SpecError> {
-    if (min..=max).contains(&value) { Ok(()) } else { Err(SpecError::OutOfRange { field, value, rule }) }
 }
 
 #[cfg(test)]
@@ -445,15 +358,6 @@ mod tests {
     }
 
     #[test]
-    fn rejects_overlapping_outages() {
-        let outage = |start_ms| Outage { start_ms, length_ms: 10.0 };
-        let loss = |at, repeat_every_ms| Loss::Outages { at, repeat_every_ms };
-        assert!(loss(vec![outage(0.0), outage(10.0)], Some(20.0)).validate().is_ok());
-        assert!(loss(vec![outage(0.0), outage(9.0)], None).validate().is_err());
-        assert!(loss(vec![outage(0.0), outage(10.0)], Some(19.0)).validate().is_err());
-    }
-
-    #[test]
     fn json_and_toml_round_trip() {
         let spec = LinkSpec::symmetric(
             "test",
@@ -465,6 +369,7 @@ mod tests {
                     bad_ms: 30.0,
                     loss_good: 0.0,
                     loss_bad: 0.5,
+                    stalls: true,
                 },
                 reorder: Some(Reorder { share: 0.01, hold_ms: 3.0 }),
                 rate: Some(Rate::MbitPerS(20.0)),
@@ -473,6 +378,7 @@ mod tests {
         );
         let json = serde_json::to_string(&spec).expect("serialises");
         assert_eq!(serde_json::from_str::<LinkSpec>(&json).expect("parses"), spec);
+        let spec = LinkSpec { second: Some(Box::new(spec.clone())), ..spec };
         let toml = toml::to_string(&spec).expect("serialises");
         assert_eq!(toml::from_str::<LinkSpec>(&toml).expect("parses"), spec);
     }

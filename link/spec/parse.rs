@@ -5,7 +5,10 @@
 
 use thiserror::Error;
 
-use crate::spec::link_spec::{DirectionSpec, Jitter, LinkSpec, Loss, Rate, Reorder};
+use crate::spec::{
+    link_spec::{DirectionSpec, Jitter, LinkSpec, QueueDiscipline, Rate, Reorder},
+    loss::Loss,
+};
 
 /// The default correlation time of jitter, ms.
 const CORRELATION_MS_DEFAULT: f64 = 50.0;
@@ -23,8 +26,8 @@ pub enum ParseError {
     },
     /// An unknown field.
     #[error(
-        "there is no field {field:?}: use delay, jitter, loss, reorder, duplicate, rate, queue (with up. or \
-         down. before it for one direction) or mtu"
+        "there is no field {field:?}: use delay, jitter, loss, stall, trace, reorder, duplicate, rate, queue \
+         (with up. or down. before it for one direction), rtt, periods, ip or mtu"
     )]
     UnknownField {
         /// Name of the field.
@@ -48,9 +51,10 @@ pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let (field, value) =
             item.split_once('=').ok_or_else(|| ParseError::NotAnItem { item: item.to_owned() })?;
-        if field == "mtu" {
-            spec.mtu_bytes = value.parse().map_err(|_| bad(field, value, "mtu=1400"))?;
-        } else if let Some(field) = field.strip_prefix("up.") {
+        if set_whole(&mut spec, field, value)? {
+            continue;
+        }
+        if let Some(field) = field.strip_prefix("up.") {
             set(&mut spec.up, field, value)?;
         } else if let Some(field) = field.strip_prefix("down.") {
             set(&mut spec.down, field, value)?;
@@ -60,6 +64,33 @@ pub(crate) fn parse(text: &str) -> Result<LinkSpec, ParseError> {
         }
     }
     Ok(spec)
+}
+
+/// Sets a field of the whole link. Returns whether the field is one.
+fn set_whole(spec: &mut LinkSpec, field: &str, value: &str) -> Result<bool, ParseError> {
+    match field {
+        "mtu" => spec.mtu_bytes = value.parse().map_err(|_| bad(field, value, "mtu=1400"))?,
+        "rtt" => {
+            let one_way_ms = time_ms(value).ok_or_else(|| bad(field, value, "rtt=80ms"))? / 2.0;
+            (spec.up.delay_ms, spec.down.delay_ms) = (one_way_ms, one_way_ms);
+        }
+        "ip" => {
+            spec.ipv6 = match value {
+                "4" => false,
+                "6" => true,
+                _ => return Err(bad(field, value, "ip=4 or ip=6")),
+            }
+        }
+        "periods" => {
+            spec.shared_periods = match value {
+                "shared" => true,
+                "separate" => false,
+                _ => return Err(bad(field, value, "periods=shared or periods=separate")),
+            }
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn set(direction: &mut DirectionSpec, field: &str, value: &str) -> Result<(), ParseError> {
@@ -73,6 +104,11 @@ fn set(direction: &mut DirectionSpec, field: &str, value: &str) -> Result<(), Pa
             let example = "loss=1%, or bursts of loss=good/bad times as in loss=900ms/30ms or 900ms/30ms/50%";
             direction.loss = loss(value).ok_or_else(or_bad(example))?;
         }
+        "stall" => {
+            let example = "stall=good/bad times as in stall=900ms/100ms, or 900ms/100ms/20% with losses";
+            direction.loss = stall(value).ok_or_else(or_bad(example))?;
+        }
+        "trace" => direction.trace = Some(value.into()),
         "reorder" => {
             direction.reorder = Some(reorder(value).ok_or_else(or_bad("reorder=1% or reorder=1%/5ms"))?);
         }
@@ -80,7 +116,12 @@ fn set(direction: &mut DirectionSpec, field: &str, value: &str) -> Result<(), Pa
         "rate" => {
             direction.rate = Some(rate(value).ok_or_else(or_bad("rate=20mbit, or rate=FILE of a trace"))?)
         }
-        "queue" => direction.queue_bytes = bytes(value).ok_or_else(or_bad("queue=50kB"))?,
+        "queue" => {
+            let example = "queue=50kB, queue=codel or queue=50kB/codel";
+            let (queue_bytes, discipline) = queue(value).ok_or_else(or_bad(example))?;
+            direction.queue = discipline;
+            direction.queue_bytes = queue_bytes.unwrap_or(direction.queue_bytes);
+        }
         _ => return Err(ParseError::UnknownField { field: field.to_owned() }),
     }
     Ok(())
@@ -109,7 +150,28 @@ fn loss(value: &str) -> Option<Loss> {
         bad_ms: time_ms(bad)?,
         loss_good: 0.0,
         loss_bad,
+        stalls: false,
     })
+}
+
+fn stall(value: &str) -> Option<Loss> {
+    let parts: Vec<&str> = value.split('/').collect();
+    let (good, bad, loss_bad) = match parts[..] {
+        [good, bad] => (good, bad, 0.0),
+        [good, bad, loss_bad] => (good, bad, share(loss_bad)?),
+        _ => return None,
+    };
+    let (good_ms, bad_ms) = (time_ms(good)?, time_ms(bad)?);
+    Some(Loss::GilbertElliottTime { good_ms, bad_ms, loss_good: 0.0, loss_bad, stalls: true })
+}
+
+/// Parses the size of a queue, if any, and its discipline.
+fn queue(value: &str) -> Option<(Option<u64>, QueueDiscipline)> {
+    match value.strip_suffix("codel") {
+        None => Some((Some(bytes(value)?), QueueDiscipline::DropTail)),
+        Some("") => Some((None, QueueDiscipline::Codel)),
+        Some(size) => Some((Some(bytes(size.strip_suffix('/')?)?), QueueDiscipline::Codel)),
+    }
 }
 
 fn reorder(value: &str) -> Option<Reorder> {
@@ -161,11 +223,43 @@ mod tests {
         assert_eq!((spec.up.delay_ms, spec.down.delay_ms), (20.0, 20.0));
         assert_eq!(spec.up.jitter, Some(Jitter { sd_ms: 2.0, correlation_ms: 80.0 }));
         assert_eq!(spec.up.loss, Loss::Iid { probability: 0.01 });
-        let bursts = Loss::GilbertElliottTime { good_ms: 900.0, bad_ms: 30.0, loss_good: 0.0, loss_bad: 0.5 };
+        let bursts = Loss::GilbertElliottTime {
+            good_ms: 900.0,
+            bad_ms: 30.0,
+            loss_good: 0.0,
+            loss_bad: 0.5,
+            stalls: false,
+        };
         assert_eq!(spec.down.loss, bursts);
         assert_eq!((spec.up.rate, spec.up.queue_bytes), (Some(Rate::MbitPerS(5.0)), 50_000));
         assert_eq!(spec.down.rate, None);
         assert_eq!(spec.down.reorder, Some(Reorder { share: 0.02, hold_ms: 5.0 }));
+    }
+
+    #[test]
+    fn parses_the_whole_link() {
+        let spec =
+            parse("rtt=80ms,ip=6,periods=shared,stall=900ms/100ms/20%,rate=5mbit,down.queue=60kB/codel")
+                .expect("a valid text");
+        assert_eq!((spec.up.delay_ms, spec.down.delay_ms), (40.0, 40.0));
+        assert!(spec.ipv6 && spec.shared_periods);
+        let stall = Loss::GilbertElliottTime {
+            good_ms: 900.0,
+            bad_ms: 100.0,
+            loss_good: 0.0,
+            loss_bad: 0.2,
+            stalls: true,
+        };
+        assert_eq!((&spec.up.loss, &spec.down.loss), (&stall, &stall));
+        assert_eq!((spec.up.queue, spec.down.queue), (QueueDiscipline::DropTail, QueueDiscipline::Codel));
+        assert_eq!((spec.up.queue_bytes, spec.down.queue_bytes), (150_000, 60_000));
+        spec.validate().expect("valid");
+        let spec =
+            parse("ip=4,periods=separate,trace=path.csv,queue=codel,stall=1s/10ms").expect("a valid text");
+        assert!(!spec.ipv6 && !spec.shared_periods);
+        assert_eq!((spec.up.queue, spec.up.queue_bytes), (QueueDiscipline::Codel, 150_000));
+        assert_eq!(spec.down.trace, Some("path.csv".into()));
+        assert!(matches!(spec.up.loss, Loss::GilbertElliottTime { loss_bad: 0.0, stalls: true, .. }));
     }
 
     #[test]
@@ -175,6 +269,12 @@ mod tests {
             ("loss=0.01", "loss=1%"),
             ("rate=5mb", "rate=20mbit"),
             ("queue=-1kB", "queue=50kB"),
+            ("queue=50kBcodel", "queue=50kB/codel"),
+            ("stall=5ms", "stall=900ms/100ms"),
+            ("rtt=80", "rtt=80ms"),
+            ("up.rtt=80ms", "no field \"rtt\""),
+            ("ip=5", "ip=6"),
+            ("periods=yes", "periods=shared"),
             ("speed=1", "no field \"speed\""),
             ("delay=1ms,fast", "not field=value"),
         ] {

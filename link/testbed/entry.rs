@@ -12,7 +12,7 @@ use crate::{
     kernel::{namespace, syscalls},
     spec::link_spec::LinkSpec,
     testbed::handle::Link,
-    types::Privilege,
+    types::{INTERFACE, Privilege},
 };
 
 /// A testbed: proof that this process may make links.
@@ -59,8 +59,8 @@ impl Testbed {
         self.emulator_cpu = cpu;
     }
 
-    /// Makes a link. The same seed gives the same schedule of bad periods and jitter, whatever the
-    /// traffic.
+    /// Makes a link. The same seed gives the same schedule of bad periods, losses and jitter,
+    /// whatever the traffic.
     ///
     /// # Errors
     /// Returns an error if the spec is invalid or the system refuses a step.
@@ -79,7 +79,7 @@ fn try_namespace() -> Result<(), LinkError> {
     let attempt = thread::spawn(|| {
         syscalls::unshare(UnshareFlags::NEWNET)
             .map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
-        namespace::open_tun().map(drop)
+        namespace::open_tun(INTERFACE).map(drop)
     });
     attempt.join().expect("the thread above does not panic")
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     os::{
         fd::OwnedFd,
         unix::{net::UnixStream, process::CommandExt},
@@ -22,22 +23,34 @@ use crate::{
         reaper, syscalls,
     },
     spec::link_spec::LinkSpec,
-    types::Side,
+    types::{Player, Side},
 };
 
 /// The longest wait for an answer of the emulator. The emulator answers between two packets; only
 /// the longest trace takes time to load.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// An emulated link between two network namespaces.
+/// The seed of the second player's link, by its distance from that of the first: 2⁶⁴ divided by the
+/// golden ratio, which keeps the seeds of neighbouring repeats apart.
+const SEED_DISTANCE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// An emulated link between two network namespaces, or one for each player of a match between the
+/// same two namespaces.
 ///
 /// Its end, by [`finish`](Self::finish), by a drop or by any death of this process, kills every
 /// process in the two namespaces, and the kernel removes the namespaces.
 pub struct Link {
-    emulator: Child,
-    control: UnixStream,
+    first: Leg,
+    second: Option<Leg>,
     sides: [Namespace; 2],
     ids: [NamespaceId; 2],
+}
+
+/// A link with its emulator.
+struct Leg {
+    player: Player,
+    emulator: Child,
+    control: UnixStream,
     spec: LinkSpec,
     /// Packets that the devices had dropped when the schedule started, at the server's and the
     /// client's end.
@@ -46,39 +59,26 @@ pub struct Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("emulator", &self.emulator.id()).field("ids", &self.ids).finish()
+        f.debug_struct("Link").field("emulator", &self.first.emulator.id()).field("ids", &self.ids).finish()
     }
 }
 
 impl Link {
     pub(crate) fn create(spec: &LinkSpec, seed: u64, cpu: Option<usize>) -> Result<Self, LinkError> {
         spec.validate()?;
-        let (server, server_device) = Namespace::create(Side::Server, spec.mtu_bytes)?;
-        let (client, client_device) = Namespace::create(Side::Client, spec.mtu_bytes)?;
+        let sides = [Namespace::create(spec.ipv6)?, Namespace::create(spec.ipv6)?];
         let identify = |side: &Namespace| side.id().map_err(LinkError::system("identify a namespace"));
-        let ids = [identify(&server)?, identify(&client)?];
-        let (control, theirs) =
-            UnixStream::pair().map_err(LinkError::system("make a socket to the emulator"))?;
-        control
-            .set_read_timeout(Some(ANSWER_WITHIN))
-            .map_err(LinkError::system("set a time limit on the emulator"))?;
-        let emulator = start_emulator(theirs.into())?;
-        let mut link = Self {
-            emulator,
-            control,
-            sides: [server, client],
-            ids,
-            spec: spec.clone(),
-            dropped_before: [0; 2],
-        };
-        // From here the emulator alone holds the devices, so that they close when it ends.
-        ipc::send_devices(&link.control, &[server_device, client_device])
-            .map_err(|cause| LinkError::EmulatorGone { cause })?;
-        link.ask(&Request::Start { spec: Box::new(spec.clone()), seed, cpu, namespaces: ids })?;
+        let ids = [identify(&sides[0])?, identify(&sides[1])?];
+        let first = Leg::start(Player::First, spec, &sides, seed, cpu, ids)?;
+        let mut link = Self { first, second: None, sides, ids };
+        if let Some(spec) = &spec.second {
+            let seed = seed.wrapping_add(SEED_DISTANCE);
+            link.second = Some(Leg::start(Player::Second, spec, &link.sides, seed, cpu, ids)?);
+        }
         Ok(link)
     }
 
-    /// Starts a program at one end, where its address is [`Side::ip`].
+    /// Starts a program at one end, where its address is [`Link::ip`].
     ///
     /// The caller waits for the program. A program that still runs when the link ends is killed.
     ///
@@ -101,6 +101,15 @@ impl Link {
         self.side(side).run(work).map_err(LinkError::system("enter a side of the link"))
     }
 
+    /// Returns the address of an end on the link of a player. Packets to and from this address
+    /// cross that player's link.
+    ///
+    /// A server that listens on all addresses (`0.0.0.0` or `[::]`) serves both players.
+    pub fn ip(&self, side: Side, player: Player) -> IpAddr {
+        let player = if self.second.is_some() { player } else { Player::First };
+        side.address(player, self.first.spec.ipv6)
+    }
+
     /// Returns the report so far, without the list of drops.
     ///
     /// Two snapshots and [`LinkReport::since`] give the counts of a measured window.
@@ -111,22 +120,32 @@ impl Link {
         self.ask(&Request::Snapshot)
     }
 
-    /// Restarts the schedule from its beginning and all counts from zero, and returns the new,
-    /// empty report.
+    /// Restarts the schedule from its beginning and all counts from zero, now.
     ///
-    /// The measured window of every run thus meets the same bad periods. Packets in flight still
-    /// arrive.
+    /// The measured window of every run thus meets the same bad periods. Packets that wait in a
+    /// queue or are in flight still arrive, in their order.
     ///
     /// # Errors
     /// Returns [`LinkError::EmulatorGone`] if the emulator does not answer.
     pub fn rewind(&mut self) -> Result<LinkReport, LinkError> {
-        self.dropped_before = self.dropped()?;
-        self.ask(&Request::Rewind)
+        self.restart(None)
+    }
+
+    /// Restarts the schedule and all counts at a given time of CLOCK_MONOTONIC, ns.
+    ///
+    /// Links that are rewound to the opening times of their windows meet the same losses at the
+    /// same moments of the windows, however long the requests take. The time may be a little before
+    /// or after the call.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::EmulatorGone`] if the emulator does not answer.
+    pub fn rewind_at(&mut self, monotonic_ns: u64) -> Result<LinkReport, LinkError> {
+        self.restart(Some(monotonic_ns))
     }
 
     /// Returns the spec of the link.
     pub fn spec(&self) -> &LinkSpec {
-        &self.spec
+        &self.first.spec
     }
 
     /// Ends the link, kills every process behind it, and returns the report with the list of drops.
@@ -141,27 +160,77 @@ impl Link {
         &self.sides[side as usize]
     }
 
-    fn ask(&mut self, request: &Request) -> Result<LinkReport, LinkError> {
-        let gone = |cause| LinkError::EmulatorGone { cause };
-        ipc::send(&self.control, request).map_err(gone)?;
-        let reply: Reply = ipc::receive(&self.control).map_err(gone)?;
-        let mut report = reply.map_err(|message| LinkError::Emulator { message })?;
-        let [server, client] = self.dropped()?;
-        report.up.device_dropped = client - self.dropped_before[1];
-        report.down.device_dropped = server - self.dropped_before[0];
-        Ok(report)
+    fn restart(&mut self, started_ns: Option<u64>) -> Result<LinkReport, LinkError> {
+        for leg in [Some(&mut self.first), self.second.as_mut()].into_iter().flatten() {
+            leg.dropped_before = leg.dropped(&self.sides)?;
+        }
+        self.ask(&Request::Rewind { started_ns })
     }
 
-    fn dropped(&self) -> Result<[u64; 2], LinkError> {
-        let dropped =
-            |side: &Namespace| side.device_dropped().map_err(LinkError::system("read the device's counters"));
-        Ok([dropped(&self.sides[0])?, dropped(&self.sides[1])?])
+    /// Asks the emulators of both players.
+    fn ask(&mut self, request: &Request) -> Result<LinkReport, LinkError> {
+        let mut report = self.first.ask(request, &self.sides)?;
+        if let Some(second) = &mut self.second {
+            report.second = Some(Box::new(second.ask(request, &self.sides)?));
+        }
+        Ok(report)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         reaper::kill(&self.ids);
+    }
+}
+
+impl Leg {
+    fn start(
+        player: Player,
+        spec: &LinkSpec,
+        sides: &[Namespace; 2],
+        seed: u64,
+        cpu: Option<usize>,
+        namespaces: [NamespaceId; 2],
+    ) -> Result<Self, LinkError> {
+        let devices = [
+            sides[0].add_interface(Side::Server, player, spec)?,
+            sides[1].add_interface(Side::Client, player, spec)?,
+        ];
+        let (control, theirs) =
+            UnixStream::pair().map_err(LinkError::system("make a socket to the emulator"))?;
+        control
+            .set_read_timeout(Some(ANSWER_WITHIN))
+            .map_err(LinkError::system("set a time limit on the emulator"))?;
+        let emulator = start_emulator(theirs.into())?;
+        let mut leg = Self { player, emulator, control, spec: spec.clone(), dropped_before: [0; 2] };
+        // From here the emulator alone holds the devices, so that they close when it ends.
+        ipc::send_devices(&leg.control, &devices).map_err(|cause| LinkError::EmulatorGone { cause })?;
+        drop(devices);
+        leg.ask(&Request::Start { spec: Box::new(spec.clone()), seed, cpu, namespaces }, sides)?;
+        Ok(leg)
+    }
+
+    fn ask(&mut self, request: &Request, sides: &[Namespace; 2]) -> Result<LinkReport, LinkError> {
+        let gone = |cause| LinkError::EmulatorGone { cause };
+        ipc::send(&self.control, request).map_err(gone)?;
+        let reply: Reply = ipc::receive(&self.control).map_err(gone)?;
+        let mut report = reply.map_err(|message| LinkError::Emulator { message })?;
+        let [server, client] = self.dropped(sides)?;
+        report.up.device_dropped = client - self.dropped_before[1];
+        report.down.device_dropped = server - self.dropped_before[0];
+        Ok(report)
+    }
+
+    fn dropped(&self, sides: &[Namespace; 2]) -> Result<[u64; 2], LinkError> {
+        let dropped = |side: &Namespace| {
+            side.device_dropped(self.player).map_err(LinkError::system("read the device's counters"))
+        };
+        Ok([dropped(&sides[0])?, dropped(&sides[1])?])
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
         // The emulator also ends when its socket closes, but the socket closes after this.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();

@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     env,
+    net::IpAddr,
     process::{Child, Command},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     emulator::report::LinkReport,
     error::LinkError,
     spec::link_spec::LinkSpec,
-    types::{Privilege, Side},
+    types::{Player, Privilege, Side},
 };
 
 /// A testbed, of which none exists on this system.
@@ -59,6 +60,16 @@ impl Link {
 
     /// Returns never: this system has no [`Link`] to call it on.
     pub fn snapshot(&mut self) -> Result<LinkReport, LinkError> {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Link`] to call it on.
+    pub fn ip(&self, _side: Side, _player: Player) -> IpAddr {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Link`] to call it on.
+    pub fn rewind_at(&mut self, _monotonic_ns: u64) -> Result<LinkReport, LinkError> {
         match self.0 {}
     }
 

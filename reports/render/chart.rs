@@ -218,7 +218,7 @@ fn bad(link: &LinkReport, window_s: f64) -> Vec<(f64, f64)> {
     [Direction::Up, Direction::Down]
         .into_iter()
         .flat_map(|direction| {
-            bad_periods(&link.spec.direction(direction).loss, link.seed, direction)
+            bad_periods(&link.spec, link.seed, direction)
                 .map(|(from_ns, to_ns)| (seconds(from_ns), seconds(to_ns)))
                 .take_while(|(from_s, _)| *from_s < window_s)
                 .collect::<Vec<_>>()

@@ -1,7 +1,7 @@
 //! Tests of the search's judgement over invented runs, one for each cause.
 
 use netduel_client::stats::Samples;
-use netduel_link::{Counters, DirectionReport, Histogram, LinkSpec, Priority};
+use netduel_link::{Counters, DirectionReport, LinkSpec, Priority};
 use netduel_loadgen::{LoadResult, Usage};
 use netduel_server::Snapshot;
 
@@ -62,22 +62,9 @@ fn perfect(key: RunKey) -> RunResult {
 }
 
 fn report(both: DirectionReport) -> LinkReport {
-    LinkReport {
-        spec: SPEC.parse::<LinkSpec>().expect("a spec"),
-        seed: 1,
-        started_monotonic_ns: 0,
-        elapsed_ms: 1_000.0,
-        up: both,
-        down: both,
-        lateness: Histogram::default(),
-        heartbeat: Histogram::default(),
-        steal_share: 0.0,
-        emulator_cpu_ms: 100.0,
-        priority: Priority::RealTime,
-        bound_to_cpu: None,
-        drops: Vec::new(),
-        drops_unlisted: 0,
-    }
+    let empty = LinkReport::new(SPEC.parse::<LinkSpec>().expect("a spec"), 1);
+    let priority = Priority::RealTime;
+    LinkReport { elapsed_ms: 1_000.0, up: both, down: both, emulator_cpu_ms: 100.0, priority, ..empty }
 }
 
 /// Judges one value by its runs.
