@@ -190,7 +190,8 @@ impl Settings {
             ));
         }
         let server = filled(&self.server).ok_or("enter the server's address, such as 192.168.0.7")?;
-        Ok(ConnectArgs { server, transport: kind, ca, pin, congestion: Congestion::default(), nagle: false })
+        let congestion = Congestion::default();
+        Ok(ConnectArgs { server, transport: kind, ca, pin, congestion, nagle: false, tuned: false })
     }
 }
 

@@ -78,6 +78,10 @@ pub struct ConnectArgs {
     /// Leave Nagle's algorithm on (TCP only), to see its effect on small updates
     #[arg(long)]
     pub nagle: bool,
+
+    /// Tune TCP's timers for small updates (TCP and TLS on Linux); the server should do so, too
+    #[arg(long)]
+    pub tuned: bool,
 }
 
 fn parse_pin(text: &str) -> Result<Fingerprint, String> {
@@ -111,6 +115,7 @@ impl ConnectArgs {
                 protocol: netduel_protocol::NAME.into(),
                 congestion: self.congestion,
                 nodelay: !self.nagle,
+                tcp_tuned: self.tuned,
                 ..Options::default()
             },
             name: name.to_owned(),

@@ -95,6 +95,7 @@ pub mod data {
     pub(crate) mod journal;
     pub mod results;
     pub mod run_result;
+    pub mod tcp_counters;
 }
 
 /// The plan of a comparison: scenarios, presets and searches.

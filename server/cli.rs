@@ -61,6 +61,10 @@ pub struct ServerArgs {
     #[arg(long, default_value_t, value_name = "other|both")]
     relay: RelayPolicy,
 
+    /// Relay only the newest of the moves that one read brought and that are handled together
+    #[arg(long)]
+    newest_of_burst: bool,
+
     /// Folder with cert.pem and key.pem; created if missing. Without this flag the certificate
     /// lives in memory only
     #[arg(long, value_name = "DIR")]
@@ -85,6 +89,20 @@ pub struct ServerArgs {
     /// Leave Nagle's algorithm on (TCP only), to see its effect on small updates
     #[arg(long)]
     nagle: bool,
+
+    /// Tune TCP's timers for small updates (TCP and TLS on Linux): retransmission after 20 ms
+    /// beside the round trip instead of 200 ms, and linear back-off. Clients should do so, too
+    #[arg(long)]
+    tuned: bool,
+
+    /// Packets after which QUIC clients are asked to acknowledge; 2 asks for nothing
+    #[arg(
+        long,
+        default_value_t = Options::default().ack_packets,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(2..=100)
+    )]
+    ack_packets: u32,
 
     /// Let returning clients resume their TLS session (encrypted transports only). Each ticket is
     /// good once
@@ -303,6 +321,8 @@ fn options(args: &ServerArgs) -> Options {
         protocol: netduel_protocol::NAME.into(),
         congestion: args.congestion,
         nodelay: !args.nagle,
+        tcp_tuned: args.tuned,
+        ack_packets: args.ack_packets,
         resumption: args.resumption,
         share_port: args.threads > 1,
         handshake_timeout: Duration::from_secs(args.handshake_timeout),
@@ -315,6 +335,7 @@ fn options(args: &ServerArgs) -> Options {
 fn config(args: &ServerArgs) -> Config {
     Config {
         relay: args.relay,
+        newest_of_burst: args.newest_of_burst,
         connections_max: args.max_connections,
         connections_per_address_max: args.max_connections_per_address,
         connections_per_address_per_s: args.max_connection_rate,

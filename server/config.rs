@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The players that receive a move.
     pub relay: RelayPolicy,
+    /// Whether only the newest move of a burst is relayed: of the moves that one read brought and
+    /// that are handled together. A path delivers at once what an outage held up, and the receiver
+    /// needs no stale moves. Off by default, since a game may need every move.
+    pub newest_of_burst: bool,
     /// The most connected players. The default takes about 40 MB if all of them come over QUIC.
     pub connections_max: usize,
     /// The most connections of one address, handshakes included. An IPv6 address counts by its /64,
@@ -73,6 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             relay: RelayPolicy::Other,
+            newest_of_burst: false,
             connections_max: 1_000,
             connections_per_address_max: 128,
             connections_per_address_per_s: 8,

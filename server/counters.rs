@@ -170,6 +170,8 @@ counters! {
     by transport:
     /// Updates handed to a transport for a player.
     relayed of updates_relayed,
+    /// Updates that a newer one of the same burst replaced before they were handed to a transport.
+    outdated of updates_outdated,
     /// Updates that a newer one replaced before they were sent.
     superseded of updates_superseded,
     /// Updates whose receiver's connection had ended.

@@ -36,6 +36,8 @@ pub(crate) struct Match {
     started_us: u64,
     seats: [Mutex<Seat>; 2],
     policy: RelayPolicy,
+    /// Whether a burst's updates wait for its end, where the newest one goes alone.
+    newest_of_burst: bool,
     payload_max_bytes: usize,
     /// The time that a seat is kept after its connection is lost; zero keeps none.
     grace: Duration,
@@ -61,6 +63,7 @@ impl Match {
             started_us: clock::now_us(),
             seats,
             policy: config.relay,
+            newest_of_burst: config.newest_of_burst,
             payload_max_bytes: config.payload_limit_bytes(),
             grace: config.resume_grace,
         }
@@ -194,10 +197,26 @@ impl Match {
         netduel_protocol::encode(&ServerMessage::MovedBoth([first.update(), second.update()]), buffer)
     }
 
-    /// Sends an update to player `number`. The seat stays locked while the player's `Sender` takes
-    /// the update, which never waits.
+    /// Sends an update to player `number`, or holds it until the burst is over.
     fn relay(&self, number: usize, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
-        let seat = self.seat(number);
+        let mut seat = self.seat(number);
+        if batched
+            && self.newest_of_burst
+            && let Ok(bytes) = bytes
+        {
+            if !seat.held.is_empty() {
+                counters.updates[kind_number(seat.kind)].outdated.increment();
+            }
+            seat.held.clear();
+            seat.held.extend_from_slice(bytes);
+        } else {
+            Self::send(&seat, bytes, batched, counters);
+        }
+    }
+
+    /// Hands an update to the transport of a seat's player. The seat stays locked while the
+    /// player's `Sender` takes the update, which never waits.
+    fn send(seat: &Seat, bytes: Result<&[u8], CodecError>, batched: bool, counters: &Counters) {
         let Some(player) = seat.player() else {
             return counters.updates[kind_number(seat.kind)].away.increment();
         };
@@ -213,10 +232,14 @@ impl Match {
         }
     }
 
-    /// Sends everything that a batch of moves queued.
+    /// Sends everything that a batch of moves queued, or the newest alone.
     pub(crate) fn flush(&self, counters: &Counters) {
         for number in [0, 1] {
-            let seat = self.seat(number);
+            let mut seat = self.seat(number);
+            if !seat.held.is_empty() {
+                Self::send(&seat, Ok(&seat.held), true, counters);
+                seat.held.clear();
+            }
             let Some(player) = seat.player() else { continue };
             let superseded = player.sender.flush().unwrap_or(0);
             counters.updates[player.kind_number].superseded.add(superseded as u64);

@@ -23,6 +23,9 @@ pub(crate) struct Seat {
     /// The payload of the newest move, where both moves are sent together; empty otherwise. Grows
     /// once to the longest payload.
     pub(crate) payload: Vec<u8>,
+    /// The newest update for the player of those that the opponent's burst holds, as bytes. Empty
+    /// unless the server relays only the newest of a burst. Grows once to the longest update.
+    pub(crate) held: Vec<u8>,
     pub(crate) corrections: u16,
     pub(crate) occupant: Occupant,
     /// The transport of the occupant, or of the last one.
@@ -73,6 +76,7 @@ impl Seat {
         Self {
             last,
             payload: Vec::new(),
+            held: Vec::new(),
             corrections: 0,
             occupant: Occupant::Here(player),
             kind,

@@ -29,10 +29,10 @@ mod trust;
 use std::{future::Future, pin::Pin, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netduel_transport::TransportKind;
+use netduel_transport::{Options, TransportKind};
 use tokio::time::timeout;
 
-use fixture::PATIENCE;
+use fixture::{PATIENCE, set_base_options};
 
 type Case = fn(TransportKind) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -72,19 +72,33 @@ cases! {
 /// Runs every case over each of `kinds` and returns the exit code. The arguments of the program are
 /// those of any test.
 pub fn run(kinds: impl IntoIterator<Item = TransportKind>) -> ExitCode {
+    run_trials(kinds.into_iter().flat_map(trials).collect())
+}
+
+/// Runs these trials and returns the exit code. The arguments of the program are those of any test.
+pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = kinds.into_iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Returns every case over `kind`.
 pub fn trials(kind: TransportKind) -> Vec<Trial> {
-    CASES.iter().map(|(name, case)| trial(kind, name, *case)).collect()
+    trials_with(kind, kind.name(), &Options::default())
 }
 
-fn trial(kind: TransportKind, name: &str, case: Case) -> Trial {
-    Trial::test(format!("{kind}::{name}"), move || {
+/// Returns every case over `kind` with other options than the defaults. `name` tells them apart.
+pub fn trials_with(kind: TransportKind, name: &str, options: &Options) -> Vec<Trial> {
+    CASES
+        .iter()
+        .map(|(case_name, case)| trial(kind, &format!("{name}::{case_name}"), options, *case))
+        .collect()
+}
+
+fn trial(kind: TransportKind, name: &str, options: &Options, case: Case) -> Trial {
+    let options = options.clone();
+    Trial::test(name, move || {
+        set_base_options(options);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime
             .block_on(async { timeout(PATIENCE * 3, case(kind)).await })

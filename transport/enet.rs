@@ -3,7 +3,7 @@
 //!
 //! *Control* is a reliable channel. *State* is an unreliable sequenced channel, on which ENet drops
 //! packets older than the newest received. ENet throttles by itself: when round trips grow, it
-//! drops a share of the unreliable packets. [`PathStats::throttled_messages`] counts them.
+//! drops a share of the unreliable packets. [`Recovery::throttled_messages`] counts them.
 //!
 //! Differences from plain ENet:
 //! - Every connection has an ENet host of its own with one peer, also on a server, where
@@ -46,7 +46,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{
     BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Identity, KindInfo,
-    Lane, Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
+    Lane, Listen, Options, PathStats, ReceiveHalf, Recovery, SendHalf, Target, Transport, TransportKind,
     io::{
         datagram_listener::DatagramListener,
         frame,
@@ -240,7 +240,7 @@ impl SendHalf for Shared {
         PathStats {
             rtt_us: measured.then(|| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             lost_packets: Some(host.lost_packets),
-            throttled_messages: Some(host.throttled_messages),
+            recovery: Recovery { throttled_messages: Some(host.throttled_messages), ..Recovery::default() },
             max_packet_bytes: Some(host.peer().mtu().into()),
             ..self.datagrams_out.path_stats()
         }

@@ -29,6 +29,8 @@ mod connection {
     pub(crate) mod listener;
     pub(crate) mod options;
     pub(crate) mod path_stats;
+    pub(crate) mod recovery;
+    pub(crate) mod setting;
     pub(crate) mod transport;
 }
 
@@ -48,6 +50,8 @@ mod io {
     pub(crate) mod stream_sender;
     #[cfg(feature = "tcp")]
     pub(crate) mod tcp_info;
+    #[cfg(feature = "tcp")]
+    pub(crate) mod tcp_tuning;
     #[cfg(any(feature = "enet", feature = "udp"))]
     pub(crate) mod udp_demux;
     #[cfg(any(feature = "quic", feature = "enet", feature = "udp"))]
@@ -80,7 +84,9 @@ pub use connection::{
     lane::{Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES},
     listener::{Incoming, Listener},
     options::{Congestion, Options},
-    path_stats::{CongestionInEffect, PathStats, Setting, TlsSuite},
+    path_stats::{CongestionInEffect, PathStats, TlsSuite},
+    recovery::Recovery,
+    setting::Setting,
     transport::{Handshake, Listen, Target, Transport},
 };
 pub use io::{

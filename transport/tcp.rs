@@ -6,6 +6,9 @@
 //! the kernel from appending to a segment that waits, which would slip past that limit. Nagle's
 //! algorithm is off unless asked for.
 //!
+//! The kernel's timers are those of a stock Linux, unless tuned ones are asked for
+//! (`io/tcp_tuning.rs`).
+//!
 //! tokio-rustls does the TLS handshake. After it the TLS session is driven directly: encrypting is
 //! a pure step between the outbox and the socket, so that any task may send without waiting.
 
@@ -36,7 +39,7 @@ use crate::{
         outbox::Flushed,
         share_port::share_port,
         stream_sender::{Out, StreamSender, StreamWriter},
-        tcp_info,
+        tcp_info, tcp_tuning,
     },
     tls::identity::SUITE,
 };
@@ -196,6 +199,9 @@ fn tune(socket: &TcpStream, options: &Options) -> io::Result<()> {
             );
         });
     }
+    if options.tcp_tuned {
+        tcp_tuning::tune(socket);
+    }
     Ok(())
 }
 
@@ -207,7 +213,8 @@ fn connection(
     options: &Options,
 ) -> io::Result<Connection> {
     let resumed = tls.as_ref().map(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed));
-    let writer = TcpWriter { socket, remote, encrypted: kind.capabilities().encrypted, resumed };
+    let (encrypted, tuned) = (kind.capabilities().encrypted, options.tcp_tuned);
+    let writer = TcpWriter { socket, remote, encrypted, tuned, resumed };
     let shared = Arc::new(StreamSender::new(writer, tls));
     let receiver = TcpReceiver {
         shared: shared.clone(),
@@ -223,6 +230,7 @@ struct TcpWriter {
     socket: TcpStream,
     remote: SocketAddr,
     encrypted: bool,
+    tuned: bool,
     /// Whether the handshake resumed a session; `None` without TLS.
     resumed: Option<bool>,
 }
@@ -263,7 +271,9 @@ impl StreamWriter for TcpWriter {
 
     fn path_stats(&self, _: &Mutex<Out<Self::Guarded>>) -> PathStats {
         let tls = self.encrypted.then_some(SUITE);
-        PathStats { tls, ..tcp_info::read(&self.socket) }.with_headers(self.remote, TCP_HEADER_BYTES)
+        let mut stats = PathStats { tls, ..tcp_info::read(&self.socket) };
+        stats.settings.extend(tcp_tuning::settings(&self.socket, self.tuned));
+        stats.with_headers(self.remote, TCP_HEADER_BYTES)
     }
 
     fn resumed(&self) -> Option<bool> {

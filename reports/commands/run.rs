@@ -133,6 +133,38 @@ pub struct RunArgs {
     )]
     resumption: Vec<bool>,
 
+    /// Timers of TCP tuned for small updates: retransmission after 20 ms beside the round trip
+    /// instead of 200 ms, and linear back-off (TCP and TLS only)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "off,on",
+        num_args = 0..,
+        default_missing_value = "on",
+        value_parser = parse_switch,
+    )]
+    tuned: Vec<bool>,
+
+    /// Packets after which QUIC acknowledges; 2 is what RFC 9000 says and asks for no extension
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,…",
+        value_parser = clap::value_parser!(u32).range(2..=100),
+    )]
+    ack_packets: Vec<u32>,
+
+    /// Relay only the newest move of those that one read of the server brought
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "off,on",
+        num_args = 0..,
+        default_missing_value = "on",
+        value_parser = parse_switch,
+    )]
+    newest_of_burst: Vec<bool>,
+
     /// Repeats of each combination
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: Option<u32>,
@@ -201,6 +233,10 @@ impl RunArgs {
         replace(&mut scenario.congestions, &self.congestion);
         replace(&mut scenario.nagle, &self.nagle);
         replace(&mut scenario.resumption, &self.resumption);
+        replace(&mut scenario.tuned, &self.tuned);
+        let ack_packets: Vec<Option<u32>> = self.ack_packets.iter().copied().map(Some).collect();
+        replace(&mut scenario.ack_packets, &ack_packets);
+        replace(&mut scenario.newest_of_burst, &self.newest_of_burst);
         if let Some(server) = &self.server {
             ensure!(
                 scenario.baselines.is_empty(),

@@ -50,13 +50,14 @@ impl Contender {
 
     /// Returns the transport options of these settings.
     pub fn options(&self) -> Options {
-        let Self { congestion, nagle, resumption, ack_packets, .. } = *self;
+        let Self { congestion, nagle, resumption, tuned, ack_packets, .. } = *self;
         let defaults = Options::default();
         Options {
             protocol: netduel_protocol::NAME.into(),
             congestion,
             nodelay: !nagle,
             resumption,
+            tcp_tuned: tuned,
             ack_packets: ack_packets.unwrap_or(defaults.ack_packets),
             ..defaults
         }

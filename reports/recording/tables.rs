@@ -281,7 +281,7 @@ const TRANSPORT: &[Column] = &[
         count(it.last.path.retransmitted_packets)
     }),
     ("throttled", "moves that ENet dropped to relieve the path", |_, it| {
-        count(it.last.path.throttled_messages)
+        count(it.last.path.recovery.throttled_messages)
     }),
     ("packet B", "largest packet payload", |_, it| count(it.last.path.max_packet_bytes)),
     ("TLS", "version and suite", |_, it| it.last.path.tls.as_ref().map(ToString::to_string)),

@@ -90,9 +90,12 @@ impl ServerSpec {
         args.extend(limits.args().iter().map(|arg| (*arg).to_owned()));
         args.extend(resume_grace_s.map(|seconds| format!("--resume-grace={seconds}")));
         args.push(format!("--relay={}", contender.relay));
+        args.extend(contender.newest_of_burst.then(|| "--newest-of-burst".to_owned()));
         args.push(format!("--congestion={}", contender.congestion.name()));
         args.extend(contender.nagle.then(|| "--nagle".to_owned()));
         args.extend(contender.resumption.then(|| "--resumption".to_owned()));
+        args.extend(contender.tuned.then(|| "--tuned".to_owned()));
+        args.extend(contender.ack_packets.map(|packets| format!("--ack-packets={packets}")));
         args.extend(cpu.map(|cpu| format!("--cpu={cpu}")));
         args.push(format!("--burn-us-per-s={burn_us_per_s}"));
         args.extend(kinds.iter().map(|kind| format!("--listen={kind}={}", SocketAddr::new(ip, 0))));

@@ -152,6 +152,34 @@ async fn relay_both_doubles_the_updates() {
     }
 }
 
+/// Moves that one read brings count as a burst. The last one arrives alone where the server is
+/// told so.
+#[tokio::test]
+async fn relays_newest_of_a_burst() {
+    // As many as the server handles together.
+    const MOVES: u64 = 8;
+    for kind in [TransportKind::Tcp, TransportKind::QuicDatagram, TransportKind::Udp] {
+        for (newest_of_burst, relayed) in [(false, MOVES), (true, 1)] {
+            let server = Running::with(Config { newest_of_burst, ..Config::default() });
+            let [mut ada, mut grace] = server.matched([kind; 2], "burst").await;
+            let start_us = ada.current().expect("a match").started.started_us;
+            // Nothing here waits, so the server finds all moves at once.
+            for number in 1..=MOVES {
+                ada.steer(Heading { x: 1.0, y: 0.0 }, start_us + number * PERIOD_US).expect("open");
+            }
+            let goal = ada.current().expect("a match").position;
+            while grace.current().expect("a match").opponent_position != goal {
+                assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+            }
+            tokio::join!(ada.close(), grace.close());
+            let counters = server.stop().await;
+            assert_eq!(counters.moves_received, MOVES, "{kind}");
+            assert_eq!(counters.updates_relayed, relayed, "{kind}");
+            assert_eq!(counters.updates_outdated, MOVES - relayed, "{kind}");
+        }
+    }
+}
+
 /// Returns the payload of move `seq` of player `number`: of each size in turn, and different for
 /// each move.
 fn payload(number: usize, seq: u32, max: usize) -> Vec<u8> {

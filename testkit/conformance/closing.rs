@@ -7,14 +7,16 @@ use netduel_transport::{
 };
 use tokio::time::timeout;
 
-use super::fixture::{PATIENCE, drive, echo_works, in_process, pair, pair_over_proxy, recv, serve};
+use super::fixture::{
+    PATIENCE, base_options, drive, echo_works, in_process, pair, pair_over_proxy, recv, serve,
+};
 use crate::Impairment;
 
 /// Either side closes with a code and a reason, which both sides get from every further call.
 pub(super) async fn close_carries_its_reason(kind: TransportKind) {
-    let server = serve(kind, &Options::default());
+    let server = serve(kind, &base_options());
     for client_closes in [true, false] {
-        let (client, accepted) = server.pair(&Options::default()).await;
+        let (client, accepted) = server.pair(&base_options()).await;
         let (closing, mut other) = if client_closes { (client, accepted) } else { (accepted, client) };
         let close = Close::new(Close::FIRST_APPLICATION_CODE + 3, "the server is full: try later");
         closing.sender.close(close.clone());
@@ -76,7 +78,7 @@ pub(super) async fn keep_alives_hold_the_connection(kind: TransportKind) {
     let options = Options {
         keep_alive: Duration::from_millis(50),
         idle_timeout: Duration::from_millis(400),
-        ..Options::default()
+        ..base_options()
     };
     let (mut client, mut server) = serve(kind, &options).pair(&options).await;
     let quiet = async { tokio::join!(client.receiver.recv(), server.receiver.recv()) };
@@ -93,7 +95,7 @@ pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
         return; // The remote is in this process and cannot fall silent.
     }
     let idle_timeout = Duration::from_millis(400);
-    let impatient = Options { keep_alive: idle_timeout / 2, idle_timeout, ..Options::default() };
+    let impatient = Options { keep_alive: idle_timeout / 2, idle_timeout, ..base_options() };
     let start = std::time::Instant::now();
     let given_up = Err(CloseReason::IdleTimeout(idle_timeout));
     if let Some((path, mut client, mut accepted)) = pair_over_proxy(kind, &impatient).await {
@@ -104,7 +106,7 @@ pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
     } else {
         // The kernel acknowledges a stream, so the test silences the remote: no task polls it,
         // and it sends no keep-alive.
-        let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..Options::default() };
+        let seldom = Options { keep_alive: PATIENCE * 2, idle_timeout: PATIENCE * 4, ..base_options() };
         let server = serve(kind, &seldom);
         let (mut client, _accepted) = tokio::join!(server.connect(&impatient), server.accept());
         assert_eq!(recv(&mut client.receiver).await, given_up);
@@ -114,7 +116,7 @@ pub(super) async fn idle_timeout_ends_the_connection(kind: TransportKind) {
 
 /// Connecting to an address without a listener fails with a typed error.
 pub(super) async fn connect_reports_unreachable(kind: TransportKind) {
-    let options = Options { handshake_timeout: Duration::from_millis(300), ..Options::default() };
+    let options = Options { handshake_timeout: Duration::from_millis(300), ..base_options() };
     let server = serve(kind, &options);
     let (addr, trust) = (server.listener.local_addr(), server.identity.trust());
     drop(server);

@@ -1,6 +1,6 @@
 //! A listener and connections to it, as every case needs them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, time::Duration};
 
 use netduel_transport::{
     CloseReason, Connection, Identity, Lane, Listener, Options, Receiver, Socket, TransportKind,
@@ -11,6 +11,21 @@ use crate::DatagramProxy;
 
 /// The limit on a single wait. No case needs nearly as long; a case that hangs fails instead.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+thread_local! {
+    /// The options of the running case. A case runs on one thread.
+    static BASE: RefCell<Options> = RefCell::default();
+}
+
+/// Sets the options of the next case.
+pub(super) fn set_base_options(options: Options) {
+    BASE.set(options);
+}
+
+/// Returns the options that a case varies: the defaults, unless the suite was told others.
+pub(super) fn base_options() -> Options {
+    BASE.with_borrow(Clone::clone)
+}
 
 /// A listener and its identity.
 pub(super) struct Server {
@@ -48,7 +63,7 @@ impl Server {
 
 /// Connects a pair with default options.
 pub(super) async fn pair(kind: TransportKind) -> (Connection, Connection) {
-    serve(kind, &Options::default()).pair(&Options::default()).await
+    serve(kind, &base_options()).pair(&base_options()).await
 }
 
 /// Receives a message or the end of the connection, within [`PATIENCE`].

@@ -8,12 +8,12 @@ use netduel_transport::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::fixture::{PATIENCE, echo_works, over_tcp, pair_over_proxy, recv, serve};
+use super::fixture::{PATIENCE, base_options, echo_works, over_tcp, pair_over_proxy, recv, serve};
 use crate::Impairment;
 
 /// A client of another kind does not connect, and does not disturb the listener.
 pub(super) async fn rejects_other_kinds(kind: TransportKind) {
-    let options = Options { handshake_timeout: Duration::from_millis(500), ..Options::default() };
+    let options = Options { handshake_timeout: Duration::from_millis(500), ..base_options() };
     let server = serve(kind, &options);
     for other in TransportKind::ALL.into_iter().filter(|other| *other != kind) {
         let client = async {
@@ -48,7 +48,7 @@ pub(super) async fn unfinished_input_ends_the_connection(kind: TransportKind) {
         return; // Datagrams have neither halves nor prefixes.
     }
     let short = Duration::from_millis(200);
-    let options = Options { handshake_timeout: short, read_deadline: short, ..Options::default() };
+    let options = Options { handshake_timeout: short, read_deadline: short, ..base_options() };
     let server = serve(kind, &options);
     let connect = async || {
         let raw = TcpStream::connect(server.listener.local_addr()).await.expect("connected");
@@ -72,7 +72,7 @@ pub(super) async fn unfinished_input_ends_the_connection(kind: TransportKind) {
 
 /// Forged datagrams of any size and first byte do not disturb a connection.
 pub(super) async fn ignores_forged_datagrams(kind: TransportKind) {
-    let Some((path, mut client, mut accepted)) = pair_over_proxy(kind, &Options::default()).await else {
+    let Some((path, mut client, mut accepted)) = pair_over_proxy(kind, &base_options()).await else {
         return; // The kernel rejects forged TCP segments.
     };
     let mut noise = 1u32;
@@ -96,7 +96,7 @@ pub(super) async fn ignores_forged_datagrams(kind: TransportKind) {
 /// datagrams.
 pub(super) async fn control_survives_a_lossy_path(kind: TransportKind) {
     const MESSAGES: usize = 60;
-    let options = Options { handshake_timeout: PATIENCE, ..Options::default() };
+    let options = Options { handshake_timeout: PATIENCE, ..base_options() };
     let Some((path, client, accepted)) = pair_over_proxy(kind, &options).await else {
         return; // The kernel's TCP recovers losses.
     };

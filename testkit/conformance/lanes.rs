@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use netduel_transport::{
-    Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES, Options, SendError, Sender, TransportKind,
-};
+use netduel_transport::{Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES, SendError, Sender, TransportKind};
 use tokio::time::timeout;
 
-use super::fixture::{PATIENCE, drive, echo_works, pair, recv, recv_while_driving, serve};
+use super::fixture::{PATIENCE, base_options, drive, echo_works, pair, recv, recv_while_driving, serve};
 
 /// Messages of every small size arrive unchanged, on both lanes and in both directions.
 pub(super) async fn lanes_carry_both_ways(kind: TransportKind) {
@@ -174,10 +172,10 @@ pub(super) async fn message_limits_hold(kind: TransportKind) {
 
 /// A message that directly follows the handshake arrives.
 pub(super) async fn first_message_arrives(kind: TransportKind) {
-    let server = serve(kind, &Options::default());
+    let server = serve(kind, &base_options());
     for _ in 0..20 {
         let client = async {
-            let client = server.connect(&Options::default()).await;
+            let client = server.connect(&base_options()).await;
             client.sender.send_control(b"hello at once").expect("open");
             client
         };

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use netduel_transport::{Close, Congestion, CongestionControl, Options, TransportKind};
+use netduel_transport::{Close, Congestion, CongestionControl, Options, Setting, TransportKind};
 use tokio::time::timeout;
 
-use super::fixture::{PATIENCE, drive, echo_works, in_process, recv, serve};
+use super::fixture::{PATIENCE, base_options, drive, echo_works, in_process, over_tcp, recv, serve};
 
 /// A thousand connections leave no task and no descriptor behind.
 pub(super) async fn connections_leak_nothing(kind: TransportKind) {
     const CONNECTIONS: usize = 1_000;
-    let server = serve(kind, &Options::default());
+    let server = serve(kind, &base_options());
     let metrics = tokio::runtime::Handle::current().metrics();
     let mut baseline = None;
     for number in 0..CONNECTIONS {
-        let (client, mut accepted) = server.pair(&Options::default()).await;
+        let (client, mut accepted) = server.pair(&base_options()).await;
         client.sender.send_control(b"one of a thousand").expect("open");
         recv(&mut accepted.receiver).await.expect("a message");
         // QUIC lingers for a few round trips after its close, so the closes overlap.
@@ -34,13 +34,13 @@ pub(super) async fn connections_leak_nothing(kind: TransportKind) {
 /// Two listeners share an address only with `Options::share_port`, and then both accept.
 pub(super) async fn shares_addresses_only_on_request(kind: TransportKind) {
     const CONNECTIONS: usize = 32; // All of them reach one of two listeners once in two billion runs.
-    let server = serve(kind, &Options::default());
+    let server = serve(kind, &base_options());
     let addr = server.listener.local_addr();
-    assert!(kind.bind(addr, &server.identity, &Options::default()).is_err(), "it is taken");
+    assert!(kind.bind(addr, &server.identity, &base_options()).is_err(), "it is taken");
     if in_process(kind) || cfg!(not(target_os = "linux")) {
         return; // Only sockets of Linux are shared.
     }
-    let options = Options { share_port: true, ..Options::default() };
+    let options = Options { share_port: true, ..base_options() };
     let first = serve(kind, &options);
     let second = kind.bind(first.listener.local_addr(), &first.identity, &options).expect("shared");
     let mut accepted = [0; 2];
@@ -69,7 +69,7 @@ pub(super) async fn shares_addresses_only_on_request(kind: TransportKind) {
 /// Path statistics count what was sent and name the congestion control that is in effect.
 pub(super) async fn path_stats_report_what_is_in_effect(kind: TransportKind) {
     for congestion in [Congestion::Cubic, Congestion::Reno] {
-        let options = Options { congestion, nodelay: false, ..Options::default() };
+        let options = Options { congestion, nodelay: false, ..base_options() };
         let (mut client, mut server) = serve(kind, &options).pair(&options).await;
         echo_works(&mut client, &mut server).await;
         for sender in [&client.sender, &server.sender] {
@@ -81,6 +81,10 @@ pub(super) async fn path_stats_report_what_is_in_effect(kind: TransportKind) {
             assert!(stats.rtt_us.is_some_and(|rtt| rtt > 0 && rtt < 1_000_000), "{stats:?}");
             assert!(stats.sent_bytes.is_some_and(|bytes| bytes > 10), "{stats:?}");
             assert!(stats.sent_packets.is_some_and(|packets| packets > 1), "{stats:?}");
+            if over_tcp(kind) {
+                let thin = Setting::TcpThinLinearTimeouts(options.tcp_tuned);
+                assert!(stats.settings.contains(&thin), "every Linux takes it: {stats:?}");
+            }
             if kind.capabilities().congestion != CongestionControl::AsAsked {
                 assert_eq!(stats.congestion, None, "it has none of those");
                 continue;

@@ -2,7 +2,7 @@
 
 use netduel_transport::{ConnectError, Identity, Options, TransportKind, Trust};
 
-use super::fixture::{Server, echo_works, serve};
+use super::fixture::{Server, base_options, echo_works, serve};
 
 /// An encrypted kind accepts a trusted certificate or a pinned one, and reports every other as a
 /// typed error.
@@ -10,7 +10,7 @@ pub(super) async fn accepts_only_trusted_certificates(kind: TransportKind) {
     if !kind.capabilities().encrypted {
         return;
     }
-    let options = Options::default();
+    let options = base_options();
     let server = serve(kind, &options);
     let addr = server.listener.local_addr();
     let stranger = Identity::generate(&["localhost".into()]).expect("identity");
@@ -55,7 +55,7 @@ async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<b
 pub(super) async fn resumes_only_on_request(kind: TransportKind) {
     let encrypted = kind.capabilities().encrypted;
     let both = |resumed: bool| [encrypted.then_some(resumed); 2];
-    let (off, on) = (Options::default(), Options { resumption: true, ..Options::default() });
+    let (off, on) = (base_options(), Options { resumption: true, ..base_options() });
     for (server_options, client_options) in [(&off, &off), (&off, &on), (&on, &off), (&on, &on)] {
         let server = serve(kind, server_options);
         let trust = server.identity.trust();
@@ -74,7 +74,7 @@ pub(super) async fn sessions_end_with_their_trust(kind: TransportKind) {
     if !kind.capabilities().encrypted {
         return;
     }
-    let options = Options { resumption: true, ..Options::default() };
+    let options = Options { resumption: true, ..base_options() };
     let server = serve(kind, &options);
     let pin = server.identity.fingerprint();
     let trust = Trust::pin(pin);

@@ -33,6 +33,12 @@ pub struct Options {
     /// Whether TCP_NODELAY is on. Off shows what Nagle's algorithm does to small updates. QUIC has
     /// no such delay.
     pub nodelay: bool,
+    /// Whether TCP's timers are tuned for small updates, as far as the kernel allows. A stock Linux
+    /// waits a fifth of a second and a round trip before it retransmits, and doubles that each
+    /// time. Both sides should ask: a sender with short timeouts counts on early acknowledgements.
+    /// [`crate::PathStats::settings`] reports what the kernel took.
+    #[serde(default)]
+    pub tcp_tuned: bool,
     /// The number of packets after which a QUIC remote is asked to acknowledge, by the
     /// acknowledgement frequency extension. A gap is acknowledged at once in any case, and
     /// everything after 25 ms. 2 is the default of RFC 9000 and asks for nothing. A larger number
@@ -75,6 +81,7 @@ impl Default for Options {
             protocol: neutral_protocol(),
             congestion: Congestion::Cubic,
             nodelay: true,
+            tcp_tuned: false,
             ack_packets: 10,
             handshake_timeout: Duration::from_secs(5),
             read_deadline: Duration::from_secs(5),

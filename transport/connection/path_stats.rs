@@ -1,10 +1,10 @@
-//! The transport's own statistics of a path, [`PathStats`], with the settings that are in effect.
+//! The transport's own statistics of a path, [`PathStats`].
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::options::Congestion;
+use super::{options::Congestion, recovery::Recovery, setting::Setting};
 
 /// A snapshot of the transport's own statistics of the path. A field is `None` where the transport
 /// cannot know it.
@@ -24,10 +24,8 @@ pub struct PathStats {
     /// The number of packets sent again: TCP's segments and the datagrams of `udp`. QUIC sends
     /// frames again, never packets, and counts none.
     pub retransmitted_packets: Option<u64>,
-    /// The number of state messages that the transport dropped itself instead of sending, to spare
-    /// the path: ENet's throttle.
-    #[serde(default)]
-    pub throttled_messages: Option<u64>,
+    /// The account of loss recovery.
+    pub recovery: Recovery,
     /// The number of packets sent (TCP segments, UDP datagrams), acknowledgements and
     /// retransmissions included.
     pub sent_packets: Option<u64>,
@@ -125,174 +123,12 @@ impl From<TlsSuite> for String {
     }
 }
 
-/// A setting of one side of a connection. Serialized as a pair of texts: its name and its value.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(String, String)", into = "(String, String)")]
-pub enum Setting {
-    /// Whether TCP_NODELAY is on.
-    TcpNodelay(bool),
-    /// TCP_NOTSENT_LOWAT in bytes.
-    TcpNotsentLowatBytes(u32),
-    /// The socket's send buffer in bytes, as the kernel has it now. The kernel counts its own
-    /// bookkeeping.
-    SendBufferBytes(usize),
-    /// The socket's receive buffer in bytes, as the kernel has it now. The kernel counts its own
-    /// bookkeeping.
-    ReceiveBufferBytes(usize),
-    /// QUIC's initial packet size in bytes.
-    InitialMtuBytes(u16),
-    /// Whether QUIC probes for larger packets.
-    MtuDiscovery(bool),
-    /// The number of packets after which a QUIC acknowledgement is asked for. One comes after 25 ms
-    /// in any case.
-    AckPackets(u32),
-    /// The distance of QUIC's timer ticks in ms.
-    TimerGridMs(u64),
-    /// The flow-control window of a QUIC stream in bytes.
-    StreamWindowBytes(u32),
-    /// The flow-control window of a QUIC connection in bytes.
-    ConnectionWindowBytes(u32),
-    /// The number of state streams that may be open at once.
-    ConcurrentStreams(u32),
-    /// The buffer of unsent QUIC datagrams in bytes.
-    DatagramSendBufferBytes(usize),
-    /// The buffer of unread QUIC datagrams in bytes.
-    DatagramReceiveBufferBytes(usize),
-    /// A setting of a transport from outside this crate: its name and its value.
-    Other(String, String),
-}
-
-const fn switch(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
-impl Setting {
-    /// Returns the name, with the value's unit.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::TcpNodelay(_) => "TCP_NODELAY",
-            Self::TcpNotsentLowatBytes(_) => "TCP_NOTSENT_LOWAT B",
-            Self::SendBufferBytes(_) => "send buffer B",
-            Self::ReceiveBufferBytes(_) => "receive buffer B",
-            Self::InitialMtuBytes(_) => "initial MTU B",
-            Self::MtuDiscovery(_) => "MTU discovery",
-            Self::AckPackets(_) => "acknowledgements",
-            Self::TimerGridMs(_) => "timer grid ms",
-            Self::StreamWindowBytes(_) => "stream window B",
-            Self::ConnectionWindowBytes(_) => "connection window B",
-            Self::ConcurrentStreams(_) => "streams at once",
-            Self::DatagramSendBufferBytes(_) => "datagrams to send B",
-            Self::DatagramReceiveBufferBytes(_) => "datagrams to read B",
-            Self::Other(name, _) => name,
-        }
-    }
-
-    /// Returns the value as text.
-    pub fn value(&self) -> String {
-        match self {
-            Self::TcpNodelay(on) | Self::MtuDiscovery(on) => switch(*on).into(),
-            Self::SendBufferBytes(bytes)
-            | Self::ReceiveBufferBytes(bytes)
-            | Self::DatagramSendBufferBytes(bytes)
-            | Self::DatagramReceiveBufferBytes(bytes) => bytes.to_string(),
-            Self::TcpNotsentLowatBytes(number)
-            | Self::StreamWindowBytes(number)
-            | Self::ConnectionWindowBytes(number)
-            | Self::ConcurrentStreams(number) => number.to_string(),
-            Self::InitialMtuBytes(bytes) => bytes.to_string(),
-            Self::AckPackets(packets) => format!("every {packets} packets, or after 25 ms"),
-            Self::TimerGridMs(ms) => ms.to_string(),
-            Self::Other(_, value) => value.clone(),
-        }
-    }
-
-    /// Whether the kernel adjusts the setting by need, so that the two sides of a connection may
-    /// differ in it: TCP's buffers grow with the path.
-    pub const fn adjusts_itself(&self) -> bool {
-        matches!(self, Self::SendBufferBytes(_) | Self::ReceiveBufferBytes(_))
-    }
-
-    fn parse(name: &str, value: &str) -> Option<Self> {
-        let on = || match value {
-            "on" => Some(true),
-            "off" => Some(false),
-            _ => None,
-        };
-        Some(match name {
-            "TCP_NODELAY" => Self::TcpNodelay(on()?),
-            "TCP_NOTSENT_LOWAT B" => Self::TcpNotsentLowatBytes(value.parse().ok()?),
-            "send buffer B" => Self::SendBufferBytes(value.parse().ok()?),
-            "receive buffer B" => Self::ReceiveBufferBytes(value.parse().ok()?),
-            "initial MTU B" => Self::InitialMtuBytes(value.parse().ok()?),
-            "MTU discovery" => Self::MtuDiscovery(on()?),
-            "acknowledgements" => Self::AckPackets(value.split(' ').nth(1)?.parse().ok()?),
-            "timer grid ms" => Self::TimerGridMs(value.parse().ok()?),
-            "stream window B" => Self::StreamWindowBytes(value.parse().ok()?),
-            "connection window B" => Self::ConnectionWindowBytes(value.parse().ok()?),
-            "streams at once" => Self::ConcurrentStreams(value.parse().ok()?),
-            "datagrams to send B" => Self::DatagramSendBufferBytes(value.parse().ok()?),
-            "datagrams to read B" => Self::DatagramReceiveBufferBytes(value.parse().ok()?),
-            _ => return None,
-        })
-    }
-
-    /// Returns the buffers of a socket, as the kernel has them now.
-    pub(crate) fn buffers(socket: &socket2::SockRef<'_>) -> Vec<Self> {
-        let send = socket.send_buffer_size().map(Self::SendBufferBytes);
-        let receive = socket.recv_buffer_size().map(Self::ReceiveBufferBytes);
-        [send, receive].into_iter().flatten().collect()
-    }
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name(), self.value())
-    }
-}
-
-impl From<(String, String)> for Setting {
-    fn from((name, value): (String, String)) -> Self {
-        // A text that says the same in other words stays as it is.
-        let parsed = Self::parse(&name, &value).filter(|parsed| parsed.value() == value);
-        parsed.unwrap_or(Self::Other(name, value))
-    }
-}
-
-impl From<Setting> for (String, String) {
-    fn from(setting: Setting) -> Self {
-        (setting.name().to_owned(), setting.value())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn settings_survive_their_text_form() {
-        let settings = [
-            Setting::TcpNodelay(true),
-            Setting::TcpNotsentLowatBytes(1),
-            Setting::SendBufferBytes(2),
-            Setting::ReceiveBufferBytes(3),
-            Setting::InitialMtuBytes(1200),
-            Setting::MtuDiscovery(false),
-            Setting::AckPackets(10),
-            Setting::TimerGridMs(5),
-            Setting::StreamWindowBytes(6),
-            Setting::ConnectionWindowBytes(7),
-            Setting::ConcurrentStreams(8),
-            Setting::DatagramSendBufferBytes(9),
-            Setting::DatagramReceiveBufferBytes(10),
-            Setting::Other("window".into(), "3 datagrams".into()),
-        ];
-        for setting in settings {
-            let text: (String, String) = setting.clone().into();
-            assert_eq!(Setting::from(text), setting);
-        }
-        let odd = Setting::from(("acknowledgements".into(), "every 2".into()));
-        assert_eq!(odd, Setting::Other("acknowledgements".into(), "every 2".into()));
+    fn congestion_survives_its_text_form() {
         for name in ["cubic", "dctcp"] {
             assert_eq!(CongestionInEffect::from(name.to_owned()).to_string(), name);
         }

@@ -69,7 +69,7 @@ impl<S: ByteStream> StreamWriter for ByteStreamWriter<S> {
     type Guarded = S;
 
     fn write_out(&self, out: &mut Out<S>, cx: &mut Context<'_>) -> io::Result<Flushed> {
-        let Out { stream, outbox, wrote, closing } = out;
+        let Out { stream, outbox, wrote, closing, .. } = out;
         *wrote |= !outbox.is_empty();
         let written = outbox.flush(|bytes| match Pin::new(&mut *stream).poll_write(cx, bytes) {
             Poll::Ready(outcome) => outcome,

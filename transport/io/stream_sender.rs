@@ -8,6 +8,7 @@ use std::{
         Ordering::{Acquire, Release},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -54,13 +55,46 @@ pub(crate) struct Out<G> {
     pub(crate) wrote: bool,
     /// Whether a close frame is queued. Once it has left, the stream ends.
     pub(crate) closing: bool,
+    blocked_time: BlockedTime,
+}
+
+/// The time in which bytes waited since the stream took no more.
+#[derive(Default)]
+struct BlockedTime {
+    since: Option<Instant>,
+    /// The time of the waits that are over.
+    over: Duration,
+}
+
+impl BlockedTime {
+    /// Takes in the outcome of a flush. The clock is read at the two ends of a wait only.
+    fn note(&mut self, flushed: Flushed, now: impl FnOnce() -> Instant) {
+        match (flushed, self.since) {
+            (Flushed::Blocked, None) => self.since = Some(now()),
+            (Flushed::All, Some(since)) => {
+                self.over += now() - since;
+                self.since = None;
+            }
+            (Flushed::Blocked, Some(_)) | (Flushed::All, None) => {}
+        }
+    }
+
+    fn total(&self, now: Instant) -> Duration {
+        self.over + self.since.map_or(Duration::ZERO, |since| now - since)
+    }
 }
 
 impl<W: StreamWriter> StreamSender<W> {
     pub(crate) fn new(writer: W, stream: W::Guarded) -> Self {
         Self {
             writer,
-            out: Mutex::new(Out { stream, outbox: Outbox::default(), wrote: false, closing: false }),
+            out: Mutex::new(Out {
+                stream,
+                outbox: Outbox::default(),
+                wrote: false,
+                closing: false,
+                blocked_time: BlockedTime::default(),
+            }),
             close_state: CloseState::default(),
             // True at first, since the handshake may have left something to write.
             blocked: AtomicBool::new(true),
@@ -85,6 +119,7 @@ impl<W: StreamWriter> StreamSender<W> {
         }
         let mut out = self.out();
         let flushed = self.writer.write_out(&mut out, cx)?;
+        out.blocked_time.note(flushed, Instant::now);
         if flushed == Flushed::All {
             self.blocked.store(false, Release);
         }
@@ -116,6 +151,9 @@ impl<W: StreamWriter> StreamSender<W> {
         // again.
         let flushed = self.writer.write_out(&mut out, &mut Context::from_waker(Waker::noop()));
         let superseded = out.outbox.take_superseded();
+        if let Ok(flushed) = flushed {
+            out.blocked_time.note(flushed, Instant::now);
+        }
         drop(out);
         if flushed? == Flushed::Blocked {
             self.set_blocked();
@@ -165,10 +203,37 @@ impl<W: StreamWriter> SendHalf for StreamSender<W> {
     }
 
     fn path_stats(&self) -> PathStats {
-        self.writer.path_stats(&self.out)
+        let mut stats = self.writer.path_stats(&self.out);
+        let blocked = self.out().blocked_time.total(Instant::now());
+        stats.recovery.blocked_us = u64::try_from(blocked.as_micros()).ok();
+        stats
     }
 
     fn resumed(&self) -> Option<bool> {
         self.writer.resumed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_waits() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut blocked = BlockedTime::default();
+        for (flushed, ms) in [
+            (Flushed::All, 1),
+            (Flushed::Blocked, 2),
+            (Flushed::Blocked, 3),
+            (Flushed::All, 7),
+            (Flushed::All, 8),
+        ] {
+            blocked.note(flushed, || at(ms));
+        }
+        assert_eq!(blocked.total(at(20)), Duration::from_millis(5));
+        blocked.note(Flushed::Blocked, || at(20));
+        assert_eq!(blocked.total(at(21)), Duration::from_millis(6), "the wait goes on");
     }
 }

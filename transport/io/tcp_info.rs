@@ -1,7 +1,7 @@
 //! The kernel's knowledge of a TCP connection: `getsockopt(TCP_INFO)` on Linux, nothing elsewhere.
 //!
-//! This file has the only unsafe code of the crate: no library that we know reads the fields that
-//! Linux added to `TCP_INFO` since version 4.2.
+//! This file and `tcp_tuning.rs` have the only unsafe code of the crate: no library that we know
+//! reads the fields that Linux added to `TCP_INFO` since version 4.2.
 
 use tokio::net::TcpStream;
 
@@ -16,7 +16,7 @@ pub(crate) fn read(_socket: &TcpStream) -> PathStats {
 /// Reads the kernel's statistics of `socket`. Their bytes are the payload only.
 #[cfg(target_os = "linux")]
 pub(crate) fn read(socket: &TcpStream) -> PathStats {
-    let Some(info) = linux::tcp_info(socket) else { return PathStats::default() };
+    let Some((info, size)) = linux::tcp_info(socket) else { return PathStats::default() };
     let congestion = socket2::SockRef::from(socket).tcp_congestion().ok();
     let name = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
     PathStats {
@@ -28,7 +28,7 @@ pub(crate) fn read(socket: &TcpStream) -> PathStats {
         // retransmissions say as much.
         lost_packets: None,
         retransmitted_packets: Some(info.tcpi_total_retrans.into()),
-        throttled_messages: None,
+        recovery: linux::recovery(&info, size),
         sent_packets: Some(info.tcpi_segs_out.into()),
         received_packets: Some(info.tcpi_segs_in.into()),
         sent_bytes: Some(info.tcpi_bytes_sent),
@@ -49,11 +49,31 @@ mod linux {
     use socket2::SockRef;
     use tokio::net::TcpStream;
 
-    use crate::Setting;
+    use crate::{Recovery, Setting};
 
-    /// The bytes of `tcp_info` that a kernel must fill: up to `tcpi_bytes_sent` (Linux 4.19).
+    /// The bytes of `tcp_info` that a kernel must fill: up to `tcpi_reord_seen` (Linux 4.19).
     /// Kernels only ever append.
-    const NEEDED_BYTES: usize = offset_of!(libc::tcp_info, tcpi_bytes_sent) + size_of::<u64>();
+    const NEEDED_BYTES: usize = offset_of!(libc::tcp_info, tcpi_reord_seen) + size_of::<u32>();
+
+    /// The bytes of `tcp_info` of a kernel that counts timeouts (Linux 6.7).
+    const WITH_TIMEOUTS_BYTES: usize = offset_of!(libc::tcp_info, tcpi_total_rto_time) + size_of::<u32>();
+
+    /// Returns the account of loss recovery. The kernel filled `size` bytes of `info`.
+    pub(super) fn recovery(info: &libc::tcp_info, size: usize) -> Recovery {
+        let counts_timeouts = size >= WITH_TIMEOUTS_BYTES;
+        let of_timeouts = |count: u64| counts_timeouts.then_some(count);
+        Recovery {
+            timeouts: of_timeouts(info.tcpi_total_rto.into()),
+            timeout_recoveries: of_timeouts(info.tcpi_total_rto_recoveries.into()),
+            timeout_recovery_us: of_timeouts(u64::from(info.tcpi_total_rto_time) * 1_000),
+            spurious_retransmissions: Some(info.tcpi_dsack_dups.into()),
+            reorderings: Some(info.tcpi_reord_seen.into()),
+            busy_us: Some(info.tcpi_busy_time),
+            receive_window_limited_us: Some(info.tcpi_rwnd_limited),
+            send_buffer_limited_us: Some(info.tcpi_sndbuf_limited),
+            ..Recovery::default()
+        }
+    }
 
     /// Returns the settings of the socket, read back from it.
     pub(super) fn settings(socket: &TcpStream) -> Vec<Setting> {
@@ -63,9 +83,10 @@ mod linux {
         [nodelay, lowat].into_iter().flatten().chain(Setting::buffers(&socket)).collect()
     }
 
-    /// Returns `None` if the kernel refuses, or is too old to fill every field that is read.
+    /// Returns the structure, and how many of its bytes the kernel filled. `None` if the kernel
+    /// refuses, or is too old to fill every field that is always read.
     #[allow(unsafe_code)]
-    pub(super) fn tcp_info(socket: &TcpStream) -> Option<libc::tcp_info> {
+    pub(super) fn tcp_info(socket: &TcpStream) -> Option<(libc::tcp_info, usize)> {
         let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
         let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
         // SAFETY: the descriptor is open while `socket` is borrowed. The kernel writes at most
@@ -81,6 +102,6 @@ mod linux {
         };
         // SAFETY: the structure is plain integers, for which zeros are valid.
         let info = unsafe { info.assume_init() };
-        (outcome == 0 && size as usize >= NEEDED_BYTES).then_some(info)
+        (outcome == 0 && size as usize >= NEEDED_BYTES).then_some((info, size as usize))
     }
 }

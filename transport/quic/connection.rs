@@ -29,7 +29,7 @@ use super::{
     tls_session,
 };
 use crate::{
-    Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, SendHalf, Setting,
+    Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, Recovery, SendHalf, Setting,
     connection::connection as connections,
     io::{frame::FrameKind, outbox::Outbox},
     tls::identity::SUITE,
@@ -429,7 +429,10 @@ impl SendHalf for Shared {
             congestion: state.congestion_in_effect().map(CongestionInEffect::Known),
             lost_packets: Some(stats.path.lost_packets),
             retransmitted_packets: None,
-            throttled_messages: None,
+            recovery: Recovery {
+                congestion_events: Some(stats.path.congestion_events),
+                ..Recovery::default()
+            },
             sent_packets: Some(stats.udp_tx.datagrams),
             received_packets: Some(stats.udp_rx.datagrams),
             sent_bytes: Some(stats.udp_tx.bytes),
