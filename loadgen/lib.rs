@@ -20,6 +20,7 @@ mod result;
 mod subject;
 mod window;
 
+pub use affinity::Lane;
 pub use baseline::Baseline;
 pub use event::LoadEvent;
 pub use join::join_match;

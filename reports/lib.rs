@@ -16,6 +16,7 @@ pub mod commands {
     pub mod recording;
     pub mod render;
     pub mod run;
+    pub(crate) mod seeds;
     pub mod selftest;
     pub(crate) mod suite;
 }
@@ -61,14 +62,20 @@ pub mod render {
 /// the kernel's account.
 pub mod run {
     pub(crate) mod baselines;
+    pub(crate) mod beside;
     pub mod cpu_burner;
     pub mod cross_traffic;
+    pub(crate) mod in_turns;
     pub(crate) mod kernel_memory;
+    pub(crate) mod outliers;
     pub(crate) mod place;
+    pub(crate) mod players;
+    pub(crate) mod progress;
     pub mod provenance;
-    pub(crate) mod run_once;
     pub(crate) mod runner;
     pub(crate) mod server;
+    pub(crate) mod session;
+    pub(crate) mod steps;
 }
 
 /// Conclusions from results. Every function is pure.
@@ -102,6 +109,7 @@ pub mod data {
 pub mod plan {
     pub mod contender;
     pub mod presets;
+    pub mod sampling;
     pub mod scenario;
     pub mod search;
 }

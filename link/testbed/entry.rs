@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A testbed: proof that this process may make links.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Testbed {
     privilege: Privilege,
     /// Processor of the emulators of all links; `None` leaves the choice to the scheduler.

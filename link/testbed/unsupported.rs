@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A testbed, of which none exists on this system.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Testbed(Infallible);
 
 /// An emulated link, of which none exists on this system.

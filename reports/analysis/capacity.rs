@@ -238,13 +238,14 @@ fn capacity(results: &Results, search: &Search, contender: Contender, arm: u8, g
 
 /// Returns the result of a value; `None` while some of its repeats have not run.
 fn tried(results: &Results, search: &Search, key: &RunKey, value: u32) -> Option<Try> {
-    let repeats = (0..results.scenario.repeats).map(|repeat| RunKey { repeat, ..key.clone() });
+    let sampling = results.scenario.sampling_of(&key.group);
+    let repeats = (0..sampling.repeats).map(|repeat| RunKey { repeat, ..key.clone() });
     if repeats.clone().any(|key| !results.is_done(&key)) {
         return None;
     }
     let missing: Vec<RunKey> = repeats.clone().filter(|key| results.run(key).is_none()).collect();
     let runs: Vec<&RunResult> = repeats.filter_map(|key| results.run(&key)).collect();
-    let window_us = results.scenario.duration_ms as f64 * 1e3;
+    let window_us = sampling.duration_ms as f64 * 1e3;
     let busy = |cpu_us: fn(&RunResult) -> Option<u64>| {
         runs.iter().filter_map(|run| cpu_us(run)).max().unwrap_or(0) as f64 > window_us * BUSY_SHARE
     };

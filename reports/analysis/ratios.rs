@@ -156,12 +156,13 @@ impl RatioRow {
     fn from_results(results: &Results, group: &Group, contender: Contender, arm: u8) -> Self {
         let floor =
             contender.transport.bare_relay().filter(|floor| results.scenario.baselines.contains(floor));
-        let seconds = results.scenario.duration_ms as f64 / 1e3;
+        let sampling = results.scenario.sampling_of(group);
+        let seconds = sampling.duration_ms as f64 / 1e3;
         let run =
             |contender, arm, repeat| results.run(&RunKey { contender, group: group.clone(), repeat, arm });
         let ratios = measures(group).map(|measure| {
             let of = |contender, arm, repeat| (measure.read)(run(contender, arm, repeat)?, seconds);
-            let repeats = || 0..results.scenario.repeats;
+            let repeats = || 0..sampling.repeats;
             let mut values: Vec<f64> = repeats().filter_map(|repeat| of(contender, arm, repeat)).collect();
             let ratio = |repeat| Some(of(contender, arm, repeat)? / of(Contender::plain(floor?), 0, repeat)?);
             let mut to_floor: Vec<f64> = repeats().filter_map(ratio).filter(|it| it.is_finite()).collect();

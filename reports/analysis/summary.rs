@@ -115,8 +115,8 @@ impl Row {
         let path = &runs[0].load.path;
         let of_server = runs[0]
             .counters
-            .paths
             .iter()
+            .flat_map(|counters| &counters.paths)
             .find(|it| Some(it.transport) == runs[0].key.contender.transport.kind());
         Self {
             key: runs[0].key.combination(),
@@ -218,7 +218,7 @@ impl Summary {
 
     fn warn(&mut self, results: &Results, row: &Row, runs: &[&RunResult]) {
         let (transport, link) = (row.key.contender.to_string(), row.key.group.to_string());
-        let window_us = results.scenario.duration_ms as f64 * 1_000.0;
+        let window_us = results.scenario.sampling_of(&row.key.group).duration_ms as f64 * 1_000.0;
         if let Some(lateness) = row.lateness_p99_us.filter(|it| it.value > LATENESS_P99_MAX_US as f64) {
             let lateness_us = lateness.value as u64;
             self.warnings.push(Warning::SentLate {

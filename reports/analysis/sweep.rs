@@ -290,7 +290,7 @@ mod tests {
         let loss = found("loss");
         let (scopes, values): (Vec<&str>, Vec<&Vec<f64>>) =
             loss.iter().map(|(_, scope, values)| (scope.as_str(), values)).unzip();
-        assert_eq!(scopes, ["independent losses, 60 Hz, 10 matches", "bursts, 60 Hz, 10 matches"]);
+        assert_eq!(scopes, ["independent losses, 60 Hz, 1 match", "bursts, 60 Hz, 1 match"]);
         assert_eq!(*values[0], [0.0, 0.5, 1.0, 2.0, 5.0]);
         assert_eq!(*values[1], [0.0, 1.0, 2.0, 5.0]);
         let rtt = found("rtt");

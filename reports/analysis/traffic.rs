@@ -37,9 +37,10 @@ pub(crate) fn offered(link: &LinkReport) -> u64 {
 /// Returns the moves superseded by players and relay within the window. The relay counts over the
 /// whole run, so its count is scaled to the window.
 pub(crate) fn superseded(run: &RunResult) -> Option<u64> {
-    let counters = &run.counters;
-    let updates = (counters.updates_relayed + counters.updates_outdated).max(1) as f64;
-    let replaced = (counters.updates_superseded + counters.updates_outdated) as f64;
-    let by_relay = replaced * run.load.sent as f64 / updates;
+    let by_relay = run.counters.as_ref().map_or(0.0, |counters| {
+        let updates = (counters.updates_relayed + counters.updates_outdated).max(1) as f64;
+        let replaced = (counters.updates_superseded + counters.updates_outdated) as f64;
+        replaced * run.load.sent as f64 / updates
+    });
     Some(run.load.superseded + by_relay.round() as u64)
 }

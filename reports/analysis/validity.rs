@@ -59,8 +59,9 @@ fn never(what: &'static str, count: u64) -> Check {
 
 /// Returns every self-check that these results allow.
 pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
-    let window_us = results.scenario.duration_ms as f64 * 1e3;
-    let share = |us: Option<u64>| Some(us? as f64 / window_us);
+    let share = |run: &RunResult, us: Option<u64>| {
+        Some(us? as f64 / (results.scenario.sampling_of(&run.key.group).duration_ms as f64 * 1e3))
+    };
     let limits = Limits::default();
     let on_link = |read: fn(&LinkReport) -> f64| move |run: &RunResult| run.link.as_ref().map(read);
     let ms = |us: f64| format!("{} ms", milliseconds(us));
@@ -70,10 +71,10 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
             run.load.lateness.quantile_us(0.99).map(|us| us as f64)
         }),
         below(results, "Server's CPU time, of one processor", SERVER_CPU_SHARE_MAX, percent, |run| {
-            share(run.server.cpu_us).filter(|_| run.key.group.in_flight == 0)
+            share(run, run.server.cpu_us).filter(|_| run.key.group.in_flight == 0)
         }),
         below(results, "Players' CPU time, of one processor", PLAYERS_CPU_SHARE_MAX, percent, |run| {
-            share(run.players.cpu_us).filter(|_| run.key.group.in_flight == 0)
+            share(run, run.players.cpu_us).filter(|_| run.key.group.in_flight == 0)
         }),
         below(
             results,
@@ -134,11 +135,12 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
 pub(crate) fn threats(results: &Results) -> Vec<String> {
     let scenario = &results.scenario;
     let mut threats = Vec::new();
-    if scenario.repeats < REPEATS_FEW {
+    let sampling = scenario.main_sampling();
+    if sampling.repeats < REPEATS_FEW {
         threats.push(format!(
             "{} repeats: the spread between them is no confidence interval, and a small \
              difference between two rows may be chance.",
-            scenario.repeats
+            sampling.repeats
         ));
     }
     for network in &scenario.links {
@@ -170,7 +172,7 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
             "The comparison was interrupted and resumed: the machine may have changed in between.".into(),
         );
     }
-    if results.provenance.run_cpu.is_some() {
+    if results.provenance.lanes.iter().any(|lane| lane.run.is_some()) {
         threats.push(
             "Server and players were bound to one processor, so that the CPU time per move does \
              not depend on which core wakes which. On separate machines, every move also pays for \

@@ -112,8 +112,8 @@ pub fn mismatches(old: &Results, new: &Results) -> Vec<Mismatch> {
                 ("processors", host.cpus.to_string()),
                 ("system", host.system.clone()),
                 ("kernel", host.kernel.clone()),
-                ("--warmup", format!("{} ms", scenario.warmup_ms)),
-                ("--duration", format!("{} ms", scenario.duration_ms)),
+                ("--warmup", format!("{} ms", scenario.main_sampling().warmup_ms)),
+                ("--duration", format!("{} ms", scenario.main_sampling().duration_ms)),
                 ("--seed", scenario.seed.to_string()),
                 ("workload of --preset", format!("{:?}", scenario.workload)),
             ]

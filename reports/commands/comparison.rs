@@ -9,11 +9,15 @@ use crate::{
     analysis::capacity::without_result,
     commands::render::{print, write_reports},
     data::{
+        criterion::{self, CRITERION},
         journal::Journal,
         results::{RESULTS_FILE, Results},
     },
     plan::scenario::Scenario,
-    run::runner::{estimate, measure, runs_at_most},
+    run::{
+        provenance,
+        runner::{estimate, measure, runs_at_most},
+    },
 };
 
 /// Prints the number of runs, the estimated time and the command that resumes.
@@ -22,6 +26,29 @@ pub(crate) fn announce(scenario: &Scenario, folder: &Path) {
     let time_s = estimate(scenario).as_secs().max(1);
     eprintln!("{}: {about} {} runs, {about} {time_s} s", scenario.preset, runs_at_most(scenario));
     eprintln!("if interrupted, continue with: netduel-reports run --resume {}", folder.display());
+}
+
+/// Begins the comparison of a scenario in its folder, or resumes it there, and carries it out.
+pub(crate) fn begin_or_resume(
+    folder: &Path,
+    scenario: &Scenario,
+    no_links: Option<String>,
+    testbed: Option<&Testbed>,
+) -> anyhow::Result<()> {
+    if Journal::is_in(folder) {
+        let (journal, results) = Journal::resume(folder, &provenance::collect())?;
+        return carry_out(folder, results, journal, testbed);
+    }
+    let mut results = Results::empty(scenario.clone(), provenance::collect());
+    results.no_links = no_links;
+    begin(folder, results, testbed)
+}
+
+/// Begins a comparison in its folder, and carries it out.
+pub(crate) fn begin(folder: &Path, mut results: Results, testbed: Option<&Testbed>) -> anyhow::Result<()> {
+    results.benches = criterion::collect(Path::new(CRITERION));
+    let journal = Journal::begin(folder, &results)?;
+    carry_out(folder, results, journal, testbed)
 }
 
 /// Runs the remaining runs, then writes the results file and the reports.

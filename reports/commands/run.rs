@@ -16,19 +16,20 @@ use netduel_transport::{Congestion, TransportKind};
 
 use crate::{
     commands::{
-        comparison::{announce, carry_out},
+        comparison::{announce, begin, carry_out},
+        seeds::{self, Sweep},
         suite,
     },
     data::{
-        criterion::{self, CRITERION},
         journal::Journal,
         results::{RESULTS_FILE, Results, unix_s},
     },
     plan::{
         presets::Preset,
+        sampling::{Order, Sampling},
         scenario::{Network, Remote, Scenario},
     },
-    run::{provenance, run_once, runner::enter_testbed},
+    run::{provenance, runner::enter_testbed, session::address_of},
 };
 
 /// The flags of `run`. A flag that is absent keeps the value of the preset.
@@ -85,7 +86,7 @@ pub struct RunArgs {
     )]
     in_flight: Vec<u32>,
 
-    /// Concurrent matches
+    /// Concurrent matches on links; without links, on loopback or to the server
     #[arg(
         long,
         value_delimiter = ',',
@@ -165,15 +166,23 @@ pub struct RunArgs {
     )]
     newest_of_burst: Vec<bool>,
 
-    /// Repeats of each combination
+    /// Repeats of each combination on links; without links, rounds on loopback or to the server
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: Option<u32>,
+
+    /// Rounds on loopback, in which the cost of the transports is measured
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: Option<u32>,
+
+    /// Leave out loopback, on which the cost of the transports is measured beside links
+    #[arg(long)]
+    no_cost: bool,
 
     /// Additional runs of the reference in every repeat, as A/A controls: they give the noise floor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
     controls: Option<u8>,
 
-    /// Measured window of each run
+    /// Measured window of each run on links; without links, of each run
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
 
@@ -181,9 +190,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     warmup: Option<Duration>,
 
-    /// Seed of the order of runs and of the paths of the bots
+    /// Seed of the order of runs, of the paths of the bots and of what the links do
     #[arg(long)]
     seed: Option<u64>,
+
+    /// Run the comparison with N seeds, one after the other, and list what each recommends
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    seeds: Option<u32>,
 
     /// Folder for results.json and the reports; default: a new folder in results/
     #[arg(long, value_name = "DIR")]
@@ -227,7 +240,6 @@ impl RunArgs {
         replace(&mut scenario.links, &self.link);
         replace(&mut scenario.rates_hz, &self.rate);
         replace(&mut scenario.in_flight, &self.in_flight);
-        replace(&mut scenario.pairs, &self.pairs);
         replace(&mut scenario.payloads_bytes, &self.payload);
         replace(&mut scenario.relays, &self.relay);
         replace(&mut scenario.congestions, &self.congestion);
@@ -246,9 +258,10 @@ impl RunArgs {
             let remote = Remote { server: server.clone(), pin, ca };
             // A wrong host name fails here, before the first run.
             for &kind in &scenario.transports {
-                run_once::address_of(&remote, kind)?;
+                address_of(&remote, kind)?;
             }
             scenario.links = vec![Network::Remote(remote)];
+            scenario.off_links = Sampling::REMOTE.of(&scenario.off_links.pairs);
             let port_given = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             ensure!(
                 !port_given || scenario.transports.len() == 1,
@@ -269,14 +282,40 @@ impl RunArgs {
         if !self.rate.is_empty() || !self.pairs.is_empty() {
             scenario.search = None;
         }
-        scenario.repeats = self.repeat.unwrap_or(scenario.repeats);
+        self.size(&mut scenario);
+        self.add_cost(&mut scenario)?;
         scenario.controls = self.controls.unwrap_or(scenario.controls);
-        let ms = |time: Duration| time.as_millis() as u64;
-        scenario.duration_ms = self.duration.map_or(scenario.duration_ms, ms);
-        scenario.warmup_ms = self.warmup.map_or(scenario.warmup_ms, ms);
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         check(&scenario)?;
         Ok(scenario)
+    }
+}
+
+impl RunArgs {
+    /// Changes the sampling by the flags: that on links, or the other where no link is emulated.
+    fn size(&self, scenario: &mut Scenario) {
+        let emulated = scenario.links.iter().any(|link| link.spec().is_some());
+        scenario.off_links.repeats = self.rounds.unwrap_or(scenario.off_links.repeats);
+        let sampling = if emulated { &mut scenario.on_links } else { &mut scenario.off_links };
+        let ms = |time: Duration| time.as_millis() as u64;
+        replace(&mut sampling.pairs, &self.pairs);
+        sampling.repeats = self.repeat.unwrap_or(sampling.repeats);
+        sampling.duration_ms = self.duration.map_or(sampling.duration_ms, ms);
+        sampling.warmup_ms = self.warmup.map_or(sampling.warmup_ms, ms);
+    }
+
+    /// Adds loopback to links, since the cost of moves is measured there; or leaves it out.
+    fn add_cost(&self, scenario: &mut Scenario) -> anyhow::Result<()> {
+        if self.no_cost {
+            scenario.links.retain(|link| *link != Network::Loopback);
+            ensure!(!scenario.links.is_empty(), "--no-cost leaves out loopback: name a --link, too");
+        } else if scenario.has_order(Order::Beside)
+            && scenario.workload == Workload::Moves
+            && !scenario.links.contains(&Network::Loopback)
+        {
+            scenario.links.push(Network::Loopback);
+        }
+        Ok(())
     }
 }
 
@@ -304,7 +343,8 @@ fn check(scenario: &Scenario) -> anyhow::Result<()> {
         scenario.baselines.is_empty() || scenario.payloads_bytes == [0],
         "baselines carry moves without payload: use --baseline without a --payload"
     );
-    ensure!(scenario.duration_ms > 0, "--duration must be at least 1 ms");
+    let windows = [&scenario.on_links, &scenario.off_links].map(|sampling| sampling.duration_ms);
+    ensure!(!windows.contains(&0), "--duration must be at least 1 ms");
     ensure!(
         !scenario.transports.contains(&TransportKind::Memory),
         "the transport `memory` works inside one process only: choose another --transport"
@@ -344,17 +384,19 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let new = || Path::new("results").join(started.to_string().replace(':', ""));
     let folder = args.out.clone().unwrap_or_else(new);
     let Some(preset) = Preset::named(&args.preset) else {
+        ensure!(args.seeds.is_none(), "--seeds needs one preset, and \"{}\" runs all of them", args.preset);
         let all = Preset::ALL.iter().map(|preset| args.scenario(preset)).collect::<Result<Vec<_>, _>>()?;
         return suite::run(&folder, all);
     };
     let mut scenario = args.scenario(preset)?;
     let (testbed, no_links) = testbed_for(&mut scenario, !args.link.is_empty())?;
+    if let Some(count) = args.seeds {
+        return seeds::run(&folder, Sweep { scenario, no_links, count }, testbed.as_ref());
+    }
     let mut results = Results::empty(scenario, provenance::collect());
     results.no_links = no_links;
-    results.benches = criterion::collect(Path::new(CRITERION));
-    let journal = Journal::begin(&folder, &results)?;
     announce(&results.scenario, &folder);
-    carry_out(&folder, results, journal, testbed.as_ref())
+    begin(&folder, results, testbed.as_ref())
 }
 
 /// Enters the testbed of emulated links. Without permission, it drops the links of a preset, and
@@ -379,6 +421,9 @@ fn testbed_for(
 fn resume(folder: &Path) -> anyhow::Result<()> {
     if suite::is_in(folder) {
         return suite::resume(folder);
+    }
+    if seeds::is_in(folder) {
+        return seeds::resume(folder);
     }
     if !Journal::is_in(folder) && folder.join(RESULTS_FILE).exists() {
         bail!("{} is complete: nothing to resume", folder.display());

@@ -11,18 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     analysis::{capacity::capacities, verdict::Verdict},
-    commands::comparison::carry_out,
-    data::{
-        criterion::{self, CRITERION},
-        journal::Journal,
-        results::{RESULTS_FILE, Results, write_atomic},
-    },
+    commands::comparison::begin_or_resume,
+    data::results::{RESULTS_FILE, Results, write_atomic},
     plan::{presets::Preset, scenario::Scenario},
     render::{html::document, narrative, search_text},
-    run::{
-        provenance,
-        runner::{enter_testbed, estimate},
-    },
+    run::runner::{enter_testbed, estimate},
 };
 
 /// The name of the suite among the presets.
@@ -89,17 +82,9 @@ fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow
         if done(scenario) {
             continue;
         }
-        let (journal, results) = if Journal::is_in(&own) {
-            Journal::resume(&own, &provenance::collect())?
-        } else {
-            let mut results = Results::empty(scenario.clone(), provenance::collect());
-            results.no_links = plan.no_links.clone();
-            results.benches = criterion::collect(Path::new(CRITERION));
-            (Journal::begin(&own, &results)?, results)
-        };
         eprintln!("\n{}: {} s at most", scenario.preset, estimate(scenario).as_secs());
         // The report of a preset lists its failures; the other presets run all the same.
-        if let Err(error) = carry_out(&own, results, journal, testbed) {
+        if let Err(error) = begin_or_resume(&own, scenario, plan.no_links.clone(), testbed) {
             eprintln!("{}: {error:#}", scenario.preset);
             failed.push(scenario.preset.clone());
         }

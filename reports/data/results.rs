@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 use netduel_link::ProbeReport;
-use netduel_loadgen::Baseline;
+use netduel_loadgen::{Baseline, Lane};
+use netduel_server::Snapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The schema number of the file. Every change of the file's form raises it.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// The file name in the folder of a comparison.
 pub(crate) const RESULTS_FILE: &str = "results.json";
@@ -65,6 +66,17 @@ pub enum Entry {
     Rejected(Failure),
     /// A measured link.
     Calibration(Box<Calibration>),
+    /// The counters of a server whose runs have all ended.
+    Counters(Box<ArmCounters>),
+}
+
+/// The counters of the server that one arm's runs in turns shared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArmCounters {
+    /// The first run of the arm, which stands for all.
+    pub arm: RunKey,
+    /// The counters over the whole life of the server.
+    pub counters: Snapshot,
 }
 
 /// The measurement of a link before its first use.
@@ -74,6 +86,9 @@ pub struct Calibration {
     pub link: String,
     /// The requested and the measured properties.
     pub probe: ProbeReport,
+    /// The kernel settings behind the link, by name. They are the kernel's defaults rather than
+    /// those of the host.
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// A run that failed or was discarded.
@@ -121,8 +136,9 @@ pub struct Provenance {
     pub sysctls: Vec<(String, String)>,
     /// The command line.
     pub command: Vec<String>,
-    /// The processor that server and players were bound to, if any.
-    pub run_cpu: Option<usize>,
+    /// The processors of the runs, one entry for each run that may go on at once without sharing
+    /// them.
+    pub lanes: Vec<Lane>,
     /// The reason why the kernel's memory for sockets is unknown; `None` if it is known.
     pub no_kernel_memory: Option<String>,
     /// The times at which the comparison was resumed, in seconds since 1970 (UTC).
@@ -136,8 +152,7 @@ pub(crate) fn unix_s() -> u64 {
 
 impl Results {
     /// Returns the results of a comparison before its first run.
-    pub fn empty(scenario: Scenario, mut provenance: Provenance) -> Self {
-        provenance.run_cpu = provenance.run_cpu.filter(|_| scenario.search.is_none());
+    pub fn empty(scenario: Scenario, provenance: Provenance) -> Self {
         Self {
             schema: SCHEMA,
             scenario,
@@ -157,8 +172,17 @@ impl Results {
         match entry {
             Entry::Run(run) => self.runs.push(*run),
             Entry::Failure(failure) => self.failures.push(failure),
-            Entry::Rejected(failure) => self.rejected.push(failure),
+            Entry::Rejected(failure) => {
+                // A run may be discarded after the runs beside it have ended.
+                self.runs.retain(|run| run.key != failure.key);
+                self.rejected.push(failure);
+            }
             Entry::Calibration(calibration) => self.calibrations.push(*calibration),
+            Entry::Counters(of_arm) => {
+                for run in self.runs.iter_mut().filter(|run| run.key.combination() == of_arm.arm) {
+                    run.counters.get_or_insert_with(|| of_arm.counters.clone());
+                }
+            }
         }
     }
 
@@ -171,7 +195,12 @@ impl Results {
     pub fn is_done(&self, key: &RunKey) -> bool {
         self.run(key).is_some()
             || self.failures.iter().any(|failure| failure.key == *key)
-            || self.rejected.iter().filter(|failure| failure.key == *key).count() >= ATTEMPTS_MAX
+            || self.rejections(key) >= ATTEMPTS_MAX
+    }
+
+    /// Returns the number of discarded attempts of a run.
+    pub(crate) fn rejections(&self, key: &RunKey) -> usize {
+        self.rejected.iter().filter(|failure| failure.key == *key).count()
     }
 
     /// Reads a file that [`Self::save`] wrote.

@@ -7,12 +7,10 @@ use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, Socket, TransportKind};
 
 use crate::plan::{
+    sampling::Sampling,
     scenario::{Network, Scenario},
     search::Search,
 };
-
-/// The default seed, as good as any other.
-pub(crate) const SEED: u64 = 1;
 
 /// A named question and its scenario.
 pub struct Preset {
@@ -28,14 +26,12 @@ impl Preset {
     pub const ALL: &[Self] = &[
         Self {
             name: "quick",
-            question: "a first look: every transport on loopback, busy Wi-Fi and LTE, at 60 Hz",
-            // 28 players × 60 Hz × 0.7 s give a p99 in each repeat, and the preset ends within 90
-            // s.
+            question: "a first look: every transport on busy Wi-Fi, on LTE and on loopback, at 60 Hz",
             scenario: || Scenario {
-                links: links(&["loopback", "wifi-busy", "lte"]),
-                pairs: vec![14],
-                warmup_ms: 100,
-                duration_ms: 700,
+                tuned: vec![false, true],
+                links: links(&["wifi-busy", "lte", "loopback"]),
+                // With one match for each arm, both links run at once.
+                on_links: Sampling::LINK.of(&[1]),
                 ..base()
             },
         },
@@ -43,18 +39,17 @@ impl Preset {
             name: "rate",
             question: "the highest rate that each transport sustains with 10 matches, found by search",
             scenario: || Scenario {
-                links: links(&["loopback", "wifi", "lte"]),
+                links: links(&["wifi", "lte", "loopback"]),
                 rates_hz: vec![Search::RATE.from],
                 search: Some(Search::RATE),
-                repeats: 2,
-                duration_ms: 3_000,
-                ..base()
+                ..with(&TRY.of(&[10]))
             },
         },
         Self {
             name: "loss",
             question: "the effect of loss: 0 to 5 %, independent and in bursts, at a round trip of 40 ms",
             scenario: || Scenario {
+                tuned: vec![false, true],
                 links: named(&[
                     ("no loss", "delay=20ms"),
                     ("0.5 % loss", "delay=20ms,loss=0.5%"),
@@ -66,7 +61,8 @@ impl Preset {
                     ("2 % in bursts", "delay=20ms,loss=1470ms/30ms"),
                     ("5 % in bursts", "delay=20ms,loss=570ms/30ms"),
                 ]),
-                duration_ms: 3_000,
+                // The rarest bursts come every three seconds in each direction.
+                on_links: Sampling { duration_ms: 40_000, ..Sampling::LINK.of(&[1]) },
                 ..base()
             },
         },
@@ -74,6 +70,7 @@ impl Preset {
             name: "rtt",
             question: "the effect of distance: round trips of 1 to 200 ms, with 1 % of loss",
             scenario: || Scenario {
+                tuned: vec![false, true],
                 links: named(&[
                     ("1 ms away", "delay=0.5ms,loss=1%"),
                     ("10 ms away", "delay=5ms,loss=1%"),
@@ -82,7 +79,7 @@ impl Preset {
                     ("100 ms away", "delay=50ms,loss=1%"),
                     ("200 ms away", "delay=100ms,loss=1%"),
                 ]),
-                duration_ms: 3_000,
+                on_links: Sampling::LINK.of(&[1]),
                 ..base()
             },
         },
@@ -91,10 +88,8 @@ impl Preset {
             question: "the most matches that this machine sustains at 60 Hz, found by search, and \
                 the cost of each",
             scenario: || Scenario {
-                pairs: vec![Search::PAIRS.from],
                 search: Some(Search::PAIRS),
-                repeats: 2,
-                ..base()
+                ..with(&Sampling { duration_ms: 1_000, ..TRY.of(&[Search::PAIRS.from]) })
             },
         },
         Self {
@@ -103,18 +98,20 @@ impl Preset {
             // A low rate keeps queues short. A lower one would be too low: 20 players × 10 Hz × 6 s
             // just give a p99.
             scenario: || Scenario {
-                pairs: vec![10, 50, 100, 200],
                 rates_hz: vec![10],
-                duration_ms: 2_000,
-                ..base()
+                afresh: true,
+                ..with(&Sampling { repeats: 3, duration_ms: 2_000, ..TRY.of(&[10, 50, 100, 200]) })
             },
         },
         Self {
             name: "payload",
             question: "the effect of size: 0 to 1,024 bytes with each move",
             scenario: || Scenario {
-                links: links(&["loopback", "lte"]),
+                links: links(&["lte", "loopback"]),
                 payloads_bytes: vec![0, 16, 64, 256, 1_024],
+                on_links: Sampling::LINK.of(&[1]),
+                // Five sizes of seven transports: fewer rounds keep the time below five minutes.
+                off_links: Sampling { repeats: 10, ..Sampling::ROUNDS.of(&[14]) },
                 ..base()
             },
         },
@@ -123,7 +120,8 @@ impl Preset {
             question: "the saving if a move is relayed to the opponent alone",
             scenario: || Scenario {
                 relays: vec![RelayPolicy::Other, RelayPolicy::Both],
-                links: links(&["loopback", "lte"]),
+                links: links(&["lte", "loopback"]),
+                on_links: Sampling::LINK.of(&[1]),
                 ..base()
             },
         },
@@ -133,11 +131,26 @@ impl Preset {
             scenario: || Scenario {
                 workload: Workload::Connects,
                 resumption: vec![false, true],
-                links: links(&["loopback", "wifi", "lte"]),
+                links: links(&["wifi", "lte", "loopback"]),
                 rates_hz: vec![2],
                 // The first connection of each player cannot resume a session.
-                warmup_ms: 1_500,
-                duration_ms: 3_000,
+                on_links: Sampling { drain_ms: 2_000, ..Sampling::LINK.of(&[4]) },
+                off_links: Sampling { repeats: 3, warmup_ms: 1_500, ..TRY.of(&[10]) },
+                ..base()
+            },
+        },
+        Self {
+            name: "tcp",
+            question: "the best of TCP: stock and tuned timers, cubic and bbr, beside QUIC",
+            scenario: || Scenario {
+                transports: TransportKind::ALL
+                    .into_iter()
+                    .filter(|kind| *kind != TransportKind::Udp)
+                    .collect(),
+                tuned: vec![false, true],
+                congestions: vec![Congestion::Cubic, Congestion::Bbr],
+                links: links(&["wifi-busy", "lte", "loopback"]),
+                on_links: Sampling::LINK.of(&[1]),
                 ..base()
             },
         },
@@ -147,7 +160,7 @@ impl Preset {
             scenario: || Scenario {
                 transports: streams_of_tcp(),
                 nagle: vec![false, true],
-                links: links(&["loopback", "lte"]),
+                links: links(&["lte", "loopback"]),
                 ..base()
             },
         },
@@ -156,14 +169,22 @@ impl Preset {
             question: "the effect of the congestion control: cubic and bbr",
             scenario: || Scenario {
                 congestions: vec![Congestion::Cubic, Congestion::Bbr],
-                links: links(&["wifi", "lte", "cable"]),
+                links: links(&["wifi", "lte", "cable", "loopback"]),
+                on_links: Sampling::LINK.of(&[1]),
                 ..base()
             },
         },
         Self {
             name: "events",
-            question: "the effect of disturbances: two seconds without network, and a download beside the game",
-            scenario: || Scenario { links: links(&["blackhole", "lte+bulk"]), duration_ms: 6_000, ..base() },
+            question: "the effect of disturbances: seconds without network, a satellite's short \
+                outages, and a download beside the game",
+            scenario: || Scenario {
+                tuned: vec![false, true],
+                links: links(&["blackhole", "starlink", "lte+bulk", "loopback"]),
+                // Starlink is out every 15 seconds.
+                on_links: Sampling { duration_ms: 60_000, ..Sampling::LINK.of(&[1]) },
+                ..base()
+            },
         },
         Self {
             name: "baselines",
@@ -171,10 +192,8 @@ impl Preset {
                 with other libraries",
             scenario: || Scenario {
                 baselines: Baseline::ALL.to_vec(),
-                pairs: vec![50],
                 in_flight: vec![1, 8],
-                repeats: 5,
-                ..base()
+                ..with(&Sampling { repeats: 5, duration_ms: 1_000, ..TRY.of(&[50]) })
             },
         },
     ];
@@ -190,8 +209,19 @@ impl Preset {
     }
 }
 
+/// Returns the plan that most presets share.
 fn base() -> Scenario {
-    Scenario { repeats: 3, controls: 1, seed: SEED, ..Scenario::default() }
+    Scenario { controls: 1, ..Scenario::default() }
+}
+
+/// The sampling of runs that each start their own server and players: a value of a search, or a
+/// number of matches.
+const TRY: Sampling =
+    Sampling { pairs: Vec::new(), repeats: 2, warmup_ms: 250, duration_ms: 3_000, drain_ms: 500 };
+
+/// Returns the plan that most presets share, with this sampling on every network.
+fn with(sampling: &Sampling) -> Scenario {
+    Scenario { on_links: sampling.clone(), off_links: sampling.clone(), ..base() }
 }
 
 /// Returns links by their names. A test checks that every name exists.
@@ -230,7 +260,31 @@ mod tests {
         }
         assert_eq!(Preset::named("loss").expect("there").scenario().links.len(), 8);
         assert_eq!(Preset::named("rtt").expect("there").scenario().links.len(), 6);
-        assert_eq!(Preset::named("events").expect("there").scenario().links.len(), 2);
+        assert_eq!(Preset::named("events").expect("there").scenario().links.len(), 4);
         assert_eq!(Preset::named("nagle").expect("there").scenario().transports.len(), 2);
+    }
+
+    /// Returns the number of bad periods that a window of a preset is expected to meet.
+    fn bad_periods_in(preset: &str, link: &str) -> f64 {
+        let scenario = Preset::named(preset).expect("there").scenario();
+        let network = scenario.network(link).expect("a link of the preset");
+        let window_ms = scenario.sampling(network).duration_ms as f64;
+        network.spec().expect("an emulated link").expected_bad_periods(window_ms).expect("bad periods")
+    }
+
+    #[test]
+    fn windows_meet_what_they_ask_about() {
+        assert!(bad_periods_in("quick", "wifi-busy") >= 36.0, "30 or more with most seeds");
+        assert!(bad_periods_in("events", "blackhole") >= 5.0);
+        assert!(bad_periods_in("events", "starlink") >= 4.0);
+        assert!(bad_periods_in("loss", "1 % in bursts") >= 25.0);
+        for preset in Preset::ALL {
+            let scenario = preset.scenario();
+            let emulated = scenario.links.iter().any(|link| link.spec().is_some());
+            if emulated && scenario.search.is_none() {
+                // ENet measures the loss of five seconds before it throttles.
+                assert!(scenario.on_links.duration_ms >= 20_000, "{}", preset.name);
+            }
+        }
     }
 }

@@ -9,12 +9,13 @@ use netduel_link::LinkSpec;
 use netduel_loadgen::{Baseline, Trusted, Workload};
 use netduel_server::RelayPolicy;
 use netduel_transport::{Congestion, TransportKind};
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{
     contender::{settled, with_each},
+    sampling::{Order, Sampling},
     search::Search,
 };
 
@@ -183,25 +184,23 @@ pub struct Scenario {
     pub in_flight: Vec<u32>,
     /// The bytes carried with each move in addition to the position.
     pub payloads_bytes: Vec<u32>,
-    /// The numbers of concurrent matches.
-    pub pairs: Vec<u32>,
+    /// The sampling on emulated links.
+    pub on_links: Sampling,
+    /// The sampling where no link is emulated: on loopback, and to a remote server.
+    pub off_links: Sampling,
+    /// Whether every run starts its own server and players, with nothing beside it.
+    pub afresh: bool,
     /// The search, which replaces the list of the searched number.
     pub search: Option<Search>,
-    /// The number of repeats of each combination.
-    pub repeats: u32,
     /// The number of A/A controls: additional runs of the reference in every repeat of each group.
     /// Their distance from the reference is the machine's noise without a difference. With 0,
     /// verdicts have no noise floor.
     pub controls: u8,
-    /// The warm-up before each measured window, in ms, in which handshakes, congestion windows and
-    /// caches settle.
-    pub warmup_ms: u64,
-    /// The measured window of each run, in ms.
-    pub duration_ms: u64,
-    /// The seed of the order of the runs, the paths of the bots and the emulated links.
+    /// The seed of the order of the runs, the paths of the bots and the emulated links. Its number
+    /// has no meaning.
     pub seed: u64,
-    /// The additional CPU time that the server's process burns, in µs per second. It is 0 in every
-    /// comparison; the self-test injects more in order to find it again.
+    /// The additional CPU time that the server of the last A/A control burns, in µs per second. It
+    /// is 0 in every comparison; the self-test injects more in order to find it again.
     pub server_burn_us_per_s: u32,
 }
 
@@ -224,12 +223,11 @@ impl Default for Scenario {
             rates_hz: vec![60],
             in_flight: Vec::new(),
             payloads_bytes: vec![0],
-            pairs: vec![10],
+            on_links: Sampling::LINK.of(&[2]),
+            off_links: Sampling::ROUNDS.of(&[14]),
+            afresh: false,
             search: None,
-            repeats: 1,
             controls: 0,
-            warmup_ms: 250,
-            duration_ms: 1_000,
             seed: 1,
             server_burn_us_per_s: 0,
         }
@@ -237,18 +235,66 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// Returns every run of a scenario without a search, in order. Repeats follow each other.
-    /// Within a repeat the combinations are shuffled, so that drift of the machine affects all
+    /// Returns every run of a scenario without a search, in order: group by group, and repeat by
+    /// repeat. Within a repeat the arms are shuffled, so that drift of the machine affects all
     /// alike.
     pub fn runs(&self) -> Vec<RunKey> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let arms = self.arms();
         let mut runs = Vec::new();
-        for repeat in 0..self.repeats {
-            let mut block = self.combinations(repeat);
-            block.shuffle(&mut random);
-            runs.extend(block);
+        for group in self.groups() {
+            for repeat in 0..self.sampling_of(&group).repeats {
+                let key = |&(contender, arm): &(Contender, u8)| RunKey {
+                    contender,
+                    group: group.clone(),
+                    repeat,
+                    arm,
+                };
+                let mut block: Vec<RunKey> = arms.iter().map(key).collect();
+                block.shuffle(&mut random);
+                runs.extend(block);
+            }
         }
         runs
+    }
+
+    /// Returns the network of this name.
+    pub fn network(&self, name: &str) -> Option<&Network> {
+        self.links.iter().find(|link| link.name() == name)
+    }
+
+    /// Returns the sampling on a network.
+    pub fn sampling(&self, network: &Network) -> &Sampling {
+        if network.spec().is_some() { &self.on_links } else { &self.off_links }
+    }
+
+    /// Returns the sampling on links, or the other where no link is emulated.
+    pub fn main_sampling(&self) -> &Sampling {
+        let emulated = self.links.iter().any(|link| link.spec().is_some());
+        if emulated { &self.on_links } else { &self.off_links }
+    }
+
+    /// Returns the sampling of a group.
+    pub fn sampling_of(&self, group: &Group) -> &Sampling {
+        self.network(&group.link).map_or(&self.off_links, |network| self.sampling(network))
+    }
+
+    /// Returns the order of the runs of a group.
+    pub fn order_of(&self, group: &Group) -> Order {
+        let alone = self.afresh || self.search.is_some() || !self.baselines.is_empty() || group.in_flight > 0;
+        let emulated = self.network(&group.link).is_some_and(|network| network.spec().is_some());
+        match (alone, emulated, self.workload) {
+            (true, ..) => Order::Afresh,
+            (false, true, _) => Order::Beside,
+            (false, false, Workload::Moves) => Order::InTurns,
+            // Handshakes load the machine, and no link spreads them.
+            (false, false, Workload::Connects) => Order::Afresh,
+        }
+    }
+
+    /// Whether any group has runs in this order.
+    pub fn has_order(&self, order: Order) -> bool {
+        self.groups().iter().any(|group| self.order_of(group) == order)
     }
 
     /// Returns the contenders: every transport with every setting, and the baselines.
@@ -290,7 +336,7 @@ impl Scenario {
         for link in &self.links {
             for &rate_hz in &self.rates_hz {
                 for &payload_bytes in &self.payloads_bytes {
-                    for &pairs in &self.pairs {
+                    for &pairs in &self.sampling(link).pairs {
                         groups.push(Group { link: link.name(), rate_hz, in_flight: 0, payload_bytes, pairs });
                     }
                 }
@@ -312,23 +358,10 @@ impl Scenario {
         self.contenders().into_iter().map(|contender| (contender, 0)).chain(controls).collect()
     }
 
-    /// Returns the seed of a repeat, which is the same for every contender.
+    /// Returns the seed of a repeat, which is the same for every contender. It is a hash, so that
+    /// neighbouring seeds share no repeat.
     pub fn seed_of(&self, repeat: u32) -> u64 {
-        self.seed.wrapping_add(u64::from(repeat))
-    }
-
-    /// Returns the minimum duration of a run, in ms.
-    pub fn run_ms(&self) -> u64 {
-        self.warmup_ms + self.duration_ms
-    }
-
-    fn combinations(&self, repeat: u32) -> Vec<RunKey> {
-        let arms = self.arms();
-        let in_group = |group: Group| {
-            let key = move |&(contender, arm)| RunKey { contender, group: group.clone(), repeat, arm };
-            arms.iter().map(key).collect::<Vec<_>>()
-        };
-        self.groups().into_iter().flat_map(in_group).collect()
+        ChaCha8Rng::seed_from_u64(self.seed.rotate_left(32) ^ u64::from(repeat)).next_u64()
     }
 }
 
@@ -338,31 +371,70 @@ mod tests {
 
     use super::*;
 
+    fn links(names: &[&str]) -> Vec<Network> {
+        names.iter().map(|name| name.parse().expect("a network")).collect()
+    }
+
     #[test]
     fn seed_shuffles_complete_repeats() {
         let scenario = |seed| Scenario {
-            links: ["loopback", "lte"].map(|name| name.parse().expect("a network")).to_vec(),
+            links: links(&["loopback", "lte"]),
             rates_hz: vec![20, 60],
-            repeats: 3,
+            on_links: Sampling { repeats: 2, ..Sampling::LINK.of(&[1]) },
+            off_links: Sampling { repeats: 3, ..Sampling::ROUNDS.of(&[14]) },
             controls: 1,
             seed,
             ..Scenario::default()
         };
-        let in_block = 4 * (TransportKind::ALL.len() + 1);
+        let in_block = scenario(1).arms().len();
         let runs = scenario(1).runs();
-        assert_eq!(runs.len(), 3 * in_block);
-        for (number, block) in runs.chunks(in_block).enumerate() {
-            assert!(block.iter().all(|run| run.repeat as usize == number));
+        assert_eq!(runs.len(), 2 * (2 + 3) * in_block);
+        for block in runs.chunks(in_block) {
+            assert!(block.iter().all(|run| run.repeat == block[0].repeat && run.group == block[0].group));
             assert_eq!(block.iter().collect::<HashSet<_>>().len(), in_block);
         }
         assert_eq!(runs, scenario(1).runs());
         assert_ne!(runs, scenario(2).runs());
-        assert_ne!(runs[..5], runs[in_block..in_block + 5], "blocks differ in their order");
-        assert_eq!(scenario(1).groups().len(), 4);
+        assert_ne!(runs[0].contender, runs[in_block].contender, "blocks differ in their order");
+        let groups = scenario(1).groups();
+        let pairs: Vec<u32> = groups.iter().map(|group| group.pairs).collect();
+        assert_eq!(pairs, [14, 14, 1, 1], "a network has its own number of matches");
         // The control is the reference once more in each group.
         let controls: Vec<_> = runs.iter().filter(|run| run.arm == 1).collect();
-        assert_eq!(controls.len(), 4 * 3);
+        assert_eq!(controls.len(), 2 * (2 + 3));
         assert!(controls.iter().all(|run| !run.contender.transport.encrypted()));
+    }
+
+    #[test]
+    fn neighbouring_seeds_share_no_repeat() {
+        let seeds: HashSet<u64> = (0..50)
+            .flat_map(|seed| {
+                let scenario = Scenario { seed, ..Scenario::default() };
+                (0..20).map(move |repeat| scenario.seed_of(repeat))
+            })
+            .collect();
+        assert_eq!(seeds.len(), 50 * 20);
+    }
+
+    #[test]
+    fn network_and_plan_decide_the_order() {
+        let orders = |change: fn(&mut Scenario)| {
+            let mut scenario =
+                Scenario { links: links(&["loopback", "lte", "lte+bulk"]), ..Scenario::default() };
+            change(&mut scenario);
+            scenario.groups().iter().map(|group| scenario.order_of(group)).collect::<Vec<_>>()
+        };
+        use Order::{Afresh, Beside, InTurns};
+        assert_eq!(orders(|_| {}), [InTurns, Beside, Beside]);
+        assert_eq!(orders(|it| it.workload = Workload::Connects), [Afresh, Beside, Beside]);
+        assert_eq!(orders(|it| it.afresh = true), [Afresh; 3]);
+        assert_eq!(orders(|it| it.search = Some(Search::RATE)), [Afresh; 3]);
+        assert_eq!(orders(|it| it.baselines = Baseline::ALL.to_vec()), [Afresh; 3]);
+        assert_eq!(
+            orders(|it| it.in_flight = vec![8]),
+            [InTurns, Afresh, Beside, Afresh, Beside, Afresh],
+            "closed loops"
+        );
     }
 
     #[test]

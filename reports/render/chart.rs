@@ -162,13 +162,14 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
         runs.filter(|run| run.key.repeat == repeat).filter_map(|run| run.link.as_ref()).map(dropped).sum()
     };
     // The chart shows the repeat with the most losses, or the first of equals.
-    let repeat = (0..results.scenario.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
+    let repeat =
+        (0..results.scenario.main_sampling().repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
     let runs: Vec<&RunResult> = rows
         .iter()
         .flat_map(|row| repeats_of(results, &row.key))
         .filter(|run| run.key.repeat == repeat)
         .collect();
-    let window_s = results.scenario.duration_ms as f64 / 1e3;
+    let window_s = results.scenario.main_sampling().duration_ms as f64 / 1e3;
     let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
     let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
     if highest <= 0.0 {

@@ -166,12 +166,13 @@ fn facts(results: &Results) -> Vec<String> {
         Some(search) => format!("{} to {}", search.from, search.to),
         None => numbers(listed),
     };
-    let repeats = if scenario.repeats == 1 { "repeat" } else { "repeats" };
+    let sampling = scenario.main_sampling();
+    let repeats = if sampling.repeats == 1 { "repeat" } else { "repeats" };
     vec![
         format!("{} Hz", searched(Searched::RateHz, &scenario.rates_hz)),
-        format!("{} matches at once", searched(Searched::Pairs, &scenario.pairs)),
+        format!("{} matches at once", searched(Searched::Pairs, &sampling.pairs)),
         format!("{payload} B of payload"),
-        format!("{} {repeats} of {:.1} s", scenario.repeats, scenario.duration_ms as f64 / 1e3),
+        format!("{} {repeats} of {:.1} s", sampling.repeats, sampling.duration_ms as f64 / 1e3),
         list(scenario.links.iter().map(|link| link.name()).collect()),
         format!(
             "{} congestion control",

@@ -23,7 +23,7 @@ pub fn paragraphs(results: &Results, verdict: &Verdict) -> Vec<String> {
 
 /// Describes the conclusions that the number of repeats and controls allows.
 fn evidence_paragraph(results: &Results, verdict: &Verdict) -> String {
-    let repeats = results.scenario.repeats;
+    let repeats = results.scenario.main_sampling().repeats;
     let others = verdict.contenders.len().saturating_sub(1);
     let needed = repeats_for_a_test(others);
     let mut text = if (repeats as usize) < REPEATS_MIN {

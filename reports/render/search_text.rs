@@ -23,7 +23,7 @@ pub(crate) fn paragraphs(results: &Results, capacities: &[Capacity]) -> Vec<Stri
          has not arrived. The search doubled the value and then halved the gap, to within 15 %. \
          Each value ran {}.",
         delivered_share_min * 100.0,
-        match results.scenario.repeats {
+        match results.scenario.main_sampling().repeats {
             1 => "once".into(),
             repeats => format!("{repeats} times"),
         }

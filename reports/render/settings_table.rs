@@ -92,7 +92,7 @@ pub(crate) fn note(results: &Results) -> String {
          first player joined. Congestion control and socket options are read back from the stack. \
          The other settings of QUIC are the values given to its library. Only TCP has Nagle's \
          algorithm. Warm-up before each window: {} ms.",
-        results.scenario.warmup_ms
+        results.scenario.main_sampling().warmup_ms
     )
 }
 

@@ -1,5 +1,7 @@
 //! The tables of a report, as plain text in cells. Pure.
 
+use netduel_loadgen::Lane;
+
 use crate::{
     analysis::{
         repeats::Figure,
@@ -113,7 +115,7 @@ pub(crate) fn links(results: &Results) -> Table {
         ("measured Mbit/s", true),
     ]);
     let rate = |rate: Option<f64>| rate.map_or(UNKNOWN.into(), one_digit);
-    for Calibration { link, probe } in &results.calibrations {
+    for Calibration { link, probe, sysctls: _ } in &results.calibrations {
         for (way, path) in [("up", &probe.up), ("down", &probe.down)] {
             table.push([
                 link.clone(),
@@ -169,8 +171,13 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
         ("system".into(), format!("{system}, kernel {kernel}")),
         ("processor".into(), format!("{cpus} CPUs: {cpu}")),
     ];
-    let run_cpu = results.provenance.run_cpu;
-    facts.extend(run_cpu.map(|cpu| ("server and players".into(), format!("both on CPU {cpu}"))));
+    let lanes = &results.provenance.lanes;
+    let cpus = |of: fn(&Lane) -> Option<usize>| {
+        let numbers: Vec<String> = lanes.iter().filter_map(of).map(|cpu| cpu.to_string()).collect();
+        (!numbers.is_empty()).then(|| format!("on CPU {}", numbers.join(" or ")))
+    };
+    facts.extend(cpus(|lane| lane.run).map(|cpus| ("server and players".into(), format!("both {cpus}"))));
+    facts.extend(cpus(|lane| lane.emulator).map(|cpus| ("emulators".into(), cpus)));
     facts.extend(sysctls.iter().map(|(name, value)| (name.clone(), value.replace('\t', " "))));
     (facts, format!("netduel-reports {}", command.join(" ")))
 }

@@ -69,7 +69,8 @@ pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
     let _ = writeln!(
         out,
         "\nEach figure covers all repeats: {} of {} ms each.",
-        results.scenario.repeats, results.scenario.duration_ms
+        results.scenario.main_sampling().repeats,
+        results.scenario.main_sampling().duration_ms
     );
     for warning in &summary.warnings {
         let _ = write!(out, "{}", wrapped(&format!("warning: {warning}"), width));
@@ -167,8 +168,8 @@ pub fn markdown(results: &Results) -> String {
         "Two players send each other small moves through a relay, and only the newest move \
          counts. Each figure covers {} repeats of {:.1} s. The runs were interleaved in a seeded \
          random order. Server and players were separate processes.",
-        scenario.repeats,
-        scenario.duration_ms as f64 / 1_000.0
+        scenario.main_sampling().repeats,
+        scenario.main_sampling().duration_ms as f64 / 1_000.0
     );
     let verdict = Verdict::from_results(results);
     if let Some(verdict) = &verdict {

@@ -5,10 +5,11 @@ use std::{
     process::{Child, Command},
 };
 
-use netduel_link::{Link, LinkReport, Side};
+use netduel_link::{Link, LinkReport, Side, Testbed};
+use netduel_loadgen::Lane;
 
 use crate::{
-    plan::scenario::Remote,
+    plan::scenario::{Network, Remote, RunKey, Scenario},
     run::{cross_traffic::CrossTraffic, kernel_memory::Sockets},
 };
 
@@ -24,6 +25,25 @@ pub(crate) enum Place {
     Link(Box<Link>, Option<CrossTraffic>),
     /// A remote server; this host runs only the players.
     Elsewhere(Remote),
+}
+
+/// Returns the place of a run: the link that its group names, or loopback.
+pub(crate) fn place_of(
+    scenario: &Scenario,
+    key: &RunKey,
+    testbed: Option<&Testbed>,
+    lane: Lane,
+) -> anyhow::Result<Place> {
+    match (scenario.network(&key.group.link), testbed) {
+        (Some(network @ (Network::Emulated(spec) | Network::Shared(spec))), Some(testbed)) => {
+            let mut testbed = testbed.clone();
+            testbed.bind_emulators(lane.emulator);
+            let link = testbed.link(spec, scenario.seed_of(key.repeat))?;
+            Place::on_link(link, matches!(network, Network::Shared(_)))
+        }
+        (Some(Network::Remote(remote)), _) => Ok(Place::Elsewhere(remote.clone())),
+        _ => Ok(Place::Loopback),
+    }
 }
 
 impl Place {

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use netduel_link::{Invalid, LinkError, Privilege, ProbePlan, Testbed};
-use netduel_loadgen::affinity;
+use netduel_link::{Invalid, LinkError, LinkSpec, Privilege, ProbePlan, Side, Testbed};
+use netduel_loadgen::{Lane, affinity};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,19 +12,27 @@ use crate::{
     analysis::capacity::{capacities, group_at},
     data::{
         journal::Journal,
-        results::{Calibration, Entry, Failure, Results},
+        results::{ATTEMPTS_MAX, Calibration, Entry, Failure, Results},
         run_result::RunResult,
     },
     plan::scenario::{Network, RunKey, Scenario},
-    run::{baselines, place::Place, run_once},
+    run::{
+        baselines, beside,
+        in_turns::Turns,
+        outliers::outliers,
+        place::place_of,
+        progress::Progress,
+        provenance,
+        session::run_once,
+        steps::{MOVES_PER_S_AT_ONCE, Step, steps},
+    },
 };
 
-/// The estimated time of a run beyond its window: starting two processes, pairing, settling and
-/// ending.
-const RUN_OVERHEAD: Duration = Duration::from_millis(300);
 /// The probe of each link before its use: long enough for its delay and rate, too short for rare
 /// losses.
 const PROBE: ProbePlan = ProbePlan { packets: 400, packets_per_s: 500.0, payload_bytes: 64, fill_ms: 300.0 };
+/// The seed of the link during its probe. The probe measures the link and not a schedule.
+const PROBE_SEED: u64 = 0;
 /// The estimated time of a probe.
 const PROBE_TIME: Duration = Duration::from_millis(1_800);
 
@@ -39,75 +46,169 @@ pub(crate) fn enter_testbed<'a>(
         return Ok(None);
     }
     let mut testbed = Testbed::enter(Privilege::Auto)?;
-    // Server and players have `run_cpu`. Left to the scheduler, the emulator settles there or
-    // elsewhere, and their CPU time differs by a factor of two between the two.
-    testbed.bind_emulators(affinity::run_cpu().and_then(affinity::another_cpu));
+    // Server and players have another processor. Left to the scheduler, the emulator settles there
+    // or elsewhere, and their CPU time differs by a factor of two between the two.
+    testbed.bind_emulators(affinity::lanes().first().and_then(|lane| lane.emulator));
     Ok(Some(testbed))
+}
+
+/// Returns the lanes of the runs of a scenario. A search binds the emulator alone, since server and
+/// players carry more on several processors.
+fn lanes_of(scenario: &Scenario) -> Vec<Lane> {
+    let lanes = affinity::lanes();
+    if scenario.search.is_none() {
+        return lanes;
+    }
+    lanes.first().map(|lane| Lane { run: None, ..*lane }).into_iter().collect()
 }
 
 /// Returns the estimated time of a comparison; the longest time for a search.
 pub(crate) fn estimate(scenario: &Scenario) -> Duration {
-    let emulated = scenario.links.iter().filter(|link| link.spec().is_some()).count() as u32;
-    (RUN_OVERHEAD + Duration::from_millis(scenario.run_ms())) * runs_at_most(scenario) + PROBE_TIME * emulated
+    let probed = scenario.links.iter().filter(|link| link.spec().is_some()).count() as u32;
+    let at_once_max = MOVES_PER_S_AT_ONCE * lanes_of(scenario).len() as f64;
+    let tries = scenario.search.map_or(1, |search| search.tries_max());
+    time_of(scenario, &steps(scenario, &scenario.runs(), at_once_max)) * tries + PROBE_TIME * probed
+}
+
+fn time_of(scenario: &Scenario, steps: &[Step]) -> Duration {
+    steps.iter().map(|step| step.time(scenario)).sum()
 }
 
 /// Returns the number of runs; the largest number for a search, which ends sooner.
 pub(crate) fn runs_at_most(scenario: &Scenario) -> u32 {
-    let tries = scenario.search.map_or(1, |search| search.tries_max());
-    (scenario.groups().len() * scenario.arms().len()) as u32 * scenario.repeats * tries
+    scenario.runs().len() as u32 * scenario.search.map_or(1, |search| search.tries_max())
 }
 
 /// Runs the remaining runs of a comparison, and adds each to the journal as it ends.
 pub(crate) fn measure(
     results: &mut Results,
     testbed: Option<&Testbed>,
-    mut journal: Option<&mut Journal>,
+    journal: Option<&mut Journal>,
 ) -> anyhow::Result<()> {
-    let mut record = |results: &mut Results, entry: Entry| -> anyhow::Result<()> {
-        if let Some(journal) = &mut journal {
-            journal.add(&entry)?;
-        }
-        results.add(entry);
-        Ok(())
-    };
     results.left_out = baselines::ready(&mut results.scenario.baselines)?;
-    let progress = progress(results);
-    for link in results.scenario.links.clone() {
+    let scenario = results.scenario.clone();
+    let lanes = lanes_of(&scenario);
+    results.provenance.lanes.clone_from(&lanes);
+    let _kept_off = affinity::keep_off_runs(&lanes);
+    let mut record = Record { results, journal };
+    let mut progress = Progress::new(estimate(&scenario));
+    for link in &scenario.links {
         let (Some(spec), Some(testbed)) = (link.spec(), testbed) else { continue };
-        if results.calibrations.iter().all(|it| it.link != spec.name) {
-            progress.set_message(format!("probing {}", spec.name));
-            let probe = testbed.link(spec, results.scenario.seed)?.probe(&PROBE)?;
-            record(results, Entry::Calibration(Box::new(Calibration { link: spec.name.clone(), probe })))?;
+        if record.results.calibrations.iter().all(|it| it.link != spec.name) {
+            let what = format!("probing {}", spec.name);
+            let calibration = progress.during(&what, PROBE_TIME, || calibrate(testbed, spec))?;
+            record.add(Entry::Calibration(Box::new(calibration)))?;
         }
     }
+    let bench = Bench { scenario: &scenario, testbed, lanes: &lanes };
+    let mut at_once_max = MOVES_PER_S_AT_ONCE * lanes.len() as f64;
     loop {
-        let batch = pending(results);
-        if batch.is_empty() {
+        let steps = steps(&scenario, &pending(record.results), at_once_max);
+        if steps.is_empty() {
             break;
         }
-        for key in batch {
-            progress.set_message(format!("{key} on {}, repeat {}", key.group, key.repeat + 1));
-            while !results.is_done(&key) {
-                let entry = attempt(&results.scenario, &key, testbed);
-                record(results, entry)?;
+        for (at, step) in steps.iter().enumerate() {
+            progress.plan(time_of(&scenario, &steps[at..]));
+            let planned = step.time(&scenario);
+            progress.during(&step.describe(), planned, || bench.carry_out(step, &mut record))?;
+            // If most runs were late, fewer at once may be on time.
+            if matches!(step, Step::Beside(_)) && record.left(step.runs()).len() * 2 > step.runs().len() {
+                at_once_max /= 2.0;
             }
-            progress.inc(1);
         }
     }
-    progress.finish_and_clear();
+    progress.finish();
     Ok(())
 }
 
-/// Returns the progress bar of a comparison.
-fn progress(results: &Results) -> ProgressBar {
-    let progress = ProgressBar::new(u64::from(runs_at_most(&results.scenario)));
-    // The template is a constant, and parses.
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)") {
-        progress.set_style(style);
+/// Measures a link before its use.
+fn calibrate(testbed: &Testbed, spec: &LinkSpec) -> Result<Calibration, LinkError> {
+    let mut link = testbed.link(spec, PROBE_SEED)?;
+    let sysctls = link.inside(Side::Server, provenance::sysctls)?;
+    Ok(Calibration { link: spec.name.clone(), probe: link.probe(&PROBE)?, sysctls })
+}
+
+/// The growing results and their journal.
+struct Record<'a> {
+    results: &'a mut Results,
+    journal: Option<&'a mut Journal>,
+}
+
+impl Record<'_> {
+    fn add(&mut self, entry: Entry) -> anyhow::Result<()> {
+        if let Some(journal) = &mut self.journal {
+            journal.add(&entry)?;
+        }
+        self.results.add(entry);
+        Ok(())
     }
-    progress.set_position((results.runs.len() + results.failures.len()) as u64);
-    progress.enable_steady_tick(Duration::from_millis(200));
-    progress
+
+    /// Discards those of these runs that the machine disturbed. The last attempt stays: a run that
+    /// is unusual each time is usual for its arm.
+    fn discard_outliers(&mut self, runs: &[RunKey]) -> anyhow::Result<()> {
+        let of_these: Vec<&RunResult> =
+            self.results.runs.iter().filter(|run| runs.contains(&run.key)).collect();
+        for failure in outliers(&of_these) {
+            if self.results.rejections(&failure.key) + 1 < ATTEMPTS_MAX {
+                self.add(Entry::Rejected(failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns those of these runs that need another attempt.
+    fn left(&self, runs: &[RunKey]) -> Vec<RunKey> {
+        runs.iter().filter(|key| !self.results.is_done(key)).cloned().collect()
+    }
+}
+
+/// All that a step needs to run.
+struct Bench<'a> {
+    scenario: &'a Scenario,
+    testbed: Option<&'a Testbed>,
+    lanes: &'a [Lane],
+}
+
+impl Bench<'_> {
+    /// Carries out a step once. Runs that were late are left for another step.
+    fn carry_out(&self, step: &Step, record: &mut Record<'_>) -> anyhow::Result<()> {
+        let Self { scenario, testbed, lanes } = *self;
+        let lane = lanes.first().copied().unwrap_or_default();
+        match step {
+            Step::Afresh(key) => {
+                let result = place_of(scenario, key, testbed, lane)
+                    .and_then(|place| run_once(scenario, key, place, lane));
+                record.add(entry(key, result))
+            }
+            Step::Beside(keys) => {
+                for (key, result) in keys.iter().zip(beside::run(scenario, keys, testbed, lanes)) {
+                    record.add(entry(key, result))?;
+                }
+                record.discard_outliers(keys)
+            }
+            Step::InTurns(keys) => {
+                let mut turns = Turns::start(scenario, keys, lane);
+                let mut left = keys.clone();
+                while !left.is_empty() {
+                    for key in &left {
+                        record.add(entry(key, turns.play(key)))?;
+                    }
+                    record.discard_outliers(keys)?;
+                    left = record.left(keys);
+                }
+                match turns.end() {
+                    Ok(counters) => counters
+                        .into_iter()
+                        .try_for_each(|of_arm| record.add(Entry::Counters(Box::new(of_arm)))),
+                    // The windows are measured, so that an end out of order changes no result.
+                    Err(error) => {
+                        eprintln!("warning: {error:#}");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Returns the next runs in order: every remaining run, or one more value of every search.
@@ -126,36 +227,22 @@ fn pending(results: &Results) -> Vec<RunKey> {
             group: group.clone(),
             repeat,
         };
-        batch.extend((0..scenario.repeats).map(key).filter(|key| !results.is_done(key)));
+        let repeats = scenario.sampling_of(&group).repeats;
+        batch.extend((0..repeats).map(key).filter(|key| !results.is_done(key)));
     }
     // Every round has another order.
     batch.shuffle(&mut ChaCha8Rng::seed_from_u64(scenario.seed.wrapping_add(results.runs.len() as u64)));
     batch
 }
 
-/// Attempts a run, and returns its result, failure or rejection.
-fn attempt(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> Entry {
-    match run(scenario, key, testbed) {
+/// Returns the entry of a run. Only a late link is the fault of the machine. Any other failure may
+/// be that of the transport, and counts.
+fn entry(key: &RunKey, result: anyhow::Result<RunResult>) -> Entry {
+    match result {
         Ok(run) => Entry::Run(Box::new(run)),
         Err(error) => {
             let failure = Failure { key: key.clone(), reason: format!("{error:#}") };
-            // Only a late link is the fault of the machine. Any other failure may be that of the
-            // transport, and counts.
             if error.is::<Invalid>() { Entry::Rejected(failure) } else { Entry::Failure(failure) }
         }
     }
-}
-
-/// Runs one combination at the place that its group names.
-fn run(scenario: &Scenario, key: &RunKey, testbed: Option<&Testbed>) -> anyhow::Result<RunResult> {
-    let network = scenario.links.iter().find(|link| link.name() == key.group.link);
-    let place = match (network, testbed) {
-        (Some(network @ (Network::Emulated(spec) | Network::Shared(spec))), Some(testbed)) => {
-            let link = testbed.link(spec, scenario.seed_of(key.repeat))?;
-            Place::on_link(link, matches!(network, Network::Shared(_)))?
-        }
-        (Some(Network::Remote(remote)), _) => Place::Elsewhere(remote.clone()),
-        _ => Place::Loopback,
-    };
-    run_once::run(scenario, key, place)
 }

@@ -26,7 +26,7 @@ use crate::{
     plan::scenario::Contender,
     run::{
         place::Place,
-        run_once::{LoadOutcome, play},
+        players::{Window, play},
         server::{Server, ServerLimits, ServerSpec},
     },
     stress::flooder::{Flood, FloodPlan},
@@ -192,7 +192,7 @@ struct Turns {
 }
 
 impl Turns {
-    fn add(&mut self, args: &FloodArgs, outcome: LoadOutcome) -> anyhow::Result<()> {
+    fn add(&mut self, args: &FloodArgs, outcome: Window) -> anyhow::Result<()> {
         let p99_us = outcome.load.stats.one_way.quantile_us(0.99);
         let p99_us = p99_us.context("too few moves arrived for a p99: give a longer --duration")?;
         self.p99_ms.push(p99_us as f64 / 1e3);
@@ -209,7 +209,7 @@ fn witnesses(
     args: &FloodArgs,
     turn: u32,
     mut watch: impl FnMut(Usage) -> anyhow::Result<()>,
-) -> anyhow::Result<LoadOutcome> {
+) -> anyhow::Result<Window> {
     let plan = LoadPlan {
         workload: Workload::Moves,
         cpu,

@@ -13,7 +13,7 @@ use crate::{
     plan::scenario::{Contender, Network},
     run::{
         place::Place,
-        run_once::play,
+        players::play,
         runner::enter_testbed,
         server::{Server, ServerSpec},
     },

@@ -9,7 +9,11 @@ use std::{
 
 use netduel_reports::{
     analysis::summary::Summary,
-    data::results::{Entry, Results},
+    data::{
+        results::{Entry, Results},
+        run_result::RunResult,
+    },
+    plan::sampling::Order,
     render::{
         csv::csv,
         html::html,
@@ -66,8 +70,8 @@ fn compares_every_transport() {
     assert!(output.status.success(), "{stdout}{stderr}");
 
     let (path, results) = results_in(folder.path());
-    // The reference runs twice in each repeat, as the A/A control.
-    assert_eq!(results.runs.len(), 2 * (TransportKind::ALL.len() + 1));
+    // TCP also runs with tuned timers, twice with TLS, and the reference runs twice in each round.
+    assert_eq!(results.runs.len(), 2 * (TransportKind::ALL.len() + 2 + 1));
     assert_eq!(results.runs.iter().filter(|run| run.key.arm == 1).count(), 2);
     for run in &results.runs {
         let load = &run.load;
@@ -81,8 +85,9 @@ fn compares_every_transport() {
         assert!(arrived * 10 >= load.sent * 9, "{}: {arrived} of {}", run.key, load.sent);
         assert_eq!(load.corrected, 0);
         assert_eq!(load.lateness.count(), load.sent);
-        assert_eq!(run.counters.matches_started, 4);
-        assert_eq!(run.counters.matches_ended, 4);
+        assert_eq!(run.order, Order::InTurns);
+        let counters = run.counters.as_ref().expect("a server of ours");
+        assert_eq!((counters.matches_started, counters.matches_ended), (4, 4), "one session for all rounds");
         assert_eq!(load.path.tls.is_some(), run.key.contender.transport.encrypted());
         if cfg!(target_os = "linux") {
             assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0));
@@ -120,10 +125,20 @@ fn datagrams_stay_younger_under_loss() {
     let _machine = alone();
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().to_str().expect("utf-8");
-    // The link loses 4 % in bursts, which stall a stream but let 28 players complete their
-    // handshakes three times.
+    // The link loses 4 % in bursts, which stall a stream but let all players complete their
+    // handshakes.
     let link = "delay=20ms,loss=400ms/30ms/60%";
-    let flags = ["--link", link, "--transport", "tcp,quic-datagram", "--repeat", "2", "--duration", "3s"];
+    let flags = [
+        "--link",
+        link,
+        "--transport",
+        "tcp,quic-datagram",
+        "--pairs",
+        "2",
+        "--duration",
+        "10s",
+        "--no-cost",
+    ];
     let output = report(&[&["run", "--out", out][..], &flags].concat());
     let stderr = text(&output.stderr);
     if link::is_unavailable(&output, folder.path()) {
@@ -177,11 +192,12 @@ fn resumes_killed_comparison() {
     let resumed = report(&["run", "--resume", name]);
     assert!(resumed.status.success(), "{}{}", text(&resumed.stdout), text(&resumed.stderr));
     let (_, results) = results_in(&out);
-    assert_eq!(results.runs.len(), 3 * 3, "two transports and the control, three times");
+    assert_eq!(results.runs.len(), 3 * 5, "two transports, both tuned, and the control, in three rounds");
     assert_eq!(results.provenance.resumed_unix_s.len(), 1);
     let kept = before.lines().skip(1).zip(&results.runs);
     for (line, run) in kept {
-        let entry = Entry::Run(Box::new(run.clone()));
+        // The counters of the server are known when all of its runs have ended.
+        let entry = Entry::Run(Box::new(RunResult { counters: None, ..run.clone() }));
         assert_eq!(line, serde_json::to_string(&entry).expect("serialises"), "completed runs stay unchanged");
     }
     assert!(!journal.exists());
@@ -241,7 +257,7 @@ fn policy_and_payload_cost_bytes() {
     let flags = ["--transport", "tcp", "--payload", "0,400", "--repeat", "1", "--duration", "600ms"];
     let (_folder, results) = preset("relay", &flags);
     let out_per_move = |both: bool, payload: u32| {
-        let of = |run: &&netduel_reports::data::run_result::RunResult| {
+        let of = |run: &&RunResult| {
             (run.key.contender.relay.to_string() == "both") == both && run.key.group.payload_bytes == payload
         };
         let load = &results.runs.iter().find(of).expect("it ran").load;

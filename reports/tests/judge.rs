@@ -18,6 +18,7 @@ use netduel_reports::{
         run_result::RunResult,
     },
     plan::{
+        sampling::Sampling,
         scenario::{Contender, Network, RunKey, Scenario},
         search::Search,
     },
@@ -26,7 +27,6 @@ use netduel_reports::{
         text::{markdown, terminal},
     },
 };
-use netduel_server::Snapshot;
 use netduel_transport::{PathStats, TransportKind};
 
 /// The age p99 in ms and the CPU time per fresh move in µs, of a transport (by its place in the
@@ -55,9 +55,9 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
     let scenario = Scenario {
         transports: kinds(&["tcp", "tls", "quic-stream", "quic-uni", "quic-datagram"]),
         links: vec![Network::Loopback, lossy],
-        repeats,
+        on_links: Sampling { repeats, ..Sampling::LINK.of(&[10]) },
+        off_links: Sampling { repeats, ..Sampling::ROUNDS.of(&[10]) },
         controls,
-        warmup_ms: 1,
         ..Scenario::default()
     };
     let places = scenario.transports.clone();
@@ -81,8 +81,7 @@ fn results(truth: Truth, repeats: u32, controls: u8) -> Results {
             ..LoadResult::default()
         };
         let server = Usage { cpu_us: Some((cpu_us * 1_000.0) as u64), ..Usage::default() };
-        let (players, counters) = (Usage::default(), Snapshot::default());
-        RunResult { key, load, server, players, counters, link: None, shared: false }
+        RunResult { server, ..RunResult::new(key, load) }
     };
     let provenance = Provenance { kernel: "6.18".into(), cpu: "one".into(), ..Provenance::default() };
     let runs = scenario.runs().into_iter().map(run).collect();
@@ -208,7 +207,7 @@ fn names_other_hosts_and_settings() {
     assert!(mismatches(&old, &old).is_empty());
     let mut new = old.clone();
     new.provenance.kernel = "7.0".into();
-    new.scenario.duration_ms = 9_000;
+    new.scenario.on_links.duration_ms = 9_000;
     new.provenance.sysctls.push(("net.core.rmem_max".into(), "1".into()));
     if let Network::Emulated(spec) = &mut new.scenario.links[1] {
         spec.up.delay_ms += 1.0;

@@ -2,19 +2,25 @@
 
 use netduel_client::stats::Samples;
 use netduel_link::{Counters, DirectionReport, LinkSpec, Priority};
-use netduel_loadgen::{LoadResult, Usage};
-use netduel_server::Snapshot;
+use netduel_loadgen::LoadResult;
 
 use super::*;
 use crate::{
     data::results::{ATTEMPTS_MAX, Failure, Provenance},
-    plan::scenario::{Network, Scenario},
+    plan::{
+        sampling::Sampling,
+        scenario::{Network, Scenario},
+    },
 };
 
 const SPEC: &str = "delay=10ms,rate=5mbit,queue=20kB";
 const MATCHES: u32 = 10;
 /// The bytes of a move of `udp` with its headers.
 const MOVE_BYTES: u64 = 54;
+
+/// A window of a second.
+const WINDOW: Sampling =
+    Sampling { pairs: Vec::new(), repeats: 1, warmup_ms: 0, duration_ms: 1_000, drain_ms: 0 };
 
 /// Returns a search of `of` over `udp` on [`SPEC`] or on loopback, with one match or ten and
 /// windows of a second.
@@ -24,10 +30,9 @@ fn search_on(link: &str, search: Search) -> Results {
         transports: vec!["udp".parse().expect("a kind")],
         links: vec![network],
         rates_hz: vec![60],
-        pairs: vec![MATCHES],
+        on_links: WINDOW.of(&[MATCHES]),
+        off_links: WINDOW.of(&[MATCHES]),
         search: Some(search),
-        duration_ms: 1_000,
-        repeats: 1,
         ..Scenario::default()
     };
     Results::empty(scenario, Provenance::default())
@@ -57,8 +62,7 @@ fn perfect(key: RunKey) -> RunResult {
         };
         report(DirectionReport { udp: counters, ..DirectionReport::default() })
     });
-    let (server, players, counters) = (Usage::default(), Usage::default(), Snapshot::default());
-    RunResult { key, load, server, players, counters, link, shared: false }
+    RunResult { link, ..RunResult::new(key, load) }
 }
 
 fn report(both: DirectionReport) -> LinkReport {
@@ -70,7 +74,8 @@ fn report(both: DirectionReport) -> LinkReport {
 /// Judges one value by its runs.
 fn judge(results: &Results, value: u32, runs: &[RunResult]) -> Try {
     let mut results = results.clone();
-    results.scenario.repeats = runs.len() as u32;
+    results.scenario.on_links.repeats = runs.len() as u32;
+    results.scenario.off_links.repeats = runs.len() as u32;
     results.runs = runs.to_vec();
     let search = results.scenario.search.expect("a search");
     tried(&results, &search, &key_at(&results, value), value).expect("its runs are done")
@@ -428,7 +433,7 @@ fn names_what_has_no_result() {
 
     // Without a search, a combination needs one run of any repeat.
     results.scenario.search = None;
-    results.scenario.repeats = 2;
+    (results.scenario.on_links.repeats, results.scenario.off_links.repeats) = (2, 2);
     assert_eq!(without_result(&results), [format!("udp on {SPEC}")], "60 Hz has not run");
     assert!(capacities(&results).is_empty());
     let mut key = key_at(&search_on(SPEC, Search::RATE), 60);

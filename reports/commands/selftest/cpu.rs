@@ -11,11 +11,14 @@ use crate::{
         statistics,
         verdict::{Contest, Outcome, Series, judge},
     },
-    commands::selftest::shared::{describe, scenario},
-    plan::scenario::{Contender, Scenario},
+    commands::selftest::shared::{describe, measured, scenario},
+    plan::{
+        sampling::Sampling,
+        scenario::{Contender, Scenario},
+    },
     run::{
         place::Place,
-        run_once::{self, play},
+        players::play,
         server::{Server, ServerSpec},
     },
 };
@@ -24,7 +27,7 @@ use crate::{
 const ADDED_SHARE: f64 = 0.1;
 /// The number of pilot runs, which measure the CPU time of the server. A single run would measure
 /// it to within a tenth, which is the size of the increase to find.
-const PILOTS: usize = 5;
+const PILOTS: u32 = 5;
 /// The largest difference between the measured time and the account of the kernel, as a share.
 const ACCOUNT_SHARE_MAX: f64 = 0.01;
 /// The difference that is always allowed, in µs: the kernel accounts in ticks of 10 ms, each for
@@ -34,32 +37,30 @@ const ACCOUNT_GRAIN_US: u64 = 2 * 10_000;
 /// allowed difference.
 const ACCOUNT_BURN_US_PER_S: u32 = 500_000;
 
-/// Runs one transport three times in each repeat: as the reference, as its control, and with added
+/// Runs one transport three times in each round: as the reference, as its control, and with added
 /// CPU time.
-pub(crate) fn cpu(repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let plain = Scenario { pairs: vec![20], ..scenario(vec![transport], repeat, 2) };
-    let runs = plain.runs();
-    let first = runs.first().context("the self-test has no runs")?;
-    let mut pilots = Vec::with_capacity(PILOTS);
-    for _ in 0..PILOTS {
-        let pilot = run_once::run(&plain, first, Place::Loopback)?;
-        let used_us =
-            pilot.server.cpu_us.context("this system does not account the CPU time of a process")?;
-        pilots.push(used_us as f64 * 1e3 / plain.duration_ms as f64);
-    }
-    let used_us_per_s = statistics::mean(&pilots).context("there were pilots")?;
+pub(crate) fn cpu(rounds: u32, transport: TransportKind) -> anyhow::Result<()> {
+    let plain = scenario(vec![transport], rounds, 2);
+    let pilots = measured(Scenario {
+        off_links: Sampling { repeats: PILOTS, ..plain.off_links.clone() },
+        ..plain.clone()
+    })?;
+    let used_us: Vec<f64> =
+        pilots.runs.iter().filter_map(|run| run.server.cpu_us).map(|us| us as f64).collect();
+    let used_us =
+        statistics::median(&used_us).context("this system does not account the CPU time of a process")?;
+    let used_us_per_s = used_us * 1e3 / plain.off_links.duration_ms as f64;
     let server_burn_us_per_s = (used_us_per_s * ADDED_SHARE).round() as u32;
     println!(
         "the server uses {:.1} ms/s of CPU; the test adds {:.2} ms/s",
         used_us_per_s / 1e3,
         f64::from(server_burn_us_per_s) / 1e3
     );
-    let burdened = Scenario { server_burn_us_per_s, ..plain.clone() };
-
+    let results = measured(Scenario { server_burn_us_per_s, ..plain.clone() })?;
     let mut arms = [Series::new(), Series::new(), Series::new()];
-    for key in &runs {
-        let run = run_once::run(if key.arm == 2 { &burdened } else { &plain }, key, Place::Loopback)?;
-        arms[usize::from(key.arm)].extend(Metric::ServerCpu.measure(&run).map(|value| (key.repeat, value)));
+    for run in &results.runs {
+        let value = Metric::ServerCpu.measure(run).map(|value| (run.key.repeat, value));
+        arms[usize::from(run.key.arm)].extend(value);
     }
     let [against, control, candidate] = &arms;
     let noise = Contest { candidate: control, against, controls: Vec::new() }.noise(plain.seed);

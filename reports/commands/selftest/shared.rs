@@ -8,13 +8,17 @@ use crate::{
         verdict::{Effect, Outcome},
     },
     data::results::Results,
-    plan::scenario::Scenario,
+    plan::{sampling::Sampling, scenario::Scenario},
     render::verdict_text::outcome_label,
     run::{
         provenance,
         runner::{enter_testbed, measure},
     },
 };
+
+/// Windows of 0.6 s.
+const WINDOW: Sampling =
+    Sampling { pairs: Vec::new(), repeats: 1, warmup_ms: 150, duration_ms: 600, drain_ms: 50 };
 
 /// Returns a scenario with short windows that still hold a p99: 20 players × 120 Hz × 0.6 s = 1,440
 /// moves.
@@ -23,10 +27,9 @@ pub(crate) fn scenario(transports: Vec<TransportKind>, repeats: u32, controls: u
         preset: "selftest".into(),
         transports,
         rates_hz: vec![120],
-        repeats,
+        on_links: Sampling { repeats, ..WINDOW.of(&[10]) },
+        off_links: Sampling { repeats, ..WINDOW.of(&[10]) },
         controls,
-        warmup_ms: 150,
-        duration_ms: 600,
         ..Scenario::default()
     }
 }

@@ -3,12 +3,16 @@
 
 use anyhow::{Context, bail, ensure};
 use netduel_link::{DirectionReport, Invalid, LinkReport, LinkSpec, Testbed};
+use netduel_loadgen::affinity;
 
 use crate::{
     commands::selftest::tcpdump::{Capture, Count},
     data::{results::ATTEMPTS_MAX, run_result::RunResult},
-    plan::scenario::{Network, RunKey, Scenario},
-    run::{place::Place, run_once, runner::enter_testbed},
+    plan::{
+        sampling::Sampling,
+        scenario::{Network, RunKey, Scenario},
+    },
+    run::{place::Place, runner::enter_testbed, session::run_once},
 };
 
 /// The largest difference between the counts of the capture and of the link, as a share. Both see
@@ -34,7 +38,8 @@ pub(crate) fn wire() -> anyhow::Result<()> {
         preset: "selftest".into(),
         links: vec![network],
         rates_hz: vec![120],
-        duration_ms: 2_000,
+        on_links: Sampling { duration_ms: 2_000, ..Sampling::LINK.of(&[10]) },
+        afresh: true,
         ..Scenario::default()
     };
     let mut worst: f64 = 0.0;
@@ -67,10 +72,11 @@ fn captured(
     testbed: &Testbed,
     spec: &LinkSpec,
 ) -> anyhow::Result<(RunResult, [Count; 2])> {
+    let lane = affinity::lanes().first().copied().unwrap_or_default();
     for _ in 0..ATTEMPTS_MAX {
         let link = testbed.link(spec, scenario.seed)?;
         let capture = Capture::start(&link)?;
-        match run_once::run(scenario, key, Place::on_link(link, false)?) {
+        match run_once(scenario, key, Place::on_link(link, false)?, lane) {
             Ok(run) => {
                 let counts = capture.count(run.link.as_ref().context("the run was on a link")?)?;
                 return Ok((run, counts));

@@ -1,0 +1,118 @@
+//! The players of a run, in a separate process that plays one window after the other.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use netduel_link::{LinkReport, Side};
+use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Usage, WindowPlan, this_program};
+
+use crate::run::{baselines, place::Place, server::Server};
+
+/// Additional time for pairing, settling and closing, beyond the planned time of a window.
+const SLACK: Duration = Duration::from_secs(40);
+
+/// The measurements of a window, and the resources that both sides used in it.
+pub(crate) struct Window {
+    /// The measurements of the players.
+    pub(crate) load: LoadResult,
+    /// The resources that the server used.
+    pub(crate) server: Usage,
+    /// The resources that the players used.
+    pub(crate) players: Usage,
+    /// The report of the emulated link, if there is one.
+    pub(crate) link: Option<LinkReport>,
+}
+
+/// Players in a separate process.
+pub(crate) struct Players {
+    process: Process,
+}
+
+impl Players {
+    /// Starts the players of a load, and waits until all are paired.
+    pub(crate) fn start(place: &Place, plan: &LoadPlan) -> anyhow::Result<Self> {
+        let of_baseline = plan.pairs.iter().flatten().any(|subject| subject.baseline().is_some());
+        let command = if of_baseline { baselines::program("players")? } else { this_program("players")? };
+        let mut process = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
+        process.tell(&serde_json::to_string(plan)?)?;
+        let players = Self { process };
+        match players.next(SLACK)? {
+            LoadEvent::Paired => Ok(players),
+            other => bail!("the players printed {other:?} before they were paired"),
+        }
+    }
+
+    /// Plays one window. `watch` receives the usage of the server about once a second while the
+    /// window is open.
+    pub(crate) fn window(
+        &mut self,
+        plan: &WindowPlan,
+        place: &mut Place,
+        server: Option<&Server>,
+        mut watch: impl FnMut(Usage),
+    ) -> anyhow::Result<Window> {
+        self.process.tell(&serde_json::to_string(plan)?)?;
+        let timeout = SLACK + Duration::from_millis(plan.total_ms());
+        let usage = || server.map_or_else(Usage::default, Server::usage);
+        let (mut before, mut used, mut link) = (None, None, None);
+        let mut kernel_bytes = Vec::new();
+        loop {
+            match self.next(timeout)? {
+                LoadEvent::Paired => bail!("the players were paired twice"),
+                LoadEvent::Tick => {
+                    let now = usage();
+                    kernel_bytes.extend(now.kernel_bytes);
+                    watch(now);
+                }
+                LoadEvent::WindowOpen => {
+                    place.open_window()?;
+                    let now = [usage(), self.process.usage()];
+                    kernel_bytes.extend(now[0].kernel_bytes);
+                    watch(now[0]);
+                    before = Some(now);
+                }
+                LoadEvent::WindowClosed => {
+                    let before = before.context("the window closed before it opened")?;
+                    let mut now = [usage(), self.process.usage()];
+                    kernel_bytes.extend(now[0].kernel_bytes);
+                    now[0].kernel_bytes = mean(&kernel_bytes);
+                    used = Some([now[0].since(&before[0]), now[1].since(&before[1])]);
+                    link = place.close_window()?;
+                }
+                LoadEvent::Window(load) => {
+                    let [server, players] = used.context("the window ended before it closed")?;
+                    return Ok(Window { load: *load, server, players, link });
+                }
+            }
+        }
+    }
+
+    /// Lets the players leave, and waits for the end of their process.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        self.process.end()
+    }
+
+    fn next(&self, timeout: Duration) -> anyhow::Result<LoadEvent> {
+        let line = self.process.line(timeout)?.context("the players stopped; see the messages above")?;
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// Starts players against a server, plays one window and ends them.
+pub(crate) fn play(
+    place: &mut Place,
+    plan: &LoadPlan,
+    window: &WindowPlan,
+    server: Option<&Server>,
+    watch: impl FnMut(Usage),
+) -> anyhow::Result<Window> {
+    let mut players = Players::start(place, plan)?;
+    let played = players.window(window, place, server, watch)?;
+    players.end()?;
+    Ok(played)
+}
+
+/// Returns the mean; `None` for no values.
+fn mean(values: &[u64]) -> Option<u64> {
+    (!values.is_empty()).then(|| values.iter().sum::<u64>() / values.len() as u64)
+}

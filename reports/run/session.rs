@@ -1,0 +1,167 @@
+//! One session: a server and its players, started once, which play any number of windows.
+//!
+//! The three orders of runs (beside one another, in turns, afresh) differ only in when they start
+//! sessions and when these play.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+use anyhow::{Context, bail};
+use netduel_link::Limits;
+use netduel_loadgen::{Lane, LoadPlan, Subject};
+use netduel_server::Snapshot;
+use netduel_transport::TransportKind;
+
+use crate::{
+    data::run_result::RunResult,
+    plan::scenario::{Remote, RunKey, Scenario},
+    run::{
+        place::Place,
+        players::{Players, Window},
+        server::{Server, ServerSpec},
+    },
+};
+
+/// Pings per second and player to a remote server, which measure the offset of its clock.
+const CLOCK_PINGS_HZ: u32 = 10;
+
+/// A server with its players at a place.
+pub(crate) struct Session<'a> {
+    scenario: &'a Scenario,
+    place: Place,
+    lane: Lane,
+    /// `None` for a remote server.
+    server: Option<Server>,
+    players: Players,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the server and the players of a run, and waits until all players are paired. The
+    /// repeat of `key` decides the paths of the players.
+    pub(crate) fn start(
+        scenario: &'a Scenario,
+        key: &RunKey,
+        place: Place,
+        lane: Lane,
+    ) -> anyhow::Result<Self> {
+        let contender = key.contender;
+        let server = match (&place, contender.transport) {
+            (Place::Elsewhere(_), _) => None,
+            (_, Subject::Netduel(kind)) => {
+                let burdened = key.arm > 0 && key.arm == scenario.controls;
+                let burn_us_per_s = if burdened { scenario.server_burn_us_per_s } else { 0 };
+                let spec = ServerSpec { burn_us_per_s, cpu: lane.run, ..ServerSpec::new(&[kind], contender) };
+                Some(Server::start(&place, &spec)?)
+            }
+            (_, Subject::Baseline(baseline)) => Some(Server::start_baseline(&place, baseline, lane.run)?),
+        };
+        let plan = load_plan(scenario, key, &place, server.as_ref(), lane)?;
+        let players = Players::start(&place, &plan)?;
+        Ok(Self { scenario, place, lane, server, players })
+    }
+
+    /// Plays the window of a run. A result of a link still lacks its single drops and its check.
+    pub(crate) fn window(&mut self, key: &RunKey) -> anyhow::Result<RunResult> {
+        let plan = self.scenario.sampling_of(&key.group).window();
+        let Window { load, server, players, link } =
+            self.players.window(&plan, &mut self.place, self.server.as_ref(), |_| {})?;
+        let emulator_cpu_us = link.as_ref().map_or(0, |link| (link.emulator_cpu_ms * 1e3) as u64);
+        let both_us = server.cpu_us.zip(players.cpu_us);
+        Ok(RunResult {
+            key: key.clone(),
+            order: self.scenario.order_of(&key.group),
+            load,
+            server,
+            players,
+            machine_cpu_us: both_us.map(|(server_us, players_us)| server_us + players_us + emulator_cpu_us),
+            counters: None,
+            shared: matches!(self.place, Place::Link(_, Some(_))),
+            cpus: Lane { emulator: self.lane.emulator.filter(|_| link.is_some()), ..self.lane },
+            link,
+        })
+    }
+
+    /// Ends the players and the server, and returns the counters of the server. A remote server
+    /// tells none.
+    pub(crate) fn end(self) -> anyhow::Result<Option<Snapshot>> {
+        self.players.end()?;
+        self.server.map(Server::stop).transpose()
+    }
+
+    /// Ends a session of one window, and completes the result of that window. The counters of the
+    /// server and the drops of the link are then those of the run.
+    ///
+    /// # Errors
+    /// The error of [`LinkReport::valid`](netduel_link::LinkReport::valid) if the link was not what
+    /// its specification says.
+    pub(crate) fn end_with(self, mut run: RunResult) -> anyhow::Result<RunResult> {
+        self.players.end()?;
+        let counters = self.server.map(Server::stop).transpose()?;
+        run.counters = counters.filter(|_| run.key.contender.transport.kind().is_some());
+        run.link = self.place.end(run.link)?;
+        if let Some(report) = &run.link {
+            report.valid(&Limits::default())?;
+        }
+        Ok(run)
+    }
+}
+
+/// Runs once: starts a session, plays one window, and ends the session.
+pub(crate) fn run_once(
+    scenario: &Scenario,
+    key: &RunKey,
+    place: Place,
+    lane: Lane,
+) -> anyhow::Result<RunResult> {
+    let mut session = Session::start(scenario, key, place, lane)?;
+    let run = session.window(key)?;
+    session.end_with(run)
+}
+
+/// Returns the plan of the players of a run.
+fn load_plan(
+    scenario: &Scenario,
+    key: &RunKey,
+    place: &Place,
+    server: Option<&Server>,
+    lane: Lane,
+) -> anyhow::Result<LoadPlan> {
+    let RunKey { contender, group, .. } = key;
+    let (addresses, trusted) = match (server, place) {
+        (Some(server), _) => (server.addresses().clone(), server.trusted()),
+        (None, Place::Elsewhere(remote)) => {
+            let subject = contender.transport;
+            let kind = subject.kind().with_context(|| {
+                format!("a remote server cannot run the baseline {subject}: leave out --server")
+            })?;
+            (HashMap::from([(subject, address_of(remote, kind)?)]), remote.trusted())
+        }
+        (None, _) => bail!("the run has no server"),
+    };
+    Ok(LoadPlan {
+        workload: scenario.workload,
+        cpu: lane.run,
+        addresses,
+        trusted,
+        pairs: vec![[contender.transport; 2]; group.pairs as usize],
+        rate_hz: group.rate_hz,
+        in_flight: group.in_flight,
+        payload_bytes: group.payload_bytes,
+        pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
+        // Every transport has the same paths; every repeat has others.
+        seed: scenario.seed_of(key.repeat),
+        options: contender.options(),
+    })
+}
+
+/// Returns the address of a remote server for a transport.
+pub(crate) fn address_of(remote: &Remote, kind: TransportKind) -> anyhow::Result<SocketAddr> {
+    let found = match remote.server.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => remote.server.to_socket_addrs(),
+        _ => (remote.server.as_str(), kind.default_port()).to_socket_addrs(),
+    };
+    let mut found = found.with_context(|| format!("cannot find the host of --server {}", remote.server))?;
+    found.next().with_context(|| format!("--server {} has no address", remote.server))
+}
