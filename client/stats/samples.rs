@@ -102,6 +102,12 @@ impl Samples {
             .then(|| self.histogram.value_at_quantile(quantile).min(Self::VALUE_MAX_US))
     }
 
+    /// Returns every bucket that is not empty, as its highest value in µs and its weight, in rising
+    /// order.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.histogram.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value()))
+    }
+
     /// Returns the complementary distribution: rising values in µs, each with the share of the
     /// weight (0 to 1) above it. The series ends where [`Self::quantile_us`] would have too few
     /// samples.

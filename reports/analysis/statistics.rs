@@ -15,7 +15,12 @@
 //! repeats lie milliseconds apart and the differences within them hundredths. The price of the
 //! sign-flip test: n repeats cannot go below p = 2 / 2ⁿ.
 
-use netduel_loadgen::Quantiles;
+pub(crate) mod evidence;
+pub(crate) mod interval;
+
+#[cfg(test)]
+mod coverage;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -46,6 +51,11 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// Returns the interval with both ends converted by a rising function.
+    pub(crate) fn map(self, convert: impl Fn(f64) -> f64) -> Self {
+        Self { low: convert(self.low), high: convert(self.high) }
+    }
+
     /// Returns the absolute value of the end that lies further from zero.
     pub fn furthest_from_zero(&self) -> f64 {
         self.low.abs().max(self.high.abs())
@@ -54,13 +64,24 @@ impl Interval {
 
 /// Returns the middle value, or the mean of the two in the middle; `None` for an empty slice.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    let quantiles: Quantiles = values.iter().copied().collect();
-    (quantiles.count() > 0).then(|| quantiles.median())
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    Some(if sorted.len() % 2 == 1 { upper } else { f64::midpoint(sorted[sorted.len() / 2 - 1], upper) })
 }
 
 /// Returns the arithmetic mean; `None` for an empty slice.
 pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Returns the quantile of Student's t that a two-sided 95 % interval needs, by the expansion of
+/// Cornish and Fisher around the normal one. It is right to 0.3 % from 4 degrees of freedom on.
+pub(crate) fn t_quantile(degrees: usize) -> f64 {
+    let (z, d): (f64, f64) = (1.959_964, degrees as f64);
+    z + (z.powi(3) + z) / (4.0 * d)
+        + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * d.powi(2))
+        + (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / (384.0 * d.powi(3))
 }
 
 /// Returns the percentile bootstrap interval of the mean (Efron 1979); `None` with fewer than two

@@ -9,8 +9,8 @@ use netduel_link::{LinkSpec, Loss};
 
 use crate::{
     analysis::{
-        metrics::Metric,
-        verdict::{Outcome, Verdict},
+        old_metrics::Metric,
+        old_verdict::{Outcome, Verdict},
     },
     data::results::Results,
     plan::{

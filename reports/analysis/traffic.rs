@@ -30,6 +30,11 @@ pub(crate) fn dropped(link: &LinkReport) -> u64 {
     [link.up.total(), link.down.total()].iter().map(|path| path.lost + path.queue_dropped).sum()
 }
 
+/// Returns the packets that the link lost by its specification. Drops of a full queue do not count.
+pub(crate) fn lost(link: &LinkReport) -> u64 {
+    [link.up.total(), link.down.total()].iter().map(|path| path.lost).sum()
+}
+
 pub(crate) fn offered(link: &LinkReport) -> u64 {
     link.up.total().offered + link.down.total().offered
 }

@@ -29,6 +29,8 @@ pub(crate) struct Check {
     /// The largest acceptable value.
     pub(crate) bound: String,
     pub(crate) passed: bool,
+    /// Whether a failure lowers the certainty of a verdict.
+    pub(crate) decides: bool,
 }
 
 /// Returns the largest value of a measure over all runs, and the run that has it.
@@ -49,12 +51,12 @@ fn below(
 ) -> Option<Check> {
     let (value, place) = worst(results, measure)?;
     let found = format!("{} at worst ({place})", format(value));
-    Some(Check { what, found, bound: format(bound), passed: value <= bound })
+    Some(Check { what, found, bound: format(bound), passed: value <= bound, decides: true })
 }
 
-/// Returns the check that an event never happened.
+/// Returns the check that an event never happened. It tells of the comparison, and does not decide.
 fn never(what: &'static str, count: u64) -> Check {
-    Check { what, found: count.to_string(), bound: "0".into(), passed: count == 0 }
+    Check { what, found: count.to_string(), bound: "0".into(), passed: count == 0, decides: false }
 }
 
 /// Returns every self-check that these results allow.
@@ -101,15 +103,14 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
     let mut checks: Vec<Check> = measured.into_iter().flatten().collect();
     if !results.calibrations.is_empty() {
         let mismatches = results.calibrations.iter().map(|link| link.probe.mismatches().len() as u64).sum();
-        checks.push(never("Links that differ from their specification", mismatches));
+        let differ = never("Links that differ from their specification", mismatches);
+        checks.push(Check { decides: true, ..differ });
         let unasked = |run: &RunResult| {
             let problems = run.link.as_ref().map(|link| link.problems(&limits)).unwrap_or_default();
             problems.iter().any(|problem| matches!(problem, Problem::UnaskedLoss { .. }))
         };
-        checks.push(never(
-            "Runs with losses that were not specified",
-            results.runs.iter().filter(|run| unasked(run)).count() as u64,
-        ));
+        let runs = results.runs.iter().filter(|run| unasked(run)).count() as u64;
+        checks.push(Check { decides: true, ..never("Runs with losses that were not specified", runs) });
     }
     checks.push(never(
         "Legal moves corrected by the server",

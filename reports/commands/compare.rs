@@ -11,9 +11,9 @@ use clap::Args;
 
 use crate::{
     analysis::{
-        metrics::Metric,
+        old_metrics::Metric,
+        old_verdict::{Contest, Effect, Observations, Outcome, Series, judge},
         summary::Summary,
-        verdict::{Contest, Effect, Observations, Outcome, Series, judge},
     },
     data::results::Results,
     plan::scenario::{Group, RunKey},

@@ -8,7 +8,7 @@ use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    analysis::verdict::{GroupVerdict, Verdict},
+    analysis::verdict::Verdict,
     commands::comparison::begin_or_resume,
     data::results::{RESULTS_FILE, Results, write_atomic},
     plan::scenario::Scenario,
@@ -95,10 +95,7 @@ type Advice = Vec<(String, String)>;
 /// Returns the recommendation of each group.
 fn recommendations(results: &Results) -> Advice {
     let Some(verdict) = Verdict::from_results(results) else { return Vec::new() };
-    let names = |group: &GroupVerdict| {
-        group.choices.iter().map(|choice| choice.to_string()).collect::<Vec<_>>().join(" or ")
-    };
-    verdict.groups.iter().map(|group| (group.group.to_string(), names(group))).collect()
+    verdict.groups.iter().map(|group| (group.group.to_string(), group.recommendation())).collect()
 }
 
 /// Returns a Markdown table: how many seeds recommend what for each group, and what each seed

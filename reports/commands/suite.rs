@@ -10,7 +10,7 @@ use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    analysis::{capacity::capacities, verdict::Verdict},
+    analysis::{capacity::capacities, old_verdict::Verdict},
     commands::comparison::begin_or_resume,
     data::results::{RESULTS_FILE, Results, write_atomic},
     plan::{presets::Preset, scenario::Scenario},

@@ -7,12 +7,12 @@ use netduel_loadgen::{Subject, Workload};
 use crate::{
     analysis::{
         capacity::capacities,
-        metrics::Metric,
+        old_metrics::Metric,
+        old_verdict::{Outcome, Verdict},
         ratios::Ratios,
         summary::{Row, Summary},
         sweep::{self, Sweep},
         validity,
-        verdict::{Outcome, Verdict},
     },
     data::results::Results,
     plan::{

@@ -4,11 +4,11 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        metrics::Metric,
-        statistics::repeats_for_a_test,
-        verdict::{
+        old_metrics::Metric,
+        old_verdict::{
             Comparison, Effect, Evidence, GroupVerdict, INDICATION_FLOORS, Outcome, REPEATS_MIN, Verdict,
         },
+        statistics::repeats_for_a_test,
     },
     data::results::Results,
     plan::scenario::{Contender, Group},

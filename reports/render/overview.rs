@@ -4,9 +4,9 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
+        old_verdict::Verdict,
         repeats::{Repeats, repeats_of},
         summary::Row,
-        verdict::Verdict,
     },
     data::results::Results,
     plan::scenario::{self, Contender, Network},

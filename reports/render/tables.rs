@@ -185,7 +185,7 @@ pub(crate) fn provenance(results: &Results) -> (Vec<(String, String)>, String) {
 /// Returns the self-checks as a table.
 pub(crate) fn checks(checks: &[Check]) -> Table {
     let mut table = Table::new([("check", false), ("found", false), ("bound", true), ("result", false)]);
-    for Check { what, found, bound, passed } in checks {
+    for Check { what, found, bound, passed, .. } in checks {
         let result = if *passed { "✓ passed" } else { "✗ failed" };
         table.push([(*what).into(), found.clone(), bound.clone(), result.into()]);
     }

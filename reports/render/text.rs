@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use crate::{
     analysis::{
-        capacity::capacities, ratios::Ratios, summary::Summary, sweep::crossovers, validity, verdict::Verdict,
+        capacity::capacities, old_verdict::Verdict, ratios::Ratios, summary::Summary, sweep::crossovers,
+        validity,
     },
     data::results::Results,
     render::{

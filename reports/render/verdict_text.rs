@@ -6,8 +6,8 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        metrics::Metric,
-        verdict::{Comparison, Evidence, GroupVerdict, Outcome, Verdict},
+        old_metrics::Metric,
+        old_verdict::{Comparison, Evidence, GroupVerdict, Outcome, Verdict},
     },
     data::results::Results,
     render::narrative,

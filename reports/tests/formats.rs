@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use netduel_reports::{
-    analysis::verdict::Verdict,
+    analysis::old_verdict::Verdict,
     data::results::Results,
     render::{csv::csv, html::html, narrative::paragraphs, text::markdown},
 };

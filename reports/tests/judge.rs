@@ -9,8 +9,8 @@ use netduel_loadgen::{LoadResult, Subject, Usage, Workload};
 use netduel_reports::{
     analysis::{
         capacity::{Fate, capacities},
-        metrics::Metric,
-        verdict::{Evidence, Outcome, Verdict},
+        old_metrics::Metric,
+        old_verdict::{Evidence, Outcome, Verdict},
     },
     commands::compare::{Changes, mismatches},
     data::{

@@ -8,8 +8,8 @@ use netduel_transport::TransportKind;
 
 use crate::{
     analysis::{
-        metrics::Metric,
-        verdict::{Contest, Effect, Observations, Outcome, Series, judge},
+        old_metrics::Metric,
+        old_verdict::{Contest, Effect, Observations, Outcome, Series, judge},
     },
     commands::selftest::shared::{describe, measured, scenario},
     data::results::Results,

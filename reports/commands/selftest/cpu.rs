@@ -7,9 +7,9 @@ use netduel_transport::TransportKind;
 
 use crate::{
     analysis::{
-        metrics::Metric,
+        old_metrics::Metric,
+        old_verdict::{Contest, Outcome, Series, judge},
         statistics,
-        verdict::{Contest, Outcome, Series, judge},
     },
     commands::selftest::shared::{describe, measured, scenario},
     plan::{

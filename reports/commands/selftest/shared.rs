@@ -4,8 +4,8 @@ use netduel_transport::TransportKind;
 
 use crate::{
     analysis::{
-        metrics::Metric,
-        verdict::{Effect, Outcome},
+        old_metrics::Metric,
+        old_verdict::{Effect, Outcome},
     },
     data::results::Results,
     plan::{sampling::Sampling, scenario::Scenario},
