@@ -5,7 +5,7 @@ use std::{io::Write, net::SocketAddr, ops::Range, str};
 
 use anyhow::{Context, bail};
 use netduel_client::stats::MoveStats;
-use netduel_loadgen::{LoadPlan, LoadPlayer, MoveCounts, PlayerEvent, Subject, run_with};
+use netduel_loadgen::{LoadPlan, LoadPlayer, MoveCounts, PlayerEvent, Sent, Subject, run_with};
 use netduel_protocol::{Move, clock, game::Heading};
 use netduel_transport::{PathStats, Trust};
 use tokio::task::JoinSet;
@@ -70,10 +70,11 @@ impl LoadedPlayer {
 }
 
 impl LoadPlayer for LoadedPlayer {
-    async fn send(&mut self, _heading: Heading, due_us: u64) -> anyhow::Result<()> {
+    async fn send(&mut self, _heading: Heading, due_us: u64) -> anyhow::Result<Sent> {
         self.seq += 1;
         self.sent += u64::from(self.stats.counts(due_us));
-        Ok(self.player.send(&encode(self.seq, due_us)?).await?)
+        self.player.send(&encode(self.seq, due_us)?).await?;
+        Ok(Sent { seq: self.seq, replaced: 0 })
     }
 
     async fn next(&mut self) -> anyhow::Result<PlayerEvent> {

@@ -120,7 +120,11 @@ fn summary(player: &Player) {
         "\rsent      {} moves, {} of them superseded before they left",
         current.sent, current.superseded
     );
-    println!("received  {} fresh, {} late, {} missing", stats.fresh, stats.late, stats.missing);
+    let (at_once, late) = (stats.superseded_on_arrival, stats.late);
+    println!(
+        "received  {} fresh, {at_once} replaced at once, {late} late, {} missing",
+        stats.fresh, stats.missing
+    );
     println!(
         "one-way   p50 {}, p99 {}, clock error at most {}",
         quantile(&stats.one_way, 0.5),

@@ -41,6 +41,11 @@ pub struct Match {
 }
 
 impl Match {
+    /// Returns the number of this player's last move, from 1; 0 before it.
+    pub fn seq(&self) -> u32 {
+        self.seq
+    }
+
     /// Continues from the server's state. The moves that were lost with the connection may have led
     /// further than one move may lie from the last received one; then the prediction is void, as
     /// after a correction.

@@ -19,7 +19,7 @@ use netduel_protocol::Move;
 use serde::{Deserialize, Serialize};
 
 pub use age_series::{AgeSeries, AgeSlot};
-pub use block::Block;
+pub use block::{Block, block_us};
 pub use clock_sync::ClockSync;
 pub use samples::Samples;
 
@@ -203,6 +203,11 @@ impl MoveStats {
     /// Whether a move that is meant to be sent at `at_us` counts.
     pub fn counts(&self, at_us: u64) -> bool {
         self.window.is_none_or(|window| (window.open_us..window.close_us).contains(&at_us))
+    }
+
+    /// Returns the number of moves that were newer than all moves before them, of use or not.
+    pub fn in_order(&self) -> u64 {
+        self.fresh + self.superseded_on_arrival
     }
 
     /// Returns the smallest fixed playout delay with which the opponent stands still for at most

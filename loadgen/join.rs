@@ -69,8 +69,20 @@ fn agree_on_clock(players: &mut [Player]) {
     }
 }
 
+/// A player that joined its match.
+pub(crate) struct Joined {
+    pub(crate) player: Player,
+    /// The attempts to connect that failed before.
+    pub(crate) retries: u32,
+}
+
 /// Connects a player and joins the match with its partner of the same match code.
 pub async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
+    Ok(join_counting(config).await?.player)
+}
+
+/// Does the same as [`join_match`], and counts the attempts.
+pub(crate) async fn join_counting(config: &PlayerConfig) -> anyhow::Result<Joined> {
     let mut attempt = 1;
     let mut player = loop {
         match Player::connect(config).await {
@@ -86,7 +98,7 @@ pub async fn join_match(config: &PlayerConfig) -> anyhow::Result<Player> {
     player.join(Some(&config.name))?;
     loop {
         match player.next_event().await? {
-            Event::Started(_) => return Ok(player),
+            Event::Started(_) => return Ok(Joined { player, retries: attempt - 1 }),
             Event::Waiting => {}
             other => bail!("received {other:?} before the match started"),
         }

@@ -4,7 +4,7 @@
 //!
 //! `plan.rs` is what a load must do and when, `event.rs` its progress, `result.rs` its
 //! measurements. `load.rs` carries out a plan, window by window (`window.rs`): with players that
-//! move (`load_player.rs`), or with players that connect and leave again (`connect_load.rs`).
+//! move (`load_player.rs`), or with players that connect and leave again (`connect_load.rs`). `moves.rs` keeps a row for each move on request.
 
 pub mod affinity;
 mod baseline;
@@ -13,6 +13,7 @@ mod event;
 mod join;
 mod load;
 mod load_player;
+mod moves;
 mod plan;
 mod process;
 mod quantiles;
@@ -25,9 +26,10 @@ pub use baseline::Baseline;
 pub use event::LoadEvent;
 pub use join::join_match;
 pub use load::{run, run_with};
-pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent};
+pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent, Sent};
+pub use moves::{Fate, MoveRow, Moves};
 pub use plan::{LoadPlan, Trusted, WindowPlan, Workload};
 pub use process::{Process, Usage, this_program};
 pub use quantiles::Quantiles;
-pub use result::{Connects, LoadResult, PlayerFigures};
+pub use result::{ConnectBlock, Connects, LoadResult, PlayerFigures};
 pub use subject::Subject;

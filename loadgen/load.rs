@@ -17,7 +17,8 @@ use crate::{
     affinity, connect_load,
     event::{LoadEvent, announce, tell},
     join::pair_all,
-    load_player::{LoadPlayer, PlayerTask},
+    load_player::{LoadPlayer, PlayerTask, Report},
+    moves::{self, MoveLog},
     plan::{LoadPlan, WindowPlan, Workload},
     result::LoadResult,
     window::{Window, Windows},
@@ -99,7 +100,7 @@ async fn play<P: LoadPlayer>(
         let window = Window::begin_now(&window, plan.period_us());
         begin.send(Some(window))?;
         announce(&window, &mut tasks).await?;
-        let result = collect(player_count, &mut reports, &mut tasks).await?;
+        let result = collect(plan, &window, player_count, &mut reports, &mut tasks).await?;
         tell(&LoadEvent::Window(Box::new(result)))?;
     }
     drop(begin);
@@ -128,21 +129,26 @@ async fn next_window(
 
 /// Waits for the results of all players, and returns them together, in the order of the players.
 async fn collect(
+    plan: &LoadPlan,
+    window: &Window,
     player_count: usize,
-    reports: &mut mpsc::Receiver<(u64, LoadResult)>,
+    reports: &mut mpsc::Receiver<Report>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<LoadResult> {
-    let mut results = Vec::with_capacity(player_count);
-    while results.len() < player_count {
+    let mut all = Vec::with_capacity(player_count);
+    while all.len() < player_count {
         tokio::select! {
-            Some(result) = reports.recv() => results.push(result),
+            Some(report) = reports.recv() => all.push(report),
             Some(ended) = tasks.join_next() => {
                 ended??;
                 bail!("a player ended before it reported its window");
             }
         }
     }
-    results.sort_by_key(|(number, _)| *number);
-    let results = results.into_iter().map(|(_, result)| result);
-    results.reduce(LoadResult::merge).context("the load has no players")
+    all.sort_by_key(|report| report.number);
+    let logs: Vec<MoveLog> = all.iter_mut().filter_map(|report| report.log.take()).collect();
+    let results = all.into_iter().map(|report| report.result);
+    let mut result = results.reduce(LoadResult::merge).context("the load has no players")?;
+    result.moves = window.keep_moves.then(|| moves::rows(window, &logs, plan.period_us()));
+    Ok(result)
 }

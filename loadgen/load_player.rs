@@ -16,6 +16,7 @@ use netduel_transport::PathStats;
 use tokio::sync::{Barrier, mpsc, watch};
 
 use crate::{
+    moves::MoveLog,
     plan::LoadPlan,
     result::{LoadResult, PlayerFigures},
     window::Window,
@@ -33,7 +34,7 @@ const STALL: Duration = Duration::from_millis(500);
 /// A player that a load can drive: Netduel's own, or a baseline's.
 pub trait LoadPlayer: Send + 'static {
     /// Sends the next move, whose intended time is `due_us` by this host's clock.
-    fn send(&mut self, heading: Heading, due_us: u64) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn send(&mut self, heading: Heading, due_us: u64) -> impl Future<Output = anyhow::Result<Sent>> + Send;
 
     /// Waits for the next event. Cancel safe.
     fn next(&mut self) -> impl Future<Output = anyhow::Result<PlayerEvent>> + Send;
@@ -62,6 +63,15 @@ pub trait LoadPlayer: Send + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
+/// A move that a player sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The move's number, from 1.
+    pub seq: u32,
+    /// Number of unsent moves that it replaced, which are the ones just before it.
+    pub replaced: usize,
+}
+
 /// An event that reaches a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayerEvent {
@@ -87,9 +97,10 @@ pub struct MoveCounts {
 }
 
 impl LoadPlayer for Player {
-    async fn send(&mut self, heading: Heading, due_us: u64) -> anyhow::Result<()> {
-        self.steer(heading, due_us)?;
-        Ok(())
+    async fn send(&mut self, heading: Heading, due_us: u64) -> anyhow::Result<Sent> {
+        let replaced = self.steer(heading, due_us)?;
+        let seq = self.current().context("the match is over")?.seq();
+        Ok(Sent { seq, replaced })
     }
 
     async fn next(&mut self) -> anyhow::Result<PlayerEvent> {
@@ -149,6 +160,15 @@ pub(crate) struct PlayerTask {
     ping_period: Duration,
     /// The highest number of the opponent's moves.
     newest: u32,
+    /// Number of all players.
+    players: usize,
+}
+
+/// The result of one player's window, and its log if the moves are kept.
+pub(crate) struct Report {
+    pub(crate) number: u64,
+    pub(crate) result: LoadResult,
+    pub(crate) log: Option<MoveLog>,
 }
 
 /// Counts of a window beside the player's own statistics.
@@ -159,6 +179,7 @@ struct Counters {
     pings: u64,
     pongs: u64,
     stalls: u64,
+    log: Option<MoveLog>,
 }
 
 /// The timers of one window.
@@ -186,6 +207,7 @@ impl PlayerTask {
             opens: number.is_multiple_of(2),
             ping_period: Duration::from_secs(1).checked_div(plan.pings_hz).unwrap_or_default(),
             newest: 0,
+            players: players as usize,
         }
     }
 
@@ -196,7 +218,7 @@ impl PlayerTask {
         mut self,
         mut player: P,
         mut begun: watch::Receiver<Option<Window>>,
-        report: mpsc::Sender<(u64, LoadResult)>,
+        report: mpsc::Sender<Report>,
         all_done: Arc<Barrier>,
     ) -> anyhow::Result<()> {
         loop {
@@ -210,8 +232,7 @@ impl PlayerTask {
             }
             let window = *begun.borrow_and_update();
             let Some(window) = window else { continue };
-            let result = self.play(&window, &mut player).await?;
-            report.send((self.number, result)).await?;
+            report.send(self.play(&window, &mut player).await?).await?;
         }
         all_done.wait().await;
         // A close frame that has not left by then is not worth the wait: the server is about to
@@ -221,17 +242,18 @@ impl PlayerTask {
     }
 
     /// Plays one window from its begin to the end of its drain.
-    async fn play<P: LoadPlayer>(&mut self, window: &Window, player: &mut P) -> anyhow::Result<LoadResult> {
+    async fn play<P: LoadPlayer>(&mut self, window: &Window, player: &mut P) -> anyhow::Result<Report> {
         let mut timers = Timers {
             ticker: Ticker::new(window.begin_us + self.phase_us, self.period_us)?,
             ping: tokio::time::interval(self.ping_period.max(Duration::from_millis(1))),
             look: tokio::time::interval_at(tokio::time::Instant::now() + STALL, STALL),
             seen: self.newest,
         };
-        let mut counters = Counters::default();
+        let log = window.keep_moves.then(|| MoveLog::new(self.players));
+        let mut counters = Counters { log, ..Counters::default() };
         player.open(window.begin_us, window.open_us..window.close_us);
         if self.in_flight > 0 && self.opens {
-            self.answer(window, player, self.in_flight).await?;
+            self.answer(window, player, self.in_flight, &mut counters).await?;
         }
         self.play_until(window.open_us, window, player, &mut timers, &mut counters).await?;
         let before = player.path_stats();
@@ -242,7 +264,7 @@ impl PlayerTask {
         self.settle(player, &mut counters).await?;
 
         let grown = |read: fn(&PathStats) -> Option<u64>| Some(read(&after)?.saturating_sub(read(&before)?));
-        Ok(LoadResult {
+        let result = LoadResult {
             players: vec![PlayerFigures::of(&count.stats, count.sent)],
             stats: count.stats,
             sent: count.sent,
@@ -259,7 +281,9 @@ impl PlayerTask {
             pongs: counters.pongs,
             path: after,
             connects: None,
-        })
+            moves: None,
+        };
+        Ok(Report { number: self.number, result, log: counters.log })
     }
 
     /// Plays until `until_us`. This is the only load loop.
@@ -280,21 +304,25 @@ impl PlayerTask {
                 biased;
                 () = &mut end => return Ok(()),
                 due_us = timers.ticker.next(), if !closed => {
-                    self.send(window, player, due_us).await?;
+                    let sent_us = self.send(window, player, due_us, counters).await?;
                     if window.contains(due_us) {
-                        counters.lateness.record(clock::now_us() - due_us);
+                        counters.lateness.record(sent_us - due_us);
                     }
                 }
                 event = player.next() => {
-                    let advance = self.count(counters, event?)?;
+                    let event = event?;
+                    let advance = self.count(counters, event)?;
+                    if let (Some(log), PlayerEvent::Moved(seq)) = (&mut counters.log, event) {
+                        log.on_arrival(window, seq, advance > 0, clock::now_us());
+                    }
                     if closed {
-                        self.answer(window, player, advance).await?;
+                        self.answer(window, player, advance, counters).await?;
                     }
                 }
                 _ = timers.look.tick(), if closed && self.opens => {
                     if timers.seen == self.newest {
                         counters.stalls += u64::from(window.contains(clock::now_us()));
-                        self.answer(window, player, self.in_flight).await?;
+                        self.answer(window, player, self.in_flight, counters).await?;
                     }
                     timers.seen = self.newest;
                 }
@@ -306,8 +334,21 @@ impl PlayerTask {
         }
     }
 
-    async fn send<P: LoadPlayer>(&self, window: &Window, player: &mut P, due_us: u64) -> anyhow::Result<()> {
-        player.send(self.bot_path.heading(due_us - window.begin_us), due_us).await
+    /// Sends the next move. Returns the time at which the transport had taken it.
+    async fn send<P: LoadPlayer>(
+        &self,
+        window: &Window,
+        player: &mut P,
+        due_us: u64,
+        counters: &mut Counters,
+    ) -> anyhow::Result<u64> {
+        let Sent { seq, replaced } =
+            player.send(self.bot_path.heading(due_us - window.begin_us), due_us).await?;
+        let sent_us = clock::now_us();
+        if let Some(log) = &mut counters.log {
+            log.on_sent(window, seq, replaced, due_us, sent_us);
+        }
+        Ok(sent_us)
     }
 
     /// Sends one move for each of the opponent's moves that is settled: it arrived, or a later one
@@ -317,9 +358,10 @@ impl PlayerTask {
         window: &Window,
         player: &mut P,
         advance: u32,
+        counters: &mut Counters,
     ) -> anyhow::Result<()> {
         for _ in 0..advance.min(self.in_flight) {
-            self.send(window, player, clock::now_us()).await?;
+            self.send(window, player, clock::now_us(), counters).await?;
         }
         Ok(())
     }

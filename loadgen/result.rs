@@ -1,8 +1,10 @@
 //! The result of a load: what its players measured within the window.
 
-use netduel_client::stats::{MoveStats, Samples};
+use netduel_client::stats::{MoveStats, Samples, block_us};
 use netduel_transport::PathStats;
 use serde::{Deserialize, Serialize};
+
+use crate::moves::Moves;
 
 /// The measurements of all players together within the window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub struct LoadResult {
     pub path: PathStats,
     /// Connection times, where players connected and left.
     pub connects: Option<Connects>,
+    /// A row for each move, on request.
+    pub moves: Option<Moves>,
     /// The figures of each player, in the order of the plan: opponents stand next to each other.
     pub players: Vec<PlayerFigures>,
 }
@@ -80,7 +84,7 @@ impl PlayerFigures {
 /// The time that connecting players took.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connects {
-    /// Number of connections made.
+    /// Number of connections made by players that met their opponent.
     pub count: u64,
     /// Number of those that resumed a TLS session.
     pub resumed: u64,
@@ -88,15 +92,59 @@ pub struct Connects {
     pub paired: Samples,
     /// Time until the player has the opponent's first move, also from the intended beginning.
     pub first_move: Samples,
+    /// Number of players that never met their opponent: their times are infinite.
+    pub failed: u64,
+    /// Number of further attempts to connect, after ones that failed.
+    pub retries: u64,
+    /// Number of players of meetings that could not begin, since too many were still going on.
+    /// Their times are unknown.
+    pub overflowed: u64,
+    /// The length of a block in µs.
+    pub block_us: u64,
+    /// The same times in blocks of the window, by the intended beginning.
+    pub blocks: Vec<ConnectBlock>,
+}
+
+/// The times that connecting players took within one stretch of the window.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ConnectBlock {
+    /// Time from the intended beginning until a player learns of the match's start.
+    pub paired: Samples,
+    /// Time until the player has the opponent's first move.
+    pub first_move: Samples,
 }
 
 impl Connects {
+    /// Creates the figures of a window, without any connection.
+    pub(crate) fn new(window_us: u64) -> Self {
+        let block_us = block_us(window_us);
+        let blocks = vec![ConnectBlock::default(); window_us.div_ceil(block_us) as usize];
+        Self { block_us, blocks, ..Self::default() }
+    }
+
+    /// Records the times of a player whose intended beginning was `at_us` after the opening.
+    pub(crate) fn record(&mut self, at_us: u64, paired_us: u64, first_move_us: u64) {
+        self.paired.record(paired_us);
+        self.first_move.record(first_move_us);
+        if let Some(block) = self.blocks.get_mut((at_us / self.block_us.max(1)) as usize) {
+            block.paired.record(paired_us);
+            block.first_move.record(first_move_us);
+        }
+    }
+
     /// Adds the figures of other players.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.resumed += other.resumed;
         self.paired.merge(&other.paired);
         self.first_move.merge(&other.first_move);
+        self.failed += other.failed;
+        self.retries += other.retries;
+        self.overflowed += other.overflowed;
+        for (block, more) in self.blocks.iter_mut().zip(&other.blocks) {
+            block.paired.merge(&more.paired);
+            block.first_move.merge(&more.first_move);
+        }
     }
 }
 

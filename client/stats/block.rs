@@ -13,6 +13,9 @@ const BLOCK_US: u64 = 1_000_000;
 /// window has longer blocks.
 const BLOCKS_MAX: u64 = 120;
 
+/// The longest window in µs, a century. A longer one has no end.
+const LONGEST_US: u64 = 100 * 365 * 86_400 * 1_000_000;
+
 /// The measurements within one stretch of a window: of one player, or of all together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Block {
@@ -32,15 +35,20 @@ impl Block {
 /// Returns the length of the blocks of a window in µs, and the empty blocks; none for a window
 /// without an end.
 pub(super) fn all(window_us: u64) -> (u64, Vec<Block>) {
-    let longest_us = u64::MAX / 4;
-    if window_us > longest_us {
+    if window_us > LONGEST_US {
         return (0, Vec::new());
     }
+    let block_us = block_us(window_us);
+    (block_us, vec![Block::default(); window_us.div_ceil(block_us) as usize])
+}
+
+/// Returns the length of the blocks of a window in µs.
+pub fn block_us(window_us: u64) -> u64 {
     let mut block_us = BLOCK_US;
     while window_us.div_ceil(block_us) > BLOCKS_MAX {
         block_us *= 2;
     }
-    (block_us, vec![Block::default(); window_us.div_ceil(block_us) as usize])
+    block_us
 }
 
 /// Returns the block at a time in µs since the window opened.

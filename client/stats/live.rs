@@ -252,7 +252,7 @@ impl LiveStats {
             longest_gap_us: totals.longest_gap_us.max(gap_us),
             sent,
             superseded,
-            received: totals.fresh,
+            received: totals.in_order(),
             late: totals.late,
             missing: totals.missing.saturating_sub(totals.late),
             rates: self.rates(),

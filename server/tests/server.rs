@@ -140,7 +140,7 @@ async fn relay_both_doubles_the_updates() {
             }
             // The players move in step, so that nothing is superseded and the counts are exact.
             for player in [&mut ada, &mut grace] {
-                while player.current().expect("a match").stats.fresh < number {
+                while player.current().expect("a match").stats.in_order() < number {
                     assert!(matches!(event(player).await, Event::OpponentMoved { .. }));
                 }
             }
@@ -206,7 +206,7 @@ async fn payloads_arrive_byte_for_byte() {
                     player.steer(Heading::default(), start_us + u64::from(seq) * PERIOD_US).expect("open");
                 }
                 for (number, player) in players.iter_mut().enumerate() {
-                    while player.current().expect("a match").stats.fresh < u64::from(seq) {
+                    while player.current().expect("a match").stats.in_order() < u64::from(seq) {
                         let Event::OpponentMoved { update, payload: got, .. } = event(player).await else {
                             panic!("not a move over {kind}")
                         };
