@@ -4,7 +4,8 @@
 //!
 //! `plan.rs` is what a load must do and when, `event.rs` its progress, `result.rs` its
 //! measurements. `load.rs` carries out a plan, window by window (`window.rs`): with players that
-//! move (`load_player.rs`), or with players that connect and leave again (`connect_load.rs`). `moves.rs` keeps a row for each move on request.
+//! move (`load_player.rs`), or with players that connect and leave again (`connect_load.rs`).
+//! `moves.rs` keeps a row for each move on request.
 
 pub mod affinity;
 mod baseline;

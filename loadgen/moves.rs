@@ -53,7 +53,7 @@ pub enum Fate {
     Lost,
 }
 
-/// What one player noted of its own moves and of its opponent's.
+/// The notes of one player about its own moves and its opponent's.
 #[derive(Debug, Default)]
 pub(crate) struct MoveLog {
     sent_max: usize,

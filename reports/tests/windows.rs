@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, process::Command, time::Duration};
 
-use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Subject, Trusted, WindowPlan, Workload};
+use netduel_loadgen::{
+    Fate, LoadEvent, LoadPlan, LoadResult, Process, Subject, Trusted, WindowPlan, Workload,
+};
 use netduel_transport::{Options, TransportKind};
 
 /// The longest silence of a child.
@@ -65,7 +67,7 @@ impl Load {
     }
 
     fn window(&mut self, duration_ms: u64) -> LoadResult {
-        let window = WindowPlan { warmup_ms: 50, duration_ms, drain_ms: 300, keep_moves: false };
+        let window = WindowPlan { warmup_ms: 50, duration_ms, drain_ms: 300, keep_moves: true };
         self.players.tell(&serde_json::to_string(&window).expect("serialises")).expect("told");
         assert!(matches!(self.next(), LoadEvent::WindowOpen));
         let closed = std::iter::repeat_with(|| self.next()).find(|event| !matches!(event, LoadEvent::Tick));
@@ -99,6 +101,15 @@ fn windows_count_moves_meant_for_them() {
             assert_eq!(result.players.iter().map(|player| player.sent).sum::<u64>(), result.sent);
             assert_eq!(result.players.iter().map(|player| player.fresh).sum::<u64>(), stats.fresh);
             assert_eq!(result.players.iter().map(|player| player.freezes).sum::<u64>(), stats.freezes);
+            let moves = result.moves.as_ref().expect("asked for");
+            assert_eq!((moves.rows.len() as u64, moves.left_out), (result.sent, 0));
+            let count = |fate| moves.rows.iter().filter(|row| row.fate == fate).count() as u64;
+            let at_once = count(Fate::SupersededOnArrival);
+            assert_eq!(count(Fate::Fresh) + at_once, stats.fresh + stats.superseded_on_arrival);
+            assert_eq!(
+                (count(Fate::Late), count(Fate::SupersededBeforeLeaving)),
+                (stats.late, result.superseded)
+            );
         }
         load.players.end().expect("the players leave in order");
     }
@@ -123,7 +134,9 @@ fn connects_have_a_schedule_each_window() {
     for _ in 0..2 {
         let connects = load.window(500).connects.expect("a load of connects");
         // 2 pairs × 10 Hz × 0.5 s, two players each.
-        assert_eq!((connects.count, connects.paired.count()), (20, 20));
+        assert_eq!((connects.count, connects.paired.count(), connects.first_move.count()), (20, 20, 20));
+        assert_eq!((connects.failed, connects.retries, connects.overflowed), (0, 0, 0));
+        assert_eq!((connects.blocks.len(), connects.blocks[0].first_move.count()), (1, 20));
     }
     load.players.end().expect("the players leave in order");
 }
