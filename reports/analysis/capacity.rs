@@ -5,9 +5,10 @@
 //! arrive: nearly as many as the link's own losses leave. The link can carry the moves at all.
 //!
 //! What the contender loses itself never counts for it. A move that overflowed a queue is missing,
-//! and so is a move that a newer one superseded: a rate whose moves do not leave is not sustained.
-//! The link's own losses are a share of the packets that reached the lossy part, so
-//! acknowledgements and duplicates do not count as moves.
+//! and so is a move that a newer one superseded before it left: a rate whose moves do not leave is
+//! not sustained. A move that a newer one superseded on arrival has arrived. At high rates nearly
+//! all moves do so, and their age is judged. The link's own losses are a share of the packets that
+//! reached the lossy part, so acknowledgements and duplicates do not count as moves.
 //!
 //! Pure: the capacity follows from the runs alone, so a search can be interrupted anywhere.
 
@@ -91,8 +92,8 @@ pub struct Try {
     pub value: u32,
     /// The result of the value.
     pub fate: Fate,
-    /// The capacity of the link; `None` on loopback, on a link without a constant rate, and beside
-    /// a bulk transfer.
+    /// The capacity of the link; `None` on loopback, on a link without a constant rate, on a link
+    /// for each player, and beside a bulk transfer.
     pub wire: Option<Wire>,
     /// Whether the players' process was saturated, or handed its moves over late.
     pub players_busy: bool,
@@ -268,7 +269,7 @@ fn tried(results: &Results, search: &Search, key: &RunKey, value: u32) -> Option
         wire,
         players_busy: busy(|run| run.players.cpu_us) || runs.iter().any(late),
         server_busy: busy(|run| run.server.cpu_us),
-        link_busy: link_late || runs.iter().filter_map(|run| run.link.as_ref()).any(emulator_busy),
+        link_busy: link_late || runs.iter().flat_map(|run| links_of(run)).any(emulator_busy),
     })
 }
 
@@ -299,8 +300,9 @@ fn fate(
     if sent < planned * SENT_SHARE_MIN {
         return Fate::Unsent { sent_share: sent / planned };
     }
-    let delivered_share = sum(|run| run.load.stats.fresh) / sent;
-    let allowed_share = left_by_link(runs, Direction::Up) * left_by_link(runs, Direction::Down);
+    let delivered = sum(|run| run.load.stats.fresh + run.load.stats.superseded_on_arrival);
+    let delivered_share = delivered / sent;
+    let allowed_share = left_by_links(runs);
     if delivered_share < allowed_share * criterion.delivered_share_min {
         let superseded_share = sum(|run| superseded(run).unwrap_or(0)) / sent;
         return Fate::Missing { delivered_share, allowed_share, superseded_share };
@@ -313,12 +315,27 @@ fn moves_per_s(group: &Group) -> f64 {
     PLAYERS_PER_MATCH * f64::from(group.pairs) * f64::from(group.rate_hz)
 }
 
-/// Returns the share of the packets that the link neither lost nor held back, of those that passed
+/// Returns the links of a run: one for all players, or one for each player of a match.
+fn links_of(run: &RunResult) -> impl Iterator<Item = &LinkReport> {
+    run.link.iter().flat_map(|link| [Some(link), link.second.as_deref()]).flatten()
+}
+
+/// Returns the share of the moves that the link's own losses leave.
+fn left_by_links(runs: &[&RunResult]) -> f64 {
+    let of_player = |player: usize, direction: Direction| {
+        let links = runs.iter().filter_map(|run| links_of(run).nth(player).or(run.link.as_ref()));
+        left_by_link(links, direction)
+    };
+    // A move goes up on its player's link, and down on the opponent's.
+    let across = |from: usize, to: usize| of_player(from, Direction::Up) * of_player(to, Direction::Down);
+    (across(0, 1) + across(1, 0)) / 2.0
+}
+
+/// Returns the share of the packets that a link neither lost nor held back, of those that passed
 /// its queue.
-fn left_by_link(runs: &[&RunResult], direction: Direction) -> f64 {
-    let totals = runs.iter().filter_map(|run| Some(run.link.as_ref()?.direction(direction).total()));
+fn left_by_link<'a>(links: impl Iterator<Item = &'a LinkReport>, direction: Direction) -> f64 {
     let (mut passed_queue, mut taken) = (0, 0);
-    for total in totals {
+    for total in links.map(|link| link.direction(direction).total()) {
         passed_queue += total.offered.saturating_sub(total.queue_dropped);
         taken += total.lost + total.held;
     }
@@ -327,7 +344,8 @@ fn left_by_link(runs: &[&RunResult], direction: Direction) -> f64 {
 
 /// Returns the capacity of the link for the moves of these runs, in the searched number.
 fn wire(runs: &[&RunResult], key: &RunKey, of: Searched) -> Option<Wire> {
-    let links: Vec<&LinkReport> = runs.iter().filter_map(|run| game_alone(run)).collect();
+    let links: Vec<&LinkReport> =
+        runs.iter().filter_map(|run| game_alone(run)).filter(|link| link.second.is_none()).collect();
     let sent: u64 = runs.iter().map(|run| run.load.sent).sum();
     let in_direction = |direction: Direction| {
         let rate_mbit_per_s = match links.first()?.spec.direction(direction).rate {

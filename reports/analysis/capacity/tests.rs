@@ -162,10 +162,10 @@ fn queue_drops_hide_no_loss() {
         (up.offered, up.queue_dropped, up.lost) = (100, 50, 5);
         run
     };
-    assert!((left_by_link(&[&run], Direction::Up) - 0.9).abs() < 1e-9);
-    assert_eq!(left_by_link(&[&run], Direction::Down), 1.0);
-    assert_eq!(left_by_link(&[], Direction::Up), 1.0);
     let link = run.link.as_ref().expect("a link");
+    let left = |direction| left_by_link([link].into_iter(), direction);
+    assert!((left(Direction::Up) - 0.9).abs() < 1e-9);
+    assert_eq!((left(Direction::Down), left_by_link([].into_iter(), Direction::Up)), (1.0, 1.0));
     assert!((arrived_share(&[link], Direction::Up) - 0.45).abs() < 1e-9);
     assert_eq!(arrived_share(&[], Direction::Up), 1.0);
 }
@@ -200,6 +200,38 @@ fn superseded_moves_are_missing() {
     let missing = Fate::Missing { delivered_share: 0.5, allowed_share: 1.0, superseded_share: 0.5 };
     assert_eq!(broke.fate, missing);
     assert_eq!(broke.to_string(), "50.0 % of the moves arrived, 50.0 % were superseded");
+}
+
+#[test]
+fn moves_superseded_on_arrival_arrived() {
+    let held = judge_on("loopback", |run| {
+        let sent = run.load.sent;
+        (run.load.stats.fresh, run.load.stats.superseded_on_arrival) = (sent / 2, sent / 2);
+    });
+    assert_eq!(held.fate, Fate::Held);
+}
+
+#[test]
+fn each_player_may_have_a_link() {
+    // One link loses a fifth of what goes up, the other one a tenth of what goes down. Half of the
+    // moves cross both of these.
+    let with = |busy_ms: f64| {
+        let results = search_on(SPEC, Search::RATE);
+        let mut run = perfect(key_at(&results, 60));
+        let sent = run.load.sent;
+        let first = link_of(&mut run);
+        let mut second = first.clone();
+        first.up.udp.lost = first.up.udp.offered / 5;
+        second.down.udp.lost = second.down.udp.offered / 10;
+        second.emulator_cpu_ms = busy_ms;
+        first.second = Some(Box::new(second));
+        run.load.stats.fresh = sent * 83 / 100;
+        assert!((left_by_links(&[&run]) - f64::midpoint(0.8 * 0.9, 1.0)).abs() < 1e-9);
+        judge(&results, 60, &[run])
+    };
+    let held = with(100.0);
+    assert_eq!((held.fate, held.wire, held.link_busy), (Fate::Held, None, false));
+    assert!(with(900.0).link_busy);
 }
 
 #[test]
