@@ -2,6 +2,7 @@
 //! processor.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,15 +17,15 @@ use netduel_protocol::clock;
 use tokio::task::JoinSet;
 
 use crate::{
-    player::{Pair, Player, arrival, relay},
+    player::{Pair, Player, relay},
     server::Server,
 };
 
 /// The time before a window opens, in which the players settle.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(150);
-/// Moves in flight of a pair at saturation.
+/// Moves under way of a pair at saturation: as many as `cargo compare --preset baselines` has.
 const IN_FLIGHT: u32 = 8;
-/// The longest wait for the last of them. It is lost after that (UDP, QUIC's datagrams).
+/// The time without an arrival after which all moves under way are lost (UDP, QUIC's datagrams).
 const LOST_AFTER: Duration = Duration::from_millis(50);
 
 /// The longest time of a closed loop. After that a move is lost, and the loop would wait for ever.
@@ -146,40 +147,57 @@ async fn keep_moving(
     }
 }
 
-/// Lets one player of each pair move eight times, and again once the last move has arrived, until
-/// the window closes.
+/// Keeps eight moves under way between the players of a pair until the window closes. Each move
+/// leaves at once, and each player answers every move that is settled: it arrived, or a later one
+/// did. `netduel_loadgen` has the same closed loop.
 ///
 /// # Errors
 /// The reason why a connection is over.
-pub async fn saturated(
-    server: &Server,
-    pairs: Vec<Pair>,
-    length: Duration,
-) -> anyhow::Result<(Spent, Vec<Pair>)> {
+pub async fn saturated(server: &Server, pair: &mut Pair, length: Duration) -> anyhow::Result<Spent> {
     let arrivals = Arrivals::default();
-    let end = Instant::now() + WARM_UP + length;
-    let mut tasks = JoinSet::new();
-    for mut pair in pairs {
-        let arrivals = arrivals.clone();
-        tasks.spawn(async move {
-            while Instant::now() < end {
-                bursts(&mut pair, &arrivals).await?;
-            }
-            anyhow::Ok(pair)
-        });
+    tokio::select! {
+        ended = circulate(pair, &arrivals) => ended.map(|never| match never {}),
+        spent = window(server, length, &arrivals) => spent,
     }
-    let spent = window(server, length, &arrivals).await?;
-    let mut pairs = Vec::new();
-    while let Some(ended) = tasks.join_next().await {
-        pairs.push(ended??);
-    }
-    Ok((spent, pairs))
 }
 
-async fn bursts([mover, watcher]: &mut Pair, arrivals: &Arrivals) -> anyhow::Result<()> {
-    mover.send_many(IN_FLIGHT).await?;
-    let count = || {
-        arrivals.fetch_add(1, Relaxed);
-    };
-    tokio::time::timeout(LOST_AFTER, arrival(mover, watcher, count)).await.unwrap_or(Ok(()))
+/// Keeps eight moves under way, until an error.
+async fn circulate([first, second]: &mut Pair, arrivals: &Arrivals) -> anyhow::Result<Infallible> {
+    // The highest number of the moves that each has received or knows to be lost.
+    let mut newest = [second.newest(), first.newest()];
+    let mut look = tokio::time::interval(LOST_AFTER);
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            biased;
+            number = first.next() => answer(first, &mut newest[0], number?, arrivals).await?,
+            number = second.next() => answer(second, &mut newest[1], number?, arrivals).await?,
+            _ = look.tick() => {
+                let arrived = arrivals.load(Relaxed);
+                // The first tick begins the loop.
+                if seen == Some(arrived) || seen.is_none() {
+                    for _ in 0..IN_FLIGHT {
+                        first.send().await?;
+                    }
+                }
+                seen = Some(arrived);
+            }
+        }
+    }
+}
+
+/// Counts an arrival, and sends one move for each that it settles.
+async fn answer(
+    player: &mut Player,
+    newest: &mut u32,
+    number: u32,
+    arrivals: &Arrivals,
+) -> anyhow::Result<()> {
+    arrivals.fetch_add(1, Relaxed);
+    let settled = number.saturating_sub(*newest).min(IN_FLIGHT);
+    *newest = number.max(*newest);
+    for _ in 0..settled {
+        player.send().await?;
+    }
+    Ok(())
 }

@@ -99,42 +99,24 @@ impl Player {
         }
     }
 
-    /// Makes a move.
+    /// Makes a move, which leaves at once.
     ///
     /// # Errors
     /// The reason why the connection is over.
     pub async fn send(&mut self) -> anyhow::Result<()> {
-        self.send_many(1).await
-    }
-
-    /// Makes `count` moves at once. The last of them has the number [`Self::newest`].
-    ///
-    /// # Errors
-    /// The reason why the connection is over.
-    pub async fn send_many(&mut self, moves: u32) -> anyhow::Result<()> {
-        for _ in 0..moves {
-            self.last.seq += 1;
-            self.last.at_us += PERIOD_US;
-            match &mut self.link {
-                Link::Ours { connection, .. } => {
-                    let mut buffer = [0; MAX_MESSAGE_BYTES];
-                    let bytes = encode(&ClientMessage::Move(self.last.into()), &mut buffer)?;
-                    let sender = &connection.sender;
-                    if moves == 1 {
-                        sender.send_state(bytes)?
-                    } else {
-                        sender.queue_state(bytes)?
-                    };
-                }
-                Link::Bare(player) => {
-                    let mut update = [0xA5; MOVE_BYTES];
-                    update[..4].copy_from_slice(&self.last.seq.to_le_bytes());
-                    player.send(&update).await?;
-                }
+        self.last.seq += 1;
+        self.last.at_us += PERIOD_US;
+        match &mut self.link {
+            Link::Ours { connection, .. } => {
+                let mut buffer = [0; MAX_MESSAGE_BYTES];
+                let bytes = encode(&ClientMessage::Move(self.last.into()), &mut buffer)?;
+                connection.sender.send_state(bytes)?;
             }
-        }
-        if let (Link::Ours { connection, .. }, true) = (&self.link, moves > 1) {
-            connection.sender.flush()?;
+            Link::Bare(player) => {
+                let mut update = [0xA5; MOVE_BYTES];
+                update[..4].copy_from_slice(&self.last.seq.to_le_bytes());
+                player.send(&update).await?;
+            }
         }
         Ok(())
     }
@@ -217,33 +199,18 @@ pub async fn introduce([first, second]: &mut Pair) -> anyhow::Result<()> {
     tokio::time::timeout(FIRST_MOVE_TIMEOUT, heard).await.context("a first move did not arrive")?
 }
 
-/// Sends one move from one player to the other.
+/// Sends one move from one player to the other, and waits until it has arrived.
 ///
 /// # Errors
 /// The reason why a connection is over.
 pub async fn relay(mover: &mut Player, watcher: &mut Player) -> anyhow::Result<()> {
     mover.send().await?;
-    arrival(mover, watcher, || ()).await
-}
-
-/// Waits until the newest move of one player has reached the other, and calls `see` for each move
-/// that arrives.
-///
-/// # Errors
-/// The reason why a connection is over.
-pub(crate) async fn arrival(
-    mover: &mut Player,
-    watcher: &mut Player,
-    mut see: impl FnMut(),
-) -> anyhow::Result<()> {
     loop {
         // The mover's connection must be polled, too: it receives the acknowledgements.
         tokio::select! {
             biased;
             number = watcher.next() => {
-                let number = number?;
-                see();
-                if number == mover.newest() {
+                if number? == mover.newest() {
                     return Ok(());
                 }
             }
