@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use netduel_link::{DirectionSpec, LinkSpec, PROFILES, Rate};
+use netduel_link::{DirectionSpec, LinkSpec, Loss, PROFILES, Rate};
 
-/// Prints every profile with its settings and its source.
+/// Prints every profile with its settings, its source and what it assumes.
 pub(crate) fn list() -> Result<ExitCode> {
     for profile in PROFILES.iter() {
         println!("{:<14} {}", profile.spec.name, profile.about);
         println!("{:14} up   {}", "", describe(&profile.spec.up));
         println!("{:14} down {}", "", describe(&profile.spec.down));
-        println!("{:14} from {}\n", "", profile.source);
+        println!("{:14} from {}", "", profile.source);
+        println!("{:14} assumed: {}\n", "", profile.assumed.join("; "));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -21,6 +22,9 @@ fn describe(direction: &DirectionSpec) -> String {
     let mut parts = vec![format!("{} ms", direction.delay_ms)];
     if let Some(jitter) = direction.jitter {
         parts.push(format!("jitter {} ms", jitter.sd_ms));
+    }
+    if let Loss::GilbertElliottTime { good_ms, bad_ms, stalls: true, .. } = direction.loss {
+        parts.push(format!("stalls of {bad_ms} ms every {} ms", good_ms + bad_ms));
     }
     if let Some(share) = direction.loss.mean_share().filter(|share| *share > 0.0) {
         parts.push(format!("loss {:.2} %", share * 100.0));

@@ -290,6 +290,11 @@ mod tests {
         }
         assert_eq!(bottleneck.offer(MS - 1, 1_500, 4), Admission::Full);
         assert_eq!(bottleneck.offer(MS, 1_500, 5), Admission::Leaves(5 * MS));
+        assert_eq!(
+            bottleneck.offer(MS, 1_500, 6),
+            Admission::Full,
+            "one packet left, and one took its place"
+        );
         assert_eq!((bottleneck.leave(9 * MS), bottleneck.next_leave()), (None, None));
     }
 
