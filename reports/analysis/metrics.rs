@@ -2,7 +2,7 @@
 //! and the largest that nobody notices.
 
 use netduel_client::stats::Samples;
-use netduel_loadgen::{Connects, Workload};
+use netduel_loadgen::{ConnectBlock, Workload};
 
 use crate::{
     analysis::{
@@ -283,12 +283,15 @@ fn ages<'a>(runs: &'a [&'a RunResult]) -> impl Iterator<Item = (UnitId, &'a Samp
     })
 }
 
-/// Returns a time of the connects of every run.
+/// Returns a time of the connects of every block of every run.
 fn connects<'a>(
     runs: &'a [&'a RunResult],
-    pick: fn(&Connects) -> &Samples,
+    pick: fn(&ConnectBlock) -> &Samples,
 ) -> impl Iterator<Item = (UnitId, &'a Samples)> {
-    runs.iter().filter_map(move |run| Some(((run.key.repeat, 0), pick(run.load.connects.as_ref()?))))
+    let known = runs.iter().filter_map(|run| Some((run.key.repeat, run.load.connects.as_ref()?)));
+    known.flat_map(move |(repeat, connects)| {
+        (0..).zip(&connects.blocks).map(move |(block, it)| ((repeat, block), pick(it)))
+    })
 }
 
 /// Returns the time of all players in a block, in µs: the weight of their ages.

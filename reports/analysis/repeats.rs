@@ -5,6 +5,7 @@ use netduel_loadgen::Connects;
 use serde::Serialize;
 
 use crate::{
+    analysis::statistics::median,
     data::{results::Results, run_result::RunResult},
     plan::scenario::RunKey,
 };
@@ -93,6 +94,30 @@ impl<'a> Repeats<'a> {
         Figure::from_repeats(of(parts, wholes), self.0.iter().map(|run| of(part(run), whole(run))))
     }
 
+    /// Returns the median over the repeats of the ratio of two counts. A repeat that something
+    /// disturbed does not decide it. `None` if no repeat knows its part.
+    pub(crate) fn median_ratio(
+        self,
+        part: impl Fn(&RunResult) -> Option<u64>,
+        whole: impl Fn(&RunResult) -> Option<u64>,
+    ) -> Option<Figure> {
+        let of = |run: &&RunResult| Some(part(run)? as f64 / whole(run).filter(|&it| it > 0)? as f64);
+        let known: Vec<f64> = self.0.iter().filter_map(of).collect();
+        Figure::from_repeats(median(&known), known.iter().map(|it| Some(*it)))
+    }
+
+    /// Returns the sum of an amount over all repeats, over the sum of the times of all players in
+    /// their windows, by minute.
+    pub(crate) fn by_player_minute(self, amount: impl Fn(&RunResult) -> f64) -> Option<Figure> {
+        let minutes = |run: &RunResult| {
+            run.load.stats.age.buckets().map(|(_, time_us)| time_us as f64).sum::<f64>() / 60e6
+        };
+        let all: f64 = self.0.iter().map(|run| minutes(run)).sum();
+        let value = (all > 0.0).then(|| self.0.iter().map(|run| amount(run)).sum::<f64>() / all);
+        let of = |run: &&RunResult| Some(minutes(run)).filter(|it| *it > 0.0).map(|it| amount(run) / it);
+        Figure::from_repeats(value, self.0.iter().map(of))
+    }
+
     /// Returns a part of the server's CPU time per fresh move, in µs, by its share of the ticks.
     /// `None` with too few ticks.
     pub(crate) fn cpu_per_move(self, part: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
@@ -102,9 +127,15 @@ impl<'a> Repeats<'a> {
         self.ratio(scaled, |run| Some(run.load.stats.fresh)).filter(|_| enough)
     }
 
-    /// Returns the bytes of the run with the most bytes.
-    pub(crate) fn largest(self, bytes: fn(&RunResult) -> Option<u64>) -> Option<Figure> {
-        let of = |run: &&RunResult| Some(bytes(run)? as f64);
+    /// Returns the amount of the run with the smallest.
+    pub(crate) fn smallest(self, amount: impl Fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+        let of = |run: &&RunResult| Some(amount(run)? as f64);
+        Figure::from_repeats(self.0.iter().filter_map(of).reduce(f64::min), self.0.iter().map(of))
+    }
+
+    /// Returns the amount of the run with the largest.
+    pub(crate) fn largest(self, amount: impl Fn(&RunResult) -> Option<u64>) -> Option<Figure> {
+        let of = |run: &&RunResult| Some(amount(run)? as f64);
         Figure::from_repeats(self.0.iter().filter_map(of).reduce(f64::max), self.0.iter().map(of))
     }
 }

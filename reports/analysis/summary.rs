@@ -43,8 +43,19 @@ pub struct Row {
     pub one_way_max_us: Option<Figure>,
     /// The age of information, mean over time, in µs.
     pub age_mean_us: Option<Figure>,
-    /// The age of information at p99 of the time, in µs.
+    /// The age of information at p50 of the time, in µs.
+    pub age_p50_us: Option<Figure>,
+    /// The age of information at p99 of the time, in µs. It is also the delay of the playout that
+    /// stalls for 1 % of the time: the delay that a player perceives.
     pub age_p99_us: Option<Figure>,
+    /// The age at p99 of the player with the highest, in µs.
+    pub worst_player_age_p99_us: Option<Figure>,
+    /// The age at p99 of the player with the lowest, in µs.
+    pub best_player_age_p99_us: Option<Figure>,
+    /// The freezes by player and minute.
+    pub freezes_per_minute: Option<Figure>,
+    /// The longest freeze of any player, in µs.
+    pub longest_freeze_us: Option<Figure>,
     /// The share of the sent moves that arrived as news, from 0 to 1.
     pub fresh_share: Option<Figure>,
     /// The share of the sent moves that a newer move replaced before they left the player or the
@@ -63,7 +74,12 @@ pub struct Row {
     pub resumed_share: Option<Figure>,
     /// The server's CPU time per connection, in µs.
     pub connect_cpu_us: Option<Figure>,
-    /// The server's CPU time per fresh move, in µs.
+    /// The share of the sent moves that another one replaced as it arrived: those of a burst.
+    pub outdated_share: Option<Figure>,
+    /// The CPU time of server, players and emulator together per fresh move, in µs: the median of
+    /// the repeats.
+    pub machine_cpu_us: Option<Figure>,
+    /// The server's CPU time per fresh move, in µs: the median of the repeats.
     pub server_cpu_us: Option<Figure>,
     /// The part of the CPU time outside the kernel, in µs, by the share of the ticks.
     pub server_user_us: Option<Figure>,
@@ -76,8 +92,8 @@ pub struct Row {
     /// The kernel memory of the server's sockets, mean over the window, in bytes, of the repeat
     /// with the most.
     pub server_kernel_bytes: Option<Figure>,
-    /// The bytes that the server received per fresh move. Whole IP packets are counted on the
-    /// emulated link, or on loopback by the players' transports.
+    /// The bytes that the server received per fresh move, as the median of the repeats. Whole IP
+    /// packets are counted on the emulated link, or on loopback by the players' transports.
     pub bytes_in: Option<Figure>,
     /// The bytes that the server sent per fresh move, counted like `bytes_in`.
     pub bytes_out: Option<Figure>,
@@ -126,7 +142,16 @@ impl Row {
             one_way_p99_us: repeats.quantile(one_way, 0.99),
             one_way_max_us: repeats.samples(one_way, |it| it.max_us().map(|us| us as f64)),
             age_mean_us: repeats.samples(age, Samples::mean_us),
+            age_p50_us: repeats.quantile(age, 0.5),
             age_p99_us: repeats.quantile(age, 0.99),
+            worst_player_age_p99_us: repeats
+                .largest(|run| run.load.players.iter().map(|player| player.age_p99_us).max()),
+            best_player_age_p99_us: repeats
+                .smallest(|run| run.load.players.iter().map(|player| player.age_p99_us).min()),
+            freezes_per_minute: repeats.by_player_minute(|run| run.load.stats.freezes as f64),
+            longest_freeze_us: repeats.largest(|run| Some(run.load.stats.longest_gap_us)),
+            outdated_share: repeats.ratio(|run| Some(run.load.stats.superseded_on_arrival), sent),
+            machine_cpu_us: repeats.median_ratio(|run| run.machine_cpu_us, fresh),
             fresh_share: repeats.ratio(fresh, sent),
             superseded_share: repeats.ratio(superseded, sent),
             paired_p50_us: repeats.connect_quantile(|it| &it.paired, 0.5),
@@ -139,16 +164,16 @@ impl Row {
             ),
             connect_cpu_us: repeats
                 .ratio(|run| run.server.cpu_us, |run| Some(run.load.connects.as_ref()?.count)),
-            server_cpu_us: repeats.ratio(|run| run.server.cpu_us, fresh),
+            server_cpu_us: repeats.median_ratio(|run| run.server.cpu_us, fresh),
             server_user_us: repeats.cpu_per_move(|run| run.server.user_us),
             server_system_us: repeats.cpu_per_move(|run| run.server.system_us),
             server_switches: repeats.ratio(|run| run.server.context_switches, fresh),
             server_resident_bytes: repeats.largest(|run| run.server.resident_bytes),
             server_kernel_bytes: repeats.largest(|run| run.server.kernel_bytes),
-            bytes_in: repeats.ratio(bytes_in, fresh),
-            bytes_out: repeats.ratio(bytes_out, fresh),
-            packets_in: repeats.ratio(packets_in, fresh),
-            packets_out: repeats.ratio(packets_out, fresh),
+            bytes_in: repeats.median_ratio(bytes_in, fresh),
+            bytes_out: repeats.median_ratio(bytes_out, fresh),
+            packets_in: repeats.median_ratio(packets_in, fresh),
+            packets_out: repeats.median_ratio(packets_out, fresh),
             link_lost_share: repeats
                 .ratio(|run| Some(dropped(run.link.as_ref()?)), |run| Some(offered(run.link.as_ref()?))),
             lateness_p99_us: repeats.quantile(|run| &run.load.lateness, 0.99),

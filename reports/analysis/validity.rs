@@ -1,26 +1,27 @@
 //! The validity of results: self-checks with their bounds, and threats to validity, both from the
 //! measurements. Pure.
 
-use netduel_link::{Limits, LinkReport, Problem};
+use netduel_link::{Limits, LinkReport, Problem, profile};
 use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
+        statistics::median,
         summary::{LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary},
-        traffic::dropped,
         units::milliseconds,
     },
     data::{results::Results, run_result::RunResult},
-    plan::scenario::Network,
+    plan::{sampling::Order, scenario::Network},
 };
 
 /// The largest acceptable share of the window that the players compute. Beyond it, the players may
 /// be late themselves.
 const PLAYERS_CPU_SHARE_MAX: f64 = 0.8;
-/// The number of repeats below which their spread predicts little about another repeat.
+/// The number of repeats below which a place off links gives no interval of a cost.
 const REPEATS_FEW: u32 = 5;
-/// The number of lost packets below which the tails of a link are single events.
-const LOSSES_FEW: u64 = 50;
+/// The largest acceptable distance of a run's figure from the median of its like. An emulator that
+/// wandered to another processor changed context switches and its own cost by a factor of two.
+const APART_SHARE_MAX: f64 = 0.3;
 
 /// A self-check with its bound and its result.
 pub(crate) struct Check {
@@ -54,6 +55,26 @@ fn below(
     Some(Check { what, found, bound: format(bound), passed: value <= bound, decides: true })
 }
 
+/// Returns the check that no run's figure lies far from the median of its like; `None` if no run
+/// knows the figure.
+fn near_median(
+    results: &Results,
+    what: &'static str,
+    alike: impl Fn(&RunResult, &RunResult) -> bool,
+    measure: impl Fn(&RunResult) -> Option<f64>,
+) -> Option<Check> {
+    let apart = |run: &RunResult| {
+        let like = results.runs.iter().filter(|other| alike(run, other));
+        let usual = median(&like.filter_map(&measure).collect::<Vec<_>>()).filter(|it| *it > 0.0)?;
+        Some((measure(run)? / usual - 1.0).abs())
+    };
+    below(results, what, APART_SHARE_MAX, percent, apart)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
 /// Returns the check that an event never happened. It tells of the comparison, and does not decide.
 fn never(what: &'static str, count: u64) -> Check {
     Check { what, found: count.to_string(), bound: "0".into(), passed: count == 0, decides: false }
@@ -61,13 +82,20 @@ fn never(what: &'static str, count: u64) -> Check {
 
 /// Returns every self-check that these results allow.
 pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
+    let mut checks = measured(results);
+    checks.extend(placed(results));
+    checks.extend(counted(results, summary));
+    checks
+}
+
+/// Returns the checks that no measure of a run exceeds its bound.
+fn measured(results: &Results) -> Vec<Check> {
     let share = |run: &RunResult, us: Option<u64>| {
         Some(us? as f64 / (results.scenario.sampling_of(&run.key.group).duration_ms as f64 * 1e3))
     };
     let limits = Limits::default();
     let on_link = |read: fn(&LinkReport) -> f64| move |run: &RunResult| run.link.as_ref().map(read);
     let ms = |us: f64| format!("{} ms", milliseconds(us));
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let measured = [
         below(results, "Lateness of sending, p99", LATENESS_P99_MAX_US as f64, ms, |run| {
             run.load.lateness.quantile_us(0.99).map(|us| us as f64)
@@ -100,7 +128,36 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
             on_link(|link| link.steal_share),
         ),
     ];
-    let mut checks: Vec<Check> = measured.into_iter().flatten().collect();
+    measured.into_iter().flatten().collect()
+}
+
+/// Returns the checks that server and emulator stayed on their processors.
+fn placed(results: &Results) -> Vec<Check> {
+    let in_turns = |run: &RunResult| run.order == Order::InTurns;
+    let placed = [
+        near_median(
+            results,
+            "Server's context switches per move, from the median of its rounds",
+            |run, other| run.key.combination() == other.key.combination(),
+            |run| {
+                let switches = run.server.context_switches.filter(|_| in_turns(run) && run.load.sent > 0)?;
+                Some(switches as f64 / run.load.sent as f64)
+            },
+        ),
+        near_median(
+            results,
+            "Emulator's CPU time per packet, from the median of its link",
+            |run, other| run.key.group == other.key.group,
+            |run| run.link.as_ref()?.emulator_us_per_packet(),
+        ),
+    ];
+    placed.into_iter().flatten().collect()
+}
+
+/// Returns the checks that events never happened.
+fn counted(results: &Results, summary: &Summary) -> Vec<Check> {
+    let limits = Limits::default();
+    let mut checks = Vec::new();
     if !results.calibrations.is_empty() {
         let mismatches = results.calibrations.iter().map(|link| link.probe.mismatches().len() as u64).sum();
         let differ = never("Links that differ from their specification", mismatches);
@@ -136,38 +193,14 @@ pub(crate) fn checks(results: &Results, summary: &Summary) -> Vec<Check> {
 pub(crate) fn threats(results: &Results) -> Vec<String> {
     let scenario = &results.scenario;
     let mut threats = Vec::new();
-    let sampling = scenario.main_sampling();
-    if sampling.repeats < REPEATS_FEW {
+    let repeats = scenario.off_links.repeats;
+    if repeats < REPEATS_FEW && scenario.links.iter().any(|link| link.spec().is_none()) {
         threats.push(format!(
-            "{} repeats: the spread between them is no confidence interval, and a small \
-             difference between two rows may be chance.",
-            sampling.repeats
+            "{repeats} repeats off links: a cost has no interval, and a small difference between two \
+             rows may be chance."
         ));
     }
-    for network in &scenario.links {
-        let runs = || results.runs.iter().filter(|run| run.key.group.link == network.name());
-        let lost: u64 = runs().filter_map(|run| run.link.as_ref()).map(dropped).sum();
-        match network {
-            Network::Loopback => threats.push(
-                "Loopback has no delay, no loss, and packets of up to 64 KiB. It shows the cost \
-                 of the software, not the effect of a network."
-                    .into(),
-            ),
-            Network::Emulated(_) | Network::Shared(_) if runs().next().is_some() && lost < LOSSES_FEW => {
-                threats.push(format!(
-                    "{} lost {lost} packets in all runs together, so its tails rest on few events. \
-                     Raise --duration or --repeat.",
-                    network.name()
-                ))
-            }
-            Network::Emulated(_) | Network::Shared(_) => {}
-            Network::Remote(_) => threats.push(
-                "The network to a remote server varies: repeats meet other conditions, and the \
-                 server's load is unknown."
-                    .into(),
-            ),
-        }
-    }
+    threats.extend(scenario.links.iter().filter_map(of_network));
     if !results.provenance.resumed_unix_s.is_empty() {
         threats.push(
             "The comparison was interrupted and resumed: the machine may have changed in between.".into(),
@@ -186,6 +219,14 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
          scheduler as much as on the transport.",
         results.provenance.cpus
     ));
+    if results.runs.iter().any(|run| run.link.is_some()) {
+        threats.push(
+            "On emulated links the kernel charges the receiving of a packet, acknowledgements of TCP \
+             included, to the emulator that hands it over. CPU time is therefore judged on loopback, \
+             where the sender pays for it instead."
+                .into(),
+        );
+    }
     threats.push(
         "Delays cover only moves that arrived as news. A lost move has no delay; its absence \
          shows in the age and in the fresh share."
@@ -202,4 +243,31 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
         threats.push(format!("The clocks of both ends, and so the delays, are accurate to {error_us} µs."));
     }
     threats
+}
+
+/// Returns the threat that a network brings.
+fn of_network(network: &Network) -> Option<String> {
+    match network {
+        Network::Loopback => Some(
+            "Loopback has no delay, no loss, and packets of up to 64 KiB. It shows the cost of the \
+             software, not the effect of a network."
+                .into(),
+        ),
+        Network::Emulated(spec) | Network::Shared(spec) => {
+            let assumed = profile(&spec.name).map_or(&[] as &[&str], |it| it.assumed);
+            (!assumed.is_empty()).then(|| {
+                format!(
+                    "{} is a profile. These of its figures have no source and are assumed: {}. A \
+                     ranking that they decide holds as far as they do.",
+                    network.name(),
+                    assumed.join("; ")
+                )
+            })
+        }
+        Network::Remote(_) => Some(
+            "The network to a remote server varies: rounds meet other conditions, and the server's \
+             load is unknown."
+                .into(),
+        ),
+    }
 }

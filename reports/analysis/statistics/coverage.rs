@@ -371,7 +371,7 @@ fn second_intervals_cover() {
         let sum = |count: fn(&Score) -> u32| scores.iter().map(count).sum::<u32>();
         let (runs, held) = (sum(|it| it.runs), sum(|it| it.held));
         assert!((92.0..=99.5).contains(&percent(held, runs)), "{metric}: {held} of {runs}");
-        assert!(percent(sum(|it| it.claimed_too_much), runs) < 6.0, "{metric}");
+        assert!(percent(sum(|it| it.claimed_too_much), runs) < 10.0, "{metric}");
         assert!(percent(scores[0].family_held, scores[0].runs) > 85.0, "{metric}");
     }
     let age_p99 = &scores[0].1;

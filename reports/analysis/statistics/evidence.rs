@@ -92,33 +92,37 @@ impl Evidence {
 
     /// Returns the estimate from every unit once.
     pub(crate) fn estimate(&self) -> Option<f64> {
-        self.estimate_of(|_| 1.0)
+        self.estimate_of(&vec![1.0; self.units.len()])
     }
 
     /// Returns the estimate if each unit, by its place, counts so many times; `None` if nothing
-    /// counts.
-    pub(crate) fn estimate_of(&self, count: impl Fn(usize) -> f64) -> Option<f64> {
-        let sum = |of: &[f64]| of.iter().enumerate().map(|(unit, it)| it * count(unit)).sum::<f64>();
+    /// counts. It runs for every resample, so it avoids work that grows with the evidence.
+    pub(crate) fn estimate_of(&self, counts: &[f64]) -> Option<f64> {
         match &self.form {
             Form::Rate { amounts, exposures } => {
-                let exposure = sum(exposures);
-                (exposure > 0.0).then(|| sum(amounts) / exposure)
+                let exposure = weighted_sum(exposures, counts);
+                (exposure > 0.0).then(|| weighted_sum(amounts, counts) / exposure)
             }
             Form::Quantile { above, falling, totals } => {
-                let limit = above * sum(totals);
-                let counted = falling.iter().filter(|it| count(it.unit) > 0.0);
+                let limit = above * weighted_sum(totals, counts);
+                let (more, enough) = (limit * (1.0 + ROUNDING), limit * (1.0 - ROUNDING));
                 let mut over = 0.0;
                 let mut edge: Option<f64> = None;
-                for it in counted {
+                for it in falling {
+                    if counts[it.unit] == 0.0 {
+                        continue;
+                    }
                     if let Some(upper) = edge {
                         return Some(f64::midpoint(upper, it.value));
                     }
-                    over += it.weight * count(it.unit);
-                    if over > limit * (1.0 + ROUNDING) {
+                    over += it.weight * counts[it.unit];
+                    if over > more {
                         return Some(it.value);
                     }
                     // Exactly the share lies above: the quantile is in the middle of the gap.
-                    edge = (over >= limit * (1.0 - ROUNDING)).then_some(it.value);
+                    if over >= enough {
+                        edge = Some(it.value);
+                    }
                 }
                 edge
             }
@@ -153,6 +157,14 @@ impl Evidence {
     }
 }
 
+fn weighted_sum(amounts: &[f64], counts: &[f64]) -> f64 {
+    let mut sum = 0.0;
+    for (amount, count) in amounts.iter().zip(counts) {
+        sum += amount * count;
+    }
+    sum
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,9 +193,9 @@ mod tests {
         assert_eq!(of(0.995), Some(30.0));
         let evidence = Evidence::of_quantile(0.985, units).expect("values");
         assert_eq!(evidence.units(), [(0, 0), (0, 1)]);
-        assert_eq!(evidence.estimate_of(|unit| [1.0, 0.0][unit]), Some(10.0));
-        assert_eq!(evidence.estimate_of(|unit| [0.0, 1.0][unit]), Some(30.0));
-        assert_eq!(evidence.estimate_of(|_| 0.0), None);
+        assert_eq!(evidence.estimate_of(&[1.0, 0.0]), Some(10.0));
+        assert_eq!(evidence.estimate_of(&[0.0, 1.0]), Some(30.0));
+        assert_eq!(evidence.estimate_of(&[0.0, 0.0]), None);
         assert!(Evidence::of_quantile(0.5, [((0, 0), Vec::new())]).is_none());
     }
 
@@ -191,7 +203,7 @@ mod tests {
     fn rate_divides_the_sums() {
         let evidence = Evidence::of_rate([((0, 1), 6.0, 2.0), ((0, 0), 1.0, 1.0)]).expect("exposed");
         assert_eq!(evidence.estimate(), Some(7.0 / 3.0));
-        assert_eq!(evidence.estimate_of(|unit| [3.0, 1.0][unit]), Some(9.0 / 5.0));
+        assert_eq!(evidence.estimate_of(&[3.0, 1.0]), Some(9.0 / 5.0));
         assert!(Evidence::of_rate([((0, 0), 1.0, 0.0)]).is_none());
         assert!(Evidence::of_rate([]).is_none());
     }

@@ -100,15 +100,15 @@ pub(crate) struct Difference {
 }
 
 /// Draws the units of each resample: how often each of `units` counts.
-fn draws(units: usize, stretch: usize, seed: u64) -> Vec<Vec<u16>> {
+fn draws(units: usize, stretch: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = || {
-        let mut counts = vec![0; units];
+        let mut counts = vec![0.0; units];
         let mut drawn = 0;
         while drawn < units {
             let from = random.random_range(0..units);
             for unit in (from..from + stretch).take(units - drawn) {
-                counts[unit % units] += 1;
+                counts[unit % units] += 1.0;
                 drawn += 1;
             }
         }
@@ -127,7 +127,9 @@ pub(crate) fn resample(evidence: &[&Evidence], method: Method, seed: u64) -> Vec
         // Every unit of the evidence is among the units of all.
         let places: Vec<usize> = it.units().iter().filter_map(|id| units.binary_search(id).ok()).collect();
         let estimate = it.estimate()?;
-        let drawn = |counts: &Vec<u16>| it.estimate_of(|unit| f64::from(counts[places[unit]]));
+        let drawn = |counts: &Vec<f64>| {
+            it.estimate_of(&places.iter().map(|place| counts[*place]).collect::<Vec<f64>>())
+        };
         Some(Resampled {
             estimate,
             units: it.units().to_vec(),

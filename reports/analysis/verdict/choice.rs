@@ -268,8 +268,14 @@ impl Candidates<'_> {
             (true, true, true) => Certainty::Strong,
             _ => Certainty::Some,
         };
-        if choice.cpu.is_none() && choice.by != DecidedBy::Only {
-            doubts.push(if self.costs.is_some() { Doubt::NoCpu } else { Doubt::NoCost });
+        if choice.by != DecidedBy::Only {
+            doubts.extend(match self.costs {
+                None => Some(Doubt::NoCost),
+                Some(costs) if costs.estimate(self.metrics[1], choice.contender).is_none() => {
+                    Some(Doubt::NoCpu)
+                }
+                Some(_) => None,
+            });
         }
         choice.settle = self.settle(choice, &not_together);
         (choice.certainty, choice.doubts) = (shown, doubts);
