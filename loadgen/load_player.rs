@@ -277,6 +277,7 @@ impl PlayerTask {
             sent_packets: grown(|path| path.sent_packets),
             received_packets: grown(|path| path.received_packets),
             lost_packets: grown(|path| path.retransmitted_packets.or(path.lost_packets)),
+            recovery: after.recovery.since(&before.recovery),
             pings: counters.pings,
             pongs: counters.pongs,
             path: after,

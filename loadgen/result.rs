@@ -1,7 +1,7 @@
 //! The result of a load: what its players measured within the window.
 
 use netduel_client::stats::{MoveStats, Samples, block_us};
-use netduel_transport::PathStats;
+use netduel_transport::{PathStats, Recovery};
 use serde::{Deserialize, Serialize};
 
 use crate::moves::Moves;
@@ -33,6 +33,8 @@ pub struct LoadResult {
     pub received_packets: Option<u64>,
     /// Packets that the players' transports sent again or declared lost.
     pub lost_packets: Option<u64>,
+    /// The loss recovery of the players' transports.
+    pub recovery: Recovery,
     /// Number of pings sent from the warm-up to the end of the drain.
     pub pings: u64,
     /// Number of those that were answered.
@@ -166,6 +168,7 @@ impl LoadResult {
         add(&mut self.sent_packets, other.sent_packets);
         add(&mut self.received_packets, other.received_packets);
         add(&mut self.lost_packets, other.lost_packets);
+        self.recovery = self.recovery.plus(&other.recovery);
         if let (Some(connects), Some(more)) = (&mut self.connects, &other.connects) {
             connects.merge(more);
         }
