@@ -104,6 +104,21 @@ pub struct ServerArgs {
     )]
     ack_packets: u32,
 
+    /// Milliseconds without an acknowledgement after which ENet pings. Its throttle learns of round
+    /// trips from the answers
+    #[arg(
+        long,
+        default_value_t = Options::default().enet_ping.as_millis() as u64,
+        value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(1..=2_500)
+    )]
+    enet_ping: u64,
+
+    /// Use a certificate that an intermediate one signed, and send both: 4 kB, as a chain of a
+    /// public authority with RSA keys
+    #[arg(long, conflicts_with = "identity")]
+    long_chain: bool,
+
     /// Let returning clients resume their TLS session (encrypted transports only). Each ticket is
     /// good once
     #[arg(long)]
@@ -323,6 +338,7 @@ fn options(args: &ServerArgs) -> Options {
         nodelay: !args.nagle,
         tcp_tuned: args.tuned,
         ack_packets: args.ack_packets,
+        enet_ping: Duration::from_millis(args.enet_ping),
         resumption: args.resumption,
         share_port: args.threads > 1,
         handshake_timeout: Duration::from_secs(args.handshake_timeout),
@@ -351,6 +367,7 @@ fn config(args: &ServerArgs) -> Config {
 
 fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
     let identity = match &args.identity {
+        None if args.long_chain => Identity::generate_with_chain(netduel_protocol::NAME, &args.names)?,
         None => Identity::generate_as(netduel_protocol::NAME, &args.names)?,
         Some(folder) => {
             let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));

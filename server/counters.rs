@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use netduel_protocol::CloseCode;
-use netduel_transport::{Close, CloseReason, FrameError, PathStats, Sender, TransportKind};
+use netduel_transport::{Close, CloseReason, FrameError, PathStats, Recovery, Sender, TransportKind};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +77,7 @@ macro_rules! counters {
         pub struct Snapshot {
             $($(#[doc = $doc])* pub $name: u64,)*
             $($(#[doc = $part_doc])* pub $sum: u64,)*
-            /// The path statistics of the first connection of each transport that joined: the
-            /// settings that this side had in effect.
+            /// The path statistics of each transport over which a player joined.
             pub paths: Vec<PathSample>,
         }
 
@@ -180,13 +179,16 @@ counters! {
     away of updates_away,
 }
 
-/// The path statistics of one connection, as the server saw it.
+/// The path statistics of one transport, as the server saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSample {
     /// The connection's transport.
     pub transport: TransportKind,
-    /// The connection's statistics.
+    /// The statistics of the first connection that joined, at that time: the settings that this
+    /// side had in effect.
     pub path: PathStats,
+    /// The loss recovery of this side on all connections that have ended.
+    pub recovery: Option<Recovery>,
 }
 
 impl Counters {
@@ -194,7 +196,17 @@ impl Counters {
     pub(crate) fn note_path(&self, sender: &Sender) {
         let mut paths = self.paths.lock();
         if paths.iter().all(|it| it.transport != sender.kind()) {
-            paths.push(PathSample { transport: sender.kind(), path: sender.path_stats() });
+            paths.push(PathSample { transport: sender.kind(), path: sender.path_stats(), recovery: None });
+        }
+    }
+
+    /// Adds the loss recovery of a connection that ends, if it had joined.
+    pub(crate) fn note_end(&self, sender: &Sender) {
+        let of_connection = sender.path_stats().recovery;
+        let mut paths = self.paths.lock();
+        if let Some(sample) = paths.iter_mut().find(|it| it.transport == sender.kind()) {
+            sample.recovery =
+                Some(sample.recovery.map_or(of_connection, |recovery| recovery.plus(&of_connection)));
         }
     }
 

@@ -91,6 +91,7 @@ pub(crate) async fn run(
             // after everything that could fail.
             let end = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
             let end = end.unwrap_or_else(|panic| failed(&lobby, &*panic));
+            lobby.counters.note_end(&player.to.sender);
             let reason = leave_reason(&end);
             if matches!(&end, SessionEnd::Closed(reason) if reason.is_loss()) {
                 lobby.lose(&player, reason)

@@ -242,8 +242,10 @@ impl SendHalf for Shared {
             lost_packets: Some(host.lost_packets),
             recovery: Recovery { throttled_messages: Some(host.throttled_messages), ..Recovery::default() },
             max_packet_bytes: Some(host.peer().mtu().into()),
+            settings: host.settings(),
             ..self.datagrams_out.path_stats()
         }
+        .with_settings(self.datagrams_out.socket_buffers())
     }
 }
 
@@ -321,7 +323,7 @@ impl EnetReceiver {
             return Err(format!("the remote asks for {channels} channel, and the two lanes need one each"));
         }
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
-        peer.set_ping_interval(millis(options.keep_alive));
+        peer.set_ping_interval(millis(options.enet_ping.min(options.keep_alive)));
         // Our idle timeout comes first. ENet's own timeout is for a remote that sends and never
         // acknowledges.
         let give_up = millis(options.idle_timeout * 2);

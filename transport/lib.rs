@@ -61,6 +61,7 @@ mod io {
 /// Certificates, trust and session resumption, for the transports that encrypt.
 #[cfg_attr(not(all(feature = "tls", feature = "quic")), allow(dead_code))]
 mod tls {
+    pub(crate) mod chain;
     pub(crate) mod identity;
     pub(crate) mod resumption;
 }

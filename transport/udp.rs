@@ -276,8 +276,10 @@ impl SendHalf for Shared {
             rtt_us: out.control.rtt().smoothed().and_then(micros),
             min_rtt_us: out.control.rtt().lowest().and_then(micros),
             retransmitted_packets: Some(out.control.resent()),
+            settings: reliable_stream::settings(),
             ..self.datagrams_out.path_stats()
         }
+        .with_settings(self.datagrams_out.socket_buffers())
     }
 }
 

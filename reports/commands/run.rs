@@ -166,6 +166,27 @@ pub struct RunArgs {
     )]
     newest_of_burst: Vec<bool>,
 
+    /// Milliseconds without an acknowledgement after which ENet pings; ENet's own is 500
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "MS,…",
+        value_parser = clap::value_parser!(u32).range(1..=2_500),
+    )]
+    enet_ping: Vec<u32>,
+
+    /// A certificate chain of 4 kB, as of a public authority with RSA keys, instead of one small
+    /// certificate (encrypted transports only)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "off,on",
+        num_args = 0..,
+        default_missing_value = "on",
+        value_parser = parse_switch,
+    )]
+    long_chain: Vec<bool>,
+
     /// Repeats of each combination on links; without links, rounds on loopback or to the server
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: Option<u32>,
@@ -249,6 +270,9 @@ impl RunArgs {
         let ack_packets: Vec<Option<u32>> = self.ack_packets.iter().copied().map(Some).collect();
         replace(&mut scenario.ack_packets, &ack_packets);
         replace(&mut scenario.newest_of_burst, &self.newest_of_burst);
+        let enet_ping_ms: Vec<Option<u32>> = self.enet_ping.iter().copied().map(Some).collect();
+        replace(&mut scenario.enet_ping_ms, &enet_ping_ms);
+        replace(&mut scenario.long_chain, &self.long_chain);
         if let Some(server) = &self.server {
             ensure!(
                 scenario.baselines.is_empty(),

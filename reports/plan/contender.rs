@@ -1,6 +1,6 @@
 //! The compared subject: a transport with its settings, or a baseline.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use netduel_loadgen::Subject;
 use netduel_server::RelayPolicy;
@@ -26,6 +26,11 @@ pub struct Contender {
     pub ack_packets: Option<u32>,
     /// Whether the server relays only the newest move of a burst.
     pub newest_of_burst: bool,
+    /// The time without an acknowledgement after which ENet pings, in ms; `None` for ENet's own
+    /// default (ENet only).
+    pub enet_ping_ms: Option<u32>,
+    /// Whether the server sends a certificate chain of realistic size, for transports with TLS.
+    pub long_chain: bool,
 }
 
 /// The suffix of a transport's name if its timers are tuned.
@@ -45,12 +50,14 @@ impl Contender {
             tuned: false,
             ack_packets: None,
             newest_of_burst: false,
+            enet_ping_ms: None,
+            long_chain: false,
         }
     }
 
     /// Returns the transport options of these settings.
     pub fn options(&self) -> Options {
-        let Self { congestion, nagle, resumption, tuned, ack_packets, .. } = *self;
+        let Self { congestion, nagle, resumption, tuned, ack_packets, enet_ping_ms, .. } = *self;
         let defaults = Options::default();
         Options {
             protocol: netduel_protocol::NAME.into(),
@@ -59,6 +66,7 @@ impl Contender {
             resumption,
             tcp_tuned: tuned,
             ack_packets: ack_packets.unwrap_or(defaults.ack_packets),
+            enet_ping: enet_ping_ms.map_or(defaults.enet_ping, |ms| Duration::from_millis(ms.into())),
             ..defaults
         }
     }
@@ -87,13 +95,17 @@ impl Contender {
         let capabilities = kind.capabilities();
         let tcp = kind.socket() == Socket::Tcp;
         let as_asked = capabilities.congestion == CongestionControl::AsAsked;
-        let own_default = Options::default().ack_packets;
+        let defaults = Options::default();
+        let stock_ping_ms = defaults.enet_ping.as_millis();
         Self {
             congestion: if as_asked { self.congestion } else { plain.congestion },
             nagle: self.nagle && tcp,
             resumption: self.resumption && capabilities.encrypted,
             tuned: self.tuned && tcp,
-            ack_packets: self.ack_packets.filter(|packets| is_quic(kind) && *packets != own_default),
+            ack_packets: self.ack_packets.filter(|packets| is_quic(kind) && *packets != defaults.ack_packets),
+            enet_ping_ms: (self.enet_ping_ms)
+                .filter(|ms| kind == TransportKind::Enet && u128::from(*ms) != stock_ping_ms),
+            long_chain: self.long_chain && capabilities.encrypted,
             ..self
         }
     }
@@ -108,6 +120,8 @@ impl Contender {
             self.resumption.then(|| "resumed".into()),
             self.ack_packets.map(|packets| format!("ack{packets}")),
             self.newest_of_burst.then(|| "newest".into()),
+            self.enet_ping_ms.map(|ms| format!("ping{ms}")),
+            self.long_chain.then(|| "chain".into()),
         ];
         settings.into_iter().flatten().collect()
     }

@@ -176,6 +176,11 @@ pub struct Scenario {
     pub ack_packets: Vec<Option<u32>>,
     /// Whether the server relays only the newest move of a burst.
     pub newest_of_burst: Vec<bool>,
+    /// The times without an acknowledgement after which ENet pings, in ms; `None` for ENet's own
+    /// default (ENet only).
+    pub enet_ping_ms: Vec<Option<u32>>,
+    /// Whether the server sends a certificate chain of realistic size, for transports with TLS.
+    pub long_chain: Vec<bool>,
     /// The networks between players and server.
     pub links: Vec<Network>,
     /// The moves per second and player, or the pairs that connect per second.
@@ -219,6 +224,8 @@ impl Default for Scenario {
             tuned: vec![false],
             ack_packets: vec![None],
             newest_of_burst: vec![false],
+            enet_ping_ms: vec![None],
+            long_chain: vec![false],
             links: vec![Network::Loopback],
             rates_hz: vec![60],
             in_flight: Vec::new(),
@@ -307,6 +314,8 @@ impl Scenario {
         let all = with_each(&all, &self.resumption, |it, resumption| it.resumption = resumption);
         let all = with_each(&all, &self.ack_packets, |it, packets| it.ack_packets = packets);
         let all = with_each(&all, &self.newest_of_burst, |it, newest| it.newest_of_burst = newest);
+        let all = with_each(&all, &self.enet_ping_ms, |it, ping_ms| it.enet_ping_ms = ping_ms);
+        let all = with_each(&all, &self.long_chain, |it, long| it.long_chain = long);
         let mut contenders = settled(&all);
         contenders.extend(self.baselines.iter().map(|baseline| Contender::plain(*baseline)));
         contenders

@@ -96,6 +96,8 @@ impl ServerSpec {
         args.extend(contender.resumption.then(|| "--resumption".to_owned()));
         args.extend(contender.tuned.then(|| "--tuned".to_owned()));
         args.extend(contender.ack_packets.map(|packets| format!("--ack-packets={packets}")));
+        args.extend(contender.enet_ping_ms.map(|ms| format!("--enet-ping={ms}")));
+        args.extend(contender.long_chain.then(|| "--long-chain".to_owned()));
         args.extend(cpu.map(|cpu| format!("--cpu={cpu}")));
         args.push(format!("--burn-us-per-s={burn_us_per_s}"));
         args.extend(kinds.iter().map(|kind| format!("--listen={kind}={}", SocketAddr::new(ip, 0))));

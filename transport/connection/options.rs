@@ -45,6 +45,9 @@ pub struct Options {
     /// saves packets where updates follow each other within 25 ms. It slows only the growth of the
     /// congestion window. TCP leaves this to the kernel.
     pub ack_packets: u32,
+    /// The time without an acknowledgement after which ENet pings, at most [`Self::keep_alive`].
+    /// Its throttle learns of round trips from the answers. The default is ENet's own.
+    pub enet_ping: Duration,
     /// The longest time that a connect or accept may take.
     pub handshake_timeout: Duration,
     /// The longest time that a begun frame may stay unfinished.
@@ -83,6 +86,7 @@ impl Default for Options {
             nodelay: true,
             tcp_tuned: false,
             ack_packets: 10,
+            enet_ping: Duration::from_millis(500),
             handshake_timeout: Duration::from_secs(5),
             read_deadline: Duration::from_secs(5),
             keep_alive: Duration::from_millis(2500),

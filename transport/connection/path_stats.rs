@@ -47,6 +47,13 @@ pub struct PathStats {
 }
 
 impl PathStats {
+    /// Adds further settings.
+    #[must_use]
+    pub(crate) fn with_settings(mut self, settings: Vec<Setting>) -> Self {
+        self.settings.extend(settings);
+        self
+    }
+
     /// Adds the headers of the packets to the bytes counted as payload. `transport_header_bytes` is
     /// the size of a TCP or UDP header.
     pub fn with_headers(mut self, remote: SocketAddr, transport_header_bytes: u64) -> Self {

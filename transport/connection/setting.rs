@@ -44,6 +44,16 @@ pub enum Setting {
     DatagramSendBufferBytes(usize),
     /// The buffer of unread QUIC datagrams in bytes.
     DatagramReceiveBufferBytes(usize),
+    /// The time without an acknowledgement after which ENet pings, in ms.
+    EnetPingMs(u64),
+    /// The interval at which ENet's throttle sets its limits anew, in ms.
+    EnetThrottleMs(u32),
+    /// Whether every datagram has a checksum of the protocol's own.
+    Checksum(bool),
+    /// The largest number of unacknowledged bytes of the control lane.
+    ControlWindowBytes(usize),
+    /// The shortest retransmission timeout of the control lane in ms.
+    ControlTimeoutMinMs(u64),
     /// A setting of a transport from outside this crate: its name and its value.
     Other(String, String),
 }
@@ -72,6 +82,11 @@ impl Setting {
             Self::ConcurrentStreams(_) => "streams at once",
             Self::DatagramSendBufferBytes(_) => "datagrams to send B",
             Self::DatagramReceiveBufferBytes(_) => "datagrams to read B",
+            Self::EnetPingMs(_) => "ping after ms",
+            Self::EnetThrottleMs(_) => "throttle interval ms",
+            Self::Checksum(_) => "checksum",
+            Self::ControlWindowBytes(_) => "control window B",
+            Self::ControlTimeoutMinMs(_) => "control timeout from ms",
             Self::Other(name, _) => name,
         }
     }
@@ -79,13 +94,15 @@ impl Setting {
     /// Returns the value as text.
     pub fn value(&self) -> String {
         match self {
-            Self::TcpNodelay(on) | Self::MtuDiscovery(on) | Self::TcpThinLinearTimeouts(on) => {
-                switch(*on).into()
-            }
+            Self::TcpNodelay(on)
+            | Self::MtuDiscovery(on)
+            | Self::TcpThinLinearTimeouts(on)
+            | Self::Checksum(on) => switch(*on).into(),
             Self::SendBufferBytes(bytes)
             | Self::ReceiveBufferBytes(bytes)
             | Self::DatagramSendBufferBytes(bytes)
-            | Self::DatagramReceiveBufferBytes(bytes) => bytes.to_string(),
+            | Self::DatagramReceiveBufferBytes(bytes)
+            | Self::ControlWindowBytes(bytes) => bytes.to_string(),
             Self::TcpNotsentLowatBytes(number)
             | Self::TcpRtoMinUs(number)
             | Self::TcpDelackMaxUs(number)
@@ -94,7 +111,8 @@ impl Setting {
             | Self::ConcurrentStreams(number) => number.to_string(),
             Self::InitialMtuBytes(bytes) => bytes.to_string(),
             Self::AckPackets(packets) => format!("every {packets} packets, or after 25 ms"),
-            Self::TimerGridMs(ms) => ms.to_string(),
+            Self::TimerGridMs(ms) | Self::EnetPingMs(ms) | Self::ControlTimeoutMinMs(ms) => ms.to_string(),
+            Self::EnetThrottleMs(ms) => ms.to_string(),
             Self::Other(_, value) => value.clone(),
         }
     }
@@ -128,6 +146,11 @@ impl Setting {
             "streams at once" => Self::ConcurrentStreams(value.parse().ok()?),
             "datagrams to send B" => Self::DatagramSendBufferBytes(value.parse().ok()?),
             "datagrams to read B" => Self::DatagramReceiveBufferBytes(value.parse().ok()?),
+            "ping after ms" => Self::EnetPingMs(value.parse().ok()?),
+            "throttle interval ms" => Self::EnetThrottleMs(value.parse().ok()?),
+            "checksum" => Self::Checksum(on()?),
+            "control window B" => Self::ControlWindowBytes(value.parse().ok()?),
+            "control timeout from ms" => Self::ControlTimeoutMinMs(value.parse().ok()?),
             _ => return None,
         })
     }
@@ -183,6 +206,11 @@ mod tests {
             Setting::ConcurrentStreams(8),
             Setting::DatagramSendBufferBytes(9),
             Setting::DatagramReceiveBufferBytes(10),
+            Setting::EnetPingMs(500),
+            Setting::EnetThrottleMs(5_000),
+            Setting::Checksum(true),
+            Setting::ControlWindowBytes(11),
+            Setting::ControlTimeoutMinMs(20),
             Setting::Other("window".into(), "3 datagrams".into()),
         ];
         for setting in settings {

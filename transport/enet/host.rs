@@ -15,11 +15,12 @@ use std::{
 use bytes::Bytes;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusty_enet::{
-    EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, Socket, crc32,
+    EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketKind, PacketReceived, Peer, PeerID, Socket,
+    consts::PEER_PACKET_THROTTLE_INTERVAL, crc32,
 };
 
 use crate::{
-    MAX_CONTROL_BYTES,
+    MAX_CONTROL_BYTES, Setting,
     io::{
         outbox::CONTROL_QUEUE_BYTES,
         udp_demux::{DatagramSender, PACKET_BYTES},
@@ -93,6 +94,16 @@ impl ConnectionHost {
             lost_packets: 0,
             lost_seen: 0,
         })
+    }
+
+    /// Returns the settings. The ping interval is read back from ENet.
+    pub(super) fn settings(&mut self) -> Vec<Setting> {
+        vec![
+            Setting::EnetPingMs(self.peer().ping_interval().as_millis() as u64),
+            Setting::EnetThrottleMs(PEER_PACKET_THROTTLE_INTERVAL),
+            Setting::Checksum(true),
+            Setting::ControlWindowBytes(WINDOW_BYTES),
+        ]
     }
 
     /// Feeds the datagram that the next step reads.

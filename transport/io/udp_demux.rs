@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use super::udp_socket::UdpSocket;
-use crate::{Options, PathStats};
+use crate::{Options, PathStats, Setting};
 
 /// The largest datagram that this side sends, in bytes: QUIC's smallest packet, so that all kinds
 /// cross the same paths.
@@ -112,6 +112,11 @@ impl DatagramSender {
     /// Returns the number of payload bytes sent so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent.bytes.load(Relaxed)
+    }
+
+    /// Returns the buffers of the socket, as the kernel has them now.
+    pub(crate) fn socket_buffers(&self) -> Vec<Setting> {
+        Setting::buffers(&SockRef::from(self.socket.get()))
     }
 
     /// Returns the counters, headers included. The protocol fills in the rest.

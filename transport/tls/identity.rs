@@ -72,6 +72,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Returns an identity of these certificates, the server's own first, and its key.
+    pub(super) fn new(certificates: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
+        Self { certificates, key }
+    }
+
+    /// Returns the certificates, the server's own first.
+    #[cfg(test)]
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
     /// Makes a fresh self-signed identity for these names and addresses, in memory only. Its common
     /// name is the first of them.
     ///
@@ -88,11 +99,7 @@ impl Identity {
     /// A name that no certificate can carry.
     pub fn generate_as(common_name: &str, names: &[String]) -> Result<Self, IdentityError> {
         let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
-        let mut params = rcgen::CertificateParams::new(names).map_err(failed)?;
-        let now = std::time::SystemTime::now();
-        // A day of slack for clients whose clock is behind.
-        params.not_before = (now - std::time::Duration::from_secs(86_400)).into();
-        params.not_after = (now + std::time::Duration::from_secs(86_400 * VALID_DAYS as u64)).into();
+        let mut params = dated(rcgen::CertificateParams::new(names).map_err(failed)?);
         params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
         let key = rcgen::KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
@@ -179,6 +186,15 @@ impl Identity {
         config.max_early_data_size = 0;
         Ok(config)
     }
+}
+
+/// Returns the parameters with the dates of a fresh certificate.
+pub(super) fn dated(mut params: rcgen::CertificateParams) -> rcgen::CertificateParams {
+    let now = std::time::SystemTime::now();
+    // A day of slack for clients whose clock is behind.
+    params.not_before = (now - std::time::Duration::from_secs(86_400)).into();
+    params.not_after = (now + std::time::Duration::from_secs(86_400 * VALID_DAYS as u64)).into();
+    params
 }
 
 fn to_pem(label: &str, der: &[u8]) -> String {
@@ -435,6 +451,7 @@ impl Verifier {
         &self,
         pin: Fingerprint,
         certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let presented = Fingerprint::of(certificate);
@@ -444,9 +461,12 @@ impl Verifier {
             let alert = CertificateError::Other(OtherError(Arc::new(NotPinned(presented))));
             return Err(self.refuse(refusal, rustls::Error::InvalidCertificate(alert)));
         }
-        // The pinned certificate is its own root: this checks its dates and that it is well formed.
+        // The pinned certificate, or whoever signed it, is its root: this checks its dates and that
+        // it is well formed. The pin itself vouches for the rest.
         let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone().into_owned()).map_err(|error| self.untrusted(error))?;
+        for root in [certificate].into_iter().chain(intermediates) {
+            roots.add(root.clone().into_owned()).map_err(|error| self.untrusted(error))?;
+        }
         ParsedCertificate::try_from(certificate)
             .and_then(|parsed| {
                 let algorithms = self.provider.signature_verification_algorithms.all;
@@ -473,7 +493,9 @@ impl ServerCertVerifier for Verifier {
             Rule::Chain(chain) => chain
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|error| self.untrusted(error)),
-            Rule::Pin(pin) => self.check_pin(*pin, end_entity, now).map(|()| ServerCertVerified::assertion()),
+            Rule::Pin(pin) => {
+                self.check_pin(*pin, end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
+            }
         }
     }
 
@@ -556,15 +578,21 @@ mod tests {
     /// A pin replaces the name and the chain, not the dates.
     #[test]
     fn dates_hold_for_chains_and_pins() {
-        let identity = generate();
-        let certificate = &identity.certificates[0];
+        let names = ["localhost".into()];
+        let with_chain = Identity::generate_with_chain("a game", &names).expect("generated");
+        dates_hold(&generate());
+        dates_hold(&with_chain);
+    }
+
+    fn dates_hold(identity: &Identity) {
+        let (certificate, intermediates) = identity.certificates.split_first().expect("a certificate");
         let name = ServerName::try_from("localhost").expect("a name");
         let verdict = |trust: &Trust, days: u64| {
             let verifier = Verifier::new(&trust.accepted).expect("a verifier");
             let now = std::time::SystemTime::now() + std::time::Duration::from_secs(days * 86_400);
             let now =
                 UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).expect("after 1970"));
-            let verdict = verifier.verify_server_cert(certificate, &[], &name, &[], now);
+            let verdict = verifier.verify_server_cert(certificate, intermediates, &name, &[], now);
             let said = verdict.as_ref().map_or_else(ToString::to_string, |_| String::new());
             (verdict.is_ok(), matches!(verifier.take_refusal(&said), Some(ConnectError::Untrusted(_))))
         };

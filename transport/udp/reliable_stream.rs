@@ -10,10 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::wire::HEADER_BYTES;
-use crate::io::{
-    frame::{self, FrameKind},
-    outbox::CONTROL_QUEUE_BYTES,
-    udp_demux::PACKET_BYTES,
+use crate::{
+    Setting,
+    io::{
+        frame::{self, FrameKind},
+        outbox::CONTROL_QUEUE_BYTES,
+        udp_demux::PACKET_BYTES,
+    },
 };
 
 /// The largest segment of the stream in a datagram, in bytes: what [`PACKET_BYTES`] leaves beside
@@ -29,6 +32,14 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MIN: Duration = Duration::from_millis(20);
 /// The longest timeout: a dead path is tried at least this often, until the idle timeout.
 const TIMEOUT_MAX: Duration = Duration::from_secs(1);
+
+/// Returns the settings of the control lane.
+pub(super) fn settings() -> Vec<Setting> {
+    vec![
+        Setting::ControlWindowBytes(WINDOW_BYTES),
+        Setting::ControlTimeoutMinMs(TIMEOUT_MIN.as_millis() as u64),
+    ]
+}
 
 /// A round-trip time estimate, smoothed as in RFC 6298.
 #[derive(Clone, Copy, Debug, Default)]
