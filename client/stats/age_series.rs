@@ -119,3 +119,68 @@ impl AgeSeries {
         self.slots = pairs.collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the parts of each slot.
+    fn parts(series: &AgeSeries) -> Vec<(u64, u64, u64)> {
+        series.slots.iter().copied().map(Into::into).collect()
+    }
+
+    #[test]
+    fn slots_hold_area_and_peak() {
+        let mut series = AgeSeries::default();
+        series.record(50_000, 250_000, 1_000);
+        // From 1 to 51 ms, to 151 ms, and to 201 ms.
+        let wanted = [
+            (50_000, 26_000 * 50_000, 51_000),
+            (100_000, 101_000 * 100_000, 151_000),
+            (50_000, 176_000 * 50_000, 201_000),
+        ];
+        assert_eq!(parts(&series), wanted);
+        assert_eq!(series.slots[0].mean_us(), Some(26_000.0));
+        assert_eq!(AgeSlot::default().mean_us(), None);
+        series.record(99_000, 100_000, 7_000);
+        assert_eq!(parts(&series)[0], (51_000, 26_000 * 50_000 + 7_500 * 1_000, 51_000));
+        series.record(300_000, 300_000, 7_000);
+        assert_eq!(series.slots.len(), 3, "no time, no slot");
+        let json = serde_json::to_string(&series.slots[0]).expect("serialises");
+        assert_eq!(serde_json::from_str::<AgeSlot>(&json).expect("parses"), series.slots[0]);
+        let mut old = AgeSeries::default();
+        old.record(0, 10, u64::MAX);
+        assert_eq!(old.slots[0].max_us, Samples::VALUE_MAX_US + 10);
+    }
+
+    #[test]
+    fn slots_widen_when_full() {
+        let mut series = AgeSeries::default();
+        series.record(0, 60_000_000, 0);
+        assert_eq!((series.slot_us, series.slots.len()), (100_000, SLOTS_MAX));
+        series.record(60_000_000, 60_000_001, 0);
+        assert_eq!((series.slot_us, series.slots.len()), (200_000, 301));
+        assert_eq!(parts(&series)[1], (200_000, 300_000 * 200_000, 400_000));
+        assert_eq!(series.slots.last().map(|slot| slot.known_us), Some(1));
+    }
+
+    #[test]
+    fn merged_series_have_one_width() {
+        let record = |slot_us: u64, until_us: u64| {
+            let mut series = AgeSeries { slot_us, ..AgeSeries::default() };
+            series.record(0, until_us, 0);
+            series
+        };
+        for (ours, theirs) in [(100_000, 400_000), (400_000, 100_000)] {
+            let (mut both, theirs) = (record(ours, 500_000), record(theirs, 900_000));
+            both.merge(&theirs);
+            assert_eq!(both.slot_us, 400_000);
+            let wanted = [
+                (800_000, 2 * 200_000 * 400_000, 400_000),
+                (500_000, 450_000 * 100_000 + 600_000 * 400_000, 800_000),
+                (100_000, 850_000 * 100_000, 900_000),
+            ];
+            assert_eq!(parts(&both), wanted);
+        }
+    }
+}

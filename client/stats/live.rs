@@ -82,9 +82,9 @@ impl Sliding {
     /// Returns the recent figure. `growing_us` is the first and the current value of a quantity
     /// that still grows.
     fn recent(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
-        let oldest = (now_us / SLOT_US).saturating_sub(SLOTS as u64);
+        let recent = |number: u64| number + SLOTS as u64 > now_us / SLOT_US;
         let mut all = Samples::default();
-        self.slots.iter().filter(|(number, _)| *number > oldest).for_each(|(_, slot)| all.merge(slot));
+        self.slots.iter().filter(|(number, _)| recent(*number)).for_each(|(_, slot)| all.merge(slot));
         let beyond = if growing_us.is_some() { BEYOND_LIVE_AGE } else { BEYOND_LIVE };
         if let Some((from_us, to_us)) = growing_us {
             all.record_span(from_us.max(to_us.saturating_sub(RECENT_US)), to_us);
@@ -378,6 +378,118 @@ mod tests {
     }
 
     #[test]
+    fn figures_tell_each_quantity() {
+        let mut live = LiveStats::default();
+        // The third move is missing: the period of those before and after it is still 10 ms.
+        for (now_us, seq, at_us) in
+            [(20_000, 1, 0), (30_000, 2, 10_000), (60_000, 4, 30_000), (90_001, 5, 40_000)]
+        {
+            live.on_move(now_us, &sent(seq, at_us), Freshness::Fresh);
+        }
+        live.on_move(95_000, &sent(3, 20_000), Freshness::Late);
+        live.on_move(
+            95_000,
+            &Move { clock_error_us: Move::CLOCK_UNKNOWN, ..sent(6, 90_000) },
+            Freshness::Fresh,
+        );
+        live.on_pong(96_000, 10, 7, 30);
+        let mut totals =
+            MoveStats { fresh: 7, superseded_on_arrival: 3, late: 2, missing: 5, ..MoveStats::default() };
+        (totals.jitter_us, totals.longest_gap_us, totals.clock_error_us) = (1.5, 12, 9);
+        let figures = live.figures(110_000, &totals, 21, 4);
+        assert_eq!((figures.at_us, figures.sent, figures.superseded), (110_000, 21, 4));
+        assert_eq!((figures.received, figures.late, figures.missing), (10, 2, 3));
+        assert_eq!((figures.freezes, figures.opponent_period_us), (1, Some(10_000)), "30 ms are no freeze");
+        assert_eq!((figures.longest_gap_us, figures.jitter_us, figures.clock_error_us), (19_999, 1.5, None));
+        assert_eq!((figures.one_way.current_us, figures.age.current_us), (Some(50_001), Some(70_000)));
+        let current = |recent: Recent| recent.current_us;
+        let ways = [figures.round_trip, figures.up, figures.down, figures.in_server].map(current);
+        assert_eq!(ways, [Some(40), Some(10), Some(30), Some(7)]);
+        // Teeth from 20 to 30, 20 to 50, and 30 to 60 ms; and one that has grown from 50 to 70 ms.
+        let near =
+            |value: Option<u64>, wanted: u64| value.is_some_and(|us| us.abs_diff(wanted) * 50 <= wanted);
+        assert!(near(figures.age.max_us, 70_000) && near(figures.age.p50_us, 43_300), "{:?}", figures.age);
+        assert!(near(figures.age.p95_us, 65_500), "{:?}", figures.age);
+        totals.one_way.record(1);
+        totals.longest_gap_us = 99_999;
+        let figures = live.figures(110_000, &totals, 21, 4);
+        assert_eq!((figures.longest_gap_us, figures.clock_error_us), (99_999, Some(9)));
+        let none = LiveStats::default().figures(5, &MoveStats::default(), 0, 0);
+        assert_eq!((none.longest_gap_us, none.age.current_us, none.one_way.max_us), (0, None, None));
+    }
+
+    #[test]
+    fn period_follows_slowly() {
+        let mut live = LiveStats::default();
+        for (seq, at_us) in [(1, 0), (2, 16_000), (3, 64_000)] {
+            live.on_move(at_us, &sent(seq, at_us), Freshness::Fresh);
+        }
+        assert_eq!(live.figures(64_000, &MoveStats::default(), 0, 0).opponent_period_us, Some(18_000));
+    }
+
+    #[test]
+    fn values_are_forgotten_after_five_seconds() {
+        let mut sliding = Sliding::default();
+        (0..3).for_each(|_| sliding.record(1, 700));
+        let p50_us = |sliding: &Sliding, now_us| sliding.recent(now_us, None).p50_us;
+        assert_eq!(p50_us(&sliding, 4_999_999).map(|us| us / 10), Some(70));
+        assert_eq!(p50_us(&sliding, 5_000_000), None);
+        sliding.record(5_000_000 - 1, 9_000);
+        assert_eq!(p50_us(&sliding, 5_000_000 - 1).map(|us| us / 10), Some(70));
+        assert_eq!(sliding.slots.len(), 2);
+        (0..40).for_each(|slot| sliding.record(10_000_000 + slot * 250_000, 5));
+        assert_eq!(sliding.slots.len(), SLOTS);
+        assert_eq!(sliding.slots.iter().map(|(_, slot)| slot.count()).sum::<u64>(), 20);
+        // One sample is no median, two are.
+        let mut few = Sliding::default();
+        few.record(0, 8);
+        assert_eq!(
+            (p50_us(&few, 0), few.recent(0, None).max_us, few.recent(0, None).current_us),
+            (None, Some(8), Some(8))
+        );
+        few.record(0, 8);
+        assert_eq!(p50_us(&few, 0), Some(8));
+        // A quantity that grows counts for the last five seconds only.
+        let growing = few.recent(20_000_000, Some((0, 20_000_000)));
+        assert!(growing.p50_us.is_some_and(|us| us.abs_diff(17_500_000) < 200_000), "{growing:?}");
+        assert_eq!(growing.current_us, Some(20_000_000));
+    }
+
+    #[test]
+    fn trace_tells_each_tooth() {
+        let mut live = LiveStats::default();
+        for (now_us, seq, at_us) in [(20_000, 1, 0), (30_000, 2, 10_000), (100_000, 4, 30_000)] {
+            live.on_move(now_us, &sent(seq, at_us), Freshness::Fresh);
+        }
+        for now_us in [10_000, 60_000, 90_000] {
+            live.on_pong(now_us, 1_000, 0, 2_000);
+        }
+        let fine = live.trace(110_000, 110_000, 11);
+        assert_eq!(fine.age, [[0.03, 30.0], [0.03, 20.0], [0.1, 90.0], [0.1, 70.0], [0.11, 80.0]]);
+        assert_eq!(fine.one_way, [[0.03, 20.0], [0.1, 70.0]]);
+        assert_eq!(fine.freezes, [(0.03, 0.1)]);
+        assert_eq!(fine.round_trip, [[0.01, 3.0], [0.06, 3.0], [0.09, 3.0]]);
+        // A column that holds both teeth shows the taller one; no columns are one.
+        for columns in [0, 1] {
+            let coarse = live.trace(109_999, 109_999, columns);
+            assert_eq!(coarse.one_way, [[0.1, 70.0]]);
+            assert_eq!(coarse.age[0], [0.1, 90.0]);
+            assert_eq!(coarse.age.len(), 2);
+        }
+        let recent = live.trace(110_000, 50_000, 50);
+        assert_eq!((recent.age.len(), recent.round_trip.len(), recent.freezes.len()), (3, 2, 1));
+        // The taller tooth may be the first one.
+        let mut live = LiveStats::default();
+        for (now_us, seq, at_us) in
+            [(0, 1, 0), (80_000, 2, 75_000), (90_000, 3, 85_000), (100_000, 4, 95_000)]
+        {
+            live.on_move(now_us, &sent(seq, at_us), Freshness::Fresh);
+        }
+        assert_eq!(live.trace(120_000, 240_000, 2).age, [[0.08, 80.0], [0.12, 25.0]]);
+        assert_eq!(LiveStats::default().trace(120_000, 240_000, 2), Trace::default());
+    }
+
+    #[test]
     fn trace_keeps_every_peak() {
         let mut live = LiveStats::default();
         even(&mut live, 10_000_000);
@@ -398,12 +510,37 @@ mod tests {
         let mut live = LiveStats::default();
         let path = |bytes| PathStats { sent_bytes: Some(bytes), ..PathStats::default() };
         (0..40).for_each(|tenth| live.on_path(tenth * 100_000, path(tenth * 500)));
-        let rates = live.figures(4_000_000, &MoveStats::default(), 0, 0).rates;
+        let rates = |live: &LiveStats| live.figures(4_000_000, &MoveStats::default(), 0, 0).rates;
+        let each = |seen: u64| PathStats {
+            sent_bytes: Some(seen),
+            received_bytes: Some(2 * seen),
+            sent_packets: Some(3 * seen),
+            received_packets: Some(4 * seen),
+            ..PathStats::default()
+        };
+        let mut few = LiveStats::default();
+        assert_eq!(rates(&few), Rates::default());
+        few.on_path(1_000, each(10));
+        assert_eq!(rates(&few), Rates::default(), "no time has passed");
+        few.on_path(501_000, each(110));
+        let told = rates(&few);
+        assert_eq!((told.sent_bytes_per_s, told.received_bytes_per_s), (Some(200.0), Some(400.0)));
+        assert_eq!((told.sent_packets_per_s, told.received_packets_per_s), (Some(600.0), Some(800.0)));
+        few.on_path(1_001_000, each(110));
+        assert_eq!(rates(&few).sent_bytes_per_s, Some(100.0), "a whole second");
+        few.on_path(1_001_001, each(110));
+        assert_eq!(few.looks.len(), 3, "the first one is older than a second");
+        few.on_path(1_501_001, each(110));
+        assert_eq!((few.looks.len(), rates(&few).sent_bytes_per_s), (3, Some(0.0)));
+        assert_eq!(few.figures(0, &MoveStats::default(), 0, 0).path.sent_bytes, Some(110));
+        (0..100).for_each(|look| few.on_path(2_000_000 + look, each(110)));
+        assert_eq!(few.looks.len(), LOOKS_MAX);
+        let rates = rates(&live);
         assert_eq!((rates.sent_bytes_per_s, rates.received_bytes_per_s), (Some(5_000.0), None));
         even(&mut live, 600_000_000);
         (0..20_000).for_each(|second| live.on_pong(second * 1_000_000, 10, 20, 30));
-        assert!(live.moves.len() <= TRACE_MAX && live.pings.len() <= TRACE_MAX);
-        assert!(live.one_way.slots.len() <= SLOTS && live.round_trip.slots.len() <= SLOTS);
+        assert_eq!((live.moves.len(), live.pings.len()), (TRACE_MAX, TRACE_MAX));
+        assert_eq!((live.one_way.slots.len(), live.round_trip.slots.len()), (SLOTS, SLOTS));
         assert_eq!(live.round_trip.current_us, Some(40));
     }
 }

@@ -119,7 +119,7 @@ impl Samples {
             .iter_recorded()
             .map(move |it| {
                 over -= it.count_at_value();
-                (it.value_iterated_to().min(Self::VALUE_MAX_US), over as f64 / total as f64)
+                (it.value_iterated_to(), over as f64 / total as f64)
             })
             .take_while(move |(_, share)| *share >= share_min)
     }
@@ -170,6 +170,66 @@ mod tests {
         let (value_us, share) = *tail.last().expect("points");
         assert!(near(value_us, 99_000) && (0.01..0.016).contains(&share), "{value_us} {share}");
         assert_eq!(Samples::default().tail().count(), 0);
+    }
+
+    #[test]
+    fn figures_of_few_samples() {
+        let mut samples = Samples::default();
+        assert_eq!((samples.count(), samples.mean_us(), samples.max_us()), (0, None, None));
+        assert_eq!((samples.quantile_of_all_us(0.5), samples.quantile_us(0.5)), (None, None));
+        samples.record(100);
+        assert_eq!((samples.quantile_of_all_us(0.99), samples.quantile_us(0.5)), (Some(100), None));
+        samples.record(200);
+        assert_eq!((samples.count(), samples.mean_us()), (2, Some(150.0)));
+        assert!(samples.max_us().is_some_and(|us| near(us, 200)));
+    }
+
+    #[test]
+    fn quantiles_need_ten_beyond() {
+        let mut samples = Samples::default();
+        (1..=19).for_each(|value| samples.record(value));
+        assert_eq!(samples.quantile_us(0.5), None);
+        samples.record(20);
+        assert_eq!((samples.quantile_us(0.5), samples.quantile_us(0.51)), (Some(10), None));
+        assert_eq!((samples.quantile_us(0.49), samples.quantile_beyond_us(0.9, 2.0)), (None, Some(18)));
+        assert_eq!(samples.quantile_beyond_us(0.9, 2.1), None);
+        let tail: Vec<(u64, f64)> = samples.tail().collect();
+        assert_eq!((tail.len(), tail[0], tail[9]), (10, (1, 0.95), (10, 0.5)));
+    }
+
+    #[test]
+    fn spans_weigh_their_time() {
+        let mut samples = Samples::default();
+        samples.record_span(100, 1_100);
+        samples.record_span(7_000, 7_000);
+        assert_eq!((samples.count(), samples.histogram.len()), (2, 1_000), "a tooth without a length");
+        assert!(samples.mean_us().is_some_and(|us| (us - 600.0).abs() < 5.0), "{:?}", samples.mean_us());
+        assert!(samples.quantile_of_all_us(0.25).is_some_and(|us| near(us, 350)));
+        samples.record_span(0, 3);
+        assert_eq!(samples.histogram.count_at(0) + samples.histogram.count_at(2), 2, "1 µs in each");
+        let mut old = Samples::default();
+        old.record_span(Samples::VALUE_MAX_US - 10, Samples::VALUE_MAX_US + 10);
+        assert_eq!((old.count(), old.histogram.len()), (1, 10));
+    }
+
+    #[test]
+    fn infinite_values_stay_infinite() {
+        let max_us = Samples::VALUE_MAX_US;
+        let mut samples = Samples::default();
+        samples.record(1_000);
+        samples.record_infinite(3, 4);
+        assert_eq!((samples.count(), samples.histogram.len()), (5, 4));
+        assert_eq!((samples.max_us(), samples.mean_us()), (Some(max_us), Some(max_us as f64)));
+        assert_eq!(samples.quantile_of_all_us(0.5), Some(max_us));
+        let again: Samples =
+            serde_json::from_str(&serde_json::to_string(&samples).expect("serialises")).expect("parses");
+        assert_eq!((again.max_us(), again.count(), again.histogram.len()), (Some(max_us), 5, 4));
+        let mut broken = Samples::default();
+        broken.record(u64::MAX);
+        assert_eq!(broken.max_us(), Some(max_us), "a broken clock takes no memory");
+        let mut finite = Samples::default();
+        finite.record(max_us / 2);
+        assert!(finite.mean_us().is_some_and(|us| us < max_us as f64 * 0.6));
     }
 
     #[test]
