@@ -38,15 +38,21 @@ pub mod recording {
 
 /// Reports as text, Markdown, HTML and CSV.
 pub mod render {
+    /// The answer of a comparison: sentences, charts and the first screen.
+    pub mod answer {
+        pub(crate) mod first_screen;
+        pub(crate) mod overview;
+        pub(crate) mod rerun;
+        pub mod sentences;
+    }
     pub(crate) mod bars;
     pub(crate) mod chart;
     pub(crate) mod columns;
     pub mod csv;
+    pub(crate) mod glossary;
     pub mod html;
     pub(crate) mod html_table;
     pub(crate) mod memory_table;
-    pub mod narrative;
-    pub(crate) mod overview;
     pub(crate) mod plot;
     pub(crate) mod ratios_table;
     pub(crate) mod search_text;

@@ -156,12 +156,6 @@ pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Returns the number of repeats that a sign-flip test needs to find a difference among
-/// `comparisons` in a family: the smallest n with 2 / 2ⁿ × comparisons ≤ [`ALPHA`].
-pub(crate) fn repeats_for_a_test(comparisons: usize) -> u32 {
-    (2.0 * comparisons.max(1) as f64 / ALPHA).log2().ceil() as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,15 +205,6 @@ mod tests {
         }
         assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
         assert!(holm(&[]).is_empty());
-    }
-
-    #[test]
-    fn repeats_grow_with_comparisons() {
-        for comparisons in 1..=10 {
-            let repeats = repeats_for_a_test(comparisons) as i32;
-            let smallest = |repeats: i32| 2.0 / 2f64.powi(repeats) * comparisons as f64;
-            assert!(smallest(repeats) <= ALPHA && smallest(repeats - 1) > ALPHA, "{comparisons}: {repeats}");
-        }
     }
 
     /// Checks that without a difference a test at 5 % errs in at most 5 of 100 cases.

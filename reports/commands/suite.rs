@@ -10,11 +10,11 @@ use netduel_link::Testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    analysis::{capacity::capacities, old_verdict::Verdict},
-    commands::comparison::begin_or_resume,
+    analysis::{capacity::capacities, verdict::Verdict},
+    commands::{comparison::begin_or_resume, render::print},
     data::results::{RESULTS_FILE, Results, write_atomic},
     plan::{presets::Preset, scenario::Scenario},
-    render::{html::document, narrative, search_text},
+    render::{answer::sentences, html::document, search_text},
     run::runner::{enter_testbed, estimate},
 };
 
@@ -91,7 +91,7 @@ fn carry_out_all(folder: &Path, plan: Plan, testbed: Option<&Testbed>) -> anyhow
     }
     let page = folder.join("index.html");
     write_atomic(&page, &index(folder, &plan)?)?;
-    println!("all      {}", page.display());
+    print(&format!("all      {}\n", page.display()));
     anyhow::ensure!(failed.is_empty(), "some runs failed in {}; see the messages above", failed.join(", "));
     Ok(())
 }
@@ -103,7 +103,8 @@ fn index(folder: &Path, plan: &Plan) -> anyhow::Result<String> {
         let results = Results::load(&folder.join(&scenario.preset).join(RESULTS_FILE))?;
         let mut answer = search_text::paragraphs(&results, &capacities(&results));
         if let Some(verdict) = Verdict::from_results(&results) {
-            answer.extend(narrative::paragraphs(&results, &verdict).into_iter().skip(1));
+            let told = sentences::answer(&results, &verdict);
+            answer.extend(told.places.into_iter().map(|place| place.advice));
         }
         answers.push((scenario.preset.clone(), answer));
     }

@@ -11,7 +11,7 @@ use crate::{
     analysis::units::milliseconds,
     recording::tables::{Known, Link, Part, about, links, tables, words},
     render::{
-        chart::{self, Key, Named, chart, plain},
+        chart::{self, Key, Named, chart, plain, wide_chart},
         html::document,
         html_table::table,
         plot::{self, Axis, Line, Pick, Strip},
@@ -129,7 +129,7 @@ fn age_over_time(links: &[&Link<'_>]) -> Markup {
         "The age of the opponent's newest known position: the mean, and above it the oldest.{}",
         if frozen { " Ticks below the curves: freezes." } else { "" }
     );
-    chart(title, &note, &[], &plot::strips(title, x, y, &[], &strips))
+    wide_chart(title, &note, &plot::strips(title, x, y, &[], &strips))
 }
 
 fn strip(link: &Link<'_>, known: &Known<'_>) -> Option<Strip> {

@@ -11,6 +11,8 @@ use crate::{
 
 /// The share of the scale that a value beyond it fills.
 const FULL: f64 = 1.0;
+/// The share of the scale up to which the text of a mark fits behind its line.
+const TEXT_FITS: f64 = 0.5;
 /// The room of the widest value beside a bar of text, in columns.
 const VALUE_COLUMNS: usize = 18;
 /// The least width of a bar of text, in columns.
@@ -95,7 +97,8 @@ pub(crate) fn html(chart: &Bars) -> Markup {
                     p class="heading" {
                         (set.heading)
                         @if let Some(mark) = chart.mark.as_ref().filter(|_| number == 0) {
-                            span class="mark" { (mark.text) }
+                            @let late = share(mark.at, end) > TEXT_FITS;
+                            span class=(if late { "mark late" } else { "mark" }) { (mark.text) }
                         }
                     }
                     ul { @for bar in bars { (bar_html(bar, end)) } }

@@ -13,13 +13,13 @@ use crate::{
         summary::Row,
         sweep::Sweep,
         traffic::dropped,
-        units::milliseconds,
     },
     data::{results::Results, run_result::RunResult},
     plan::scenario::{Contender, Group},
     render::{
         columns::Column,
         plot::{self, Axis, Line, Pick, Strip},
+        words,
     },
 };
 
@@ -61,8 +61,17 @@ pub(crate) struct Key {
 
 /// Renders a chart with its title, a note on its content, and the key of its lines.
 pub(crate) fn chart(title: &str, note: &str, key: &[Key], plot: &Markup) -> Markup {
+    framed(title, note, key, plot, false)
+}
+
+/// Renders a chart that fills the row.
+pub(crate) fn wide_chart(title: &str, note: &str, plot: &Markup) -> Markup {
+    framed(title, note, &[], plot, true)
+}
+
+fn framed(title: &str, note: &str, key: &[Key], plot: &Markup, wide: bool) -> Markup {
     html! {
-        figure class="chart" {
+        figure class=(if wide { "chart wide" } else { "chart" }) {
             figcaption { strong { (title) } " " (note) }
             @if !key.is_empty() {
                 ul class="key" {
@@ -132,7 +141,7 @@ pub(crate) fn tails_of(all: &[Named], title: &str, note: &str) -> Markup {
     let key: Vec<Key> = key
         .into_iter()
         .map(|(Named { class, name, .. }, p99_us)| {
-            let value = p99_us.map_or("–".into(), |us| format!("{} ms", milliseconds(us as f64)));
+            let value = p99_us.map_or("–".into(), |us| format!("{} ms", words::milliseconds(us as f64)));
             Key { class: class.clone(), name: name.clone(), value }
         })
         .collect();
@@ -142,12 +151,12 @@ pub(crate) fn tails_of(all: &[Named], title: &str, note: &str) -> Markup {
 fn tail(Named { class, name: kind, samples }: &Named) -> Line {
     let points: Vec<(f64, f64)> = samples
         .tail()
-        .filter(|(_, share)| *share <= TAIL_FROM)
+        .filter(|(us, share)| *share <= TAIL_FROM && !words::is_infinite(*us as f64))
         .map(|(us, share)| (us as f64 / 1e3, share))
         .collect();
     let dot = |(quantile, name): (f64, &str)| {
-        let us = samples.quantile_us(quantile)? as f64;
-        Some((us / 1e3, 1.0 - quantile, format!("{kind}: {name} {} ms", milliseconds(us))))
+        let us = samples.quantile_us(quantile).map(|us| us as f64).filter(|us| !words::is_infinite(*us))?;
+        Some((us / 1e3, 1.0 - quantile, format!("{kind}: {name} {} ms", words::milliseconds(us))))
     };
     let dots = DOTS.into_iter().filter_map(dot).collect();
     Line { class: class.clone(), name: kind.clone(), points, dots, ranges: Vec::new() }
@@ -162,16 +171,20 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
         runs.filter(|run| run.key.repeat == repeat).filter_map(|run| run.link.as_ref()).map(dropped).sum()
     };
     // The chart shows the repeat with the most losses, or the first of equals.
-    let repeat =
-        (0..results.scenario.main_sampling().repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
+    let Some(first) = rows.first() else { return Markup::default() };
+    let sampling = results.scenario.sampling_of(&first.key.group);
+    let repeat = (0..sampling.repeats).rev().max_by_key(|repeat| lost(*repeat)).unwrap_or(0);
     let runs: Vec<&RunResult> = rows
         .iter()
         .flat_map(|row| repeats_of(results, &row.key))
         .filter(|run| run.key.repeat == repeat)
         .collect();
-    let window_s = results.scenario.main_sampling().duration_ms as f64 / 1e3;
+    let window_s = sampling.duration_ms as f64 / 1e3;
     let strips: Vec<Strip> = runs.iter().map(|run| strip(run, window_s)).collect();
-    let highest = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2).fold(0.0, f64::max);
+    // A player that heard nothing has an infinite age, which no axis reaches.
+    let finite = |ms: &f64| !words::is_infinite(ms * 1e3);
+    let ages = strips.iter().flat_map(|strip| &strip.points).map(|point| point.2);
+    let highest = ages.filter(finite).fold(0.0, f64::max);
     if highest <= 0.0 {
         return chart(title, "No age was recorded.", &[], &Markup::default());
     }
@@ -194,7 +207,7 @@ pub(crate) fn age_over_time(results: &Results, rows: &[&Row]) -> Markup {
     if !shades.is_empty() {
         note += " Shaded: bad periods of the link, the same for all.";
     }
-    chart(title, &note, &[], &plot::strips(title, x, y, &shades, &strips))
+    wide_chart(title, &note, &plot::strips(title, x, y, &shades, &strips))
 }
 
 fn strip(run: &RunResult, window_s: f64) -> Strip {

@@ -3,8 +3,10 @@
 use netduel_loadgen::Workload;
 
 use crate::{
-    analysis::{repeats::Figure, summary::Row, units::milliseconds},
+    analysis::{repeats::Figure, summary::Row},
     data::results::Results,
+    plan::scenario::{Group, Network},
+    render::words,
 };
 
 /// A column of figures: its heading, meaning, value and format.
@@ -20,7 +22,7 @@ pub(crate) const AGE_P99: Column = Column {
     heading: "age p99 ms",
     meaning: "99 % of the time the position is younger",
     figure: |row| row.age_p99_us,
-    format: milliseconds,
+    format: words::milliseconds,
 };
 
 /// The share of moves that arrive as news.
@@ -40,8 +42,8 @@ pub(crate) const CPU: Column = Column {
     format: one_digit,
 };
 
-/// The columns of age, delivery and delay of the moves, in the order in which to read them.
-pub(crate) const FIGURES: &[Column] = &[
+/// The columns of age and delivery of the moves, in the order in which to read them.
+const FIGURES: &[Column] = &[
     AGE_P99,
     Column {
         heading: "age ms",
@@ -49,34 +51,9 @@ pub(crate) const FIGURES: &[Column] = &[
             averaged over time; half a send period of it comes from the rate, not from the \
             transport",
         figure: |row| row.age_mean_us,
-        format: milliseconds,
+        format: words::milliseconds,
     },
     FRESH,
-    Column {
-        heading: "p50 ms",
-        meaning: "one-way delay from player to player through the server, from the intended send \
-            time; half of the moves took less",
-        figure: |row| row.one_way_p50_us,
-        format: milliseconds,
-    },
-    Column {
-        heading: "p90 ms",
-        meaning: "nine of ten moves took less",
-        figure: |row| row.one_way_p90_us,
-        format: milliseconds,
-    },
-    Column {
-        heading: "p99 ms",
-        meaning: "99 of 100 moves took less",
-        figure: |row| row.one_way_p99_us,
-        format: milliseconds,
-    },
-    Column {
-        heading: "max ms",
-        meaning: "the slowest move of a run",
-        figure: |row| row.one_way_max_us,
-        format: milliseconds,
-    },
     Column {
         heading: "superseded %",
         meaning: "moves that a newer move replaced before they could leave; they never count as \
@@ -86,8 +63,37 @@ pub(crate) const FIGURES: &[Column] = &[
     },
 ];
 
+/// The columns of the moves' delay.
+const DELAYS: &[Column] = &[
+    Column {
+        heading: "delay p50 ms",
+        meaning: "one-way delay from player to player through the server, from the intended send \
+            time; half of the moves took less",
+        figure: |row| row.one_way_p50_us,
+        format: words::milliseconds,
+    },
+    Column {
+        heading: "delay p90 ms",
+        meaning: "nine of ten moves took less",
+        figure: |row| row.one_way_p90_us,
+        format: words::milliseconds,
+    },
+    Column {
+        heading: "delay p99 ms",
+        meaning: "99 of 100 moves took less",
+        figure: |row| row.one_way_p99_us,
+        format: words::milliseconds,
+    },
+    Column {
+        heading: "delay max ms",
+        meaning: "the slowest move of a run",
+        figure: |row| row.one_way_max_us,
+        format: words::milliseconds,
+    },
+];
+
 /// The columns of the server's cost.
-pub(crate) const COST: &[Column] = &[
+const COST: &[Column] = &[
     CPU,
     Column {
         heading: "RSS MB",
@@ -122,7 +128,7 @@ const KERNEL: Column = Column {
 };
 
 /// Further columns of the server's cost, for wide reports.
-pub(crate) const COST_DETAIL: &[Column] = &[
+const COST_DETAIL: &[Column] = &[
     Column {
         heading: "user µs",
         meaning: "part of the CPU time in the program and its libraries; the kernel counts it in \
@@ -159,30 +165,30 @@ pub(crate) const COST_DETAIL: &[Column] = &[
 ];
 
 /// The columns of connection times.
-pub(crate) const CONNECT_FIGURES: &[Column] = &[
+const CONNECT_FIGURES: &[Column] = &[
     Column {
         heading: "paired p50 ms",
         meaning: "from the intended beginning of a connect until the player learns that its match starts",
         figure: |row| row.paired_p50_us,
-        format: milliseconds,
+        format: words::milliseconds,
     },
     Column {
         heading: "p90 ms",
         meaning: "nine of ten connections took less",
         figure: |row| row.paired_p90_us,
-        format: milliseconds,
+        format: words::milliseconds,
     },
     Column {
         heading: "first move p50 ms",
         meaning: "from the intended beginning of a connect until the opponent's first move arrives",
         figure: |row| row.first_move_p50_us,
-        format: milliseconds,
+        format: words::milliseconds,
     },
     Column {
         heading: "first move p90 ms",
         meaning: "nine of ten connections took less",
         figure: |row| row.first_move_p90_us,
-        format: milliseconds,
+        format: words::milliseconds,
     },
     Column {
         heading: "resumed %",
@@ -193,7 +199,7 @@ pub(crate) const CONNECT_FIGURES: &[Column] = &[
 ];
 
 /// The columns of the server's cost per connection.
-pub(crate) const CONNECT_COST: &[Column] = &[
+const CONNECT_COST: &[Column] = &[
     Column {
         heading: "CPU µs",
         meaning: "server CPU time per connection: handshake, pairing, a few moves and the close",
@@ -209,12 +215,47 @@ pub(crate) const CONNECT_COST: &[Column] = &[
     },
 ];
 
-/// Returns the columns of the players' figures and of the server's cost.
-pub(crate) fn columns(results: &Results) -> (&'static [Column], &'static [Column]) {
-    match results.scenario.workload {
-        Workload::Moves => (FIGURES, COST),
-        Workload::Connects => (CONNECT_FIGURES, CONNECT_COST),
+/// The columns of one group's tables.
+pub(crate) struct OfGroup {
+    pub(crate) main: Vec<&'static Column>,
+    pub(crate) detail: Vec<&'static Column>,
+    /// The reason why columns are left out.
+    pub(crate) left_out: Option<&'static str>,
+}
+
+/// The reason why a link's table has no cost.
+const NO_COST: &str = "The cost is judged on loopback. On an emulated link the emulator does a part of \
+    the kernel's work, and the transports run beside one another.";
+
+/// Returns the columns of a group: the cost where it is judged, and what players feel.
+pub(crate) fn of_group(results: &Results, group: &Group) -> OfGroup {
+    let all = |sets: &[&'static [Column]]| sets.iter().copied().flatten().collect();
+    let (main, detail, left_out): (&[&[Column]], &[&[Column]], _) = match results.scenario.workload {
+        Workload::Connects => (&[CONNECT_FIGURES, CONNECT_COST], &[], None),
+        Workload::Moves if cost_is_judged(results, group) => (&[COST, FIGURES], &[DELAYS, COST_DETAIL], None),
+        Workload::Moves => (&[FIGURES], &[DELAYS], Some(NO_COST)),
+    };
+    OfGroup { main: all(main), detail: all(detail), left_out }
+}
+
+/// Returns every column that the tables of these results show, once.
+pub(crate) fn shown(results: &Results) -> Vec<&'static Column> {
+    let mut all: Vec<&Column> = Vec::new();
+    for group in results.scenario.groups() {
+        let OfGroup { main, detail, .. } = of_group(results, &group);
+        for column in main.into_iter().chain(detail) {
+            if !all.iter().any(|it| it.heading == column.heading) {
+                all.push(column);
+            }
+        }
     }
+    all
+}
+
+/// Whether the cost is judged in a group: where no emulator takes part of the work.
+pub(crate) fn cost_is_judged(results: &Results, group: &Group) -> bool {
+    let network = results.scenario.links.iter().find(|link| link.name() == group.link);
+    results.scenario.workload == Workload::Moves && matches!(network, Some(Network::Loopback))
 }
 
 pub(crate) fn percent(share: f64) -> String {

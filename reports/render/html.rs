@@ -6,26 +6,27 @@ use netduel_loadgen::{Subject, Workload};
 
 use crate::{
     analysis::{
-        capacity::capacities,
-        old_metrics::Metric,
-        old_verdict::{Outcome, Verdict},
         ratios::Ratios,
         summary::{Row, Summary},
         sweep::{self, Sweep},
         validity,
+        verdict::Verdict,
     },
     data::results::Results,
     plan::{
-        scenario::{Contender, Scenario},
+        contender::Contender,
+        scenario::{Network, Scenario},
         search::Searched,
     },
     render::{
-        bars, chart,
-        columns::{self, AGE_P99, COST_DETAIL, CPU, Column, FRESH},
-        html_table::{head_cell, meanings, table},
-        memory_table, narrative, overview, ratios_table, search_text, settings_table,
+        answer::first_screen,
+        chart,
+        columns::{self, AGE_P99, CPU, Column, FRESH},
+        glossary,
+        html_table::{meanings, table},
+        memory_table, ratios_table, settings_table,
         tables::{self, Group},
-        verdict_text::{map_cell, map_note},
+        verdict_text, words,
     },
 };
 
@@ -44,15 +45,13 @@ pub fn html(results: &Results) -> String {
     let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
     let sweeps = sweep::from_results(results, &keys);
     let body = html! {
-        (top(results, &summary))
+        (first_screen::top(results, &summary))
         main {
-            (answer_section(results, verdict.as_ref(), &groups))
+            (first_screen::answer_section(results, verdict.as_ref(), &groups))
             (contents(results, &groups, &sweeps))
             (ratios_section(results))
             (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
-            @if results.scenario.search.is_none() { (links_section(results, &groups)) }
-            (outcomes_section(results, verdict.as_ref()))
-            @if results.scenario.search.is_none() { (cost_section(results, &groups)) }
+            @if results.scenario.search.is_none() { (links_section(results, verdict.as_ref(), &groups)) }
             (memory_section(results))
             (method_section(results))
             section id="settings" {
@@ -65,6 +64,7 @@ pub fn html(results: &Results) -> String {
             (benches_section(results))
             (trust_section(results, &summary))
             (provenance_section(results))
+            (glossary_section())
         }
     };
     document("Netduel: transports compared", &body)
@@ -89,44 +89,6 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
         }
     };
     page.into_string()
-}
-
-/// Renders the name of the program, and the state of the self-checks.
-fn top(results: &Results, summary: &Summary) -> Markup {
-    let checks = validity::checks(results, summary);
-    let failed = checks.iter().filter(|check| !check.passed).count();
-    html! {
-        header {
-            p class="brand" { "Netduel" }
-            a class=(if failed == 0 { "state" } else { "state bad" }) href="#trust" {
-                @if failed == 0 { "✓ all " (checks.len()) " self-checks passed" }
-                @else { "⚠ " (failed) " of " (checks.len()) " self-checks failed" }
-            }
-        }
-    }
-}
-
-/// Renders the first screen: what to use, how sure that is, what it costs.
-fn answer_section(results: &Results, verdict: Option<&Verdict>, groups: &[Group<'_>]) -> Markup {
-    let found = capacities(results);
-    let mut paragraphs = search_text::paragraphs(results, &found);
-    paragraphs.extend(verdict.into_iter().flat_map(|verdict| narrative::paragraphs(results, verdict)));
-    let mut paragraphs = paragraphs.into_iter();
-    // The first paragraph explains the evidence of the others.
-    let evidence = paragraphs.next();
-    let charts =
-        [overview::age(results, groups, &overview::chosen(verdict)), overview::cost(results, groups)];
-    html! {
-        section id="answer" {
-            h1 { "Transports compared" }
-            @for paragraph in paragraphs { p { (paragraph) } }
-            @if let Some(evidence) = evidence { p class="note" { (evidence) } }
-            @if !found.is_empty() { (table(&search_text::table(results, &found))) }
-            @if results.scenario.search.is_none() && results.scenario.baselines.is_empty() {
-                div class="overview" { @for chart in charts.iter().flatten() { (bars::html(chart)) } }
-            }
-        }
-    }
 }
 
 /// Renders the question, the settings that all runs share, and the compared transports.
@@ -166,19 +128,21 @@ fn facts(results: &Results) -> Vec<String> {
         Some(search) => format!("{} to {}", search.from, search.to),
         None => numbers(listed),
     };
-    let sampling = scenario.main_sampling();
-    let repeats = if sampling.repeats == 1 { "repeat" } else { "repeats" };
-    vec![
+    let of_network = |network: &Network| {
+        let pairs = searched(Searched::Pairs, &scenario.sampling(network).pairs);
+        format!("{}: {pairs} matches at once", network.name())
+    };
+    let mut facts = vec![
         format!("{} Hz", searched(Searched::RateHz, &scenario.rates_hz)),
-        format!("{} matches at once", searched(Searched::Pairs, &sampling.pairs)),
         format!("{payload} B of payload"),
-        format!("{} {repeats} of {:.1} s", sampling.repeats, sampling.duration_ms as f64 / 1e3),
-        list(scenario.links.iter().map(|link| link.name()).collect()),
+        words::windows(scenario),
         format!(
             "{} congestion control",
             list(scenario.congestions.iter().map(|it| it.to_string()).collect())
         ),
-    ]
+    ];
+    facts.extend(scenario.links.iter().map(of_network));
+    facts
 }
 
 fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup {
@@ -189,30 +153,16 @@ fn contents(results: &Results, groups: &[Group<'_>], sweeps: &[Sweep]) -> Markup
             @if !sweeps.is_empty() { a href="#sweeps" { "Crossovers" } }
             @if results.scenario.search.is_none() {
                 @for (number, of_link) in of_links {
-                    a href=(format!("#link-{number}")) { "On " (of_link[0].rows[0].key.group.link) }
+                    a href=(format!("#link-{number}")) {
+                        (words::capital(&words::network(&results.scenario, &of_link[0].rows[0].key.group.link)))
+                    }
                 }
-                a href="#cost" { "Cost" }
             }
             a href="#method" { "What ran" }
             a href="#settings" { "Settings" }
             a href="#trust" { "Validity" }
-            a href="#provenance" { "Provenance" }
-        }
-    }
-}
-
-/// Renders the outcome of every comparison with the reference.
-fn outcomes_section(results: &Results, verdict: Option<&Verdict>) -> Markup {
-    html! {
-        @if let Some(verdict) = verdict.filter(|it| it.contenders.len() > 1) {
-            section id="outcomes" {
-                h2 { "Outcomes against " (verdict.reference) }
-                @for metric in Metric::deciding(results.scenario.workload) {
-                    h3 { (metric.name()) }
-                    (win_map(verdict, metric))
-                }
-                p class="note" { (map_note(verdict)) }
-            }
+            a href="#provenance" { "Run it again" }
+            a href="#words" { "Words" }
         }
     }
 }
@@ -241,7 +191,9 @@ fn sweeps_section(
     sweeps: &[Sweep],
     summary: &Summary,
 ) -> Markup {
-    let crossovers = sweep::crossovers(results, verdict);
+    let crossovers =
+        sweep::crossovers(results, crate::analysis::old_verdict::Verdict::from_results(results).as_ref());
+    let _ = verdict;
     let rows: Vec<&Row> = summary.rows.iter().collect();
     let columns: Vec<(&Column, f64)> = match results.scenario.workload {
         Workload::Moves => vec![(&AGE_P99, 1e3), (&FRESH, 0.01), (&CPU, 1.0)],
@@ -262,56 +214,21 @@ fn sweeps_section(
     }
 }
 
-/// Renders the map of transports by groups.
-fn win_map(verdict: &Verdict, metric: Metric) -> Markup {
-    html! {
-        div class="scroll" {
-            table class="map" {
-                thead { tr {
-                    th scope="col" { "transport" }
-                    @for group in &verdict.groups { th scope="col" { (group.group) } }
-                } }
-                tbody {
-                    @for (kind, cells) in verdict.map(metric) {
-                        tr {
-                            (head_cell(kind))
-                            @for cell in cells {
-                                @let outcome = cell.map_or(Outcome::NotEnoughData, |it| it.outcome);
-                                td class=(outcome_class(outcome)) { (map_cell(cell)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Returns the class of an outcome in the style sheet.
-fn outcome_class(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Better(_) => "win",
-        Outcome::Worse(_) => "lose",
-        Outcome::NoDetectableDifference => "tie",
-        Outcome::NotEnoughData => "unknown",
-    }
-}
-
 /// Renders the figures of each link: a part for each group.
-fn links_section(results: &Results, groups: &[Group<'_>]) -> Markup {
+fn links_section(results: &Results, verdict: Option<&Verdict>, groups: &[Group<'_>]) -> Markup {
     html! {
-        (meanings(columns::columns(results).0))
         @for (number, of_link) in groups.chunk_by(same_link).enumerate() {
+            @let link = &of_link[0].rows[0].key.group.link;
             section id=(format!("link-{number}")) {
-                h2 { "On " (of_link[0].rows[0].key.group.link) }
+                h2 { (words::capital(&words::network(&results.scenario, link))) }
                 @if of_link.len() == 1 {
                     p class="scope" { (of_link[0].title) }
-                    (group_part(results, &of_link[0]))
+                    (group_part(results, verdict, &of_link[0]))
                 } @else {
                     @for (place, group) in of_link.iter().enumerate() {
                         details open[place == 0 || groups.len() <= GROUPS_OPEN_MAX] {
                             summary { h3 { (group.title) } }
-                            (group_part(results, group))
+                            (group_part(results, verdict, group))
                         }
                     }
                 }
@@ -324,40 +241,49 @@ fn same_link(a: &Group<'_>, b: &Group<'_>) -> bool {
     a.rows[0].key.group.link == b.rows[0].key.group.link
 }
 
-fn group_part(results: &Results, group: &Group<'_>) -> Markup {
+fn group_part(results: &Results, verdict: Option<&Verdict>, group: &Group<'_>) -> Markup {
+    let judged = verdict.and_then(|verdict| {
+        Some((verdict, verdict.groups.iter().find(|it| it.group == group.rows[0].key.group)?))
+    });
+    let columns = columns::of_group(results, &group.rows[0].key.group);
     html! {
-        (table(&tables::figures(&group.rows, columns::columns(results).0)))
-        details class="meanings" {
-            summary { "Spread of the repeats" }
-            (table(&tables::spread(&group.rows)))
+        (table(&tables::figures(&group.rows, columns.main.iter().copied())))
+        @if let Some(why) = columns.left_out { p class="note" { (why) } }
+        @if let Some((verdict, judged)) = judged {
+            @if let Some(found) = verdict_text::findings(judged, &verdict.contenders, verdict.reference) {
+                h3 { "Against " (verdict.reference) }
+                (table(&found))
+            }
         }
         @if results.scenario.workload == Workload::Moves { div class="charts" {
+            (chart::age_over_time(results, &group.rows))
             (chart::tails(results, &group.rows, "Age tail.",
                 chart::AGE_TAIL_NOTE,
                 |run| &run.load.stats.age))
             (chart::tails(results, &group.rows, "Delay tail.",
                 chart::DELAY_TAIL_NOTE,
                 |run| &run.load.stats.one_way))
-            (chart::age_over_time(results, &group.rows))
         } }
-    }
-}
-
-fn cost_section(results: &Results, groups: &[Group<'_>]) -> Markup {
-    let (_, cost) = columns::columns(results);
-    let detail = if results.scenario.workload == Workload::Moves { COST_DETAIL } else { &[] };
-    let columns = || cost.iter().chain(detail);
-    html! {
-        section id="cost" {
-            h2 { "Cost to the server" }
-            @if results.scenario.workload == Workload::Moves {
-                p { "The costs are per move that arrived as news, so moves sent in vain count as cost." }
+        details class="meanings" {
+            summary { "More figures, and what they mean" }
+            (table(&tables::figures(&group.rows, columns.detail.iter().copied())))
+            @if let Some(players) = tables::players(results, &group.rows) {
+                h3 { "Each player by itself" }
+                (table(&players))
             }
-            @for group in groups {
-                h3 { (group.title) }
-                (table(&tables::figures(&group.rows, columns())))
+            @if group.rows.iter().any(|row| row.repeats > 1) {
+                h3 { "Spread of the repeats" }
+                (table(&tables::spread(&group.rows)))
             }
-            (meanings(columns()))
+            (meanings(columns.main.iter().chain(&columns.detail).copied()))
+        }
+        @if let Some((_, judged)) = judged.filter(|(_, judged)| !judged.figures.comparisons.is_empty()) {
+            details class="meanings" {
+                summary { "Every comparison with its numbers" }
+                (table(&verdict_text::comparisons(judged)))
+                p class="note" { (verdict_text::FINDINGS_NOTE) }
+                p class="note" { (verdict_text::COMPARISONS_NOTE) }
+            }
         }
     }
 }
@@ -419,11 +345,25 @@ fn trust_section(results: &Results, summary: &Summary) -> Markup {
     }
 }
 
+/// Renders the meanings of the report's words.
+fn glossary_section() -> Markup {
+    html! {
+        section id="words" {
+            h2 { "Words" }
+            details class="meanings" open {
+                summary { "The words of this report" }
+                dl { @for (word, meaning) in glossary::WORDS { dt { (word) } dd { (meaning) } } }
+            }
+            p { code { (glossary::PAGE) } " in the repository explains each word and figure with examples." }
+        }
+    }
+}
+
 fn provenance_section(results: &Results) -> Markup {
     let (facts, command) = tables::provenance(results);
     html! {
         section id="provenance" {
-            h2 { "Provenance and command" }
+            h2 { "Run it again" }
             pre { code { (command) } }
             dl class="provenance" { @for (name, value) in &facts { dt { (name) } dd { (value) } } }
             p { "This page comes from " code { "results.json" } " alone; "

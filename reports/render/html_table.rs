@@ -62,6 +62,9 @@ pub(crate) fn table(table: &Table) -> Markup {
 /// Returns the class of a cell: numbers are aligned to the right, and long texts may wrap.
 fn class_of(cell: &Cell, heading: &Heading) -> Option<&'static str> {
     let long = cell.text.chars().count() > LONG_TEXT;
+    if cell.class.is_some() {
+        return cell.class;
+    }
     if heading.number { Some("number") } else { long.then_some("long") }
 }
 

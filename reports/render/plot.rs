@@ -5,8 +5,8 @@
 
 use maud::{Markup, html};
 
-/// The width of every plot in CSS pixels. It fits a phone, and three plots fit side by side on a
-/// desktop.
+/// The width of a plot of lines in CSS pixels. It fits a phone, and two or three plots fit side by
+/// side on a desktop.
 const WIDTH: f64 = 400.0;
 /// The edges of the plotted area, in pixels.
 const LEFT: f64 = 44.0;
@@ -14,6 +14,10 @@ const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 20.0;
 /// The height of the plotted area, in pixels.
 const AREA_HEIGHT: f64 = 240.0;
+/// The width of a plot of strips, which fills a row of the page, in pixels.
+const STRIPS_WIDTH: f64 = 900.0;
+/// The least height of a strip with its gap, in pixels.
+const STRIP_HEIGHT_MIN: f64 = 50.0;
 /// The height of numbers and axis name below the area, in pixels.
 const FOOT: f64 = 36.0;
 /// The gap below each strip for its events, in pixels.
@@ -168,7 +172,7 @@ fn grid_x(x: Scale, bottom: f64) -> Markup {
                 path d=(format!("M{} {TOP}V{bottom}", px(x.px(tick)))) {}
                 text x=(px(x.px(tick))) y=(px(bottom + 14.0)) text-anchor="middle" { ((x.axis.format)(tick)) }
             }
-            text class="name" x=(px(f64::midpoint(LEFT, RIGHT))) y=(px(bottom + 30.0)) text-anchor="middle" {
+            text class="name" x=(px(f64::midpoint(x.start, x.end))) y=(px(bottom + 30.0)) text-anchor="middle" {
                 (x.axis.name)
             }
         }
@@ -217,11 +221,11 @@ pub(crate) struct Strip {
 /// Draws strips under each other, with a common time axis and a common scale of values. `shades`
 /// are the periods, from and to, of a condition that affected all strips.
 pub(crate) fn strips(label: &str, x: Axis, y: Axis, shades: &[(f64, f64)], strips: &[Strip]) -> Markup {
-    let bottom = TOP + AREA_HEIGHT;
-    let height = AREA_HEIGHT / strips.len().max(1) as f64;
-    let x = x.scale(LEFT, RIGHT);
+    let height = (AREA_HEIGHT / strips.len().max(1) as f64).max(STRIP_HEIGHT_MIN);
+    let bottom = TOP + height * strips.len() as f64;
+    let x = x.scale(LEFT, STRIPS_WIDTH - (WIDTH - RIGHT));
     html! {
-        svg class="plot strips" role="img" aria-label=(label) viewBox=(format!("0 0 {WIDTH} {}", bottom + FOOT))
+        svg class="plot strips" role="img" aria-label=(label) viewBox=(format!("0 0 {STRIPS_WIDTH} {}", bottom + FOOT))
             data-pick="x" data-x=(x.data()) {
             g class="shade" {
                 @for (from, to) in shades {
@@ -248,7 +252,7 @@ fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup 
         strip.events.iter().map(|at| format!("M{} {}v7", px(x.px(*at)), px(floor + 2.0))).collect();
     html! {
         g class="grid" {
-            path class="floor" d=(format!("M{LEFT} {floor}H{RIGHT}")) {}
+            path class="floor" d=(format!("M{LEFT} {floor}H{}", x.end)) {}
             text x=(px(LEFT - 5.0)) y=(px(floor + 1.0)) text-anchor="end" { ((y.format)(y.from)) }
             text x=(px(LEFT - 5.0)) y=(px(top + 9.0)) text-anchor="end" { ((y.format)(y.to)) }
         }
@@ -259,7 +263,7 @@ fn one_strip(strip: &Strip, x: Scale, y: Axis, top: f64, height: f64) -> Markup 
             path class="line" data-name=(format!("{} mean", strip.name)) data-y=(scale.data())
                 d=(path(&means, x, scale)) {}
             path class="event" d=(events) {}
-            text class="label" x=(px(RIGHT - 3.0)) y=(px(top + 10.0)) text-anchor="end" { (strip.name) }
+            text class="label" x=(px(x.end - 3.0)) y=(px(top + 10.0)) text-anchor="end" { (strip.name) }
         }
     }
 }

@@ -27,13 +27,15 @@ pub(crate) struct Cell {
     pub(crate) contender: Option<Contender>,
     /// The style sheet's class of a row head that is no contender.
     pub(crate) head: Option<&'static str>,
+    /// The style sheet's class of a cell that is no row head.
+    pub(crate) class: Option<&'static str>,
     /// The text that a pointer on the cell shows.
     pub(crate) note: Option<String>,
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, contender: None, head: None, note: None }
+        Self { text, contender: None, head: None, class: None, note: None }
     }
 }
 
@@ -55,6 +57,6 @@ impl Table {
 
 impl From<Contender> for Cell {
     fn from(contender: Contender) -> Self {
-        Self { text: contender.to_string(), contender: Some(contender), head: None, note: None }
+        Self { text: contender.to_string(), contender: Some(contender), head: None, class: None, note: None }
     }
 }

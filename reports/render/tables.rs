@@ -4,17 +4,54 @@ use netduel_loadgen::Lane;
 
 use crate::{
     analysis::{
-        repeats::Figure,
+        repeats::{Figure, repeats_of},
         summary::{Row, Summary},
         validity::Check,
     },
     data::results::{Calibration, Provenance, Results},
     plan::scenario::Network,
     render::{
-        columns::{Column, one_digit, two_digits},
+        columns::{Column, one_digit, percent, two_digits},
         table::{Cell, Heading, Table, UNKNOWN},
+        words,
     },
 };
+
+/// Returns the table of how the players of each transport fared; `None` without their figures.
+pub(crate) fn players(results: &Results, rows: &[&Row]) -> Option<Table> {
+    let mut table = Table::new([
+        ("transport", false),
+        ("players", true),
+        ("age p99 of the best ms", true),
+        ("of the median ms", true),
+        ("of the worst ms", true),
+        ("most freezes", true),
+        ("longest freeze ms", true),
+        ("least fresh %", true),
+    ]);
+    for row in rows {
+        let runs = repeats_of(results, &row.key);
+        let players = || runs.iter().flat_map(|run| &run.load.players);
+        let mut ages_us: Vec<u64> = players().map(|player| player.age_p99_us).collect();
+        ages_us.sort_unstable();
+        let (Some(best), Some(worst)) = (ages_us.first(), ages_us.last()) else { continue };
+        let fresh = players().filter(|it| it.sent > 0).map(|it| it.fresh as f64 / it.sent as f64);
+        let ms = |us: u64| words::milliseconds(us as f64);
+        table.push_of(
+            row.key.contender,
+            [
+                ages_us.len().to_string(),
+                ms(*best),
+                ms(ages_us[ages_us.len() / 2]),
+                ms(*worst),
+                players().map(|player| player.freezes).max().unwrap_or(0).to_string(),
+                ms(players().map(|player| player.longest_gap_us).max().unwrap_or(0)),
+                fresh.reduce(f64::min).map_or(UNKNOWN.into(), percent),
+            ],
+        );
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
 
 /// The note beside [`links`].
 pub(crate) const LINKS_NOTE: &str = "Plain UDP measured the links before the first run. The \

@@ -1,21 +1,27 @@
 //! Results as text: tables for the terminal and a Markdown report. Pure: the same results give the
 //! same text.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    mem::{Discriminant, discriminant},
+};
 
 use crate::{
     analysis::{
-        capacity::capacities, old_verdict::Verdict, ratios::Ratios, summary::Summary, sweep::crossovers,
-        validity,
+        capacity::capacities, ratios::Ratios, summary::Summary, sweep::crossovers, validity,
+        verdict::Verdict, warning::Warning,
     },
     data::results::Results,
     render::{
-        bars,
-        columns::{self, Column},
-        memory_table, overview, ratios_table, search_text, settings_table,
+        answer::{
+            overview,
+            sentences::{Answer, PlaceAnswer, answer},
+        },
+        bars, columns, glossary, memory_table, ratios_table, search_text, settings_table,
         table::{Cell, Heading, Table},
-        tables, verdict_text,
-        words::wrapped,
+        tables::{self, Group},
+        verdict_text,
+        words::{self, wrapped},
     },
 };
 
@@ -33,13 +39,11 @@ pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
     let groups = tables::groups(&summary);
     let verdict = Verdict::from_results(results);
     let mut out = String::new();
-    let mut paragraphs = Vec::new();
     if let Some(verdict) = &verdict {
-        verdict_text::terminal(&mut paragraphs, results, verdict);
+        in_words(&mut out, &answer(results, verdict), width);
     }
     let found = capacities(results);
-    paragraphs.extend(search_text::paragraphs(results, &found));
-    for paragraph in paragraphs {
+    for paragraph in search_text::paragraphs(results, &found) {
         let _ = write!(out, "\n{}", wrapped(&paragraph, width));
     }
     let ratios = Ratios::from_results(results);
@@ -60,29 +64,66 @@ pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
         charts.iter().flatten().for_each(|chart| bars::text(&mut out, chart, width));
         for group in &groups {
             let _ = writeln!(out, "\n{}", group.title);
-            aligned(&mut out, &tables::figures(&group.rows, terminal_columns(results)), width);
+            let columns = columns::of_group(results, &group.rows[0].key.group);
+            aligned(&mut out, &tables::figures(&group.rows, columns.main), width);
+            if let Some(found) = found_in(verdict.as_ref(), group) {
+                let _ = writeln!(out);
+                aligned(&mut out, &found, width);
+            }
         }
     }
     if let Some(slopes) = memory_table::table(results) {
         let _ = writeln!(out, "\nmemory per connection");
         aligned(&mut out, &slopes, width);
     }
-    let _ = writeln!(
-        out,
-        "\nEach figure covers all repeats: {} of {} ms each.",
-        results.scenario.main_sampling().repeats,
-        results.scenario.main_sampling().duration_ms
-    );
-    for warning in &summary.warnings {
-        let _ = write!(out, "{}", wrapped(&format!("warning: {warning}"), width));
-    }
+    let _ = writeln!(out);
+    warnings(&mut out, &summary.warnings, width);
     out
 }
 
-/// Returns the columns of the players' figures and of the server's cost.
-fn terminal_columns(results: &Results) -> impl Iterator<Item = &'static Column> {
-    let (felt, paid) = columns::columns(results);
-    felt.iter().chain(paid)
+/// Writes the first warning of each kind, and the number of the others.
+fn warnings(out: &mut String, all: &[Warning], width: usize) {
+    let mut kinds: Vec<Discriminant<Warning>> = all.iter().map(discriminant).collect();
+    kinds.dedup();
+    for (index, kind) in kinds.iter().enumerate() {
+        if kinds[..index].contains(kind) {
+            continue;
+        }
+        let alike: Vec<&Warning> = all.iter().filter(|it| discriminant(*it) == *kind).collect();
+        let more = match alike.len() {
+            1 => String::new(),
+            count => format!(" (and {} more like it: see report.html)", count - 1),
+        };
+        let _ = write!(out, "{}", wrapped(&format!("warning: {}{more}", alike[0]), width));
+    }
+}
+
+/// Writes the answer as sentences.
+fn in_words(out: &mut String, told: &Answer, width: usize) {
+    let _ = write!(out, "\n{}", wrapped(&told.headline, width));
+    let _ = write!(out, "{}", wrapped(&told.run, width));
+    for PlaceAnswer { advice, more, sure, settle } in &told.places {
+        let _ = write!(out, "\n{}", wrapped(advice, width));
+        let sure = sure.iter().map(|(_, why)| why);
+        for text in more.iter().chain(sure) {
+            let _ = write!(out, "{}", indented(&wrapped(text, width - 2)));
+        }
+        // A command stays on one line, so that it can be copied.
+        if let Some((words, command)) = settle {
+            let _ = writeln!(out, "  {words} {command}");
+        }
+    }
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Returns what was found in a group against the reference.
+fn found_in(verdict: Option<&Verdict>, group: &Group<'_>) -> Option<Table> {
+    let verdict = verdict?;
+    let judged = verdict.groups.iter().find(|it| it.group == group.rows[0].key.group)?;
+    verdict_text::findings(judged, &verdict.contenders, verdict.reference)
 }
 
 /// Writes a table with aligned columns. Columns beyond the width follow below, behind the heads of
@@ -162,19 +203,23 @@ fn lines(table: &Table) -> Vec<Vec<&str>> {
 /// Renders the whole report as Markdown, short enough for a pull request's comment.
 pub fn markdown(results: &Results) -> String {
     let summary = Summary::from_results(results);
-    let mut out = String::from("# Netduel: transports compared\n\n");
-    let scenario = &results.scenario;
-    let _ = writeln!(
-        out,
-        "Two players send each other small moves through a relay, and only the newest move \
-         counts. Each figure covers {} repeats of {:.1} s. The runs were interleaved in a seeded \
-         random order. Server and players were separate processes.",
-        scenario.main_sampling().repeats,
-        scenario.main_sampling().duration_ms as f64 / 1_000.0
-    );
+    let groups = tables::groups(&summary);
     let verdict = Verdict::from_results(results);
-    if let Some(verdict) = &verdict {
-        verdict_text::markdown(&mut out, results, verdict);
+    let mut out = String::new();
+    match &verdict {
+        Some(verdict) => in_markdown(&mut out, &answer(results, verdict)),
+        None => out += "# Netduel: transports compared\n",
+    }
+    let charts = [
+        overview::age(results, &groups, &overview::chosen(verdict.as_ref())),
+        overview::cost(results, &groups),
+    ];
+    if verdict.is_some() {
+        for chart in charts.iter().flatten() {
+            let mut drawn = String::new();
+            bars::text(&mut drawn, chart, COLUMNS);
+            let _ = writeln!(out, "\n```text{drawn}```");
+        }
     }
     search(&mut out, results);
     let ratios = Ratios::from_results(results);
@@ -185,22 +230,16 @@ pub fn markdown(results: &Results) -> String {
         let _ = writeln!(out, "\n### {}\n", group.group);
         piped(&mut out, &ratios_table::table(group));
     }
-    let crossovers = crossovers(results, verdict.as_ref());
+    let crossovers =
+        crossovers(results, crate::analysis::old_verdict::Verdict::from_results(results).as_ref());
     if !crossovers.is_empty() {
         let _ = writeln!(out, "\n## Crossovers\n");
         for text in crossovers {
             let _ = writeln!(out, "- {text}");
         }
     }
-    for group in tables::groups(&summary) {
-        let _ = writeln!(out, "\n## {}\n", group.title);
-        piped(&mut out, &tables::figures(&group.rows, terminal_columns(results)));
-        let _ = writeln!(out, "\nSmallest and largest values of the repeats:\n");
-        piped(&mut out, &tables::spread(&group.rows));
-        if let Some(verdict) = &verdict {
-            let judged = verdict.groups.iter().filter(|it| it.group.to_string() == group.title);
-            judged.for_each(|it| verdict_text::comparisons(&mut out, it, verdict, scenario.workload));
-        }
+    for group in &groups {
+        group_part(&mut out, results, verdict.as_ref(), group);
     }
     if let Some(slopes) = memory_table::table(results) {
         let _ = writeln!(out, "\n## Memory per connection\n\n{}\n", memory_table::NOTE);
@@ -216,10 +255,7 @@ pub fn markdown(results: &Results) -> String {
     let _ = writeln!(out);
     piped(&mut out, &settings_table::sides(&summary));
     let _ = writeln!(out, "\n{}", settings_table::note(results));
-    let _ = writeln!(out, "\n## Meaning of the columns\n");
-    for column in terminal_columns(results) {
-        let _ = writeln!(out, "- **{}**: {}", column.heading, column.meaning);
-    }
+    meanings(&mut out, results);
     if !results.benches.is_empty() {
         let _ = writeln!(out, "\n## cargo bench\n\n{}\n", tables::BENCHES_NOTE);
         piped(&mut out, &tables::benches(results));
@@ -231,6 +267,64 @@ pub fn markdown(results: &Results) -> String {
     }
     let _ = writeln!(out, "- command: `{command}`");
     out
+}
+
+/// Writes the tables of a group as Markdown.
+fn group_part(out: &mut String, results: &Results, verdict: Option<&Verdict>, group: &Group<'_>) {
+    let _ = writeln!(out, "\n## {}\n", words::capital(&group.title));
+    let columns = columns::of_group(results, &group.rows[0].key.group);
+    piped(out, &tables::figures(&group.rows, columns.main));
+    if let Some(why) = columns.left_out {
+        let _ = writeln!(out, "\n{why}");
+    }
+    if let Some((verdict, found)) = verdict.zip(found_in(verdict, group)) {
+        let _ = writeln!(out, "\nAgainst {}:\n", verdict.reference);
+        piped(out, &found);
+    }
+    let _ = writeln!(out, "\n<details><summary>More figures</summary>\n");
+    piped(out, &tables::figures(&group.rows, columns.detail));
+    if let Some(players) = tables::players(results, &group.rows) {
+        let _ = writeln!(out, "\nEach player by itself:\n");
+        piped(out, &players);
+    }
+    if group.rows.iter().any(|row| row.repeats > 1) {
+        let _ = writeln!(out, "\nSmallest and largest values of the repeats:\n");
+        piped(out, &tables::spread(&group.rows));
+    }
+    let judged = verdict.into_iter().flat_map(|it| &it.groups).find(|it| it.group == group.rows[0].key.group);
+    if let Some(judged) = judged.filter(|it| !it.figures.comparisons.is_empty()) {
+        let _ = writeln!(out, "\nEvery comparison:\n");
+        piped(out, &verdict_text::comparisons(judged));
+        let _ = writeln!(out, "\n{}\n\n{}", verdict_text::FINDINGS_NOTE, verdict_text::COMPARISONS_NOTE);
+    }
+    let _ = writeln!(out, "\n</details>");
+}
+
+/// Writes the meanings of words and columns as Markdown.
+fn meanings(out: &mut String, results: &Results) {
+    let _ = writeln!(out, "\n## Words\n");
+    for (word, meaning) in glossary::WORDS {
+        let _ = writeln!(out, "- **{word}**: {meaning}");
+    }
+    let _ = writeln!(out, "\nMore, with examples: `{}` in the repository.\n\n## Columns\n", glossary::PAGE);
+    for column in columns::shown(results) {
+        let _ = writeln!(out, "- **{}**: {}", column.heading, column.meaning);
+    }
+}
+
+/// Writes the answer as Markdown.
+fn in_markdown(out: &mut String, told: &Answer) {
+    let _ = writeln!(out, "# {}\n\n{}", told.headline, told.run);
+    for PlaceAnswer { advice, more, sure, settle } in &told.places {
+        let _ = writeln!(out, "\n**{advice}**");
+        let sure = sure.iter().map(|(_, why)| why);
+        for text in more.iter().chain(sure) {
+            let _ = writeln!(out, "{text}");
+        }
+        if let Some((words, command)) = settle {
+            let _ = writeln!(out, "{words} `{command}`");
+        }
+    }
 }
 
 /// Writes the capacities of a search, if there was one.

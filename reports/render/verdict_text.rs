@@ -1,152 +1,164 @@
-//! The verdict as text: sentences, the map of outcomes, and the numbers with their intervals. Pure.
-
-use std::fmt::Write;
-
-use netduel_loadgen::Workload;
+//! The verdict as tables: what was found of each contender, and the numbers behind it. Pure.
 
 use crate::{
     analysis::{
-        old_metrics::Metric,
-        old_verdict::{Comparison, Evidence, GroupVerdict, Outcome, Verdict},
+        metrics::Metric,
+        place::Place,
+        statistics::Interval,
+        verdict::{
+            GroupVerdict,
+            comparison::{Comparison, Effect, Finding},
+        },
     },
-    data::results::Results,
-    render::narrative,
+    plan::contender::Contender,
+    render::table::{Cell, Heading, Table, UNKNOWN},
 };
 
-/// Adds the verdict's paragraphs for a terminal.
-pub(crate) fn terminal(paragraphs: &mut Vec<String>, results: &Results, verdict: &Verdict) {
-    paragraphs.extend(narrative::paragraphs(results, verdict));
+/// The note beside [`findings`].
+pub(crate) const FINDINGS_NOTE: &str = "“better” and “worse”: the difference is larger than what \
+    matters, with 95 % confidence for all comparisons of the table together. “same”: it is smaller \
+    than what a player notices, with the same confidence. “cannot tell”: this run shows neither; in \
+    brackets, the difference that it would have found.";
+
+/// The note beside [`comparisons`].
+pub(crate) const COMPARISONS_NOTE: &str = "Each value is the one of the tables above. “together”: the \
+    95 % interval of the difference, for all comparisons of this metric at once. “matters from”: a \
+    smaller difference is never called. “noticed from”: a smaller difference counts as the same. \
+    “would find”: the smallest difference that this run would have found in four of five cases.";
+
+/// Returns what was found of each contender against the reference, with a column for each judged
+/// metric. `None` if nothing was compared.
+pub(crate) fn findings(
+    group: &GroupVerdict,
+    contenders: &[Contender],
+    reference: Contender,
+) -> Option<Table> {
+    let heading = |text, number| Heading { text, meaning: "", number };
+    let metrics = judged(group);
+    let headings = std::iter::once(heading("transport", false))
+        .chain(metrics.iter().map(|metric| heading(metric.name(), false)));
+    let compared = |contender: Contender, metric: Metric| group.comparison(metric, contender, reference);
+    let rows: Vec<Vec<Cell>> = (contenders.iter())
+        .filter(|it| **it != reference)
+        .filter(|it| metrics.iter().any(|metric| compared(**it, *metric).is_some()))
+        .map(|&contender| {
+            let cells = metrics.iter().map(|&metric| finding_cell(compared(contender, metric).as_ref()));
+            std::iter::once(Cell::from(contender)).chain(cells).collect()
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Table { headings: headings.collect(), rows })
 }
 
-/// Writes the verdict and the map as Markdown.
-pub(crate) fn markdown(out: &mut String, results: &Results, verdict: &Verdict) {
-    let _ = writeln!(out, "\n## Verdict\n");
-    let mut paragraphs = narrative::paragraphs(results, verdict).into_iter();
-    let evidence = paragraphs.next().unwrap_or_default();
-    for paragraph in paragraphs {
-        let _ = writeln!(out, "- {paragraph}");
-    }
-    let _ = writeln!(out, "\n{evidence}");
-    map(out, verdict, results.scenario.workload);
-}
-
-/// Writes the map of transport × group, one table for each deciding metric.
-fn map(out: &mut String, verdict: &Verdict, workload: Workload) {
-    if verdict.contenders.len() < 2 {
-        return;
-    }
-    let _ = writeln!(out, "\n## Outcomes against {}\n", verdict.reference);
-    let _ = writeln!(out, "{}", map_note(verdict));
-    for metric in Metric::deciding(workload) {
-        let groups: Vec<String> = verdict.groups.iter().map(|group| group.group.to_string()).collect();
-        let _ = writeln!(out, "\n| {} | {} |", metric.name(), groups.join(" | "));
-        let _ = writeln!(out, "|---|{}", "---|".repeat(groups.len()));
-        for (kind, comparisons) in verdict.map(metric) {
-            let cells: Vec<String> = comparisons.into_iter().map(map_cell).collect();
-            let _ = writeln!(out, "| {kind} | {} |", cells.join(" | "));
+/// Returns the metrics whose findings a reader needs, in their order.
+fn judged(group: &GroupVerdict) -> Vec<Metric> {
+    let mut metrics: Vec<Metric> = Vec::new();
+    for comparison in &group.figures.comparisons {
+        if !metrics.contains(&comparison.metric) {
+            metrics.push(comparison.metric);
         }
     }
+    // Without a network the rate decides the age.
+    metrics.retain(|metric| {
+        group.place != Place::Loopback || !matches!(metric, Metric::AgeP99 | Metric::AgeMean)
+    });
+    metrics
 }
 
-/// Returns the legend of the map.
-pub(crate) fn map_note(verdict: &Verdict) -> String {
-    let settings = if verdict.contenders.iter().all(|it| it.is_plain()) {
-        ""
-    } else {
-        " A contender with other settings (+) is compared with the same transport without them."
+/// Returns a cell with what was found, and how much.
+fn finding_cell(comparison: Option<&Comparison>) -> Cell {
+    let Some(comparison) = comparison else { return Cell::from(UNKNOWN.to_owned()) };
+    let metric = comparison.metric;
+    let word = finding_word(comparison.finding);
+    let text = match (comparison.finding, comparison.effect) {
+        (Finding::Better | Finding::Worse, Some(effect)) if metric.by_ratio() => {
+            format!("{word}, {:.2} ×", effect.ratio())
+        }
+        (Finding::Better | Finding::Worse, Some(effect)) => {
+            format!("{word}, {} {}", metric.signed(effect.difference), metric.unit())
+        }
+        (Finding::CannotTell, Some(effect)) if effect.detectable.is_finite() => {
+            format!("{word} ({} {})", metric.number(effect.detectable), metric.unit())
+        }
+        _ => word.to_owned(),
     };
-    format!(
-        "In brackets: an indication, not a test. =: no detectable difference. ?: not enough data.{settings}"
-    )
+    Cell { class: Some(finding_class(comparison.finding)), ..Cell::from(text) }
 }
 
-pub(crate) fn map_cell(comparison: Option<&Comparison>) -> String {
-    let Some((comparison, effect)) = comparison.and_then(|it| Some((it, it.effect?))) else {
-        return "?".into();
-    };
-    let size = format!("{} {}", comparison.metric.signed(effect.difference), comparison.metric.unit());
-    match comparison.outcome {
-        Outcome::Better(Evidence::Tested) => format!("better {size}"),
-        Outcome::Better(Evidence::Indicated) => format!("(better {size})"),
-        Outcome::Worse(Evidence::Tested) => format!("worse {size}"),
-        Outcome::Worse(Evidence::Indicated) => format!("(worse {size})"),
-        Outcome::NoDetectableDifference => "=".into(),
-        Outcome::NotEnoughData => "?".into(),
-    }
-}
-
-/// Writes every comparison of a group with the reference and its interval, and then the other
-/// comparisons that differ.
-pub(crate) fn comparisons(out: &mut String, group: &GroupVerdict, verdict: &Verdict, workload: Workload) {
-    if group.to_reference.is_empty() {
-        return;
-    }
-    let reference = verdict.reference;
-    let _ = writeln!(
-        out,
-        "\nMeans over the repeats, the difference and its 95 % interval, the floor up to which a \
-         difference counts as none, and the corrected p of the sign-flip test. The interval of \
-         three repeats is their range, which holds the true value in 3 of 4 cases rather than in \
-         95 of 100.\n"
-    );
-    let _ = writeln!(
-        out,
-        "| transport | metric | mean | against | mean | difference | 95 % interval | floor | p | |"
-    );
-    let _ = writeln!(out, "|---|---|---:|---|---:|---:|---:|---:|---:|---|");
-    for comparison in &group.to_reference {
-        let (metric, candidate, against) = (comparison.metric, comparison.candidate, comparison.against);
-        let Some(effect) = comparison.effect else {
-            let _ = writeln!(
-                out,
-                "| {candidate} | {} | – | {against} | – | – | – | – | – | not enough data |",
-                metric.name()
-            );
-            continue;
-        };
-        let _ = writeln!(
-            out,
-            "| {candidate} | {}, {} | {} | {against} | {} | {} | {} to {} | {} | {:.3} | {} |",
-            metric.name(),
-            metric.unit(),
-            metric.number(effect.candidate),
-            metric.number(effect.against),
-            metric.signed(effect.difference),
-            metric.signed(effect.interval.low),
-            metric.signed(effect.interval.high),
-            metric.number(effect.floor),
-            effect.p,
-            outcome_label(comparison.outcome),
+/// Returns every comparison of a group with its numbers.
+pub(crate) fn comparisons(group: &GroupVerdict) -> Table {
+    let mut table = Table::new([
+        ("transport", false),
+        ("against", false),
+        ("metric", false),
+        ("value", true),
+        ("other", true),
+        ("difference", true),
+        ("together", true),
+        ("matters from", true),
+        ("noticed from", true),
+        ("would find", true),
+        ("finding", false),
+    ]);
+    for comparison in &group.figures.comparisons {
+        let Comparison { metric, candidate, against, effect, finding } = comparison;
+        let numbers =
+            effect.map_or_else(|| std::array::from_fn(|_| UNKNOWN.to_owned()), |it| numbers(*metric, &it));
+        let [value, other, difference, together, floor, margin, detectable] = numbers;
+        let what = format!("{}, {}", metric.name(), metric.unit());
+        let word = finding_word(*finding).to_owned();
+        table.push_of(
+            *candidate,
+            [against.to_string(), what, value, other, difference, together, floor, margin, detectable, word],
         );
     }
-    let noise: Vec<String> = group
-        .noise
-        .iter()
-        .map(|(metric, noise)| format!("{} {} {}", metric.name(), metric.number(*noise), metric.unit()))
-        .collect();
-    if !noise.is_empty() {
-        let _ = writeln!(out, "\nNoise of {reference} against itself: {}.", noise.join(", "));
-    }
-    for metric in Metric::deciding(workload) {
-        let different = |it: &&Comparison| {
-            it.metric == metric && matches!(it.outcome, Outcome::Better(_) | Outcome::Worse(_))
-        };
-        let others: Vec<String> = group.to_each_other.iter().filter(different).map(clause).collect();
-        if !others.is_empty() {
-            let _ = writeln!(out, "\nAmong the other transports, {}: {}.", metric.name(), others.join("; "));
-        }
+    table
+}
+
+fn numbers(metric: Metric, effect: &Effect) -> [String; 7] {
+    let Effect {
+        candidate,
+        against,
+        difference,
+        simultaneous: Interval { low, high },
+        floor,
+        margin,
+        detectable,
+        ..
+    } = *effect;
+    [
+        metric.number(candidate),
+        metric.number(against),
+        metric.signed(difference),
+        format!("{} to {}", metric.signed(low), metric.signed(high)),
+        metric.number(floor),
+        metric.number(margin),
+        metric.number(detectable),
+    ]
+}
+
+/// Returns the words for a finding.
+pub(crate) fn finding_word(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Better => "better",
+        Finding::Worse => "worse",
+        Finding::Same => "same",
+        Finding::CannotTell => "cannot tell",
     }
 }
 
-fn clause(comparison: &Comparison) -> String {
-    let Comparison { metric, candidate, against, effect, outcome } = comparison;
-    let size = effect
-        .map_or(String::new(), |effect| format!(" ({} {})", metric.signed(effect.difference), metric.unit()));
-    format!("{candidate} {} than {against}{size}", outcome_label(*outcome))
+/// Returns the class of a finding in the style sheet.
+fn finding_class(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Better => "win",
+        Finding::Worse => "lose",
+        Finding::Same => "tie",
+        Finding::CannotTell => "unknown",
+    }
 }
 
-/// Returns a short name of an outcome.
-pub(crate) fn outcome_label(outcome: Outcome) -> &'static str {
+/// TEMPORARY
+pub(crate) fn outcome_label(outcome: crate::analysis::old_verdict::Outcome) -> &'static str {
+    use crate::analysis::old_verdict::{Evidence, Outcome};
     match outcome {
         Outcome::Better(Evidence::Tested) => "better",
         Outcome::Better(Evidence::Indicated) => "better (indication)",

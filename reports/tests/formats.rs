@@ -7,9 +7,9 @@
 use std::path::PathBuf;
 
 use netduel_reports::{
-    analysis::old_verdict::Verdict,
+    analysis::verdict::Verdict,
     data::results::Results,
-    render::{csv::csv, html::html, narrative::paragraphs, text::markdown},
+    render::{answer::sentences::answer, csv::csv, html::html, text::markdown},
 };
 use scraper::{Html, Selector};
 
@@ -87,10 +87,10 @@ fn anchors_exist_and_names_are_escaped() {
 fn answer_and_charts_come_first() {
     let (text, page) = page();
     let results = results();
-    let verdict = Verdict::from_results(&results).expect("transports");
-    let said = texts(&page, "main > section:first-child > p");
-    assert_eq!(said.len(), paragraphs(&results, &verdict).len());
-    let others = results.scenario.transports.len() - 1;
+    let told = answer(&results, &Verdict::from_results(&results).expect("transports"));
+    assert_eq!(texts(&page, "main > section:first-child > h1").concat(), told.headline);
+    let advice: Vec<String> = told.places.iter().map(|place| place.advice.clone()).collect();
+    assert_eq!(texts(&page, "#answer .advice"), advice);
     let bars = texts(&page, "#answer figure.bars li");
     assert_eq!(bars.len(), 2 * results.scenario.transports.len(), "an age at each of two rates");
     assert!(
@@ -98,7 +98,13 @@ fn answer_and_charts_come_first() {
         "the shortest first: {bars:?}"
     );
     assert!(text.contains("you notice this (100 ms)"));
-    assert_eq!(texts(&page, "#outcomes table.map tbody tr").len(), 2 * others, "a map of age and one of CPU");
+    let findings = texts(&page, "td.win, td.lose, td.tie, td.unknown");
+    assert!(!findings.is_empty());
+    let words = ["better", "worse", "same", "cannot tell"];
+    assert!(findings.iter().all(|it| words.iter().any(|word| it.starts_with(word))), "{findings:?}");
+    let markdown = markdown(&results);
+    assert!(markdown.starts_with(&format!("# {}\n", told.headline)));
+    assert!(advice.iter().all(|advice| markdown.contains(advice.as_str())));
 }
 
 #[test]

@@ -1,18 +1,15 @@
 //! Tests of verdicts, their sentences and the comparison of two results, over invented results with
 //! a known truth.
 
-use std::process::Command;
-
 use netduel_client::stats::{MoveStats, Samples};
 use netduel_link::LinkSpec;
-use netduel_loadgen::{LoadResult, Subject, Usage, Workload};
+use netduel_loadgen::{LoadResult, Subject, Usage};
 use netduel_reports::{
     analysis::{
         capacity::{Fate, capacities},
         old_metrics::Metric,
         old_verdict::{Evidence, Outcome, Verdict},
     },
-    commands::compare::{Changes, mismatches},
     data::{
         results::{Provenance, Results},
         run_result::RunResult,
@@ -22,10 +19,7 @@ use netduel_reports::{
         scenario::{Contender, Network, RunKey, Scenario},
         search::Search,
     },
-    render::{
-        narrative::paragraphs,
-        text::{markdown, terminal},
-    },
+    render::text::markdown,
 };
 use netduel_transport::{PathStats, TransportKind};
 
@@ -117,50 +111,6 @@ fn verdict_states_truth_and_evidence() {
     }
 }
 
-#[test]
-fn narrative_names_scope_and_evidence() {
-    let three = results(physics, 3, 1);
-    let text = paragraphs(&three, &Verdict::from_results(&three).expect("transports")).join("\n");
-    for words in [
-        "3 repeats cannot carry a test",
-        "--repeat 8 allows a test",
-        "tcp is the reference and not encrypted",
-        "On loopback at 60 Hz with 10 matches, there is no detectable difference in age p99 from tcp",
-        "keeps the opponent's position freshest",
-        "No detectable difference from quic-",
-        "indication: clear of the reference and its control in each of 3 repeats",
-        "If encryption matters: quic-datagram",
-    ] {
-        assert!(text.contains(words), "{words:?} is not in: {text}");
-    }
-    assert!(!text.contains("p = "), "three repeats carry no p: {text}");
-
-    let eight = results(physics, 8, 0);
-    let text = paragraphs(&eight, &Verdict::from_results(&eight).expect("transports")).join("\n");
-    assert!(text.contains("tested, p = 0.031") && text.contains("95 % interval"), "{text}");
-    assert!(text.contains("No transport ran against itself"), "{text}");
-
-    let two = results(physics, 2, 1);
-    let text = paragraphs(&two, &Verdict::from_results(&two).expect("transports")).join("\n");
-    assert!(text.contains("A comparison needs 3 repeats") && text.contains("not enough data"), "{text}");
-}
-
-#[test]
-fn report_begins_with_verdict() {
-    let results = results(physics, 3, 1);
-    let text = markdown(&results);
-    let at = |heading: &str| text.find(heading).unwrap_or_else(|| panic!("no {heading:?} in {text}"));
-    assert!(at("## Verdict") < at("## Outcomes against"));
-    assert!(at("## Outcomes against") < at("## loopback, 60 Hz"));
-    assert!(text.contains("| quic-datagram | = | (better −"), "{text}");
-    assert!(text.contains("Noise of tcp against itself: age p99"), "{text}");
-    // Each group has a table of figures and one of spread. The settings have one table of
-    // contenders and one of sides.
-    assert_eq!(text.matches("\n| tcp | ").count(), 2 * 2 + 1 + 2, "controls are no rows: {text}");
-    assert_eq!(text, markdown(&results));
-    assert!(terminal(&results).trim_start().starts_with("3 repeats cannot"));
-}
-
 /// Checks that a difference within that of the A/A control counts as noise.
 #[test]
 fn noise_has_no_winner() {
@@ -171,91 +121,6 @@ fn noise_has_no_winner() {
     assert_eq!(outcomes(&results(noisy, 3, 1), Metric::AgeP99, 1), [Outcome::NoDetectableDifference; 4]);
     let without = outcomes(&results(noisy, 3, 0), Metric::AgeP99, 1);
     assert_eq!(without[3], Outcome::Better(Evidence::Indicated));
-}
-
-#[test]
-fn compares_two_results() {
-    let old = results(physics, 3, 1);
-    let same = Changes::between(&old, &old);
-    assert!(!same.got_worse());
-    assert_eq!(same.changes.len(), 2 * 5 * Metric::all_for(Workload::Moves).len());
-    assert!(same.changes.iter().all(|it| it.outcome == Outcome::NoDetectableDifference));
-
-    // One transport becomes twice as expensive on one link.
-    let slower: Truth = |kind, link, repeat, arm| {
-        let (age, cpu) = physics(kind, link, repeat, arm);
-        (age, if kind == 4 && link == "wifi" { cpu * 2.0 } else { cpu })
-    };
-    let new = results(slower, 3, 1);
-    let diff = Changes::between(&old, &new);
-    assert!(diff.got_worse());
-    let worse: Vec<_> = diff.changes.iter().filter(|it| matches!(it.outcome, Outcome::Worse(_))).collect();
-    assert_eq!(worse.len(), 1);
-    assert_eq!((worse[0].metric, worse[0].key.group.link.as_str()), (Metric::ServerCpu, "wifi"));
-    assert!(diff.text().contains("worse (indication): quic-datagram on wifi"), "{}", diff.text());
-    assert!(!Changes::between(&new, &old).got_worse(), "the reverse comparison is better");
-
-    // The comparison names combinations that only one result has.
-    let mut fewer = old.clone();
-    fewer.runs.retain(|run| run.key.contender.transport.name() != "tls");
-    assert_eq!(Changes::between(&old, &fewer).only_one.len(), 2);
-}
-
-#[test]
-fn names_other_hosts_and_settings() {
-    let old = results(physics, 3, 1);
-    assert!(mismatches(&old, &old).is_empty());
-    let mut new = old.clone();
-    new.provenance.kernel = "7.0".into();
-    new.scenario.on_links.duration_ms = 9_000;
-    new.provenance.sysctls.push(("net.core.rmem_max".into(), "1".into()));
-    if let Network::Emulated(spec) = &mut new.scenario.links[1] {
-        spec.up.delay_ms += 1.0;
-    }
-    let found: Vec<String> = mismatches(&old, &new).into_iter().map(|it| it.what).collect();
-    assert_eq!(found, ["--duration", "kernel", "net.core.rmem_max", "link wifi"]);
-    // Different commits are the purpose of the comparison.
-    let mut built = old.clone();
-    built.provenance.commit = "another".into();
-    assert!(mismatches(&old, &built).is_empty());
-}
-
-#[test]
-fn exit_code_tells_outcome() {
-    let folder = tempfile::tempdir().expect("folder");
-    let file = |name: &str, results: &Results| {
-        let path = folder.path().join(name);
-        results.save(&path).expect("saved");
-        path.to_str().expect("utf-8").to_owned()
-    };
-    let old = results(physics, 3, 1);
-    let dearer: Truth = |kind, link, repeat, arm| {
-        let (age, cpu) = physics(kind, link, repeat, arm);
-        (age, cpu * 2.0)
-    };
-    let mut elsewhere = results(dearer, 3, 1);
-    let (before, after) = (file("old.json", &old), file("new.json", &elsewhere));
-    elsewhere.provenance.cpu = "another".into();
-    let elsewhere = file("elsewhere.json", &elsewhere);
-    let mut empty = old.clone();
-    empty.runs.clear();
-    let empty = file("empty.json", &empty);
-    let cases: [(&[&str], i32, &str); 6] = [
-        (&[&before, &before], 0, "50 without detectable difference"),
-        (&[&before, &after], 3, "worse (indication): tcp on loopback"),
-        (&[&before, &elsewhere], 1, "processor: one before, another now"),
-        (&[&before, &elsewhere, "--insist"], 3, "warning: different processor"),
-        (&[&before, &empty], 1, "share no combination"),
-        (&[&before, "no-such-file.json"], 1, "cannot read no-such-file.json"),
-    ];
-    for (args, code, words) in cases {
-        let output = Command::new(env!("CARGO_BIN_EXE_netduel-reports")).arg("compare").args(args).output();
-        let output = output.expect("started");
-        let text =
-            [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-        assert!(text.contains(words), "{args:?}: {text}");
-    }
 }
 
 /// Checks a search over invented runs, in which each transport breaks at its own rate: by age, by

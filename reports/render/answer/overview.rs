@@ -4,14 +4,16 @@ use netduel_loadgen::Workload;
 
 use crate::{
     analysis::{
-        old_verdict::Verdict,
         repeats::{Repeats, repeats_of},
         summary::Row,
+        verdict::Verdict,
     },
     data::results::Results,
-    plan::scenario::{self, Contender, Network},
+    plan::scenario::{self, Contender},
     render::{
+        answer::sentences,
         bars::{Bar, Bars, Mark, Set},
+        columns::cost_is_judged,
         tables::Group,
         words::{self, NOTICED_US},
     },
@@ -30,7 +32,7 @@ pub(crate) type Chosen = (scenario::Group, Contender);
 /// Returns what a verdict recommends.
 pub(crate) fn chosen(verdict: Option<&Verdict>) -> Vec<Chosen> {
     let groups = verdict.into_iter().flat_map(|verdict| &verdict.groups);
-    groups.flat_map(|judged| judged.choices.iter().map(|it| (judged.group.clone(), *it))).collect()
+    groups.filter_map(|judged| Some((judged.group.clone(), sentences::advice(judged)?.contender))).collect()
 }
 
 /// Returns the chart of age, with a set of bars for each group; `None` without moves at a rate.
@@ -38,9 +40,12 @@ pub(crate) fn age(results: &Results, groups: &[Group<'_>], chosen: &[Chosen]) ->
     let is_chosen =
         |row: &Row| chosen.iter().any(|(group, it)| (group, it) == (&row.key.group, &row.key.contender));
     // No player is on loopback, where the rate alone decides the age.
-    let on_links = groups.iter().any(|group| !is_judged(results, group));
+    let on_links = groups.iter().any(|group| !cost_is_judged(results, &group.rows[0].key.group));
     let sets = (groups.iter())
-        .filter(|group| group.rows[0].key.group.in_flight == 0 && !(on_links && is_judged(results, group)))
+        .filter(|group| {
+            group.rows[0].key.group.in_flight == 0
+                && !(on_links && cost_is_judged(results, &group.rows[0].key.group))
+        })
         .map(|group| Set {
             heading: words::capital(&words::place(&results.scenario, &group.rows[0].key.group)),
             bars: group.rows.iter().filter_map(|row| age_bar(results, row, is_chosen(row))).collect(),
@@ -48,7 +53,7 @@ pub(crate) fn age(results: &Results, groups: &[Group<'_>], chosen: &[Chosen]) ->
         .filter(|set| !set.bars.is_empty())
         .collect::<Vec<_>>();
     (results.scenario.workload == Workload::Moves && !sets.is_empty()).then(|| Bars {
-        title: "How old is your opponent’s position?".into(),
+        title: "How old is your opponent's position?".into(),
         note: "Half of the time at most as old as the dark bar is long, 99 % of the time at most as \
                the whole bar. Shorter is better."
             .into(),
@@ -72,7 +77,7 @@ fn age_bar(results: &Results, row: &Row, chosen: bool) -> Option<Bar> {
 
 /// Returns the chart of cost from the group in which cost is judged; `None` without one.
 pub(crate) fn cost(results: &Results, groups: &[Group<'_>]) -> Option<Bars> {
-    let judged = |group: &&Group<'_>| is_judged(results, group);
+    let judged = |group: &&Group<'_>| cost_is_judged(results, &group.rows[0].key.group);
     let group = groups.iter().find(judged)?;
     let rate_hz = f64::from(group.rows[0].key.group.rate_hz);
     let pairs = group.rows[0].key.group.pairs;
@@ -111,15 +116,6 @@ pub(crate) fn cost(results: &Results, groups: &[Group<'_>]) -> Option<Bars> {
         mark: None,
         sets,
     })
-}
-
-/// Whether cost is judged in a group: where no emulator takes part of the work.
-pub(crate) fn is_judged(results: &Results, group: &Group<'_>) -> bool {
-    let name = &group.rows[0].key.group.link;
-    let network = results.scenario.links.iter().find(|link| link.name() == *name);
-    results.scenario.workload == Workload::Moves
-        && group.rows[0].key.group.in_flight == 0
-        && matches!(network, Some(Network::Loopback))
 }
 
 /// Formats a number with at least two significant digits.
