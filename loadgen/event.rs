@@ -16,7 +16,10 @@ pub enum LoadEvent {
     /// All players are paired and connected, and wait for a window.
     Paired,
     /// The window is open.
-    WindowOpen,
+    WindowOpen {
+        /// The planned time of the opening, in µs by this host's clock.
+        open_us: u64,
+    },
     /// A second of the window has passed.
     Tick,
     /// The window is closed, and its last moves may still arrive.
@@ -48,7 +51,8 @@ pub(crate) async fn announce(
             _ = close.next() => return tell(&LoadEvent::WindowClosed),
             due_us = ticks.next() => {
                 let opens = due_us == window.open_us;
-                tell(if opens { &LoadEvent::WindowOpen } else { &LoadEvent::Tick })?;
+                let open_us = window.open_us;
+                tell(&if opens { LoadEvent::WindowOpen { open_us } } else { LoadEvent::Tick })?;
             }
             Some(ended) = tasks.join_next() => {
                 ended??;

@@ -1,10 +1,11 @@
-//! Self-tests of the measurement. Some check that no difference is found in A/A comparisons, and
-//! that an added delay and added CPU time are found. Others compare the counts on the wire and of
-//! the CPU with an independent account.
+//! Self-tests of the measurement. Some check that no difference is found in A/A comparisons, that
+//! an added delay and added CPU time are found, and that runs beside others are like runs alone.
+//! Others compare the counts on the wire and of the CPU with an independent account.
 //!
 //! The self-tests use the same harness and the same rules as every comparison.
 
 mod aa;
+mod beside;
 mod cpu;
 mod delay;
 mod shared;
@@ -14,38 +15,41 @@ mod wire;
 use clap::Subcommand;
 use netduel_transport::TransportKind;
 
-use self::{aa::aa, delay::delay};
+use self::{aa::aa, beside::beside, delay::delay};
 
 /// The self-tests.
 #[derive(Subcommand, Clone, Debug)]
 pub enum SelfTest {
-    /// Compare a transport with itself over loopback; fails if more than one comparison finds a
-    /// difference
+    /// Compare transports with themselves in the default form; fails if more than one comparison of
+    /// twenty finds a difference
     Aa {
         /// Number of comparisons
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
         comparisons: u32,
-        /// Repeats of each comparison
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=20))]
-        repeat: u32,
-        /// Transport to test
-        #[arg(long, default_value_t = TransportKind::ALL[0])]
-        transport: TransportKind,
+        /// Transports to test; the first unencrypted one has the control
+        #[arg(long, value_delimiter = ',', value_name = "KIND,…", default_value = "tcp,quic-datagram")]
+        transport: Vec<TransportKind>,
     },
     /// Compare two links, one with 2 ms more delay; fails unless 2 ms are found to within 0.2 ms
     Delay {
-        /// Repeats on each link
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
-        repeat: u32,
+        /// Number of comparisons of each transport
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        comparisons: u32,
     },
     /// Burn 10 % more CPU in the process of the server; fails unless the increase is found
     Cpu {
-        /// Repeats with and without the added CPU time
-        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(3..=100))]
-        repeat: u32,
+        /// Number of comparisons
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        comparisons: u32,
         /// Transport to test
         #[arg(long, default_value_t = TransportKind::ALL[0])]
         transport: TransportKind,
+    },
+    /// Run transports on a link beside others and alone, with the same seeds; fails if they differ
+    Beside {
+        /// Number of seeds
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        repeat: u32,
     },
     /// Compare the measured CPU time of a server with the account of the kernel at its exit, over
     /// each transport; fails unless they agree within 1 %
@@ -65,10 +69,11 @@ pub enum SelfTest {
 /// A run that failed, an added difference that was not found, or a difference found where there is
 /// none.
 pub fn self_test(test: &SelfTest) -> anyhow::Result<()> {
-    match *test {
-        SelfTest::Aa { comparisons, repeat, transport } => aa(comparisons, repeat, transport),
-        SelfTest::Delay { repeat } => delay(repeat),
-        SelfTest::Cpu { repeat, transport } => cpu::cpu(repeat, transport),
+    match test.clone() {
+        SelfTest::Aa { comparisons, transport } => aa(comparisons, transport),
+        SelfTest::Delay { comparisons } => delay(comparisons),
+        SelfTest::Cpu { comparisons, transport } => cpu::cpu(comparisons, transport),
+        SelfTest::Beside { repeat } => beside(repeat),
         SelfTest::CpuAccount { seconds } => cpu::account(seconds),
         SelfTest::Wire => wire::wire(),
     }

@@ -5,7 +5,19 @@ use netduel_loadgen::{Lane, LoadResult, Usage};
 use netduel_server::Snapshot;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{sampling::Order, scenario::RunKey};
+use crate::{
+    data::tcp_counters::TcpCounters,
+    plan::{sampling::Order, scenario::RunKey},
+};
+
+/// The TCP counters of both sides of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpOfSides {
+    /// Those of the server's network namespace.
+    pub server: TcpCounters,
+    /// Those of the players' network namespace.
+    pub players: TcpCounters,
+}
 
 /// The result of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +37,9 @@ pub struct RunResult {
     /// The server's counters over its whole life: those of the run with its warm-up, or in turns
     /// those of all runs of the arm. `None` for a remote server and for a baseline.
     pub counters: Option<Snapshot>,
+    /// What TCP counted within the window in the namespaces of both sides. On loopback, they are one
+    /// namespace. `None` for a remote server, and where the kernel does not tell.
+    pub tcp: Option<TcpOfSides>,
     /// The report of the emulated link for the window; `None` on loopback.
     pub link: Option<LinkReport>,
     /// Whether the link also carried a bulk transfer.
@@ -44,6 +59,7 @@ impl RunResult {
             players: Usage::default(),
             machine_cpu_us: None,
             counters: None,
+            tcp: None,
             link: None,
             shared: false,
             cpus: Lane::default(),

@@ -78,11 +78,11 @@ impl Place {
         }
     }
 
-    /// Opens the window: rewinds the schedule of the link, so that the window of every run meets
-    /// the same bad periods.
-    pub(crate) fn open_window(&mut self) -> anyhow::Result<()> {
+    /// Opens the window, which was planned for `open_us` by this host's clock: rewinds the schedule
+    /// of the link, so that every run loses the same moments of its window.
+    pub(crate) fn open_window(&mut self, open_us: u64) -> anyhow::Result<()> {
         if let Self::Link(link, _) = self {
-            link.rewind()?;
+            link.rewind_at(open_us * 1_000)?;
         }
         Ok(())
     }

@@ -6,7 +6,10 @@ use anyhow::{Context, bail};
 use netduel_link::{LinkReport, Side};
 use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Usage, WindowPlan, this_program};
 
-use crate::run::{baselines, place::Place, server::Server};
+use crate::{
+    data::tcp_counters::TcpCounters,
+    run::{baselines, place::Place, server::Server},
+};
 
 /// Additional time for pairing, settling and closing, beyond the planned time of a window.
 const SLACK: Duration = Duration::from_secs(40);
@@ -21,6 +24,8 @@ pub(crate) struct Window {
     pub(crate) players: Usage,
     /// The report of the emulated link, if there is one.
     pub(crate) link: Option<LinkReport>,
+    /// What the TCP of the server's and of the players' namespace counted, where the kernel tells.
+    pub(crate) tcp: Option<[TcpCounters; 2]>,
 }
 
 /// Players in a separate process.
@@ -55,6 +60,12 @@ impl Players {
         let timeout = SLACK + Duration::from_millis(plan.total_ms());
         let usage = || server.map_or_else(Usage::default, Server::usage);
         let (mut before, mut used, mut link) = (None, None, None);
+        let own_pid = self.process.id();
+        let tcp = || {
+            let counted = TcpCounters::of_process;
+            Some([counted(server?.pid())?, counted(own_pid)?])
+        };
+        let (mut tcp_before, mut tcp_grown) = (None, None);
         let mut kernel_bytes = Vec::new();
         loop {
             match self.next(timeout)? {
@@ -64,12 +75,13 @@ impl Players {
                     kernel_bytes.extend(now.kernel_bytes);
                     watch(now);
                 }
-                LoadEvent::WindowOpen => {
-                    place.open_window()?;
+                LoadEvent::WindowOpen { open_us } => {
+                    place.open_window(open_us)?;
                     let now = [usage(), self.process.usage()];
                     kernel_bytes.extend(now[0].kernel_bytes);
                     watch(now[0]);
                     before = Some(now);
+                    tcp_before = tcp();
                 }
                 LoadEvent::WindowClosed => {
                     let before = before.context("the window closed before it opened")?;
@@ -77,11 +89,14 @@ impl Players {
                     kernel_bytes.extend(now[0].kernel_bytes);
                     now[0].kernel_bytes = mean(&kernel_bytes);
                     used = Some([now[0].since(&before[0]), now[1].since(&before[1])]);
+                    tcp_grown = tcp().zip(tcp_before).map(|([server, players], [of_server, of_players])| {
+                        [server.since(&of_server), players.since(&of_players)]
+                    });
                     link = place.close_window()?;
                 }
                 LoadEvent::Window(load) => {
                     let [server, players] = used.context("the window ended before it closed")?;
-                    return Ok(Window { load: *load, server, players, link });
+                    return Ok(Window { load: *load, server, players, link, tcp: tcp_grown });
                 }
             }
         }

@@ -144,12 +144,13 @@ impl Record<'_> {
     }
 
     /// Discards those of these runs that the machine disturbed. The last attempt stays: a run that
-    /// is unusual each time is usual for its arm.
+    /// Discards those of these runs that the machine disturbed. Each has one more attempt: a run that
+    /// is unusual twice is usual for its arm, or for this machine.
     fn discard_outliers(&mut self, runs: &[RunKey]) -> anyhow::Result<()> {
         let of_these: Vec<&RunResult> =
             self.results.runs.iter().filter(|run| runs.contains(&run.key)).collect();
         for failure in outliers(&of_these) {
-            if self.results.rejections(&failure.key) + 1 < ATTEMPTS_MAX {
+            if self.results.rejections(&failure.key) == 0 {
                 self.add(Entry::Rejected(failure))?;
             }
         }

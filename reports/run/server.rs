@@ -177,6 +177,11 @@ impl Server {
         if self.pin.is_empty() { Trusted::Unverified } else { Trusted::Pin(self.pin.clone()) }
     }
 
+    /// Returns the number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Returns the fingerprint of the certificate.
     pub(crate) fn pin(&self) -> &str {
         &self.pin

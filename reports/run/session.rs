@@ -15,7 +15,7 @@ use netduel_server::Snapshot;
 use netduel_transport::TransportKind;
 
 use crate::{
-    data::run_result::RunResult,
+    data::run_result::{RunResult, TcpOfSides},
     plan::scenario::{Remote, RunKey, Scenario},
     run::{
         place::Place,
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
     /// Plays the window of a run. A result of a link still lacks its single drops and its check.
     pub(crate) fn window(&mut self, key: &RunKey) -> anyhow::Result<RunResult> {
         let plan = self.scenario.sampling_of(&key.group).window();
-        let Window { load, server, players, link } =
+        let Window { load, server, players, link, tcp } =
             self.players.window(&plan, &mut self.place, self.server.as_ref(), |_| {})?;
         let emulator_cpu_us = link.as_ref().map_or(0, |link| (link.emulator_cpu_ms * 1e3) as u64);
         let both_us = server.cpu_us.zip(players.cpu_us);
@@ -77,6 +77,7 @@ impl<'a> Session<'a> {
             players,
             machine_cpu_us: both_us.map(|(server_us, players_us)| server_us + players_us + emulator_cpu_us),
             counters: None,
+            tcp: tcp.map(|[server, players]| TcpOfSides { server, players }),
             shared: matches!(self.place, Place::Link(_, Some(_))),
             cpus: Lane { emulator: self.lane.emulator.filter(|_| link.is_some()), ..self.lane },
             link,

@@ -69,7 +69,7 @@ impl Load {
     fn window(&mut self, duration_ms: u64) -> LoadResult {
         let window = WindowPlan { warmup_ms: 50, duration_ms, drain_ms: 300, keep_moves: true };
         self.players.tell(&serde_json::to_string(&window).expect("serialises")).expect("told");
-        assert!(matches!(self.next(), LoadEvent::WindowOpen));
+        assert!(matches!(self.next(), LoadEvent::WindowOpen { .. }));
         let closed = std::iter::repeat_with(|| self.next()).find(|event| !matches!(event, LoadEvent::Tick));
         assert!(matches!(closed, Some(LoadEvent::WindowClosed)));
         match self.next() {

@@ -1,75 +1,70 @@
-//! The A/A self-test: compares a transport with itself and expects no difference.
+//! The A/A self-test: compares transports with themselves and expects no difference.
 
-use std::ops::Range;
-
-use anyhow::ensure;
-use netduel_loadgen::Workload;
 use netduel_transport::TransportKind;
 
 use crate::{
-    analysis::{
-        old_metrics::Metric,
-        old_verdict::{Contest, Effect, Observations, Outcome, Series, judge},
-    },
-    commands::selftest::shared::{describe, measured, scenario},
+    analysis::verdict::{Verdict, comparison::Finding},
+    commands::selftest::shared::{conclude, describe, measured, nineteen_of_twenty, of_repeats, scenario},
     data::results::Results,
+    plan::{
+        presets::Preset,
+        sampling::Sampling,
+        scenario::{Network, Scenario},
+    },
 };
 
-/// The largest number of A/A comparisons that may find a difference: at 5 % each, 1 of 20 is
-/// expected.
-const WRONG_MAX: u32 = 1;
-
-/// Runs the A/A comparisons, each with repeats of its own. In each repeat the transport runs three
-/// times: as the reference, as its control, and in place of another transport.
-pub(crate) fn aa(comparisons: u32, repeat: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let scenario = scenario(vec![transport], comparisons * repeat, 2);
-    let results = measured(scenario)?;
-    let table = Observations::from_results(&results);
-    let mut wrong = 0;
+/// Carries out many comparisons of the default form, and counts those in which the A/A control
+/// differs from the reference in any metric on any network.
+pub(crate) fn aa(comparisons: u32, transports: Vec<TransportKind>) -> anyhow::Result<()> {
+    let quick = Preset::ALL[0].scenario();
+    let rounds = quick.off_links.repeats;
+    // Repeats of links and rounds of loopback become comparisons, each with seeds of its own.
+    let all = Scenario {
+        links: quick.links.clone(),
+        on_links: Sampling { repeats: comparisons, ..quick.on_links.clone() },
+        ..scenario(transports, comparisons * rounds, 1)
+    };
+    let results = measured(all)?;
+    let mut alike = 0;
     for comparison in 0..comparisons {
-        let repeats = comparison * repeat..(comparison + 1) * repeat;
-        let mut called = Vec::new();
-        for &metric in Metric::all_for(Workload::Moves) {
-            let (effect, outcome) = against_itself(&results, &table, metric, repeats.clone());
-            match (outcome, effect) {
-                (Outcome::Better(_) | Outcome::Worse(_), Some(effect)) => {
-                    called.push(format!("{} {}", metric.name(), describe(metric, &effect, outcome)));
-                }
-                (Outcome::NotEnoughData, _) => called.push(format!("{} not enough data", metric.name())),
-                _ => {}
-            }
-        }
-        wrong += u32::from(!called.is_empty());
-        let findings = if called.is_empty() { "no detectable difference".into() } else { called.join("; ") };
-        println!("A/A {:>3}: {findings}", comparison + 1);
+        let one = one_comparison(&results, comparison, rounds);
+        let found = differences(&one);
+        alike += u32::from(found.is_empty());
+        let text = if found.is_empty() { "no difference".into() } else { found.join("; ") };
+        println!("A/A {:>3}: {text}", comparison + 1);
     }
-    println!("{wrong} of {comparisons} A/A comparisons of {transport} found a difference");
-    ensure!(
-        wrong <= WRONG_MAX,
-        "more than {WRONG_MAX} A/A comparison found a difference: small differences are not reliable on this machine \
-         now"
-    );
-    Ok(())
+    conclude("no difference between equal transports", alike, comparisons, nineteen_of_twenty(comparisons))
 }
 
-/// Judges arm 2 against arm 0 with the noise of arm 1, within a range of repeats.
-fn against_itself(
-    results: &Results,
-    table: &Observations,
-    metric: Metric,
-    repeats: Range<u32>,
-) -> (Option<Effect>, Outcome) {
-    let arm = |arm: u8| -> Series {
-        let in_group = |group| table.series(&group, results.scenario.reference()?, arm, metric);
-        let all = results.scenario.groups().into_iter().find_map(in_group);
-        all.into_iter()
-            .flat_map(|series| series.range(repeats.clone()))
-            .map(|(&at, &value)| (at, value))
-            .collect()
-    };
-    let (against, control, candidate) = (arm(0), arm(1), arm(2));
-    let seed = results.scenario.seed;
-    let noise = Contest { candidate: &control, against: &against, controls: Vec::new() }.noise(seed);
-    let contest = Contest { candidate: &candidate, against: &against, controls: vec![&control] };
-    judge(metric, &[contest], noise, seed).remove(0)
+/// Returns one of the comparisons: a repeat of each link, and a comparison's worth of rounds.
+fn one_comparison(results: &Results, comparison: u32, rounds: u32) -> Results {
+    let scenario = &results.scenario;
+    let mut one = results.clone();
+    one.scenario.on_links.repeats = 1;
+    one.scenario.off_links.repeats = rounds;
+    one.scenario.seed = scenario.seed_of(comparison);
+    one.runs.clear();
+    for network in &scenario.links {
+        let of_network: Vec<_> =
+            results.runs.iter().filter(|run| run.key.group.link == network.name()).cloned().collect();
+        let first = if *network == Network::Loopback { comparison * rounds } else { comparison };
+        let count = if *network == Network::Loopback { rounds } else { 1 };
+        one.runs.extend(of_repeats(&of_network, first..first + count));
+    }
+    one
+}
+
+/// Returns the differences that a comparison finds between the control and the reference.
+fn differences(results: &Results) -> Vec<String> {
+    let Some(verdict) = Verdict::from_results(results) else { return Vec::new() };
+    let mut found = Vec::new();
+    for group in &verdict.groups {
+        for comparison in &group.figures.control {
+            if let (Finding::Better | Finding::Worse, Some(effect)) = (comparison.finding, &comparison.effect)
+            {
+                found.push(format!("{} on {}", describe(comparison.metric, effect), group.group.link));
+            }
+        }
+    }
+    found
 }

@@ -2,18 +2,16 @@
 //! must agree with the account of the kernel at the exit of the process.
 
 use anyhow::{Context, ensure};
-use netduel_loadgen::{LoadPlan, Trusted, WindowPlan, Workload, affinity};
+use netduel_loadgen::{LoadPlan, Quantiles, Trusted, WindowPlan, Workload, affinity};
 use netduel_transport::TransportKind;
 
 use crate::{
-    analysis::{
-        old_metrics::Metric,
-        old_verdict::{Contest, Outcome, Series, judge},
-        statistics,
+    analysis::{metrics::Metric, verdict::comparison::Effect},
+    commands::selftest::shared::{
+        conclude, describe, effect, measured, nineteen_of_twenty, of_repeats, runs_of, scenario,
     },
-    commands::selftest::shared::{describe, measured, scenario},
     plan::{
-        sampling::Sampling,
+        presets::Preset,
         scenario::{Contender, Scenario},
     },
     run::{
@@ -25,9 +23,9 @@ use crate::{
 
 /// The CPU time to add, as a share of the CPU time of the server.
 const ADDED_SHARE: f64 = 0.1;
-/// The number of pilot runs, which measure the CPU time of the server. A single run would measure
+/// The number of pilot rounds, which measure the CPU time of the server. A single one would measure
 /// it to within a tenth, which is the size of the increase to find.
-const PILOTS: u32 = 5;
+const PILOTS: u32 = 10;
 /// The largest difference between the measured time and the account of the kernel, as a share.
 const ACCOUNT_SHARE_MAX: f64 = 0.01;
 /// The difference that is always allowed, in µs: the kernel accounts in ticks of 10 ms, each for
@@ -37,53 +35,45 @@ const ACCOUNT_GRAIN_US: u64 = 2 * 10_000;
 /// allowed difference.
 const ACCOUNT_BURN_US_PER_S: u32 = 500_000;
 
-/// Runs one transport three times in each round: as the reference, as its control, and with added
-/// CPU time.
-pub(crate) fn cpu(rounds: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let plain = scenario(vec![transport], rounds, 2);
-    let pilots = measured(Scenario {
-        off_links: Sampling { repeats: PILOTS, ..plain.off_links.clone() },
-        ..plain.clone()
-    })?;
+/// Carries out many comparisons of three arms: a reference, its control, and one whose server burns
+/// more CPU time.
+pub(crate) fn cpu(comparisons: u32, transport: TransportKind) -> anyhow::Result<()> {
+    let rounds = Preset::ALL[0].scenario().off_links.repeats;
+    let pilots = measured(scenario(vec![transport], PILOTS, 0))?;
     let used_us: Vec<f64> =
         pilots.runs.iter().filter_map(|run| run.server.cpu_us).map(|us| us as f64).collect();
-    let used_us =
-        statistics::median(&used_us).context("this system does not account the CPU time of a process")?;
-    let used_us_per_s = used_us * 1e3 / plain.off_links.duration_ms as f64;
+    let used_us = used_us.into_iter().collect::<Quantiles>();
+    ensure!(used_us.count() > 0, "this system does not account the CPU time of a process");
+    let used_us_per_s = used_us.median() * 1e3 / pilots.scenario.off_links.duration_ms as f64;
     let server_burn_us_per_s = (used_us_per_s * ADDED_SHARE).round() as u32;
     println!(
         "the server uses {:.1} ms/s of CPU; the test adds {:.2} ms/s",
         used_us_per_s / 1e3,
         f64::from(server_burn_us_per_s) / 1e3
     );
-    let results = measured(Scenario { server_burn_us_per_s, ..plain.clone() })?;
-    let mut arms = [Series::new(), Series::new(), Series::new()];
-    for run in &results.runs {
-        let value = Metric::ServerCpu.measure(run).map(|value| (run.key.repeat, value));
-        arms[usize::from(run.key.arm)].extend(value);
+    let burdened = Scenario { server_burn_us_per_s, ..scenario(vec![transport], comparisons * rounds, 2) };
+    let (contender, seed) = (Contender::plain(transport), burdened.seed);
+    let results = measured(burdened)?;
+    let metric = Metric::ServerCpu;
+    let (mut found, mut wrong) = (0, 0);
+    for comparison in 0..comparisons {
+        let runs = of_repeats(&results.runs, comparison * rounds..(comparison + 1) * rounds);
+        let [reference, control, candidate] = [0, 1, 2].map(|arm| runs_of(&runs, "loopback", contender, arm));
+        let added = effect(metric, candidate, reference.clone(), seed).context("too few runs finished")?;
+        let nothing = effect(metric, control, reference, seed).context("too few runs finished")?;
+        // The added share lies near the floor below which a difference does not matter.
+        let is_more = |effect: &Effect| effect.alone.low > 0.0;
+        found += u32::from(is_more(&added));
+        wrong += u32::from(is_more(&nothing));
+        println!(
+            "{:>3}: {:+.1} %: {}",
+            comparison + 1,
+            (added.ratio() - 1.0) * 100.0,
+            describe(metric, &added)
+        );
     }
-    let [against, control, candidate] = &arms;
-    let noise = Contest { candidate: control, against, controls: Vec::new() }.noise(plain.seed);
-    let (effect, outcome) = judge(
-        Metric::ServerCpu,
-        &[Contest { candidate, against, controls: vec![control] }],
-        noise,
-        plain.seed,
-    )
-    .remove(0);
-    let effect = effect.context("too few runs finished")?;
-    println!(
-        "{}; {:+.1} % with noise of up to {:.1} %",
-        describe(Metric::ServerCpu, &effect, outcome),
-        (effect.candidate / effect.against - 1.0) * 100.0,
-        noise.unwrap_or(0.0) / effect.against * 100.0
-    );
-    ensure!(
-        matches!(outcome, Outcome::Worse(_)),
-        "an increase of {:.0} % in CPU was not found: such differences are not reliable on this machine now",
-        ADDED_SHARE * 100.0
-    );
-    Ok(())
+    println!("the control, to which nothing was added, used more in {wrong} of {comparisons}");
+    conclude("added CPU time of 10 % was found", found, comparisons, nineteen_of_twenty(comparisons))
 }
 
 /// Compares the CPU time read while a server runs with the account of the kernel at its exit
