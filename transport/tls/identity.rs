@@ -377,6 +377,9 @@ impl Trust {
         config.resumption = Resumption::disabled();
         // 0-RTT is off: see `Options::resumption`.
         config.enable_early_data = false;
+        // Writes nothing unless the user names a file in SSLKEYLOGFILE, as for browsers. With it a
+        // packet capture of the user's own connections can be read.
+        config.key_log = Arc::new(rustls::KeyLogFile::new());
         Ok((config, verifier))
     }
 }
