@@ -301,4 +301,111 @@ mod tests {
         assert!(payload.iter().all(|(axis, ..)| *axis == SweepAxis::Payload));
         assert!(found("quick").is_empty() && found("relay").is_empty());
     }
+
+    /// Returns the sweeps of these groups, each as its axis, scope and values.
+    fn sweeps_of(scenario: &Scenario) -> Vec<(SweepAxis, String, Vec<f64>)> {
+        let sweeps = sweeps(scenario, &scenario.groups());
+        let values = |sweep: &Sweep| sweep.groups.iter().map(|(value, _)| *value).collect();
+        sweeps.iter().map(|sweep| (sweep.axis, sweep.scope.clone(), values(sweep))).collect()
+    }
+
+    fn scenario(links: &[&str]) -> Scenario {
+        let mut scenario = Scenario { rates_hz: vec![60], payloads_bytes: vec![0], ..Scenario::default() };
+        scenario.links = links.iter().map(|link| link.parse().expect("a network")).collect();
+        (scenario.on_links.pairs, scenario.off_links.pairs) = (vec![4], vec![4]);
+        scenario
+    }
+
+    #[test]
+    fn sorts_rates_and_names_scope() {
+        let mut scenario = scenario(&["loopback", "lte"]);
+        (scenario.rates_hz, scenario.payloads_bytes) = (vec![120, 20], vec![8]);
+        let scope = |link: &str| format!("{link}, 4 matches, 8 B payload");
+        let rates = vec![20.0, 120.0];
+        let each = |link: &str| (SweepAxis::Rate, scope(link), rates.clone());
+        assert_eq!(sweeps_of(&scenario), [each("loopback"), each("lte")]);
+        scenario.rates_hz = vec![60];
+        assert!(sweeps_of(&scenario).is_empty(), "one value is no sweep");
+    }
+
+    #[test]
+    fn sweeps_payloads_and_matches() {
+        let mut scenario = scenario(&["loopback"]);
+        scenario.payloads_bytes = vec![0, 100];
+        let of_payload =
+            |matches: &str| (SweepAxis::Payload, format!("loopback, 60 Hz, {matches}"), vec![0.0, 100.0]);
+        assert_eq!(sweeps_of(&scenario), [of_payload("4 matches")]);
+        scenario.off_links.pairs = vec![1, 2];
+        let pairs = |payload: &str| (SweepAxis::Pairs, format!("loopback, 60 Hz{payload}"), vec![1.0, 2.0]);
+        assert_eq!(
+            sweeps_of(&scenario),
+            [of_payload("1 match"), of_payload("2 matches"), pairs(""), pairs(", 100 B payload")]
+        );
+    }
+
+    #[test]
+    fn link_sweeps_need_three_values() {
+        let losses = |shares: &[&str]| {
+            let links: Vec<String> = shares.iter().map(|share| format!("delay=10ms,loss={share}")).collect();
+            sweeps_of(&scenario(&links.iter().map(String::as_str).collect::<Vec<_>>()))
+        };
+        let loss = |values: &[f64]| {
+            (SweepAxis::Loss, "independent losses, 60 Hz, 4 matches".to_owned(), values.to_vec())
+        };
+        assert!(losses(&["1%", "2%"]).is_empty());
+        assert_eq!(losses(&["2%", "1%", "4%"]), [loss(&[1.0, 2.0, 4.0])]);
+        // Another delay is another link.
+        let mixed = scenario(&["delay=10ms,loss=1%", "delay=10ms,loss=2%", "delay=20ms,loss=4%"]);
+        assert!(sweeps_of(&mixed).is_empty());
+        let distances = scenario(&["delay=5ms", "delay=20ms", "delay=10ms"]);
+        let rtt = (SweepAxis::Rtt, "60 Hz, 4 matches".to_owned(), vec![10.0, 20.0, 40.0]);
+        assert_eq!(sweeps_of(&distances), [rtt]);
+    }
+
+    #[test]
+    fn lossless_link_joins_each_kind() {
+        let links = ["delay=10ms", "delay=10ms,loss=1%", "delay=10ms,loss=2%", "delay=30ms"];
+        let found = sweeps_of(&scenario(&links));
+        let loss: Vec<&Vec<f64>> =
+            found.iter().filter(|(axis, ..)| *axis == SweepAxis::Loss).map(|(.., values)| values).collect();
+        assert_eq!(loss, [&vec![0.0, 1.0, 2.0]]);
+    }
+
+    #[test]
+    fn search_keeps_its_own_axis() {
+        let mut scenario = scenario(&["loopback"]);
+        (scenario.rates_hz, scenario.off_links.pairs) = (vec![20, 60], vec![1, 2]);
+        let axes = |search: Option<crate::plan::search::Search>| -> Vec<SweepAxis> {
+            let scenario = Scenario { search, ..scenario.clone() };
+            let results = Results::empty(scenario, crate::data::results::Provenance::default());
+            let groups = results.scenario.groups();
+            let mut axes: Vec<SweepAxis> = from_results(&results, &groups).iter().map(|it| it.axis).collect();
+            axes.dedup();
+            axes
+        };
+        assert_eq!(axes(None), [SweepAxis::Rate, SweepAxis::Pairs]);
+        assert_eq!(axes(Some(crate::plan::search::Search::RATE)), [SweepAxis::Rate]);
+        assert_eq!(axes(Some(crate::plan::search::Search::PAIRS)), [SweepAxis::Pairs]);
+    }
+
+    #[test]
+    fn names_axes_and_stretches() {
+        let words = SweepAxis::ALL.map(|axis| (axis.title(), axis.unit(), axis.is_log()));
+        assert_eq!(
+            words,
+            [
+                ("rate", "Hz", true),
+                ("payload", "B", false),
+                ("number of matches", "matches", true),
+                ("loss", "%", false),
+                ("round trip", "ms", true)
+            ]
+        );
+        let names: std::collections::HashSet<&str> = SweepAxis::ALL.map(SweepAxis::name).into();
+        assert_eq!(names.len(), SweepAxis::ALL.len());
+        assert!(names.iter().all(|name| name.len() > 10), "{names:?}");
+        let stretch = |from, to| Stretch { outcome: "better", from, to }.to_string();
+        assert_eq!(stretch(2.0, 2.0), "better at 2");
+        assert_eq!(stretch(0.5, 20.0), "better from 0.5 to 20");
+    }
 }
