@@ -271,6 +271,11 @@ fn group_part(results: &Results, verdict: Option<&Verdict>, group: &Group<'_>) -
                 h3 { "Each player by itself" }
                 (table(&players))
             }
+            @if let Some(recovery) = tables::recovery(results, &group.rows) {
+                h3 { "Recovery from loss" }
+                (table(&recovery))
+                p class="note" { (tables::RECOVERY_NOTE) }
+            }
             @if group.rows.iter().any(|row| row.repeats > 1) {
                 h3 { "Spread of the repeats" }
                 (table(&tables::spread(&group.rows)))

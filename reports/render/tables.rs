@@ -8,7 +8,10 @@ use crate::{
         summary::{Row, Summary},
         validity::Check,
     },
-    data::results::{Calibration, Provenance, Results},
+    data::{
+        results::{Calibration, Provenance, Results},
+        tcp_counters::TcpCounters,
+    },
     plan::scenario::Network,
     render::{
         columns::{Column, one_digit, percent, two_digits},
@@ -51,6 +54,55 @@ pub(crate) fn players(results: &Results, rows: &[&Row]) -> Option<Table> {
         );
     }
     (!table.rows.is_empty()).then_some(table)
+}
+
+/// The note beside [`recovery`].
+pub(crate) const RECOVERY_NOTE: &str = "Per player and minute. Timeouts, probes and fast recoveries of \
+    TCP are the kernel's counts of both sides. A timeout (RTO) waits for at least 200 ms in a stock \
+    TCP; a probe (TLP) may save it. Blocked is the share of the time in which moves waited since the \
+    congestion window was used up. QUIC counts its reactions to loss. Throttled are moves that ENet \
+    itself dropped.";
+
+/// Returns the table of how the transports recovered from loss; `None` if none reports it.
+pub(crate) fn recovery(results: &Results, rows: &[&Row]) -> Option<Table> {
+    let mut table = Table::new([
+        ("transport", false),
+        ("timeouts /min", true),
+        ("probes /min", true),
+        ("fast recoveries /min", true),
+        ("QUIC reactions /min", true),
+        ("blocked %", true),
+        ("sent again in vain /min", true),
+        ("throttled /min", true),
+    ]);
+    for row in rows {
+        let runs = repeats_of(results, &row.key);
+        let Some(first) = runs.first() else { continue };
+        let recovery = runs[1..].iter().fold(first.load.recovery, |sum, run| sum.plus(&run.load.recovery));
+        let window_s = results.scenario.sampling_of(&row.key.group).duration_ms as f64 / 1e3;
+        let player_s = window_s * runs.len() as f64 * 2.0 * f64::from(row.key.group.pairs);
+        let per_minute = |count: Option<u64>| {
+            count.map_or(UNKNOWN.into(), |count| one_digit(count as f64 * 60.0 / player_s))
+        };
+        let tcp = |read: fn(&TcpCounters) -> u64| -> Option<u64> {
+            runs.iter().map(|run| run.tcp.map(|tcp| read(&tcp.server) + read(&tcp.players))).sum()
+        };
+        let share = |us: Option<u64>| us.map_or(UNKNOWN.into(), |us| percent(us as f64 / 1e6 / player_s));
+        table.push_of(
+            row.key.contender,
+            [
+                per_minute(tcp(|it| it.timeouts).or(recovery.timeouts)),
+                per_minute(tcp(|it| it.loss_probes)),
+                per_minute(tcp(|it| it.fast_recoveries)),
+                per_minute(recovery.congestion_events),
+                share(recovery.blocked_us),
+                per_minute(recovery.spurious_retransmissions),
+                per_minute(recovery.throttled_messages),
+            ],
+        );
+    }
+    let known = |row: &Vec<Cell>| row[1..].iter().any(|cell| cell.text != UNKNOWN);
+    table.rows.iter().any(known).then_some(table)
 }
 
 /// The note beside [`links`].

@@ -287,6 +287,11 @@ fn group_part(out: &mut String, results: &Results, verdict: Option<&Verdict>, gr
         let _ = writeln!(out, "\nEach player by itself:\n");
         piped(out, &players);
     }
+    if let Some(recovery) = tables::recovery(results, &group.rows) {
+        let _ = writeln!(out, "\nRecovery from loss:\n");
+        piped(out, &recovery);
+        let _ = writeln!(out, "\n{}", tables::RECOVERY_NOTE);
+    }
     if group.rows.iter().any(|row| row.repeats > 1) {
         let _ = writeln!(out, "\nSmallest and largest values of the repeats:\n");
         piped(out, &tables::spread(&group.rows));

@@ -155,16 +155,3 @@ fn finding_class(finding: Finding) -> &'static str {
         Finding::CannotTell => "unknown",
     }
 }
-
-/// TEMPORARY
-pub(crate) fn outcome_label(outcome: crate::analysis::old_verdict::Outcome) -> &'static str {
-    use crate::analysis::old_verdict::{Evidence, Outcome};
-    match outcome {
-        Outcome::Better(Evidence::Tested) => "better",
-        Outcome::Better(Evidence::Indicated) => "better (indication)",
-        Outcome::Worse(Evidence::Tested) => "worse",
-        Outcome::Worse(Evidence::Indicated) => "worse (indication)",
-        Outcome::NoDetectableDifference => "no detectable difference",
-        Outcome::NotEnoughData => "not enough data",
-    }
-}

@@ -12,7 +12,7 @@ use crate::{
     analysis::capacity::{capacities, group_at},
     data::{
         journal::Journal,
-        results::{ATTEMPTS_MAX, Calibration, Entry, Failure, Results},
+        results::{Calibration, Entry, Failure, Results},
         run_result::RunResult,
     },
     plan::scenario::{Network, RunKey, Scenario},
