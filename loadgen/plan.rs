@@ -1,6 +1,10 @@
 //! The plan of a load and of its windows, as JSON lines on standard input of the players' process.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use netduel_client::PlayerConfig;
@@ -55,6 +59,8 @@ pub struct LoadPlan {
     pub cpu: Option<usize>,
     /// The server's address for each subject.
     pub addresses: HashMap<Subject, SocketAddr>,
+    /// The address of the server for the second player of each match, if it takes another way.
+    pub second_ip: Option<IpAddr>,
     /// The proof by which players know the server.
     pub trusted: Trusted,
     /// The subjects of both players of each match.
@@ -114,21 +120,23 @@ impl LoadPlan {
         let trust = self.trusted.trust()?;
         // Players of another load on the same server have other codes.
         let run = std::process::id();
-        let config = |number: usize, subject: Subject| -> anyhow::Result<PlayerConfig> {
-            let addr = self.address(subject)?;
-            let kind = subject.kind().with_context(|| format!("{subject} has players of its own"))?;
-            Ok(PlayerConfig {
-                addr,
-                server_name: addr.ip().to_string(),
-                kind,
-                trust: trust.clone(),
-                options: self.options.clone(),
-                name: format!("load {run} {number}"),
-                period_us: self.period_us(),
-            })
-        };
+        let config =
+            |number: usize, subject: Subject, other_way: Option<IpAddr>| -> anyhow::Result<PlayerConfig> {
+                let mut addr = self.address(subject)?;
+                addr.set_ip(other_way.unwrap_or(addr.ip()));
+                let kind = subject.kind().with_context(|| format!("{subject} has players of its own"))?;
+                Ok(PlayerConfig {
+                    addr,
+                    server_name: addr.ip().to_string(),
+                    kind,
+                    trust: trust.clone(),
+                    options: self.options.clone(),
+                    name: format!("load {run} {number}"),
+                    period_us: self.period_us(),
+                })
+            };
         let both = |(number, kinds): (usize, &[Subject; 2])| -> anyhow::Result<_> {
-            Ok([config(number, kinds[0])?, config(number, kinds[1])?])
+            Ok([config(number, kinds[0], None)?, config(number, kinds[1], self.second_ip)?])
         };
         self.pairs.iter().enumerate().map(both).collect()
     }

@@ -1,11 +1,11 @@
 //! The place of a run: the loopback of this host, an emulated link, or a remote server.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::{Child, Command},
 };
 
-use netduel_link::{Link, LinkReport, Side, Testbed};
+use netduel_link::{Link, LinkReport, Player, Side, Testbed};
 use netduel_loadgen::Lane;
 
 use crate::{
@@ -70,11 +70,35 @@ impl Place {
         }
     }
 
-    /// Returns the address that the server listens on.
+    /// Returns the address that the server listens on: all addresses if each player of a match has
+    /// a link.
     pub(crate) fn server_ip(&self) -> IpAddr {
         match self {
             Self::Loopback | Self::Elsewhere(_) => Ipv4Addr::LOCALHOST.into(),
-            Self::Link(..) => Side::Server.ip().into(),
+            Self::Link(link, _) => match link.ip(Side::Server, Player::First) {
+                IpAddr::V4(_) if link.spec().second.is_some() => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) if link.spec().second.is_some() => Ipv6Addr::UNSPECIFIED.into(),
+                ip => ip,
+            },
+        }
+    }
+
+    /// Returns the address at which the first player of each match reaches a listener.
+    pub(crate) fn reachable(&self, mut listens: SocketAddr) -> SocketAddr {
+        if let (Self::Link(link, _), true) = (self, listens.ip().is_unspecified()) {
+            listens.set_ip(link.ip(Side::Server, Player::First));
+        }
+        listens
+    }
+
+    /// Returns the address of the server for the second player of each match, if that player has
+    /// another link.
+    pub(crate) fn second_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Link(link, _) if link.spec().second.is_some() => {
+                Some(link.ip(Side::Server, Player::Second))
+            }
+            _ => None,
         }
     }
 

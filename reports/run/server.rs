@@ -158,7 +158,7 @@ impl Server {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["listening", name, addr] => {
                     let subject = name.parse().map_err(anyhow::Error::msg)?;
-                    server.addresses.insert(subject, addr.parse()?);
+                    server.addresses.insert(subject, place.reachable(addr.parse()?));
                 }
                 ["certificate", "sha256", pin] => server.pin = pin.to_owned(),
                 ["ready:", ..] => return Ok(server),

@@ -130,6 +130,9 @@ fn load_plan(
     lane: Lane,
 ) -> anyhow::Result<LoadPlan> {
     let RunKey { contender, group, .. } = key;
+    if place.second_ip().is_some() && contender.transport.baseline().is_some() {
+        bail!("the players of the baseline {} cannot have a link each: name one link", contender.transport);
+    }
     let (addresses, trusted) = match (server, place) {
         (Some(server), _) => (server.addresses().clone(), server.trusted()),
         (None, Place::Elsewhere(remote)) => {
@@ -145,6 +148,7 @@ fn load_plan(
         workload: scenario.workload,
         cpu: lane.run,
         addresses,
+        second_ip: place.second_ip(),
         trusted,
         pairs: vec![[contender.transport; 2]; group.pairs as usize],
         rate_hz: group.rate_hz,

@@ -214,6 +214,7 @@ fn witnesses(
         workload: Workload::Moves,
         cpu,
         addresses: server.addresses().clone(),
+        second_ip: None,
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: TransportKind::ALL.map(|kind| [Subject::from(kind); 2]).to_vec(),
         rate_hz: RATE_HZ,

@@ -82,6 +82,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         workload: Workload::Moves,
         cpu: None,
         addresses: server.addresses().clone(),
+        second_ip: place.second_ip(),
         trusted: Trusted::Pin(server.pin().to_owned()),
         pairs: mixed_pairs(args.matches as usize),
         rate_hz: args.rate,
@@ -91,11 +92,8 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         seed: SEED,
         options: settings.options(),
     };
-    let (matches, rate, duration) = (args.matches, args.rate, args.duration);
-    eprintln!(
-        "{matches} matches on mixed transports at {rate} Hz for {duration:?} over {}",
-        args.link.name()
-    );
+    let (matches, rate, duration, link) = (args.matches, args.rate, args.duration, args.link.name());
+    eprintln!("{matches} matches on mixed transports at {rate} Hz for {duration:?} over {link}");
     let window =
         WindowPlan { warmup_ms: 500, duration_ms: duration.as_millis() as u64, ..WindowPlan::default() };
     let mut memory = Vec::new();

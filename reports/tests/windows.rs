@@ -44,6 +44,7 @@ impl Load {
             workload: Workload::Moves,
             cpu: None,
             addresses,
+            second_ip: None,
             trusted,
             pairs: vec![[Subject::from(kind); 2]; 2],
             rate_hz: 100,

@@ -92,6 +92,7 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
             workload: Workload::Moves,
             cpu: affinity::run_cpu(),
             addresses: server.addresses().clone(),
+            second_ip: None,
             trusted: Trusted::Pin(server.pin().to_owned()),
             pairs: vec![[kind.into(); 2]; 10],
             rate_hz: 120,
