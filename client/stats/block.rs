@@ -85,3 +85,16 @@ pub(super) fn record_age(age: &mut Samples, span_us: Range<u64>, age_us: Option<
         None => age.record_infinite(length_us, length_us.checked_div(period_us).unwrap_or(1).max(1)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_without_end_have_no_blocks() {
+        assert!((BLOCKS_MAX / 2..=BLOCKS_MAX).contains(&(all(LONGEST_US).1.len() as u64)));
+        assert_eq!((all(LONGEST_US + 1).0, all(LONGEST_US + 1).1.len()), (0, 0));
+        assert_eq!(all(0).1.len(), 0);
+        assert!(at(&mut [Block::default()], 0, 0).is_none());
+    }
+}

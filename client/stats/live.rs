@@ -476,6 +476,8 @@ mod tests {
             assert_eq!(coarse.age[0], [0.1, 90.0]);
             assert_eq!(coarse.age.len(), 2);
         }
+        // The tooth that ends at the very beginning of the trace belongs to it.
+        assert_eq!(live.trace(110_000, 80_000, 8).age.len(), 5);
         let recent = live.trace(110_000, 50_000, 50);
         assert_eq!((recent.age.len(), recent.round_trip.len(), recent.freezes.len()), (3, 2, 1));
         // The taller tooth may be the first one.
@@ -487,6 +489,13 @@ mod tests {
         }
         assert_eq!(live.trace(120_000, 240_000, 2).age, [[0.08, 80.0], [0.12, 25.0]]);
         assert_eq!(LiveStats::default().trace(120_000, 240_000, 2), Trace::default());
+        // Three periods are no freeze yet.
+        let mut live = LiveStats::default();
+        for (now_us, seq, at_us) in [(0, 1, 0), (10_000, 2, 10_000), (40_000, 3, 20_000), (70_001, 4, 30_000)]
+        {
+            live.on_move(now_us, &sent(seq, at_us), Freshness::Fresh);
+        }
+        assert_eq!(live.trace(80_000, 80_000, 80).freezes, [(0.04, 0.070001)]);
     }
 
     #[test]

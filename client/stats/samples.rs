@@ -105,7 +105,8 @@ impl Samples {
     /// Returns every bucket that is not empty, as its highest value in µs and its weight, in rising
     /// order.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.histogram.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value()))
+        let bucket = |value_us: u64, weight| (value_us.min(Self::VALUE_MAX_US), weight);
+        self.histogram.iter_recorded().map(move |it| bucket(it.value_iterated_to(), it.count_at_value()))
     }
 
     /// Returns the complementary distribution: rising values in µs, each with the share of the
@@ -134,10 +135,8 @@ struct Buckets {
 
 impl Serialize for Samples {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bucket = |value_us: u64, weight| (value_us.min(Self::VALUE_MAX_US), weight);
-        let recorded = self.histogram.iter_recorded();
-        let buckets_us = recorded.map(|it| bucket(it.value_iterated_to(), it.count_at_value())).collect();
-        Buckets { observations: self.observations, buckets_us }.serialize(serializer)
+        Buckets { observations: self.observations, buckets_us: self.buckets().collect() }
+            .serialize(serializer)
     }
 }
 
@@ -205,6 +204,11 @@ mod tests {
         assert_eq!((samples.count(), samples.histogram.len()), (2, 1_000), "a tooth without a length");
         assert!(samples.mean_us().is_some_and(|us| (us - 600.0).abs() < 5.0), "{:?}", samples.mean_us());
         assert!(samples.quantile_of_all_us(0.25).is_some_and(|us| near(us, 350)));
+        let (least_us, weight) = samples.buckets().next().expect("some");
+        assert_eq!(
+            (least_us, weight, samples.buckets().map(|(_, weight)| weight).sum()),
+            (100, 1, 1_000_u64)
+        );
         samples.record_span(0, 3);
         assert_eq!(samples.histogram.count_at(0) + samples.histogram.count_at(2), 2, "1 µs in each");
         let mut old = Samples::default();
@@ -221,6 +225,7 @@ mod tests {
         assert_eq!((samples.count(), samples.histogram.len()), (5, 4));
         assert_eq!((samples.max_us(), samples.mean_us()), (Some(max_us), Some(max_us as f64)));
         assert_eq!(samples.quantile_of_all_us(0.5), Some(max_us));
+        assert_eq!(samples.buckets().last(), Some((max_us, 3)));
         let again: Samples =
             serde_json::from_str(&serde_json::to_string(&samples).expect("serialises")).expect("parses");
         assert_eq!((again.max_us(), again.count(), again.histogram.len()), (Some(max_us), 5, 4));

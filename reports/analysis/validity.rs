@@ -2,7 +2,7 @@
 //! measurements. Pure.
 
 use netduel_link::{Limits, LinkReport, Problem, profile};
-use netduel_loadgen::Workload;
+use netduel_loadgen::{Connects, Workload};
 
 use crate::{
     analysis::{
@@ -173,6 +173,7 @@ fn counted(results: &Results, summary: &Summary) -> Vec<Check> {
         "Legal moves corrected by the server",
         results.runs.iter().map(|run| run.load.corrected).sum(),
     ));
+    checks.extend(meetings_begin(results));
     if results.scenario.workload == Workload::Moves && results.scenario.search.is_none() {
         let on_beat = summary.rows.iter().filter(|row| row.key.group.in_flight == 0);
         let few = on_beat.filter(|row| row.one_way_p99_us.is_none()).count();
@@ -187,6 +188,30 @@ fn counted(results: &Results, summary: &Summary) -> Vec<Check> {
     checks.push(never("Runs that were discarded and repeated", results.rejected.len() as u64));
     checks.push(never("Runs that failed", results.failures.len() as u64));
     checks
+}
+
+/// Returns the check that every meeting of connecting players began when it was due.
+fn meetings_begin(results: &Results) -> Option<Check> {
+    let overflowed = connects(results, |connects| connects.overflowed);
+    let check = never("Players whose meeting could not begin when due", overflowed);
+    (results.scenario.workload == Workload::Connects).then_some(Check { decides: true, ..check })
+}
+
+/// Returns the threat of connections that took more than one attempt, or never succeeded.
+fn meetings_failed(results: &Results) -> Option<String> {
+    let retries = connects(results, |connects| connects.retries);
+    let failed = connects(results, |connects| connects.failed);
+    let said = format!(
+        "Players had to begin the connection again {retries} times, and {failed} never met their \
+         opponent. Their times count from the first beginning; those of a player that never met \
+         are infinite."
+    );
+    (retries > 0 || failed > 0).then_some(said)
+}
+
+/// Returns the sum of a figure of connecting players.
+fn connects(results: &Results, read: fn(&Connects) -> u64) -> u64 {
+    results.runs.iter().filter_map(|run| run.load.connects.as_ref()).map(read).sum()
 }
 
 /// Returns the threats to validity that these results contain.
@@ -238,6 +263,7 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
              The kernel's memory is unknown here: {why}."
         ));
     }
+    threats.extend(meetings_failed(results));
     let error_us = results.runs.iter().map(|run| run.load.stats.clock_error_us).max().unwrap_or(0);
     if error_us > 0 {
         threats.push(format!("The clocks of both ends, and so the delays, are accurate to {error_us} µs."));
