@@ -6,7 +6,7 @@ use crate::{
     analysis::{
         repeats::{Repeats, repeats_of},
         summary::Row,
-        verdict::Verdict,
+        verdict::{GroupVerdict, Verdict, choice::Certainty},
     },
     data::results::Results,
     plan::scenario::{self, Contender},
@@ -32,7 +32,12 @@ pub(crate) type Chosen = (scenario::Group, Contender);
 /// Returns what a verdict recommends.
 pub(crate) fn chosen(verdict: Option<&Verdict>) -> Vec<Chosen> {
     let groups = verdict.into_iter().flat_map(|verdict| &verdict.groups);
-    groups.filter_map(|judged| Some((judged.group.clone(), sentences::advice(judged)?.contender))).collect()
+    // Nothing is marked where nothing is decided.
+    let decided = |judged: &GroupVerdict| {
+        let choice = sentences::advice(judged).filter(|it| it.certainty != Certainty::None)?;
+        Some((judged.group.clone(), choice.contender))
+    };
+    groups.filter_map(decided).collect()
 }
 
 /// Returns the chart of age, with a set of bars for each group; `None` without moves at a rate.
