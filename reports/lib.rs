@@ -89,8 +89,6 @@ pub mod analysis {
     pub mod capacity;
     pub mod memory_slope;
     pub mod metrics;
-    pub mod old_metrics;
-    pub mod old_verdict;
     pub mod place;
     pub mod ratios;
     pub mod repeats;

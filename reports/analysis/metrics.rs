@@ -53,6 +53,9 @@ const TIME_FLOOR_SHARE: f64 = 0.02;
 const AGE_MARGIN_US: f64 = 16_667.0;
 /// The smallest difference of a connection time that matters, in µs.
 const CONNECT_FLOOR_US: f64 = 1_000.0;
+/// The largest difference of an age that a player does not notice, as a share of the age. Deep
+/// stalls vary by more than this from one minute to the next.
+const AGE_MARGIN_SHARE: f64 = 0.2;
 /// The largest difference of a connection time that a player does not notice, in µs: up to it an
 /// answer seems to come at once (Nielsen, Usability Engineering, 1993, ch. 5).
 const CONNECT_MARGIN_US: f64 = 100_000.0;
@@ -166,7 +169,7 @@ impl Metric {
     /// `against`: a player does not notice it, and no server is dimensioned by it.
     pub fn margin(self, against: f64) -> f64 {
         match self.kind() {
-            Kind::Age => AGE_MARGIN_US.max(against * MARGIN_SHARE),
+            Kind::Age => AGE_MARGIN_US.max(against * AGE_MARGIN_SHARE),
             Kind::Connect => CONNECT_MARGIN_US.max(against * MARGIN_SHARE),
             Kind::Freezes => FREEZES_MARGIN.max(against * MARGIN_SHARE),
             Kind::Cpu => against * MARGIN_SHARE,

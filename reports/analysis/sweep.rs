@@ -9,8 +9,8 @@ use netduel_link::{LinkSpec, Loss};
 
 use crate::{
     analysis::{
-        old_metrics::Metric,
-        old_verdict::{Outcome, Verdict},
+        metrics::Metric,
+        verdict::{Verdict, comparison::Finding},
     },
     data::results::Results,
     plan::{
@@ -205,9 +205,9 @@ pub(crate) fn from_results(results: &Results, groups: &[Group]) -> Vec<Sweep> {
     all
 }
 
-/// A part of a sweep with one outcome.
+/// A part of a sweep with one finding.
 struct Stretch {
-    outcome: &'static str,
+    finding: Finding,
     from: f64,
     to: f64,
 }
@@ -215,15 +215,21 @@ struct Stretch {
 impl fmt::Display for Stretch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |value: f64| format!("{:.1}", value).trim_end_matches(".0").to_owned();
+        let finding = match self.finding {
+            Finding::Better => "better",
+            Finding::Worse => "worse",
+            Finding::Same => "the same",
+            Finding::CannotTell => "cannot tell",
+        };
         if self.from == self.to {
-            write!(f, "{} at {}", self.outcome, number(self.from))
+            write!(f, "{finding} at {}", number(self.from))
         } else {
-            write!(f, "{} from {} to {}", self.outcome, number(self.from), number(self.to))
+            write!(f, "{finding} from {} to {}", number(self.from), number(self.to))
         }
     }
 }
 
-/// Says for each sweep at which value an outcome changes. Outcomes that stay the same are left out.
+/// Says for each sweep at which value a finding changes. Findings that stay are left out.
 pub(crate) fn crossovers(results: &Results, verdict: Option<&Verdict>) -> Vec<String> {
     let Some(verdict) = verdict else { return Vec::new() };
     let mut texts = Vec::new();
@@ -244,22 +250,17 @@ fn crossover(
     metric: Metric,
     contender: Contender,
 ) -> Option<String> {
+    let reference = results.scenario.reference_of(contender)?;
     let mut stretches: Vec<Stretch> = Vec::new();
     for (value, group) in &sweep.groups {
         let judged = verdict.groups.iter().find(|it| it.group == *group)?;
-        let outcome = match judged.against_reference(metric, contender)?.outcome {
-            Outcome::Better(_) => "better",
-            Outcome::Worse(_) => "worse",
-            Outcome::NoDetectableDifference => "no detectable difference",
-            Outcome::NotEnoughData => "not enough data",
-        };
+        let finding = judged.comparison(metric, contender, reference)?.finding;
         match stretches.last_mut() {
-            Some(last) if last.outcome == outcome => last.to = *value,
-            _ => stretches.push(Stretch { outcome, from: *value, to: *value }),
+            Some(last) if last.finding == finding => last.to = *value,
+            _ => stretches.push(Stretch { finding, from: *value, to: *value }),
         }
     }
     let told: Vec<String> = stretches.iter().map(ToString::to_string).collect();
-    let reference = results.scenario.reference_of(contender)?;
     (told.len() > 1).then(|| {
         format!(
             "{contender} against {reference} in {}, along the {} ({}; {}): {}.",
@@ -404,7 +405,7 @@ mod tests {
         let names: std::collections::HashSet<&str> = SweepAxis::ALL.map(SweepAxis::name).into();
         assert_eq!(names.len(), SweepAxis::ALL.len());
         assert!(names.iter().all(|name| name.len() > 10), "{names:?}");
-        let stretch = |from, to| Stretch { outcome: "better", from, to }.to_string();
+        let stretch = |from, to| Stretch { finding: Finding::Better, from, to }.to_string();
         assert_eq!(stretch(2.0, 2.0), "better at 2");
         assert_eq!(stretch(0.5, 20.0), "better from 0.5 to 20");
     }

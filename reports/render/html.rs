@@ -191,9 +191,7 @@ fn sweeps_section(
     sweeps: &[Sweep],
     summary: &Summary,
 ) -> Markup {
-    let crossovers =
-        sweep::crossovers(results, crate::analysis::old_verdict::Verdict::from_results(results).as_ref());
-    let _ = verdict;
+    let crossovers = sweep::crossovers(results, verdict);
     let rows: Vec<&Row> = summary.rows.iter().collect();
     let columns: Vec<(&Column, f64)> = match results.scenario.workload {
         Workload::Moves => vec![(&AGE_P99, 1e3), (&FRESH, 0.01), (&CPU, 1.0)],

@@ -230,8 +230,7 @@ pub fn markdown(results: &Results) -> String {
         let _ = writeln!(out, "\n### {}\n", group.group);
         piped(&mut out, &ratios_table::table(group));
     }
-    let crossovers =
-        crossovers(results, crate::analysis::old_verdict::Verdict::from_results(results).as_ref());
+    let crossovers = crossovers(results, verdict.as_ref());
     if !crossovers.is_empty() {
         let _ = writeln!(out, "\n## Crossovers\n");
         for text in crossovers {

@@ -8,9 +8,10 @@
 //! second.
 //!
 //! The interval is estimate ± t × the spread of the resamples, on the scale of logarithms for
-//! durations and costs. Percentile intervals were tried first and are too narrow: they covered 80
-//! to 86 % of 400 simulated runs of 40 s on a busy Wi-Fi. `coverage.rs` simulates the method on
-//! models of links and rounds.
+//! durations and costs. `coverage.rs` simulates it on models of links and rounds. Of 400 runs of 30
+//! to 60 s, an interval of one comparison held the true value in 92 to 100 % (most in 94 to 98 %),
+//! and those of a whole family in 92 to 98 %. A claim of more than is true was rarer than 4 %.
+//! Percentile intervals, which were tried first, held it in 75 to 86 %.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +33,9 @@ pub(crate) const UNITS_MIN: usize = 5;
 /// A tail that rests on fewer stalls may lack the deepest kind. With the bound, intervals covered
 /// 75 to 91 % on links of rare, deep stalls; without it 93 to 99 %.
 const BEARING_MIN: f64 = 8.0;
+/// The correlation of two contenders' resamples from which on they share their stalls: what the
+/// window did not meet would have hit both alike, so that it bounds their difference.
+const SHARED_MIN: f64 = 0.95;
 /// The power at which [`Difference::detectable`] is said: 4 of 5 runs find such a difference. This
 /// is the standard normal quantile of 0.8.
 const POWER_Z: f64 = 0.842;
@@ -151,6 +155,8 @@ struct Shift {
     units: usize,
     /// The factor from a standard error to the radius of an interval.
     reach: f64,
+    /// Whether both sides share what decides their values.
+    shared: bool,
 }
 
 impl Resampled {
@@ -175,7 +181,12 @@ impl Resampled {
             spread(pairs.map(|(candidate, against)| at(*candidate) - at(*against)), method.grain);
         let units = self.units.iter().filter(|id| against.units.contains(id)).count();
         let value = at(self.estimate) - at(against.estimate);
-        Some(Shift { value, error, deviations, units, reach: reach(units, method)? })
+        let [one, other] =
+            [self, against].map(|it| spread(it.resamples.iter().map(|value| at(*value)), 0.0).1);
+        let correlation =
+            one.iter().zip(&other).map(|(one, other)| one * other).sum::<f64>() / one.len() as f64;
+        let shared = correlation >= SHARED_MIN;
+        Some(Shift { value, error, deviations, units, shared, reach: reach(units, method)? })
     }
 }
 
@@ -238,10 +249,10 @@ pub(crate) fn differences(
         let interval = |reach: f64| {
             let radius = reach * shift.error;
             let (mut low, mut high) = (shift.value - radius, shift.value + radius);
-            if low > 0.0 && candidate.is_open(method) {
+            if low > 0.0 && !shift.shared && candidate.is_open(method) {
                 high = f64::INFINITY;
             }
-            if high < 0.0 && against.is_open(method) {
+            if high < 0.0 && !shift.shared && against.is_open(method) {
                 low = f64::NEG_INFINITY;
             }
             Interval { low, high }.map(|it| method.scale.difference(it, against.estimate))
