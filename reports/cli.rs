@@ -70,7 +70,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a comparison and write its reports
-    #[command(after_help = run::presets_help())]
+    #[command(after_help = run::help())]
     Run(Box<RunArgs>),
     /// Write the reports again from a results file
     Render {

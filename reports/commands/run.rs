@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{bail, ensure};
 use clap::Args;
-use netduel_link::Testbed;
+use netduel_link::{Testbed, cli::GRAMMAR};
 use netduel_loadgen::{Baseline, Workload};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_server::RelayPolicy;
@@ -245,11 +245,12 @@ fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Returns the list of presets for `--help`.
-pub fn presets_help() -> String {
+/// Returns the list of presets and the grammar of links for `--help`.
+pub fn help() -> String {
     let line = |name: &str, question: &str| format!("  {name:<11} {question}\n");
     let all: String = Preset::ALL.iter().map(|preset| line(preset.name, preset.question)).collect();
-    format!("Presets:\n{all}{}", line(suite::NAME, "all presets, one report each, and an index page"))
+    let suite = line(suite::NAME, "all presets, one report each, and an index page");
+    format!("Presets:\n{all}{suite}\nA LINK is the name of a profile, a .toml file, or a spec:\n{GRAMMAR}")
 }
 
 impl RunArgs {

@@ -37,8 +37,8 @@ pub struct RunResult {
     /// The server's counters over its whole life: those of the run with its warm-up, or in turns
     /// those of all runs of the arm. `None` for a remote server and for a baseline.
     pub counters: Option<Snapshot>,
-    /// What TCP counted within the window in the namespaces of both sides. On loopback, they are one
-    /// namespace. `None` for a remote server, and where the kernel does not tell.
+    /// The counters of TCP within the window in the namespaces of both sides. On loopback, they are
+    /// one namespace. `None` for a remote server, and where the kernel does not tell.
     pub tcp: Option<TcpOfSides>,
     /// The report of the emulated link for the window; `None` on loopback.
     pub link: Option<LinkReport>,

@@ -26,13 +26,13 @@ impl Sampling {
     /// than 30 with few seeds, and seven epochs of ENet's throttle. The warm-up outlasts the
     /// handshakes over a satellite. The drain outlasts a second retransmission of TCP.
     pub const LINK: Self =
-        Self { pairs: Vec::new(), repeats: 1, warmup_ms: 1_500, duration_ms: 36_000, drain_ms: 1_000 };
+        Self { pairs: Vec::new(), repeats: 1, warmup_ms: 1_500, duration_ms: 35_000, drain_ms: 1_000 };
 
     /// Twenty rounds of short windows. They follow each other within seconds, so that every
-    /// contender meets the same drift of the machine. A window of a quarter of a second has 420
-    /// moves of 14 matches at 60 Hz, which is enough for a cost per move.
+    /// contender meets the same drift of the machine. A window of a fifth of a second has 336 moves
+    /// of 14 matches at 60 Hz, which is enough for a cost per move.
     pub const ROUNDS: Self =
-        Self { pairs: Vec::new(), repeats: 20, warmup_ms: 50, duration_ms: 250, drain_ms: 20 };
+        Self { pairs: Vec::new(), repeats: 20, warmup_ms: 50, duration_ms: 200, drain_ms: 20 };
 
     /// Rounds over a real network to a remote server. The warm-up and the drain outlast its round
     /// trip.

@@ -24,7 +24,7 @@ pub(crate) struct Window {
     pub(crate) players: Usage,
     /// The report of the emulated link, if there is one.
     pub(crate) link: Option<LinkReport>,
-    /// What the TCP of the server's and of the players' namespace counted, where the kernel tells.
+    /// The counters of TCP in the namespaces of server and players, where the kernel tells.
     pub(crate) tcp: Option<[TcpCounters; 2]>,
 }
 

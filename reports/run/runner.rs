@@ -143,9 +143,8 @@ impl Record<'_> {
         Ok(())
     }
 
-    /// Discards those of these runs that the machine disturbed. The last attempt stays: a run that
-    /// Discards those of these runs that the machine disturbed. Each has one more attempt: a run that
-    /// is unusual twice is usual for its arm, or for this machine.
+    /// Discards those of these runs that the machine disturbed. Each has one more attempt: a run
+    /// that is unusual twice is usual for its arm, or for this machine.
     fn discard_outliers(&mut self, runs: &[RunKey]) -> anyhow::Result<()> {
         let of_these: Vec<&RunResult> =
             self.results.runs.iter().filter(|run| runs.contains(&run.key)).collect();

@@ -232,9 +232,9 @@ mod tests {
         let [Step::InTurns(runs)] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(runs.len(), 20 * scenario.arms().len());
         assert_eq!(arms_of(runs).len(), scenario.arms().len());
-        // 21 rounds of 8 windows of 328 ms, and the sessions.
+        // 21 rounds of 8 windows of 278 ms, and the sessions.
         let time = steps[0].time(&scenario);
-        assert!((57_000..60_000).contains(&time.as_millis()), "{time:?}");
+        assert!((48_000..51_000).contains(&time.as_millis()), "{time:?}");
     }
 
     #[test]
