@@ -201,7 +201,7 @@ impl PlayerTask {
             number,
             bot_path: BotPath::new(plan.seed.wrapping_mul(1_000).wrapping_add(number)),
             // Spread over the period, so that the load is even.
-            phase_us: period_us * number / players,
+            phase_us: plan.phase_us + period_us * number / players,
             period_us,
             in_flight: plan.in_flight,
             opens: number.is_multiple_of(2),

@@ -75,6 +75,8 @@ pub struct LoadPlan {
     pub pings_hz: u32,
     /// The seed of the players' paths and of their phases within a period.
     pub seed: u64,
+    /// Shift of all sending times, in µs. Loads that run at once do not send all at once.
+    pub phase_us: u64,
     /// Settings of the connections.
     pub options: Options,
 }

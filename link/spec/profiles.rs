@@ -146,6 +146,7 @@ pub static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
         cable(),
         wifi(),
         wifi_busy(),
+        wifi_edge(),
         lte(),
         slow_3g(),
         starlink(),
@@ -172,6 +173,12 @@ fn link(name: &str, up: DirectionSpec, down: DirectionSpec) -> LinkSpec {
 /// `good_ms`, packets wait for the end, and the share `loss_bad` of the slots is lost.
 fn stalls(good_ms: f64, bad_ms: f64, loss_bad: f64) -> Loss {
     Loss::GilbertElliottTime { good_ms, bad_ms, loss_good: 0.0, loss_bad, stalls: true }
+}
+
+/// Returns a loss in bursts: bad periods of mean length `bad_ms`, after good periods of mean length
+/// `good_ms`, lose the share `loss_bad` of the slots and delay nothing.
+fn bursts(good_ms: f64, bad_ms: f64, loss_bad: f64) -> Loss {
+    Loss::GilbertElliottTime { good_ms, bad_ms, loss_good: 0.0, loss_bad, stalls: false }
 }
 
 fn lan() -> Profile {
@@ -253,6 +260,21 @@ fn wifi_busy() -> Profile {
             "jitter between stalls",
             "rate and queue",
         ],
+    }
+}
+
+fn wifi_edge() -> Profile {
+    let base = DirectionSpec {
+        delay_ms: 18.0,
+        jitter: Some(Jitter { sd_ms: 6.0, correlation_ms: 100.0 }),
+        loss: bursts(900.0, 60.0, 0.5),
+        ..DirectionSpec::default()
+    };
+    Profile {
+        spec: LinkSpec::symmetric("wifi-edge", with_rate(&base, 20.0, 250_000)),
+        about: "a radio that gives up early, at the edge of its range: bursts are lost instead of late",
+        source: "none: the counterpart of wifi-busy, with loss in the place of delay",
+        assumed: &["delay and jitter", "bursts (3.1 % loss)", "rate and queue"],
     }
 }
 

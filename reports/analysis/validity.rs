@@ -7,7 +7,7 @@ use netduel_loadgen::{Connects, Workload};
 use crate::{
     analysis::{
         statistics::median,
-        summary::{LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary},
+        summary::{LATENESS_ON_LINK_P99_MAX_US, LATENESS_P99_MAX_US, SERVER_CPU_SHARE_MAX, Summary},
         units::milliseconds,
     },
     data::{results::Results, run_result::RunResult},
@@ -97,8 +97,11 @@ fn measured(results: &Results) -> Vec<Check> {
     let on_link = |read: fn(&LinkReport) -> f64| move |run: &RunResult| run.link.as_ref().map(read);
     let ms = |us: f64| format!("{} ms", milliseconds(us));
     let measured = [
-        below(results, "Lateness of sending, p99", LATENESS_P99_MAX_US as f64, ms, |run| {
-            run.load.lateness.quantile_us(0.99).map(|us| us as f64)
+        below(results, "Lateness of sending off links, p99", LATENESS_P99_MAX_US as f64, ms, |run| {
+            run.load.lateness.quantile_us(0.99).map(|us| us as f64).filter(|_| run.link.is_none())
+        }),
+        below(results, "Lateness of sending on links, p99", LATENESS_ON_LINK_P99_MAX_US as f64, ms, |run| {
+            run.load.lateness.quantile_us(0.99).map(|us| us as f64).filter(|_| run.link.is_some())
         }),
         below(results, "Server's CPU time, of one processor", SERVER_CPU_SHARE_MAX, percent, |run| {
             share(run, run.server.cpu_us).filter(|_| run.key.group.in_flight == 0)

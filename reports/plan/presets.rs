@@ -26,10 +26,10 @@ impl Preset {
     pub const ALL: &[Self] = &[
         Self {
             name: "quick",
-            question: "a first look: every transport on busy Wi-Fi, on LTE and on loopback, at 60 Hz",
+            question: "a first look: every transport on Wi-Fi that loses, on Wi-Fi that stalls, and on loopback",
             scenario: || Scenario {
                 tuned: vec![false, true],
-                links: links(&["wifi-busy", "lte", "loopback"]),
+                links: links(&["wifi-edge", "wifi-busy", "loopback"]),
                 // With one match for each arm, both links run at once.
                 on_links: Sampling::LINK.of(&[1]),
                 ..base()

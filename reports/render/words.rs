@@ -21,13 +21,14 @@ const INFINITE_US: f64 = Samples::VALUE_MAX_US as f64;
 pub(crate) const INFINITE: &str = "∞";
 
 /// The words for the links that have a name.
-const LINKS: [(&str, &str); 13] = [
+const LINKS: [(&str, &str); 14] = [
     ("loopback", "loopback"),
     ("lan", "a local network"),
     ("fibre", "fibre"),
     ("cable", "cable"),
     ("wifi", "good Wi-Fi"),
     ("wifi-busy", "busy Wi-Fi"),
+    ("wifi-edge", "lossy Wi-Fi"),
     ("lte", "LTE"),
     ("3g", "3G"),
     ("starlink", "Starlink"),

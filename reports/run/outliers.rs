@@ -8,6 +8,7 @@
 use netduel_loadgen::Quantiles;
 
 use crate::{
+    analysis::summary::LATENESS_ON_LINK_P99_MAX_US,
     data::{results::Failure, run_result::RunResult},
     plan::{sampling::Order, scenario::RunKey},
 };
@@ -24,9 +25,6 @@ const ROUNDS_MIN: usize = 5;
 /// The largest ratio of an emulator's CPU time per packet to the median of the emulators beside it.
 /// Wake-ups are dearer where packets are rare, by up to a half; a wrong processor doubles them.
 const EMULATOR_RATIO_MAX: f64 = 1.8;
-/// The largest p99 of the time by which moves were sent late beside other runs, in µs: a third of
-/// the time between two moves at 60 Hz. Beyond it, the runs are too many for the machine.
-const SENT_LATE_US_MAX: u64 = 5_000;
 /// The fewest runs beside one another whose median is the usual CPU time of an emulator.
 const BESIDE_MIN: usize = 4;
 
@@ -97,13 +95,14 @@ fn by_emulator(beside: &[&RunResult]) -> Vec<Failure> {
 /// intended times.
 fn by_lateness(beside: &[&RunResult]) -> Vec<Failure> {
     let judge = |run: &&RunResult| {
-        let late_us = run.load.lateness.quantile_us(0.99).filter(|late_us| *late_us > SENT_LATE_US_MAX)?;
+        let late_us =
+            run.load.lateness.quantile_us(0.99).filter(|late_us| *late_us > LATENESS_ON_LINK_P99_MAX_US)?;
         Some(Failure {
             key: run.key.clone(),
             reason: format!(
                 "the players sent their moves {:.1} ms late at p99 (bound {} ms)",
                 late_us as f64 / 1e3,
-                SENT_LATE_US_MAX / 1_000
+                LATENESS_ON_LINK_P99_MAX_US / 1_000
             ),
         })
     };

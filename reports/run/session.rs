@@ -16,7 +16,10 @@ use netduel_transport::TransportKind;
 
 use crate::{
     data::run_result::{RunResult, TcpOfSides},
-    plan::scenario::{Remote, RunKey, Scenario},
+    plan::{
+        sampling::Order,
+        scenario::{Remote, RunKey, Scenario},
+    },
     run::{
         place::Place,
         players::{Players, Window},
@@ -157,8 +160,26 @@ fn load_plan(
         pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
         // Every transport has the same paths; every repeat has others.
         seed: scenario.seed_of(key.repeat),
+        phase_us: phase_us(scenario, key),
         options: contender.options(),
     })
+}
+
+/// Returns the shift of the sending times of a run beside others, in µs; 0 for a run alone.
+///
+/// The shifts of all arms on all links are even parts of the time between two players of a match.
+/// Without them, twenty arms would send in the same moment and wait for each other.
+fn phase_us(scenario: &Scenario, key: &RunKey) -> u64 {
+    if scenario.order_of(&key.group) != Order::Beside {
+        return 0;
+    }
+    let arms = scenario.arms();
+    let arm = arms.iter().position(|arm| *arm == (key.contender, key.arm)).unwrap_or(0);
+    let link = scenario.links.iter().position(|link| link.name() == key.group.link).unwrap_or(0);
+    let place = (link * arms.len() + arm) as u64;
+    let players = 2 * u64::from(key.group.pairs.max(1));
+    let period_us = 1_000_000 / u64::from(key.group.rate_hz.max(1));
+    period_us / players * place / (arms.len() * scenario.links.len()).max(1) as u64
 }
 
 /// Returns the address of a remote server for a transport.

@@ -222,6 +222,7 @@ fn witnesses(
         payload_bytes: 0,
         pings_hz: 1,
         seed: turn.into(),
+        phase_us: 0,
         options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
     };
     let duration_ms = args.duration.as_millis() as u64;

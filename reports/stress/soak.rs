@@ -90,6 +90,7 @@ pub fn soak(args: &SoakArgs) -> anyhow::Result<()> {
         payload_bytes: 0,
         pings_hz: 1,
         seed: SEED,
+        phase_us: 0,
         options: settings.options(),
     };
     let (matches, rate, duration, link) = (args.matches, args.rate, args.duration, args.link.name());

@@ -52,6 +52,7 @@ impl Load {
             payload_bytes: 0,
             pings_hz: 0,
             seed: 1,
+            phase_us: 0,
             options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
         };
         change(&mut plan);

@@ -324,9 +324,9 @@ fn failed_checks_lower_the_certainty() {
     (0..2_000).for_each(|_| results.runs[0].load.lateness.record(50_000));
     let choice = choice(&results);
     assert_eq!(choice.certainty, Certainty::Some);
-    assert_eq!(choice.doubts, [Doubt::FailedChecks(vec!["Lateness of sending, p99"])]);
+    assert_eq!(choice.doubts, [Doubt::FailedChecks(vec!["Lateness of sending on links, p99"])]);
     assert_eq!(choice.settle, Some(Settle::IdleMachine));
-    assert_eq!(judged(&results).failed_checks, ["Lateness of sending, p99"]);
+    assert_eq!(judged(&results).failed_checks, ["Lateness of sending on links, p99"]);
     // A run that was repeated is told, and does not decide.
     let mut repeated = self::results(&["wifi-busy", "loopback"]);
     let key = repeated.runs[0].key.clone();

@@ -100,6 +100,7 @@ pub(crate) fn account(seconds: u64) -> anyhow::Result<()> {
             payload_bytes: 0,
             pings_hz: 0,
             seed: 1,
+            phase_us: 0,
             options: Contender::plain(kind).options(),
         };
         let window = WindowPlan { warmup_ms: 100, duration_ms: seconds * 1_000, ..WindowPlan::default() };
