@@ -117,5 +117,5 @@ fn csv_has_runs_and_units() {
         assert!(header.contains(&name), "{name}");
     }
     assert_eq!(lines.clone().count(), results.runs.len());
-    assert!(lines.all(|line| line.contains("wifi-busy")));
+    assert!(lines.all(|line| line.contains("wifi-edge")));
 }
