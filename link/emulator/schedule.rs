@@ -2,7 +2,7 @@
 //!
 //! The code is pure: a seed and the time since the schedule's start decide everything, and it reads
 //! no clock. The schedule does not depend on the packets: more packets only sample it more often.
-//! What happens at a moment is the same for every program that sends at that moment.
+//! A moment has the same fate for every program that sends at it.
 
 use std::iter::{Enumerate, Peekable};
 

@@ -4,7 +4,7 @@
 //! A value holds if three things are true. The opponent's position is young enough. Enough moves
 //! arrive: nearly as many as the link's own losses leave. The link can carry the moves at all.
 //!
-//! What the contender loses itself never counts for it. A move that overflowed a queue is missing,
+//! A loss of the contender itself never counts for it. A move that overflowed a queue is missing,
 //! and so is a move that a newer one superseded before it left: a rate whose moves do not leave is
 //! not sustained. A move that a newer one superseded on arrival has arrived. At high rates nearly
 //! all moves do so, and their age is judged. The link's own losses are a share of the packets that
