@@ -64,6 +64,8 @@ mod tls {
     pub(crate) mod chain;
     pub(crate) mod identity;
     pub(crate) mod resumption;
+    pub(crate) mod suite;
+    pub(crate) mod trust;
 }
 
 /// Doors for benches, fuzzers and simulations, each behind a feature.
@@ -103,4 +105,7 @@ pub use testing::bench;
 pub use testing::fuzzing;
 #[cfg(feature = "simulation")]
 pub use testing::simulation;
-pub use tls::identity::{Fingerprint, Identity, Trust};
+pub use tls::{
+    identity::Identity,
+    trust::{Fingerprint, Trust},
+};

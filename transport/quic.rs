@@ -52,7 +52,7 @@ use self::{
 };
 use crate::{
     BoxFuture, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, Options, Target, Transport,
-    TransportKind, tls::identity::Verifier,
+    TransportKind, tls::trust::Verifier,
 };
 
 /// The number of handshakes under way on a socket from which a new client must prove its address

@@ -41,7 +41,7 @@ use crate::{
         stream_sender::{Out, StreamSender, StreamWriter},
         tcp_info, tcp_tuning,
     },
-    tls::identity::SUITE,
+    tls::suite::SUITE,
 };
 
 /// The largest number of connections that wait to be accepted. The kernel's own cap

@@ -9,7 +9,7 @@ use super::{
     kind::{KindInfo, TransportKind},
     options::Options,
 };
-use crate::tls::identity::{Identity, Trust};
+use crate::tls::{identity::Identity, trust::Trust};
 
 /// The handshake of a client that arrived at a listener. It owns what it needs, so that handshakes
 /// run side by side.

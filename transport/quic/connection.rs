@@ -32,7 +32,7 @@ use crate::{
     Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, Recovery, SendHalf, Setting,
     connection::connection as connections,
     io::{frame::FrameKind, outbox::Outbox},
-    tls::identity::SUITE,
+    tls::suite::SUITE,
 };
 
 /// The priority of the control stream, which goes before state where both wait.

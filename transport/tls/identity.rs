@@ -1,42 +1,26 @@
-//! Certificates and trust: the server's [`Identity`], made by rcgen, and the client's [`Trust`], by
-//! certificate file or by pin.
-//!
-//! A [`Trust`] also keeps the TLS sessions that may be resumed under it.
-//!
-//! There is no mode that accepts any certificate. A pin replaces the chain and the name check,
-//! nothing else: the handshake's signature and the certificate's dates are still verified. TLS and
-//! QUIC use the same two configurations from here, with the same provider, version and suite.
+//! The server's certificate and key: [`Identity`], made by rcgen or read from files, and its TLS
+//! configuration.
 
-use std::{collections::HashMap, fmt, fs, io, path::Path, str::FromStr, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use netduel_atomic_file::{create_private, write_atomic};
-use parking_lot::Mutex;
-use ring::digest;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
-    ServerConfig, SignatureScheme,
-    client::{
-        Resumption, WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
-    },
-    crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime, pem::PemObject},
-    server::{NoServerSessionStorage, ParsedCertificate, ServerSessionMemoryCache},
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, ServerSessionMemoryCache},
 };
 
-use crate::connection::{
-    error::{ConnectError, IdentityError},
-    path_stats::TlsSuite,
+use crate::{
+    connection::error::IdentityError,
+    tls::{
+        suite::crypto_provider,
+        trust::{Accepted, Fingerprint, Trust, file_error, read_certificates},
+    },
 };
 
 /// The lifetime of a self-signed certificate in days: longer than any measurement or party, and
 /// short enough to be noticed.
 const VALID_DAYS: i64 = 90;
-
-/// The one cipher suite of TLS and QUIC, so that both pay for the same cipher. QUIC's first packets
-/// need it anyway (RFC 9001, 5.2), and it has hardware support on x86-64 and on 64-bit ARM.
-pub(crate) const SUITE: TlsSuite = TlsSuite::Tls13Aes128GcmSha256;
 
 /// The number of tickets for each connection. A ticket is good for one connection, and that
 /// connection brings the next one.
@@ -44,18 +28,6 @@ const TICKETS: usize = 1;
 /// The largest number of sessions that a server keeps for resumption, the oldest forgotten first:
 /// four for each player it takes by default, at some 200 bytes each.
 const SERVER_SESSIONS_MAX: usize = 4096;
-/// The largest number of servers, by name, whose sessions a client keeps for one kind and one
-/// [`Trust`]. rustls keeps eight tickets of each.
-const CLIENT_SERVERS_MAX: usize = 32;
-/// The largest number of refusals that were noted and not yet asked for, such as those of abandoned
-/// handshakes.
-const REFUSALS_MAX: usize = 16;
-
-fn crypto_provider() -> Arc<CryptoProvider> {
-    let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    Arc::new(CryptoProvider { cipher_suites: vec![suite], ..provider::default_provider() })
-}
-
 /// A server's certificate and its private key.
 ///
 /// ```
@@ -204,10 +176,6 @@ fn to_pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-fn file_error(path: &Path, error: io::Error) -> IdentityError {
-    IdentityError::File { path: path.display().to_string(), error }
-}
-
 #[cfg(unix)]
 fn refuse_loose(key: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
@@ -224,314 +192,15 @@ fn refuse_loose(_key: &Path) -> Result<(), IdentityError> {
     Ok(()) // Windows guards files by access lists, which a user's own folders inherit.
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let unusable = |reason: String| IdentityError::Unusable {
-        path: path.display().to_string(),
-        what: "PEM certificate",
-        reason,
-    };
-    let bytes = fs::read(path).map_err(|error| file_error(path, error))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|e| unusable(e.to_string()))?;
-    if certificates.is_empty() { Err(unusable("no CERTIFICATE block".into())) } else { Ok(certificates) }
-}
-
-/// The SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
-///
-/// ```
-/// use netduel_transport::Fingerprint;
-///
-/// let fingerprint: Fingerprint = "ab".repeat(32).parse()?;
-/// assert_eq!(fingerprint.to_string(), "ab".repeat(32));
-/// # Ok::<(), netduel_transport::IdentityError>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    fn of(certificate: &[u8]) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
-        Self(hash)
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Fingerprint {
-    type Err = IdentityError;
-
-    fn from_str(text: &str) -> Result<Self, IdentityError> {
-        let bad = || IdentityError::BadPin(text.into());
-        let mut hash = [0; 32];
-        hex::decode_to_slice(text.replace(':', ""), &mut hash).map_err(|_| bad())?;
-        Ok(Self(hash))
-    }
-}
-
-/// The server certificates that a client accepts, and the TLS sessions with servers that it
-/// accepted.
-///
-/// Clones share their sessions; a new `Trust` has none. A session is therefore resumed only under
-/// the very trust that accepted the server's certificate, and never where another trust would
-/// refuse it.
-///
-/// ```
-/// use netduel_transport::{Identity, Trust};
-///
-/// let identity = Identity::generate(&["localhost".into()])?;
-/// // A program that was told the fingerprint pins it. The certificate then needs no name.
-/// let printed = identity.fingerprint().to_string();
-/// let trust = Trust::pin(printed.parse()?);
-/// # drop(trust);
-/// # Ok::<(), netduel_transport::IdentityError>(())
-/// ```
-#[derive(Clone)]
-pub struct Trust {
-    accepted: Accepted,
-    sessions: Arc<Sessions>,
-}
-
-#[derive(Clone, Debug)]
-enum Accepted {
-    /// Certificates signed by one of these, or these themselves, for the right name and dates.
-    Certificates(Vec<CertificateDer<'static>>),
-    /// Exactly the certificate with this fingerprint, whatever its name, while its dates hold.
-    Pin(Fingerprint),
-}
-
-/// The state that resumption needs: for each protocol name a configuration, whose verifier must be
-/// the same one (rustls resumes no session that another verifier accepted), and whose store holds
-/// the tickets.
-type Sessions = Mutex<HashMap<String, (ClientConfig, Arc<Verifier>)>>;
-
-impl Trust {
-    fn new(accepted: Accepted) -> Self {
-        Self { accepted, sessions: Arc::default() }
-    }
-
-    /// Returns trust in exactly the certificate with this fingerprint, whatever its name, while its
-    /// dates hold.
-    pub fn pin(fingerprint: Fingerprint) -> Self {
-        Self::new(Accepted::Pin(fingerprint))
-    }
-
-    /// Returns trust in the PEM certificates of a file: certificates signed by one of them, or
-    /// these themselves, for the right name and dates.
-    ///
-    /// # Errors
-    /// A file that is missing or holds no certificate.
-    pub fn from_file(path: &Path) -> Result<Self, IdentityError> {
-        Ok(Self::new(Accepted::Certificates(read_certificates(path)?)))
-    }
-
-    /// Returns the client's TLS configuration under a protocol name, without resumption. For
-    /// programs that measure TLS without the transports.
-    ///
-    /// # Errors
-    /// Certificates that cannot be trusted.
-    pub fn client_config_for(&self, alpn: &str) -> Result<ClientConfig, ConnectError> {
-        Ok(self.fresh_config(alpn)?.0)
-    }
-
-    /// Returns a configuration for one connection, and the verifier that notes a refusal.
-    pub(crate) fn client_config(
-        &self,
-        alpn: &str,
-        resumption: bool,
-    ) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
-        if !resumption {
-            return self.fresh_config(alpn);
-        }
-        let mut sessions = self.sessions.lock();
-        if let Some(kept) = sessions.get(alpn) {
-            return Ok(kept.clone());
-        }
-        let (mut config, verifier) = self.fresh_config(alpn)?;
-        config.resumption = Resumption::in_memory_sessions(CLIENT_SERVERS_MAX);
-        sessions.insert(alpn.to_owned(), (config.clone(), verifier.clone()));
-        Ok((config, verifier))
-    }
-
-    fn fresh_config(&self, alpn: &str) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
-        let failed = |reason: String| ConnectError::Untrusted(reason);
-        let verifier = Arc::new(Verifier::new(&self.accepted).map_err(|error| failed(error.to_string()))?);
-        let mut config = ClientConfig::builder_with_provider(crypto_provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| failed(error.to_string()))?
-            .dangerous() // rustls's word for "not the stock verifier"; ours adds pins and a typed refusal.
-            .with_custom_certificate_verifier(verifier.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.into()];
-        config.resumption = Resumption::disabled();
-        // 0-RTT is off: see `Options::resumption`.
-        config.enable_early_data = false;
-        // Writes nothing unless the user names a file in SSLKEYLOGFILE, as for browsers. With it a
-        // packet capture of the user's own connections can be read.
-        config.key_log = Arc::new(rustls::KeyLogFile::new());
-        Ok((config, verifier))
-    }
-}
-
-impl fmt::Debug for Trust {
-    /// Prints the trust without the sessions, which hold keys.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trust({:?})", self.accepted)
-    }
-}
-
-/// A verifier that checks the server's certificate and notes the reason of a refusal, since neither
-/// TLS nor QUIC hands that back typed.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    provider: Arc<CryptoProvider>,
-    rule: Rule,
-    /// The refusals by rustls's words for them, which are all that comes back with the failed
-    /// handshake. Several handshakes may share a verifier. Refusals that read the same are the
-    /// same.
-    refusals: Mutex<Vec<(String, ConnectError)>>,
-}
-
-#[derive(Debug)]
-enum Rule {
-    Chain(Arc<WebPkiServerVerifier>),
-    Pin(Fingerprint),
-}
-
-/// The error that rustls is told of a certificate that is not the pinned one. It names the
-/// certificate, so that two refusals read the same only if they are.
-#[derive(Debug, thiserror::Error)]
-#[error("the certificate has SHA-256 {0}, which is not the pinned one")]
-struct NotPinned(Fingerprint);
-
-impl Verifier {
-    fn new(accepted: &Accepted) -> Result<Self, Box<dyn std::error::Error>> {
-        let provider = crypto_provider();
-        let rule = match accepted {
-            Accepted::Pin(pin) => Rule::Pin(*pin),
-            Accepted::Certificates(certificates) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates {
-                    roots.add(certificate.clone())?;
-                }
-                Rule::Chain(
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?,
-                )
-            }
-        };
-        Ok(Self { provider, rule, refusals: Mutex::default() })
-    }
-
-    /// Returns the reason why the certificate was refused, if a handshake failed for that. `said`
-    /// is the text of its failure.
-    pub(crate) fn take_refusal(&self, said: &str) -> Option<ConnectError> {
-        let mut refusals = self.refusals.lock();
-        let index = refusals.iter().position(|(text, _)| said.contains(text))?;
-        Some(refusals.remove(index).1)
-    }
-
-    fn refuse(&self, refusal: ConnectError, alert: rustls::Error) -> rustls::Error {
-        let mut refusals = self.refusals.lock();
-        if refusals.len() == REFUSALS_MAX {
-            refusals.remove(0);
-        }
-        refusals.push((alert.to_string(), refusal));
-        alert
-    }
-
-    fn check_pin(
-        &self,
-        pin: Fingerprint,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let presented = Fingerprint::of(certificate);
-        if presented != pin {
-            let refusal =
-                ConnectError::PinMismatch { expected: pin.to_string(), presented: presented.to_string() };
-            let alert = CertificateError::Other(OtherError(Arc::new(NotPinned(presented))));
-            return Err(self.refuse(refusal, rustls::Error::InvalidCertificate(alert)));
-        }
-        // The pinned certificate, or whoever signed it, is its root: this checks its dates and that
-        // it is well formed. The pin itself vouches for the rest.
-        let mut roots = RootCertStore::empty();
-        for root in [certificate].into_iter().chain(intermediates) {
-            roots.add(root.clone().into_owned()).map_err(|error| self.untrusted(error))?;
-        }
-        ParsedCertificate::try_from(certificate)
-            .and_then(|parsed| {
-                let algorithms = self.provider.signature_verification_algorithms.all;
-                verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)
-            })
-            .map_err(|error| self.untrusted(error))
-    }
-
-    fn untrusted(&self, error: rustls::Error) -> rustls::Error {
-        self.refuse(ConnectError::Untrusted(error.to_string()), error)
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.rule {
-            Rule::Chain(chain) => chain
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map_err(|error| self.untrusted(error)),
-            Rule::Pin(pin) => {
-                self.check_pin(*pin, end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
-            }
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::{
+        client::danger::ServerCertVerifier,
+        pki_types::{ServerName, UnixTime},
+    };
+
     use super::*;
+    use crate::{connection::error::ConnectError, tls::trust::Verifier};
 
     fn generate() -> Identity {
         Identity::generate(&["localhost".into()]).expect("generated")
