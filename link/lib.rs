@@ -54,7 +54,6 @@ pub use {
             Problem,
         },
         schedule::{BadPeriods, bad_periods},
-        series::{Series, Slot},
     },
     error::LinkError,
     measure::{

@@ -7,7 +7,6 @@ pub(crate) mod impairment;
 pub(crate) mod jitter;
 pub(crate) mod report;
 pub(crate) mod schedule;
-pub(crate) mod series;
 
 #[cfg(target_os = "linux")]
 pub(crate) mod ipc;

@@ -29,7 +29,6 @@ use crate::{
         ipc::{self, Reply, Request},
         report::{DROPS_MAX, DirectionReport, DroppedPacket, LinkReport, Priority},
         schedule::Nanos,
-        series::{Series, Slot},
     },
     kernel::{reaper, syscalls},
     spec::{
@@ -149,7 +148,6 @@ struct Counts {
     heartbeat: Histogram,
     drops: Vec<DroppedPacket>,
     drops_unlisted: u64,
-    series: Series,
 }
 
 /// A packet in flight, ordered by time of arrival.
@@ -278,9 +276,6 @@ impl Emulator {
         let counters = self.counts.directions[direction as usize].protocol_mut(protocol);
         counters.offered += 1;
         counters.offered_bytes += packet.len() as u64;
-        let slot = self.counts.slot(direction, now);
-        slot.offered += 1;
-        slot.offered_bytes += packet.len() as u64;
         match self.impairments[direction as usize].offer(now, packet.len()) {
             Outcome::Wait => self.waiting[direction as usize].push_back(packet.to_vec()),
             outcome => self.carry_out(outcome, direction, protocol, packet),
@@ -303,16 +298,9 @@ impl Emulator {
         match outcome {
             Outcome::Wait => {}
             Outcome::Drop { at, cause } => {
-                let slot = self.counts.series.slot(direction, at.saturating_sub(self.counts.started));
                 match cause {
-                    DropCause::Loss => {
-                        counters.lost += 1;
-                        slot.lost += 1;
-                    }
-                    DropCause::Queue => {
-                        counters.queue_dropped += 1;
-                        slot.queue_dropped += 1;
-                    }
+                    DropCause::Loss => counters.lost += 1,
+                    DropCause::Queue => counters.queue_dropped += 1,
                 }
                 let at_ns = at.saturating_sub(self.counts.started);
                 let bytes = packet.len() as u16;
@@ -352,9 +340,6 @@ impl Emulator {
                 let counters = counts.protocol_mut(protocol);
                 counters.delivered += 1;
                 counters.delivered_bytes += due.packet.len() as u64;
-                let slot = self.counts.slot(direction, now);
-                slot.delivered += 1;
-                slot.delivered_bytes += due.packet.len() as u64;
                 self.counts.lateness.record_ns(now - due.at);
             }
             now = monotonic();
@@ -389,7 +374,6 @@ impl Emulator {
             priority: self.priority,
             drops,
             drops_unlisted: counts.drops_unlisted,
-            series: counts.series.clone(),
             second: None,
         }
     }
@@ -406,12 +390,7 @@ impl Counts {
             heartbeat: Histogram::default(),
             drops: Vec::new(),
             drops_unlisted: 0,
-            series: Series::default(),
         }
-    }
-
-    fn slot(&mut self, direction: Direction, now: Nanos) -> &mut Slot {
-        self.series.slot(direction, now.saturating_sub(self.started))
     }
 
     fn list_drop(&mut self, drop: DroppedPacket) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    emulator::{histogram::Histogram, series::Series},
+    emulator::histogram::Histogram,
     spec::link_spec::LinkSpec,
     types::{Direction, DropCause, Protocol},
 };
@@ -48,9 +48,6 @@ pub struct LinkReport {
     pub drops: Vec<DroppedPacket>,
     /// Number of drops beyond [`DROPS_MAX`], which are not listed.
     pub drops_unlisted: u64,
-    /// Packets by time.
-    #[serde(default)]
-    pub series: Series,
     /// Report of the second player's link, if that player has another one.
     #[serde(default)]
     pub second: Option<Box<Self>>,
@@ -238,7 +235,6 @@ impl LinkReport {
             priority: Priority::Normal,
             drops: Vec::new(),
             drops_unlisted: 0,
-            series: Series::default(),
             second: None,
         }
     }
@@ -293,7 +289,6 @@ impl LinkReport {
             steal_share: if window_ms > 0.0 { stolen_ms.max(0.0) / window_ms } else { 0.0 },
             emulator_cpu_ms: self.emulator_cpu_ms - earlier.emulator_cpu_ms,
             drops: self.drops.iter().copied().filter(|drop| drop.at_ns >= from_ns).collect(),
-            series: self.series.since(&earlier.series),
             second: self
                 .second
                 .as_ref()

@@ -206,7 +206,6 @@ fn links_of_one_schedule_lose_alike(testbed: &Testbed) -> Result<(), Failed> {
     let [mine, theirs] = links.map(|link| -> Result<Vec<u64>, LinkError> {
         let report = link.finish()?;
         assert_eq!(report.started_monotonic_ns, zero_ns);
-        assert_eq!(report.series.up.iter().map(|slot| slot.lost).sum::<u64>(), report.up.udp.lost);
         Ok(report.drops.iter().map(|drop| drop.at_ns / 1_000_000).collect())
     });
     let (mine, theirs) = (mine?, theirs?);

@@ -129,7 +129,7 @@ fn switches_per_move(run: &RunResult) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use netduel_link::{Counters, DirectionReport, Histogram, LinkReport, LinkSpec, Priority, Series};
+    use netduel_link::{Counters, DirectionReport, Histogram, LinkReport, LinkSpec, Priority};
     use netduel_loadgen::{LoadResult, Usage};
 
     use super::*;
@@ -233,7 +233,6 @@ mod tests {
 
     fn report(both: DirectionReport) -> LinkReport {
         LinkReport {
-            series: Series::default(),
             second: None,
             spec: LinkSpec::symmetric("test", Default::default()),
             seed: 1,
