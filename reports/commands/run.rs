@@ -25,6 +25,7 @@ use crate::{
         results::{RESULTS_FILE, Results, unix_s},
     },
     plan::{
+        contender::TUNED_SUFFIX,
         presets::Preset,
         sampling::{Order, Sampling},
         scenario::{Network, Remote, Scenario},
@@ -40,7 +41,7 @@ pub struct RunArgs {
     preset: String,
 
     /// Transports to compare; default: all
-    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…", value_parser = parse_transport)]
     transport: Vec<TransportKind>,
 
     /// Baselines (other relays) to measure against; the report shows ratios to the bare relays
@@ -226,6 +227,16 @@ pub struct RunArgs {
     /// Resume the interrupted comparison in this folder; finished runs and all other flags are kept
     #[arg(long, value_name = "DIR", exclusive = true)]
     resume: Option<PathBuf>,
+}
+
+/// Parses a transport. Reports name a tuned transport in one word, which here is a flag.
+fn parse_transport(text: &str) -> Result<TransportKind, String> {
+    match text.strip_suffix(TUNED_SUFFIX) {
+        Some(kind) if kind.parse::<TransportKind>().is_ok() => Err(format!(
+            "{text} is {kind} with tuned options: write --transport {kind} --tuned on (off,on for both)"
+        )),
+        _ => text.parse::<TransportKind>().map_err(|error| error.to_string()),
+    }
 }
 
 fn parse_network(text: &str) -> Result<Network, String> {
