@@ -49,13 +49,11 @@ pub struct LinkReport {
     /// Number of drops beyond [`DROPS_MAX`], which are not listed.
     pub drops_unlisted: u64,
     /// Report of the second player's link, if that player has another one.
-    #[serde(default)]
     pub second: Option<Box<Self>>,
 }
 
 /// The counters of one direction in a [`LinkReport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct DirectionReport {
     /// Counters of TCP packets.
     pub tcp: Counters,

@@ -99,10 +99,8 @@ pub struct Asked {
     /// Median delay, ms, that the schedule gives to the packets of the probe.
     pub delay_ms: f64,
     /// Delay, ms, that the schedule gives to nine tenths of the packets at most.
-    #[serde(default)]
     pub delay_p90_ms: f64,
     /// Delay, ms, that the schedule gives to 99 % of the packets at most.
-    #[serde(default)]
     pub delay_p99_ms: f64,
     /// Mean loss, 0 to 1; `None` if the loss depends on the time.
     pub loss_share: Option<f64>,

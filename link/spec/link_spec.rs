@@ -174,25 +174,6 @@ impl LinkSpec {
         }
     }
 
-    /// Returns the capacity of a direction, bit/s of IP packets; `None` is unlimited. The capacity
-    /// of a trace is its mean.
-    ///
-    /// # Errors
-    /// Returns the error of reading a trace.
-    pub fn capacity_bit_per_s(&self, direction: Direction) -> Result<Option<f64>, TraceError> {
-        let rate = self.direction(direction).rate.as_ref();
-        Ok(rate.map(Rate::mean_mbit_per_s).transpose()?.map(|mbit_per_s| mbit_per_s * 1e6))
-    }
-
-    /// Returns the number of packets of this size, headers included, that a direction carries a
-    /// second; `None` is unlimited.
-    ///
-    /// # Errors
-    /// Returns the error of reading a trace.
-    pub fn packets_per_s(&self, direction: Direction, packet_bytes: f64) -> Result<Option<f64>, TraceError> {
-        Ok(self.capacity_bit_per_s(direction)?.map(|bit_per_s| bit_per_s / 8.0 / packet_bytes))
-    }
-
     /// Returns the long-run share of packets that a direction loses, 0 to 1; `None` if it depends
     /// on the time of sending.
     ///

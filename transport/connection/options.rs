@@ -37,7 +37,6 @@ pub struct Options {
     /// waits a fifth of a second and a round trip before it retransmits, and doubles that each
     /// time. Both sides should ask: a sender with short timeouts counts on early acknowledgements.
     /// [`crate::PathStats::settings`] reports what the kernel took.
-    #[serde(default)]
     pub tcp_tuned: bool,
     /// The number of packets after which a QUIC remote is asked to acknowledge, by the
     /// acknowledgement frequency extension. A gap is acknowledged at once in any case, and
