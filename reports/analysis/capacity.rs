@@ -23,7 +23,8 @@ use crate::{
     },
     data::{results::Results, run_result::RunResult},
     plan::{
-        scenario::{Contender, Group, RunKey},
+        contender::Contender,
+        scenario::{Group, RunKey},
         search::{Answer, Climb, Criterion, Search, Searched},
     },
 };

@@ -11,7 +11,7 @@ use netduel_loadgen::Workload;
 use crate::{
     analysis::capacity::{Fate, capacities},
     data::{results::Results, run_result::RunResult},
-    plan::scenario::{Contender, Group},
+    plan::{contender::Contender, scenario::Group},
 };
 
 /// The smallest number of sizes for a fit. A line fits any two sizes.

@@ -12,7 +12,10 @@ use crate::{
         traffic::{bytes_in, bytes_out},
     },
     data::{results::Results, run_result::RunResult},
-    plan::scenario::{Contender, Group, RunKey},
+    plan::{
+        contender::Contender,
+        scenario::{Group, RunKey},
+    },
 };
 
 /// A figure by which a relay is judged.

@@ -14,7 +14,8 @@ use crate::{
     },
     data::results::Results,
     plan::{
-        scenario::{Contender, Group, Network, Scenario},
+        contender::Contender,
+        scenario::{Group, Network, Scenario},
         search::Searched,
     },
 };

@@ -14,12 +14,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{
-    contender::{settled, with_each},
+    contender::{Contender, settled, with_each},
     sampling::{Order, Sampling},
     search::Search,
 };
-
-pub use crate::plan::contender::Contender;
 
 /// The network between players and server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

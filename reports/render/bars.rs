@@ -5,7 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::{
-    plan::scenario::Contender,
+    plan::contender::Contender,
     render::{chart, plot::end_of, words::wrapped},
 };
 

@@ -15,7 +15,7 @@ use crate::{
         traffic::dropped,
     },
     data::{results::Results, run_result::RunResult},
-    plan::scenario::{Contender, Group},
+    plan::{contender::Contender, scenario::Group},
     render::{
         columns::Column,
         plot::{self, Axis, Line, Pick, Strip},

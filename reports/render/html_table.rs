@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::{
-    plan::scenario::Contender,
+    plan::contender::Contender,
     render::{
         chart,
         columns::Column,

@@ -6,7 +6,7 @@ use netduel_transport::{CongestionControl, PathStats};
 use crate::{
     analysis::summary::{Row, Summary},
     data::results::Results,
-    plan::scenario::Contender,
+    plan::contender::Contender,
     render::table::Table,
 };
 

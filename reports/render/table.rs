@@ -1,6 +1,6 @@
 //! Tables as plain text in cells. Terminal, Markdown and HTML draw the same tables.
 
-use crate::plan::scenario::Contender;
+use crate::plan::contender::Contender;
 
 /// The text of an unknown value.
 pub(crate) const UNKNOWN: &str = "–";

@@ -14,7 +14,7 @@ use netduel_server::Snapshot;
 use netduel_transport::TransportKind;
 
 use crate::{
-    plan::scenario::Contender,
+    plan::contender::Contender,
     run::{baselines, kernel_memory::Sockets, place::Place},
 };
 

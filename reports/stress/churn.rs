@@ -18,7 +18,7 @@ use netduel_transport::{Options, TransportKind, Trust};
 use tokio::task::JoinSet;
 
 use crate::{
-    plan::scenario::Contender,
+    plan::contender::Contender,
     run::{
         place::Place,
         server::{Server, ServerSpec},

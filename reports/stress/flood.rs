@@ -23,7 +23,7 @@ use netduel_transport::{Options, TransportKind};
 
 use crate::{
     analysis::statistics,
-    plan::scenario::Contender,
+    plan::contender::Contender,
     run::{
         place::Place,
         players::{Window, play},

@@ -10,7 +10,7 @@ use netduel_loadgen::{LoadPlan, Subject, Trusted, WindowPlan, Workload};
 use netduel_transport::TransportKind;
 
 use crate::{
-    plan::scenario::{Contender, Network},
+    plan::{contender::Contender, scenario::Network},
     run::{
         place::Place,
         players::play,

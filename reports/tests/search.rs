@@ -9,8 +9,9 @@ use netduel_reports::{
         run_result::RunResult,
     },
     plan::{
+        contender::Contender,
         sampling::Sampling,
-        scenario::{Contender, Group, RunKey, Scenario},
+        scenario::{Group, RunKey, Scenario},
         search::Search,
     },
     render::text::markdown,

@@ -14,7 +14,7 @@ use crate::{
         },
     },
     data::run_result::RunResult,
-    plan::scenario::Contender,
+    plan::contender::Contender,
 };
 
 /// The finding of a comparison. Less is better in every metric.

@@ -10,10 +10,7 @@ use crate::{
     commands::selftest::shared::{
         conclude, describe, effect, measured, nineteen_of_twenty, of_repeats, runs_of, scenario,
     },
-    plan::{
-        presets::Preset,
-        scenario::{Contender, Scenario},
-    },
+    plan::{contender::Contender, presets::Preset, scenario::Scenario},
     run::{
         place::Place,
         players::play,

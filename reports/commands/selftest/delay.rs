@@ -10,8 +10,9 @@ use crate::{
         conclude, describe, effect, measured, nineteen_of_twenty, of_repeats, runs_of, scenario,
     },
     plan::{
+        contender::Contender,
         sampling::Sampling,
-        scenario::{Contender, Network, Scenario},
+        scenario::{Network, Scenario},
     },
 };
 

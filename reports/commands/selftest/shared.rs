@@ -11,10 +11,7 @@ use crate::{
         verdict::comparison::{Effect, effects},
     },
     data::{results::Results, run_result::RunResult},
-    plan::{
-        sampling::Sampling,
-        scenario::{Contender, Scenario},
-    },
+    plan::{contender::Contender, sampling::Sampling, scenario::Scenario},
     run::{
         provenance,
         runner::{enter_testbed, estimate, measure},

@@ -9,7 +9,7 @@ use crate::{
         verdict::{GroupVerdict, Verdict, choice::Certainty},
     },
     data::results::Results,
-    plan::scenario::{self, Contender},
+    plan::{contender::Contender, scenario},
     render::{
         answer::sentences,
         bars::{Bar, Bars, Mark, Set},
