@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use netduel_link::{Testbed, cli::GRAMMAR};
 use netduel_loadgen::{Baseline, Workload};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
@@ -114,38 +114,17 @@ pub struct RunArgs {
     congestion: Vec<Congestion>,
 
     /// Nagle's algorithm, which delays small updates (TCP only)
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "off,on",
-        num_args = 0..,
-        default_missing_value = "on",
-        value_parser = parse_switch,
-    )]
-    nagle: Vec<bool>,
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
+    nagle: Vec<Switch>,
 
     /// TLS session resumption for players who reconnect (encrypted transports only)
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "off,on",
-        num_args = 0..,
-        default_missing_value = "on",
-        value_parser = parse_switch,
-    )]
-    resumption: Vec<bool>,
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
+    resumption: Vec<Switch>,
 
     /// Timers of TCP tuned for small updates: retransmission after 20 ms beside the round trip
     /// instead of 200 ms, and linear back-off (TCP and TLS only)
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "off,on",
-        num_args = 0..,
-        default_missing_value = "on",
-        value_parser = parse_switch,
-    )]
-    tuned: Vec<bool>,
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
+    tuned: Vec<Switch>,
 
     /// Packets after which QUIC acknowledges; 2 is what RFC 9000 says and asks for no extension
     #[arg(
@@ -157,15 +136,8 @@ pub struct RunArgs {
     ack_packets: Vec<u32>,
 
     /// Relay only the newest move of those that one read of the server brought
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "off,on",
-        num_args = 0..,
-        default_missing_value = "on",
-        value_parser = parse_switch,
-    )]
-    newest_of_burst: Vec<bool>,
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
+    newest_of_burst: Vec<Switch>,
 
     /// Milliseconds without an acknowledgement after which ENet pings; ENet's own is 500
     #[arg(
@@ -178,15 +150,8 @@ pub struct RunArgs {
 
     /// A certificate chain of 4 kB, as of a public authority with RSA keys, instead of one small
     /// certificate (encrypted transports only)
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "off,on",
-        num_args = 0..,
-        default_missing_value = "on",
-        value_parser = parse_switch,
-    )]
-    long_chain: Vec<bool>,
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
+    long_chain: Vec<Switch>,
 
     /// Repeats of each combination on links; without links, rounds on loopback or to the server
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -229,6 +194,13 @@ pub struct RunArgs {
     resume: Option<PathBuf>,
 }
 
+/// The value of a flag that switches a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    Off,
+    On,
+}
+
 /// Parses a transport. Reports name a tuned transport in one word, which here is a flag.
 fn parse_transport(text: &str) -> Result<TransportKind, String> {
     match text.strip_suffix(TUNED_SUFFIX) {
@@ -246,14 +218,6 @@ fn parse_network(text: &str) -> Result<Network, String> {
 fn parse_preset(text: &str) -> Result<String, String> {
     let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name).chain([suite::NAME]).collect();
     if names.contains(&text) { Ok(text.into()) } else { Err(format!("expected one of {}", names.join(", "))) }
-}
-
-fn parse_switch(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("expected on or off".into()),
-    }
 }
 
 /// Returns the list of presets and the grammar of links for `--help`.
@@ -276,15 +240,15 @@ impl RunArgs {
         replace(&mut scenario.payloads_bytes, &self.payload);
         replace(&mut scenario.relays, &self.relay);
         replace(&mut scenario.congestions, &self.congestion);
-        replace(&mut scenario.nagle, &self.nagle);
-        replace(&mut scenario.resumption, &self.resumption);
-        replace(&mut scenario.tuned, &self.tuned);
+        replace(&mut scenario.nagle, &switches(&self.nagle));
+        replace(&mut scenario.resumption, &switches(&self.resumption));
+        replace(&mut scenario.tuned, &switches(&self.tuned));
         let ack_packets: Vec<Option<u32>> = self.ack_packets.iter().copied().map(Some).collect();
         replace(&mut scenario.ack_packets, &ack_packets);
-        replace(&mut scenario.newest_of_burst, &self.newest_of_burst);
+        replace(&mut scenario.newest_of_burst, &switches(&self.newest_of_burst));
         let enet_ping_ms: Vec<Option<u32>> = self.enet_ping.iter().copied().map(Some).collect();
         replace(&mut scenario.enet_ping_ms, &enet_ping_ms);
-        replace(&mut scenario.long_chain, &self.long_chain);
+        replace(&mut scenario.long_chain, &switches(&self.long_chain));
         if let Some(server) = &self.server {
             ensure!(
                 scenario.baselines.is_empty(),
@@ -353,6 +317,11 @@ impl RunArgs {
         }
         Ok(())
     }
+}
+
+/// Returns whether each switch of a flag is on.
+fn switches(given: &[Switch]) -> Vec<bool> {
+    given.iter().map(|switch| *switch == Switch::On).collect()
 }
 
 /// Replaces `list` by the values of a flag, if the flag was given.
