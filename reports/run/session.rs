@@ -27,9 +27,6 @@ use crate::{
     },
 };
 
-/// Pings per second and player to a remote server, which measure the offset of its clock.
-const CLOCK_PINGS_HZ: u32 = 10;
-
 /// A server with its players at a place.
 pub(crate) struct Session<'a> {
     scenario: &'a Scenario,
@@ -157,7 +154,7 @@ fn load_plan(
         rate_hz: group.rate_hz,
         in_flight: group.in_flight,
         payload_bytes: group.payload_bytes,
-        pings_hz: if matches!(place, Place::Elsewhere(_)) { CLOCK_PINGS_HZ } else { 0 },
+        pings_hz: 0,
         // Every transport has the same paths; every repeat has others.
         seed: scenario.seed_of(key.repeat),
         phase_us: phase_us(scenario, key),
