@@ -58,7 +58,7 @@ mod tests {
     /// ms late.
     fn report(elapsed_s: u64, punctual: u64, late: u64) -> LinkReport {
         let counters = json!({ "offered": 0, "offered_bytes": 0, "delivered": 0, "delivered_bytes": 0,
-            "lost": 0, "queue_dropped": 0, "duplicated": 0, "held": 0 });
+            "lost": 0, "loss_periods": 0, "queue_dropped": 0, "duplicated": 0, "held": 0 });
         let path = json!({ "tcp": counters, "udp": counters, "other": counters, "device_dropped": 0,
             "overflowed": 0 });
         let spec: netduel_link::LinkSpec = "wifi".parse().expect("a profile");
