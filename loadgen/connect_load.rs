@@ -44,7 +44,7 @@ pub(crate) async fn play(plan: &LoadPlan, mut windows: Windows) -> anyhow::Resul
         // Meetings have no periods that the warm-up needs to cover.
         let window = Window::begin_now(&window, 0);
         let result = play_window(plan, &pairs, window).await?;
-        tell(&LoadEvent::Window(Box::new(result)))?;
+        tell(&LoadEvent::Window { result: Box::new(result), moves: None })?;
     }
     Ok(())
 }

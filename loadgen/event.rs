@@ -7,7 +7,7 @@ use anyhow::bail;
 use netduel_client::ticker::Ticker;
 use serde::{Deserialize, Serialize};
 
-use crate::{result::LoadResult, window::Window};
+use crate::{moves::Moves, result::LoadResult, window::Window};
 
 /// The progress that the players report.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +24,13 @@ pub enum LoadEvent {
     Tick,
     /// The window is closed, and its last moves may still arrive.
     WindowClosed,
-    /// The window is over; this is its result.
-    Window(Box<LoadResult>),
+    /// The window is over.
+    Window {
+        /// The measurements of all players.
+        result: Box<LoadResult>,
+        /// A row for each move, if the plan of the window asked for it.
+        moves: Option<Moves>,
+    },
 }
 
 pub(crate) fn tell(event: &LoadEvent) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ pub use event::LoadEvent;
 pub use join::join_match;
 pub use load::{run, run_with};
 pub use load_player::{LoadPlayer, MoveCounts, PlayerEvent, Sent};
-pub use moves::{Fate, MoveRow, Moves};
+pub use moves::{Fate, MOVES_KEPT_MAX, MoveRow, Moves};
 pub use plan::{LoadPlan, Trusted, WindowPlan, Workload};
 pub use process::{Process, Usage, this_program};
 pub use quantiles::Quantiles;

@@ -18,7 +18,7 @@ use crate::{
     event::{LoadEvent, announce, tell},
     join::pair_all,
     load_player::{LoadPlayer, PlayerTask, Report},
-    moves::{self, MoveLog},
+    moves::{self, MoveLog, Moves},
     plan::{LoadPlan, WindowPlan, Workload},
     result::LoadResult,
     window::{Window, Windows},
@@ -100,8 +100,8 @@ async fn play<P: LoadPlayer>(
         let window = Window::begin_now(&window, plan.period_us());
         begin.send(Some(window))?;
         announce(&window, &mut tasks).await?;
-        let result = collect(plan, &window, player_count, &mut reports, &mut tasks).await?;
-        tell(&LoadEvent::Window(Box::new(result)))?;
+        let (result, moves) = collect(plan, &window, player_count, &mut reports, &mut tasks).await?;
+        tell(&LoadEvent::Window { result: Box::new(result), moves })?;
     }
     drop(begin);
     while let Some(ended) = tasks.join_next().await {
@@ -127,14 +127,15 @@ async fn next_window(
     }
 }
 
-/// Waits for the results of all players, and returns them together, in the order of the players.
+/// Waits for the results of all players, and returns them together, in the order of the players,
+/// with the rows of their moves if the window keeps them.
 async fn collect(
     plan: &LoadPlan,
     window: &Window,
     player_count: usize,
     reports: &mut mpsc::Receiver<Report>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
-) -> anyhow::Result<LoadResult> {
+) -> anyhow::Result<(LoadResult, Option<Moves>)> {
     let mut all = Vec::with_capacity(player_count);
     while all.len() < player_count {
         tokio::select! {
@@ -148,7 +149,6 @@ async fn collect(
     all.sort_by_key(|report| report.number);
     let logs: Vec<MoveLog> = all.iter_mut().filter_map(|report| report.log.take()).collect();
     let results = all.into_iter().map(|report| report.result);
-    let mut result = results.reduce(LoadResult::merge).context("the load has no players")?;
-    result.moves = window.keep_moves.then(|| moves::rows(window, &logs, plan.period_us()));
-    Ok(result)
+    let result = results.reduce(LoadResult::merge).context("the load has no players")?;
+    Ok((result, window.keep_moves.then(|| moves::rows(window, &logs, plan.period_us()))))
 }

@@ -282,7 +282,6 @@ impl PlayerTask {
             pongs: counters.pongs,
             path: after,
             connects: None,
-            moves: None,
         };
         Ok(Report { number: self.number, result, log: counters.log })
     }

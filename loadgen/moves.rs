@@ -9,7 +9,7 @@ use crate::window::Window;
 
 /// The most rows in the result of a window: what 28 players send in a minute. As JSON they take
 /// about 10 MB.
-pub(crate) const MOVES_KEPT_MAX: usize = 100_000;
+pub const MOVES_KEPT_MAX: usize = 100_000;
 
 /// The moves that were meant to be sent within a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct MoveRow {
     pub fate: Fate,
 }
 
-/// The fate of a move.
+/// The fate of a move. A file of moves has its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -49,8 +49,22 @@ pub enum Fate {
     SupersededOnArrival,
     /// A newer move arrived before it.
     Late,
-    /// The move did not arrive: the link lost it, or a newer one replaced it at the relay.
-    Lost,
+    /// The move did not arrive until the end of the drain: the link lost it, a newer one replaced
+    /// it at the relay, or it was still on its way.
+    NotArrived,
+}
+
+impl Fate {
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::SupersededBeforeLeaving => "superseded_before_leaving",
+            Self::SupersededOnArrival => "superseded_on_arrival",
+            Self::Late => "late",
+            Self::NotArrived => "not_arrived",
+        }
+    }
 }
 
 /// The notes of one player about its own moves and its opponent's.
@@ -124,7 +138,7 @@ pub(crate) fn rows(window: &Window, logs: &[MoveLog], period_us: u64) -> Moves {
         moves.left_out += log.left_out;
         moves.rows.extend(log.sent.iter().map(|sent| {
             let arrived = arrivals.get(&sent.seq).copied();
-            let unseen = if sent.superseded { Fate::SupersededBeforeLeaving } else { Fate::Lost };
+            let unseen = if sent.superseded { Fate::SupersededBeforeLeaving } else { Fate::NotArrived };
             MoveRow {
                 player: player as u32,
                 seq: sent.seq,
@@ -194,7 +208,7 @@ mod tests {
             (5, Some(81_000), Fate::Late),
             (6, Some(80_000), Fate::SupersededOnArrival),
             (7, Some(80_900), Fate::Fresh),
-            (8, None, Fate::Lost),
+            (8, None, Fate::NotArrived),
             (9, None, Fate::SupersededBeforeLeaving),
         ];
         assert_eq!(told, wanted);

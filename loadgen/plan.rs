@@ -91,7 +91,7 @@ pub struct WindowPlan {
     pub duration_ms: u64,
     /// Time after the window in which its moves may still arrive, in ms.
     pub drain_ms: u64,
-    /// Whether the result has a row for each move.
+    /// Whether a row for each move follows the window.
     pub keep_moves: bool,
 }
 

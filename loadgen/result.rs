@@ -4,8 +4,6 @@ use netduel_client::stats::{MoveStats, Samples, block_us};
 use netduel_transport::{PathStats, Recovery};
 use serde::{Deserialize, Serialize};
 
-use crate::moves::Moves;
-
 /// The measurements of all players together within the window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LoadResult {
@@ -43,8 +41,6 @@ pub struct LoadResult {
     pub path: PathStats,
     /// Connection times, where players connected and left.
     pub connects: Option<Connects>,
-    /// A row for each move, on request.
-    pub moves: Option<Moves>,
     /// The figures of each player, in the order of the plan: opponents stand next to each other.
     pub players: Vec<PlayerFigures>,
 }

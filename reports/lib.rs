@@ -41,6 +41,8 @@ pub mod render {
     /// The answer of a comparison: sentences, charts and the first screen.
     pub mod answer {
         pub(crate) mod first_screen;
+        pub(crate) mod foresight;
+        pub(crate) mod headline;
         pub(crate) mod overview;
         pub(crate) mod rerun;
         pub mod sentences;
@@ -71,6 +73,7 @@ pub mod run {
     pub(crate) mod beside;
     pub mod cpu_burner;
     pub mod cross_traffic;
+    pub(crate) mod evidence;
     pub(crate) mod in_turns;
     pub(crate) mod kernel_memory;
     pub(crate) mod outliers;
@@ -82,11 +85,15 @@ pub mod run {
     pub(crate) mod server;
     pub(crate) mod session;
     pub(crate) mod steps;
+    pub(crate) mod tcpdump;
 }
 
 /// Conclusions from results. Every function is pure.
 pub mod analysis {
     pub mod capacity;
+    pub mod conclusions;
+    pub(crate) mod foresight;
+    pub(crate) mod link_fate;
     pub mod memory_slope;
     pub mod metrics;
     pub mod place;
@@ -115,6 +122,7 @@ pub mod data {
 /// The plan of a comparison: scenarios, presets and searches.
 pub mod plan {
     pub mod contender;
+    pub mod keep;
     pub mod presets;
     pub mod sampling;
     pub mod scenario;

@@ -15,13 +15,16 @@
 //!   deadlines.
 //! - `connection.rs`: the state that both halves of a connection share, and the sending half.
 //! - `receiver.rs`: the receiving half. `state_lane.rs`: the three carriers. `streams.rs`: streams.
-//! - `frame_limit.rs`: the rate limit on frames. `tls_session.rs`: the TLS session.
+//! - `frame_limit.rs`: the rate limit on frames. `tls_session.rs`: the TLS session. `qlog.rs`: the
+//!   log of a client's connection, on request.
 
 mod buffer_pool;
 mod config;
 mod connection;
 mod endpoint;
 mod frame_limit;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod receiver;
 mod socket;
 mod state_lane;
@@ -142,7 +145,10 @@ impl Quic {
         let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(ObservedClient(Arc::new(tls))));
-        config.transport_config(Arc::new(self.config(options).transport()));
+        let transport = self.config(options).transport();
+        #[cfg(feature = "qlog")]
+        let transport = qlog::logged(transport);
+        config.transport_config(Arc::new(transport));
 
         let any: SocketAddr = if to.addr.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let (endpoint, _) = Endpoint::bind(any, None, options)

@@ -242,6 +242,13 @@ pub(crate) fn threats(results: &Results) -> Vec<String> {
                 .into(),
         );
     }
+    if scenario.keep.any() {
+        threats.push(
+            "Evidence was kept while the runs went on. The writing of packets, logs and rows took time of the \
+             same machine, so the CPU time and the lateness are those of such runs."
+                .into(),
+        );
+    }
     threats.push(format!(
         "Server, players and emulator share the {} CPUs of one machine. Delays below a millisecond depend on the \
          scheduler as much as on the transport.",

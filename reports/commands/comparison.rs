@@ -14,17 +14,23 @@ use crate::{
         results::{RESULTS_FILE, Results},
     },
     plan::scenario::Scenario,
+    render::{answer::foresight, text::COLUMNS, words::wrapped},
     run::{
+        evidence::Evidence,
         provenance,
         runner::{estimate, measure, runs_at_most},
     },
 };
 
-/// Prints the number of runs, the estimated time and the command that resumes.
+/// Prints the number of runs, the estimated time, the smallest differences that the runs can find,
+/// and the command that resumes.
 pub(crate) fn announce(scenario: &Scenario, folder: &Path) {
     let about = if scenario.search.is_some() { "at most" } else { "about" };
     let time_s = estimate(scenario).as_secs().max(1);
     eprintln!("{}: {about} {} runs, {about} {time_s} s", scenario.preset, runs_at_most(scenario));
+    for sentence in foresight::sentences(scenario) {
+        eprint!("{}", wrapped(&sentence, COLUMNS));
+    }
     eprintln!("if interrupted, continue with: netduel-reports run --resume {}", folder.display());
 }
 
@@ -58,11 +64,15 @@ pub(crate) fn carry_out(
     mut journal: Journal,
     testbed: Option<&Testbed>,
 ) -> anyhow::Result<()> {
-    measure(&mut results, testbed, Some(&mut journal))?;
+    let evidence = Evidence::new(folder, results.scenario.keep);
+    measure(&mut results, testbed, Some(&mut journal), evidence.as_ref())?;
     results.save(&folder.join(RESULTS_FILE))?;
     journal.end()?;
     write_reports(folder, &results)?;
     print(&format!("results  {}\n", folder.join(RESULTS_FILE).display()));
+    for said in evidence.map(|it| it.finish(&results)).transpose()?.into_iter().flatten() {
+        print(&format!("{said}\n"));
+    }
     let (failed, missing) = (results.failures.len(), without_result(&results));
     // A search looks for the value that fails, so its failures are results.
     ensure!(

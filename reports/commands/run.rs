@@ -26,11 +26,12 @@ use crate::{
     },
     plan::{
         contender::TUNED_SUFFIX,
+        keep::Keep,
         presets::Preset,
         sampling::{Order, Sampling},
         scenario::{Network, Remote, Scenario},
     },
-    run::{provenance, runner::enter_testbed, session::address_of},
+    run::{evidence, provenance, runner::enter_testbed, session::address_of},
 };
 
 /// The flags of `run`. A flag that is absent keeps the value of the preset.
@@ -149,7 +150,7 @@ pub struct RunArgs {
     enet_ping: Vec<u32>,
 
     /// A certificate chain of 4 kB, as of a public authority with RSA keys, instead of one small
-    /// certificate (encrypted transports only)
+    /// certificate (encrypted transports only; a resumed session sends none)
     #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "on")]
     long_chain: Vec<Switch>,
 
@@ -184,6 +185,19 @@ pub struct RunArgs {
     /// Run the comparison with N seeds, one after the other, and list what each recommends
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     seeds: Option<u32>,
+
+    /// Keep a row for each move in moves.csv: when it was meant, sent and received, its fate, and
+    /// what the link did
+    #[arg(long)]
+    keep_moves: bool,
+
+    /// Keep a packet capture of each session, with the TLS keys that decrypt it (needs tcpdump)
+    #[arg(long)]
+    capture: bool,
+
+    /// Keep the qlog of each player's QUIC connection
+    #[arg(long)]
+    qlog: bool,
 
     /// Folder for results.json and the reports; default: a new folder in results/
     #[arg(long, value_name = "DIR")]
@@ -286,12 +300,18 @@ impl RunArgs {
         self.add_cost(&mut scenario)?;
         scenario.controls = self.controls.unwrap_or(scenario.controls);
         scenario.seed = self.seed.unwrap_or(scenario.seed);
+        scenario.keep = self.keep();
         check(&scenario)?;
         Ok(scenario)
     }
 }
 
 impl RunArgs {
+    /// Returns the evidence to keep.
+    fn keep(&self) -> Keep {
+        Keep { moves: self.keep_moves, capture: self.capture, qlog: self.qlog }
+    }
+
     /// Changes the sampling by the flags: that on links, or the other where no link is emulated.
     fn size(&self, scenario: &mut Scenario) {
         let emulated = scenario.links.iter().any(|link| link.spec().is_some());
@@ -390,11 +410,17 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let folder = args.out.clone().unwrap_or_else(new);
     let Some(preset) = Preset::named(&args.preset) else {
         ensure!(args.seeds.is_none(), "--seeds needs one preset, and \"{}\" runs all of them", args.preset);
+        ensure!(
+            !args.keep().any(),
+            "to keep evidence, name one preset: \"{}\" runs all of them",
+            args.preset
+        );
         let all = Preset::ALL.iter().map(|preset| args.scenario(preset)).collect::<Result<Vec<_>, _>>()?;
         return suite::run(&folder, all);
     };
     let mut scenario = args.scenario(preset)?;
     let (testbed, no_links) = testbed_for(&mut scenario, !args.link.is_empty())?;
+    evidence::check(&scenario)?;
     if let Some(count) = args.seeds {
         return seeds::run(&folder, Sweep { scenario, no_links, count }, testbed.as_ref());
     }

@@ -8,8 +8,8 @@ mod aa;
 mod beside;
 mod cpu;
 mod delay;
+mod packet_count;
 mod shared;
-mod tcpdump;
 mod wire;
 
 use clap::Subcommand;

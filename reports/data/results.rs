@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The schema number of the file. Every change of the file's form raises it.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
 
 /// The file name in the folder of a comparison.
 pub(crate) const RESULTS_FILE: &str = "results.json";

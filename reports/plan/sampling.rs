@@ -46,18 +46,18 @@ impl Sampling {
     }
 
     /// Returns the plan of one window.
-    pub(crate) fn window(&self) -> WindowPlan {
+    pub(crate) fn window(&self, keep_moves: bool) -> WindowPlan {
         WindowPlan {
             warmup_ms: self.warmup_ms,
             duration_ms: self.duration_ms,
             drain_ms: self.drain_ms,
-            keep_moves: false,
+            keep_moves,
         }
     }
 
     /// Returns the time of one window with its warm-up and its drain.
     pub fn window_time(&self) -> Duration {
-        Duration::from_millis(self.window().total_ms())
+        Duration::from_millis(self.window(false).total_ms())
     }
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{
     contender::{Contender, settled, with_each},
+    keep::Keep,
     sampling::{Order, Sampling},
     search::Search,
 };
@@ -205,6 +206,8 @@ pub struct Scenario {
     /// The additional CPU time that the server of the last A/A control burns, in µs per second. It
     /// is 0 in every comparison; the self-test injects more in order to find it again.
     pub server_burn_us_per_s: u32,
+    /// The evidence that is kept beside the results.
+    pub keep: Keep,
 }
 
 impl Default for Scenario {
@@ -235,6 +238,7 @@ impl Default for Scenario {
             controls: 0,
             seed: 1,
             server_burn_us_per_s: 0,
+            keep: Keep::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     data::run_result::RunResult,
     plan::scenario::{RunKey, Scenario},
     run::{
+        evidence::Evidence,
         place::{Place, place_of},
         session::Session,
     },
@@ -21,13 +22,14 @@ pub(crate) fn run(
     keys: &[RunKey],
     testbed: Option<&Testbed>,
     lanes: &[Lane],
+    evidence: Option<&Evidence>,
 ) -> Vec<anyhow::Result<RunResult>> {
     let gate = Barrier::new(keys.len());
     std::thread::scope(|scope| {
         let gate = &gate;
         let mut arms = Vec::with_capacity(keys.len());
         for (key, &lane) in keys.iter().zip(lanes.iter().cycle()) {
-            arms.push(scope.spawn(move || arm(scenario, key, testbed, lane, gate)));
+            arms.push(scope.spawn(move || arm(scenario, key, testbed, lane, evidence, gate)));
         }
         let join = |arm: std::thread::ScopedJoinHandle<'_, _>| {
             arm.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread of the run panicked")))
@@ -43,9 +45,10 @@ fn arm(
     key: &RunKey,
     testbed: Option<&Testbed>,
     lane: Lane,
+    evidence: Option<&Evidence>,
     gate: &Barrier,
 ) -> anyhow::Result<RunResult> {
-    let start = |place: Place| Session::start(scenario, key, place, lane);
+    let start = |place: Place| Session::start(scenario, key, place, lane, evidence);
     let session = place_of(scenario, key, testbed, lane).and_then(start);
     gate.wait();
     let played = session.and_then(|mut session| {

@@ -6,7 +6,7 @@ use netduel_loadgen::Lane;
 use crate::{
     data::{results::ArmCounters, run_result::RunResult},
     plan::scenario::{RunKey, Scenario},
-    run::{place::place_of, session::Session, steps::arms_of},
+    run::{evidence::Evidence, place::place_of, session::Session, steps::arms_of},
 };
 
 /// The failures of an arm after which its further runs are not attempted. A failed start may take
@@ -17,6 +17,7 @@ const FAILURES_MAX: u32 = 3;
 pub(crate) struct Turns<'a> {
     scenario: &'a Scenario,
     lane: Lane,
+    evidence: Option<&'a Evidence>,
     arms: Vec<Arm<'a>>,
 }
 
@@ -34,12 +35,18 @@ impl<'a> Turns<'a> {
     /// Starts a session for every arm of these runs, and plays a first round that is discarded. In
     /// it, caches, congestion windows and the memory of the processes settle. A failure shows in
     /// the first run of its arm.
-    pub(crate) fn start(scenario: &'a Scenario, runs: &[RunKey], lane: Lane) -> Self {
+    pub(crate) fn start(
+        scenario: &'a Scenario,
+        runs: &[RunKey],
+        lane: Lane,
+        evidence: Option<&'a Evidence>,
+    ) -> Self {
         let arm = |key| Arm { key, session: None, failures: 0, reason: String::new() };
-        let mut turns = Self { scenario, lane, arms: arms_of(runs).into_iter().map(arm).collect() };
+        let arms = arms_of(runs).into_iter().map(arm).collect();
+        let mut turns = Self { scenario, lane, evidence, arms };
         let mut started = Vec::new();
         for arm in &mut turns.arms {
-            started.push(arm.begin(scenario, lane).is_ok());
+            started.push(arm.begin(scenario, lane, evidence).is_ok());
         }
         for (arm, _) in turns.arms.iter_mut().zip(started).filter(|(_, started)| *started) {
             // The next run of the arm starts it again, and reports why if that fails, too.
@@ -53,12 +60,12 @@ impl<'a> Turns<'a> {
     /// # Errors
     /// The reason why the session could not start or play.
     pub(crate) fn play(&mut self, key: &RunKey) -> anyhow::Result<RunResult> {
-        let (scenario, lane) = (self.scenario, self.lane);
+        let (scenario, lane, evidence) = (self.scenario, self.lane, self.evidence);
         let arm = self.arms.iter_mut().find(|arm| arm.key == key.combination());
         let arm = arm.ok_or_else(|| anyhow::anyhow!("the run belongs to no session of its group"))?;
         if arm.session.is_none() {
             anyhow::ensure!(arm.failures < FAILURES_MAX, "not attempted after {}", arm.reason);
-            arm.begin(scenario, lane)?;
+            arm.begin(scenario, lane, evidence)?;
         }
         arm.window(key)
     }
@@ -78,9 +85,14 @@ impl<'a> Turns<'a> {
 }
 
 impl<'a> Arm<'a> {
-    fn begin(&mut self, scenario: &'a Scenario, lane: Lane) -> anyhow::Result<()> {
+    fn begin(
+        &mut self,
+        scenario: &'a Scenario,
+        lane: Lane,
+        evidence: Option<&'a Evidence>,
+    ) -> anyhow::Result<()> {
         let place = place_of(scenario, &self.key, None, lane);
-        let started = place.and_then(|place| Session::start(scenario, &self.key, place, lane));
+        let started = place.and_then(|place| Session::start(scenario, &self.key, place, lane, evidence));
         self.session = Some(started.inspect_err(|error| self.failed(error))?);
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! The players of a run, in a separate process that plays one window after the other.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use netduel_link::{LinkReport, Side};
-use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Process, Usage, WindowPlan, this_program};
+use netduel_loadgen::{LoadEvent, LoadPlan, LoadResult, Moves, Process, Usage, WindowPlan, this_program};
 
 use crate::{
     data::tcp_counters::TcpCounters,
@@ -26,6 +26,8 @@ pub(crate) struct Window {
     pub(crate) link: Option<LinkReport>,
     /// The counters of TCP in the namespaces of server and players, where the kernel tells.
     pub(crate) tcp: Option<[TcpCounters; 2]>,
+    /// A row for each move, if the plan of the window asked for it.
+    pub(crate) moves: Option<Moves>,
 }
 
 /// Players in a separate process.
@@ -34,10 +36,15 @@ pub(crate) struct Players {
 }
 
 impl Players {
-    /// Starts the players of a load, and waits until all are paired.
-    pub(crate) fn start(place: &Place, plan: &LoadPlan) -> anyhow::Result<Self> {
+    /// Starts the players of a load with these variables, and waits until all are paired.
+    pub(crate) fn start(
+        place: &Place,
+        plan: &LoadPlan,
+        variables: Vec<(&'static str, PathBuf)>,
+    ) -> anyhow::Result<Self> {
         let of_baseline = plan.pairs.iter().flatten().any(|subject| subject.baseline().is_some());
-        let command = if of_baseline { baselines::program("players")? } else { this_program("players")? };
+        let mut command = if of_baseline { baselines::program("players")? } else { this_program("players")? };
+        command.envs(variables);
         let mut process = Process::start("players", command, |command| place.spawn(Side::Client, command))?;
         process.tell(&serde_json::to_string(plan)?)?;
         let players = Self { process };
@@ -94,9 +101,9 @@ impl Players {
                     });
                     link = place.close_window()?;
                 }
-                LoadEvent::Window(load) => {
+                LoadEvent::Window { result, moves } => {
                     let [server, players] = used.context("the window ended before it closed")?;
-                    return Ok(Window { load: *load, server, players, link, tcp: tcp_grown });
+                    return Ok(Window { load: *result, server, players, link, tcp: tcp_grown, moves });
                 }
             }
         }
@@ -121,7 +128,7 @@ pub(crate) fn play(
     server: Option<&Server>,
     watch: impl FnMut(Usage),
 ) -> anyhow::Result<Window> {
-    let mut players = Players::start(place, plan)?;
+    let mut players = Players::start(place, plan, Vec::new())?;
     let played = players.window(window, place, server, watch)?;
     players.end()?;
     Ok(played)

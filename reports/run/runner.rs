@@ -18,6 +18,7 @@ use crate::{
     plan::scenario::{Network, RunKey, Scenario},
     run::{
         baselines, beside,
+        evidence::Evidence,
         in_turns::Turns,
         outliers::outliers,
         place::place_of,
@@ -79,11 +80,13 @@ pub(crate) fn runs_at_most(scenario: &Scenario) -> u32 {
     scenario.runs().len() as u32 * scenario.search.map_or(1, |search| search.tries_max())
 }
 
-/// Runs the remaining runs of a comparison, and adds each to the journal as it ends.
+/// Runs the remaining runs of a comparison, and adds each to the journal as it ends. The runs leave
+/// `evidence`, if it is asked for.
 pub(crate) fn measure(
     results: &mut Results,
     testbed: Option<&Testbed>,
     journal: Option<&mut Journal>,
+    evidence: Option<&Evidence>,
 ) -> anyhow::Result<()> {
     results.left_out = baselines::ready(&mut results.scenario.baselines)?;
     let scenario = results.scenario.clone();
@@ -100,7 +103,7 @@ pub(crate) fn measure(
             record.add(Entry::Calibration(Box::new(calibration)))?;
         }
     }
-    let bench = Bench { scenario: &scenario, testbed, lanes: &lanes };
+    let bench = Bench { scenario: &scenario, testbed, lanes: &lanes, evidence };
     let mut at_once_max = MOVES_PER_S_AT_ONCE * lanes.len() as f64;
     loop {
         let steps = steps(&scenario, &pending(record.results), at_once_max);
@@ -167,27 +170,29 @@ struct Bench<'a> {
     scenario: &'a Scenario,
     testbed: Option<&'a Testbed>,
     lanes: &'a [Lane],
+    evidence: Option<&'a Evidence>,
 }
 
 impl Bench<'_> {
     /// Carries out a step once. Runs that were late are left for another step.
     fn carry_out(&self, step: &Step, record: &mut Record<'_>) -> anyhow::Result<()> {
-        let Self { scenario, testbed, lanes } = *self;
+        let Self { scenario, testbed, lanes, evidence } = *self;
         let lane = lanes.first().copied().unwrap_or_default();
         match step {
             Step::Afresh(key) => {
                 let result = place_of(scenario, key, testbed, lane)
-                    .and_then(|place| run_once(scenario, key, place, lane));
+                    .and_then(|place| run_once(scenario, key, place, lane, evidence));
                 record.add(entry(key, result))
             }
             Step::Beside(keys) => {
-                for (key, result) in keys.iter().zip(beside::run(scenario, keys, testbed, lanes)) {
+                let results = beside::run(scenario, keys, testbed, lanes, evidence);
+                for (key, result) in keys.iter().zip(results) {
                     record.add(entry(key, result))?;
                 }
                 record.discard_outliers(keys)
             }
             Step::InTurns(keys) => {
-                let mut turns = Turns::start(scenario, keys, lane);
+                let mut turns = Turns::start(scenario, keys, lane, evidence);
                 let mut left = keys.clone();
                 while !left.is_empty() {
                     for key in &left {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use netduel_link::Limits;
-use netduel_loadgen::{Lane, LoadPlan, Subject};
+use netduel_loadgen::{Lane, LoadPlan, Moves, Subject};
 use netduel_server::Snapshot;
 use netduel_transport::TransportKind;
 
@@ -21,6 +21,7 @@ use crate::{
         scenario::{Remote, RunKey, Scenario},
     },
     run::{
+        evidence::{Evidence, SessionEvidence},
         place::Place,
         players::{Players, Window},
         server::{Server, ServerSpec},
@@ -35,6 +36,9 @@ pub(crate) struct Session<'a> {
     /// `None` for a remote server.
     server: Option<Server>,
     players: Players,
+    evidence: Option<SessionEvidence<'a>>,
+    /// The moves of the last window, until its run is complete.
+    moves: Option<Moves>,
 }
 
 impl<'a> Session<'a> {
@@ -45,6 +49,7 @@ impl<'a> Session<'a> {
         key: &RunKey,
         place: Place,
         lane: Lane,
+        evidence: Option<&'a Evidence>,
     ) -> anyhow::Result<Self> {
         let contender = key.contender;
         let server = match (&place, contender.transport) {
@@ -58,18 +63,22 @@ impl<'a> Session<'a> {
             (_, Subject::Baseline(baseline)) => Some(Server::start_baseline(&place, baseline, lane.run)?),
         };
         let plan = load_plan(scenario, key, &place, server.as_ref(), lane)?;
-        let players = Players::start(&place, &plan)?;
-        Ok(Self { scenario, place, lane, server, players })
+        let order = scenario.order_of(&key.group);
+        let evidence = evidence.map(|it| it.of_session(key, order, &place, &plan)).transpose()?;
+        let variables = evidence.as_ref().map(SessionEvidence::variables).unwrap_or_default();
+        let players = Players::start(&place, &plan, variables)?;
+        Ok(Self { scenario, place, lane, server, players, evidence, moves: None })
     }
 
     /// Plays the window of a run. A result of a link still lacks its single drops and its check.
     pub(crate) fn window(&mut self, key: &RunKey) -> anyhow::Result<RunResult> {
-        let plan = self.scenario.sampling_of(&key.group).window();
-        let Window { load, server, players, link, tcp } =
+        let keeps_moves = self.evidence.as_ref().is_some_and(SessionEvidence::keeps_moves);
+        let plan = self.scenario.sampling_of(&key.group).window(keeps_moves);
+        let Window { load, server, players, link, tcp, moves } =
             self.players.window(&plan, &mut self.place, self.server.as_ref(), |_| {})?;
         let emulator_cpu_us = link.as_ref().map_or(0, |link| (link.emulator_cpu_ms * 1e3) as u64);
         let both_us = server.cpu_us.zip(players.cpu_us);
-        Ok(RunResult {
+        let run = RunResult {
             key: key.clone(),
             order: self.scenario.order_of(&key.group),
             load,
@@ -81,13 +90,25 @@ impl<'a> Session<'a> {
             shared: matches!(self.place, Place::Link(_, Some(_))),
             cpus: Lane { emulator: self.lane.emulator.filter(|_| link.is_some()), ..self.lane },
             link,
-        })
+        };
+        self.moves = moves;
+        if run.link.is_none() {
+            self.keep_moves(&run)?;
+        }
+        Ok(run)
+    }
+
+    /// Keeps the moves of the last window, if they were asked for and are not kept yet.
+    fn keep_moves(&mut self, run: &RunResult) -> anyhow::Result<()> {
+        let moves = self.moves.take();
+        self.evidence.as_ref().map_or(Ok(()), |evidence| evidence.keep_moves(run, moves.as_ref()))
     }
 
     /// Ends the players and the server, and returns the counters of the server. A remote server
     /// tells none.
-    pub(crate) fn end(self) -> anyhow::Result<Option<Snapshot>> {
+    pub(crate) fn end(mut self) -> anyhow::Result<Option<Snapshot>> {
         self.players.end()?;
+        self.evidence.as_mut().map_or(Ok(()), SessionEvidence::end)?;
         self.server.map(Server::stop).transpose()
     }
 
@@ -98,13 +119,17 @@ impl<'a> Session<'a> {
     /// The error of [`LinkReport::valid`](netduel_link::LinkReport::valid) if the link was not what
     /// its specification says.
     pub(crate) fn end_with(self, mut run: RunResult) -> anyhow::Result<RunResult> {
-        self.players.end()?;
-        let counters = self.server.map(Server::stop).transpose()?;
+        let Self { place, server, players, mut evidence, moves, .. } = self;
+        players.end()?;
+        let counters = server.map(Server::stop).transpose()?;
         run.counters = counters.filter(|_| run.key.contender.transport.kind().is_some());
-        run.link = self.place.end(run.link)?;
+        evidence.as_mut().map_or(Ok(()), SessionEvidence::end)?;
+        run.link = place.end(run.link)?;
         if let Some(report) = &run.link {
             report.valid(&Limits::default())?;
         }
+        // The list of drops is complete now.
+        evidence.map_or(Ok(()), |evidence| evidence.keep_moves(&run, moves.as_ref()))?;
         Ok(run)
     }
 }
@@ -115,8 +140,9 @@ pub(crate) fn run_once(
     key: &RunKey,
     place: Place,
     lane: Lane,
+    evidence: Option<&Evidence>,
 ) -> anyhow::Result<RunResult> {
-    let mut session = Session::start(scenario, key, place, lane)?;
+    let mut session = Session::start(scenario, key, place, lane, evidence)?;
     let run = session.window(key)?;
     session.end_with(run)
 }

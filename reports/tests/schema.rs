@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use netduel_client::recording;
-use netduel_loadgen::{Baseline, ConnectBlock, Connects, Fate, MoveRow, Moves};
+use netduel_loadgen::{Baseline, ConnectBlock, Connects};
 use netduel_reports::{
     data::{
         criterion::Bench,
@@ -97,9 +97,6 @@ fn results_fields_are_documented() {
     results.runs[0].link = None;
     results.runs[0].load.connects =
         Some(Connects { blocks: vec![ConnectBlock::default()], ..Connects::default() });
-    let row =
-        MoveRow { player: 1, seq: 2, intended_us: 3, sent_us: 4, arrived_us: Some(5), fate: Fate::Late };
-    results.runs[0].load.moves = Some(Moves { rows: vec![row], left_out: 0 });
     results.scenario.search = Some(Search::RATE);
     let remote = Remote { server: "play.example".into(), pin: Some("5f0c".into()), ca: None };
     results.scenario.links.push(Network::Remote(remote));

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, process::Command, time::Duration};
 
 use netduel_loadgen::{
-    Fate, LoadEvent, LoadPlan, LoadResult, Process, Subject, Trusted, WindowPlan, Workload,
+    Fate, LoadEvent, LoadPlan, LoadResult, Moves, Process, Subject, Trusted, WindowPlan, Workload,
 };
 use netduel_transport::{Options, TransportKind};
 
@@ -68,14 +68,14 @@ impl Load {
         serde_json::from_str(&line).expect("an event")
     }
 
-    fn window(&mut self, duration_ms: u64) -> LoadResult {
+    fn window(&mut self, duration_ms: u64) -> (LoadResult, Option<Moves>) {
         let window = WindowPlan { warmup_ms: 50, duration_ms, drain_ms: 300, keep_moves: true };
         self.players.tell(&serde_json::to_string(&window).expect("serialises")).expect("told");
         assert!(matches!(self.next(), LoadEvent::WindowOpen { .. }));
         let closed = std::iter::repeat_with(|| self.next()).find(|event| !matches!(event, LoadEvent::Tick));
         assert!(matches!(closed, Some(LoadEvent::WindowClosed)));
         match self.next() {
-            LoadEvent::Window(result) => *result,
+            LoadEvent::Window { result, moves } => (*result, moves),
             other => panic!("{other:?} in place of the result"),
         }
     }
@@ -86,7 +86,7 @@ fn windows_count_moves_meant_for_them() {
     for kind in [TransportKind::Tcp, TransportKind::QuicDatagram, TransportKind::Enet] {
         let mut load = Load::start(kind, |_| {});
         for duration_ms in [200, 1_200, 200] {
-            let result = load.window(duration_ms);
+            let (result, moves) = load.window(duration_ms);
             let stats = &result.stats;
             // 4 players × 100 Hz, each with a phase of its own.
             assert_eq!(result.sent, 4 * duration_ms / 10, "{kind}");
@@ -103,7 +103,7 @@ fn windows_count_moves_meant_for_them() {
             assert_eq!(result.players.iter().map(|player| player.sent).sum::<u64>(), result.sent);
             assert_eq!(result.players.iter().map(|player| player.fresh).sum::<u64>(), stats.fresh);
             assert_eq!(result.players.iter().map(|player| player.freezes).sum::<u64>(), stats.freezes);
-            let moves = result.moves.as_ref().expect("asked for");
+            let moves = moves.expect("asked for");
             assert_eq!((moves.rows.len() as u64, moves.left_out), (result.sent, 0));
             let count = |fate| moves.rows.iter().filter(|row| row.fate == fate).count() as u64;
             let at_once = count(Fate::SupersededOnArrival);
@@ -121,7 +121,7 @@ fn windows_count_moves_meant_for_them() {
 fn closed_loop_starts_at_once() {
     let mut load = Load::start(TransportKind::QuicDatagram, |plan| plan.in_flight = 4);
     for _ in 0..3 {
-        let result = load.window(200);
+        let (result, _) = load.window(200);
         assert!(result.stats.fresh > 100, "{}", result.stats.fresh);
         assert_eq!((result.stats.freezes, result.lateness.count()), (0, 0));
     }
@@ -134,7 +134,7 @@ fn connects_have_a_schedule_each_window() {
         (plan.workload, plan.rate_hz) = (Workload::Connects, 10);
     });
     for _ in 0..2 {
-        let connects = load.window(500).connects.expect("a load of connects");
+        let connects = load.window(500).0.connects.expect("a load of connects");
         // 2 pairs × 10 Hz × 0.5 s, two players each.
         assert_eq!((connects.count, connects.paired.count(), connects.first_move.count()), (20, 20, 20));
         assert_eq!((connects.failed, connects.retries, connects.overflowed), (0, 0, 0));

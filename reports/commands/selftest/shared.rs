@@ -34,7 +34,7 @@ pub(crate) fn measured(scenario: Scenario) -> anyhow::Result<Results> {
     eprintln!("{} runs, about {} s", scenario.runs().len(), estimate(&scenario).as_secs());
     let testbed = enter_testbed(&scenario.links)?;
     let mut results = Results::empty(scenario, provenance::collect());
-    measure(&mut results, testbed.as_ref(), None)?;
+    measure(&mut results, testbed.as_ref(), None, None)?;
     for failure in &results.failures {
         eprintln!("warning: {} failed: {}", failure.key, failure.reason);
     }

@@ -6,13 +6,13 @@ use netduel_link::{DirectionReport, Invalid, LinkReport, LinkSpec, Testbed};
 use netduel_loadgen::affinity;
 
 use crate::{
-    commands::selftest::tcpdump::{Capture, Count},
+    commands::selftest::packet_count::{Capture, Count},
     data::{results::ATTEMPTS_MAX, run_result::RunResult},
     plan::{
         sampling::Sampling,
         scenario::{Network, RunKey, Scenario},
     },
-    run::{place::Place, runner::enter_testbed, session::run_once},
+    run::{place::Place, runner::enter_testbed, session::run_once, tcpdump::Tcpdump},
 };
 
 /// The largest difference between the counts of the capture and of the link, as a share. Both see
@@ -31,7 +31,7 @@ pub(crate) fn wire() -> anyhow::Result<()> {
         Ok(testbed) => testbed.context("the network must be an emulated link")?,
         Err(error) => return skip(&format!("emulated links are not available: {error}")),
     };
-    if !Capture::is_possible() {
+    if !Tcpdump::is_installed() {
         return skip("tcpdump is missing: install it (apt-get install tcpdump)");
     }
     let scenario = Scenario {
@@ -76,7 +76,7 @@ fn captured(
     for _ in 0..ATTEMPTS_MAX {
         let link = testbed.link(spec, scenario.seed)?;
         let capture = Capture::start(&link)?;
-        match run_once(scenario, key, Place::on_link(link, false)?, lane) {
+        match run_once(scenario, key, Place::on_link(link, false)?, lane, None) {
             Ok(run) => {
                 let counts = capture.count(run.link.as_ref().context("the run was on a link")?)?;
                 return Ok((run, counts));

@@ -1,23 +1,15 @@
 //! An independent count of the packets on a link: tcpdump captures at the end of the server, and
 //! this module counts the packets in its file.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::Ipv4Addr,
-    process::{Child, Command, Stdio},
-};
+use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail, ensure};
 use netduel_link::{INTERFACE, Link, LinkReport, Side};
 
+use crate::run::tcpdump::{CapturePlan, Tcpdump};
+
 /// Bytes kept of each packet: the IP header and a few more.
-const SNAP_BYTES: &str = "64";
-/// The buffer of the kernel for tcpdump, in KiB: seconds of any run.
-const BUFFER_KIB: &str = "8192";
-/// The message of tcpdump once the capture has started.
-const READY: &str = "listening on";
-/// The largest number of lines that tcpdump may print before that message.
-const LINES_MAX: usize = 20;
+const SNAP_BYTES: u32 = 64;
 
 /// The first four bytes of a capture file with timestamps in µs and in ns, in the byte order of
 /// this machine.
@@ -40,58 +32,30 @@ pub(crate) struct Count {
 
 /// A capture that runs until the link ends.
 pub(crate) struct Capture {
-    tcpdump: Child,
+    tcpdump: Tcpdump,
     file: tempfile::NamedTempFile,
 }
 
 impl Capture {
-    /// Returns whether tcpdump is installed.
-    pub(crate) fn is_possible() -> bool {
-        let asked =
-            Command::new("tcpdump").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
-    }
-
     /// Starts a capture at the end of the server, and waits until tcpdump sees packets.
     pub(crate) fn start(link: &Link) -> anyhow::Result<Self> {
         let file = tempfile::NamedTempFile::new().context("cannot make a file for the capture")?;
-        let mut command = Command::new("tcpdump");
-        // tcpdump writes every packet at once, since the end of the link kills it, too.
-        command.args(["-n", "-U", "--immediate-mode", "-s", SNAP_BYTES, "-B", BUFFER_KIB]);
-        command.args(["-i", INTERFACE, "-Z", "root", "-w", "-"]);
-        command.stdin(Stdio::null()).stdout(file.reopen()?).stderr(Stdio::piped());
-        let mut tcpdump = link.spawn(Side::Server, command)?;
-        let messages = tcpdump.stderr.take().context("tcpdump has no standard error")?;
-        let mut last = String::new();
-        for line in BufReader::new(messages).lines().take(LINES_MAX) {
-            last = line?;
-            if last.contains(READY) {
-                return Ok(Self { tcpdump, file });
-            }
-        }
-        // tcpdump may have exited already.
-        let _ = tcpdump.kill();
-        let _ = tcpdump.wait();
-        bail!("tcpdump did not start to capture: {last}")
+        let plan =
+            CapturePlan { interface: INTERFACE, snap_bytes: SNAP_BYTES, packets_max: None, filter: None };
+        let tcpdump =
+            Tcpdump::start(&plan, file.reopen()?, |command| Ok(link.spawn(Side::Server, command)?))?;
+        Ok(Self { tcpdump, file })
     }
 
     /// Counts the packets that the server received and sent within the window of `report`. Call it
     /// after the end of the link.
-    pub(crate) fn count(mut self, report: &LinkReport) -> anyhow::Result<[Count; 2]> {
+    pub(crate) fn count(self, report: &LinkReport) -> anyhow::Result<[Count; 2]> {
         self.tcpdump.wait()?;
         let capture = std::fs::read(self.file.path())?;
         let offset_ns = clock_offset_ns();
         let open_ns = i128::from(report.started_monotonic_ns) + offset_ns;
         let close_ns = open_ns + (report.elapsed_ms * 1e6) as i128;
         count(&capture, Side::Server.ip(), open_ns..close_ns)
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        // Both calls fail if tcpdump ended with its link.
-        let _ = self.tcpdump.kill();
-        let _ = self.tcpdump.wait();
     }
 }
 
