@@ -12,9 +12,9 @@ use crate::{
         metrics::Metric,
         place::Place,
         summary::Summary,
-        validity,
+        validity::{self, Check},
         verdict::{
-            choice::{Candidates, Choice},
+            choice::{Candidates, Certainty, Choice},
             comparison::{Arm, Comparison, Estimate, Figures, Finding, Judged, Pair},
             link_met::LinkMet,
         },
@@ -71,12 +71,15 @@ impl Verdict {
     /// A search runs each contender at other rates; [`crate::analysis::capacity::capacities`] is
     /// its verdict. Baselines are compared by [`crate::analysis::ratios::Ratios`].
     pub fn from_results(results: &Results) -> Option<Self> {
+        Self::with_checks(results, &validity::checks(results, &Summary::from_results(results)))
+    }
+
+    /// Does the same as [`Self::from_results`] with the self-checks of these results.
+    pub(crate) fn with_checks(results: &Results, checks: &[Check]) -> Option<Self> {
         if results.scenario.search.is_some() || !results.scenario.baselines.is_empty() {
             return None;
         }
         let reference = results.scenario.reference()?;
-        let summary = Summary::from_results(results);
-        let checks = validity::checks(results, &summary);
         let failed_checks = checks.iter().filter(|it| it.decides && !it.passed).map(|it| it.what).collect();
         let groups = results.scenario.groups();
         let judged = groups.into_iter().filter_map(|group| GroupVerdict::judge(results, group));
@@ -186,9 +189,10 @@ impl GroupVerdict {
         self.comparison(metric, candidate, against).map_or(Finding::CannotTell, |it| it.finding)
     }
 
-    /// Returns the recommendation in a few words, without how sure it is: "quic-datagram".
+    /// Returns the recommendation in a few words: "quic-datagram". A choice without ground is none.
     pub fn recommendation(&self) -> String {
         match (&self.choice, &self.met) {
+            (Some(choice), _) if choice.certainty == Certainty::None => "undecided".into(),
             (Some(choice), _) => choice.contender.to_string(),
             (None, Some(met)) if !met.enough() => "none (too few losses)".into(),
             (None, _) => "none".into(),

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 
 use crate::{
+    analysis::conclusions::Conclusions,
     data::results::{Results, write_atomic},
     render::{csv::csv, html::html, text},
 };
@@ -26,12 +27,13 @@ pub fn render(path: &Path) -> anyhow::Result<()> {
 
 /// Prints the results, writes every report format into `folder`, and prints the paths.
 pub(crate) fn write_reports(folder: &Path, results: &Results) -> anyhow::Result<()> {
+    let conclusions = Conclusions::of(results);
     let reports = [
-        ("report.html", html(results)),
-        ("report.md", text::markdown(results)),
+        ("report.html", html(&conclusions)),
+        ("report.md", text::markdown(&conclusions)),
         ("report.csv", csv(results)),
     ];
-    let mut summary = text::terminal_of(results, columns()) + "\n";
+    let mut summary = text::terminal_of(&conclusions, columns()) + "\n";
     for (name, text) in reports {
         write_atomic(&folder.join(name), &text)?;
         summary += &format!("report   {}\n", folder.join(name).display());

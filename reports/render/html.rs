@@ -6,6 +6,7 @@ use netduel_loadgen::{Subject, Workload};
 
 use crate::{
     analysis::{
+        conclusions::Conclusions,
         ratios::Ratios,
         summary::{Row, Summary},
         sweep::{self, Sweep},
@@ -38,31 +39,30 @@ const SCRIPT: &str = include_str!("html/script.js");
 const GROUPS_OPEN_MAX: usize = 4;
 
 /// Renders the whole page.
-pub fn html(results: &Results) -> String {
-    let verdict = Verdict::from_results(results);
-    let summary = Summary::from_results(results);
-    let groups = tables::groups(&summary);
+pub fn html(conclusions: &Conclusions<'_>) -> String {
+    let Conclusions { results, summary, verdict, .. } = conclusions;
+    let groups = tables::groups(summary);
     let keys: Vec<_> = groups.iter().map(|group| group.rows[0].key.group.clone()).collect();
     let sweeps = sweep::from_results(results, &keys);
     let body = html! {
-        (first_screen::top(results, &summary))
+        (first_screen::top(conclusions))
         main {
             (first_screen::answer_section(results, verdict.as_ref(), &groups))
             (contents(results, &groups, &sweeps))
             (ratios_section(results))
-            (sweeps_section(results, verdict.as_ref(), &sweeps, &summary))
+            (sweeps_section(results, verdict.as_ref(), &sweeps, summary))
             @if results.scenario.search.is_none() { (links_section(results, verdict.as_ref(), &groups)) }
             (memory_section(results))
             (method_section(results))
             section id="settings" {
                 h2 { "Settings in effect" }
                 p { (settings_table::note(results)) }
-                (table(&settings_table::contenders(&summary)))
-                (table(&settings_table::sides(&summary)))
+                (table(&settings_table::contenders(summary)))
+                (table(&settings_table::sides(summary)))
             }
             (calibration_section(results))
             (benches_section(results))
-            (trust_section(results, &summary))
+            (trust_section(conclusions))
             (provenance_section(results))
             (glossary_section())
         }
@@ -327,9 +327,9 @@ fn calibration_section(results: &Results) -> Markup {
     }
 }
 
-fn trust_section(results: &Results, summary: &Summary) -> Markup {
-    let checks = validity::checks(results, summary);
-    let failed = checks.iter().filter(|check| !check.passed).count();
+fn trust_section(conclusions: &Conclusions<'_>) -> Markup {
+    let Conclusions { results, summary, checks, .. } = conclusions;
+    let failed = conclusions.failed_checks();
     html! {
         section id="trust" {
             h2 { "Validity" }
@@ -337,7 +337,7 @@ fn trust_section(results: &Results, summary: &Summary) -> Markup {
                 @if failed == 0 { "All " (checks.len()) " self-checks passed." }
                 @else { (failed) " of " (checks.len()) " self-checks failed: see the rows marked ✗." }
             }
-            (table(&tables::checks(&checks)))
+            (table(&tables::checks(checks)))
             @if !summary.warnings.is_empty() {
                 h3 { "Warnings" }
                 ul class="warnings" { @for warning in &summary.warnings { li { (warning) } } }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     analysis::{
-        capacity::capacities, ratios::Ratios, summary::Summary, sweep::crossovers, validity,
+        capacity::capacities, conclusions::Conclusions, ratios::Ratios, sweep::crossovers, validity,
         verdict::Verdict, warning::Warning,
     },
     data::results::Results,
@@ -29,17 +29,16 @@ use crate::{
 pub const COLUMNS: usize = 100;
 
 /// Renders the answer, its charts, the tables and the warnings, [`COLUMNS`] wide.
-pub fn terminal(results: &Results) -> String {
-    terminal_of(results, COLUMNS)
+pub fn terminal(conclusions: &Conclusions<'_>) -> String {
+    terminal_of(conclusions, COLUMNS)
 }
 
 /// Renders the answer, its charts, the tables and the warnings for a terminal of this width.
-pub(crate) fn terminal_of(results: &Results, width: usize) -> String {
-    let summary = Summary::from_results(results);
-    let groups = tables::groups(&summary);
-    let verdict = Verdict::from_results(results);
+pub(crate) fn terminal_of(conclusions: &Conclusions<'_>, width: usize) -> String {
+    let Conclusions { results, summary, verdict, .. } = conclusions;
+    let groups = tables::groups(summary);
     let mut out = String::new();
-    if let Some(verdict) = &verdict {
+    if let Some(verdict) = verdict {
         in_words(&mut out, &answer(results, verdict), width);
     }
     let found = capacities(results);
@@ -201,12 +200,11 @@ fn lines(table: &Table) -> Vec<Vec<&str>> {
 }
 
 /// Renders the whole report as Markdown, short enough for a pull request's comment.
-pub fn markdown(results: &Results) -> String {
-    let summary = Summary::from_results(results);
-    let groups = tables::groups(&summary);
-    let verdict = Verdict::from_results(results);
+pub fn markdown(conclusions: &Conclusions<'_>) -> String {
+    let Conclusions { results, summary, verdict, .. } = conclusions;
+    let groups = tables::groups(summary);
     let mut out = String::new();
-    match &verdict {
+    match verdict {
         Some(verdict) => in_markdown(&mut out, &answer(results, verdict)),
         None => out += "# Netduel: transports compared\n",
     }
@@ -248,11 +246,11 @@ pub fn markdown(results: &Results) -> String {
         let _ = writeln!(out, "\n## Links: requested and measured\n\n{}\n", tables::LINKS_NOTE);
         piped(&mut out, &tables::links(results));
     }
-    trust(&mut out, results, &summary);
+    trust(&mut out, conclusions);
     let _ = writeln!(out, "\n## Settings in effect\n");
-    piped(&mut out, &settings_table::contenders(&summary));
+    piped(&mut out, &settings_table::contenders(summary));
     let _ = writeln!(out);
-    piped(&mut out, &settings_table::sides(&summary));
+    piped(&mut out, &settings_table::sides(summary));
     let _ = writeln!(out, "\n{}", settings_table::note(results));
     meanings(&mut out, results);
     if !results.benches.is_empty() {
@@ -345,9 +343,10 @@ fn search(out: &mut String, results: &Results) {
     piped(out, &search_text::table(results, &found));
 }
 
-fn trust(out: &mut String, results: &Results, summary: &Summary) {
+fn trust(out: &mut String, conclusions: &Conclusions<'_>) {
+    let Conclusions { results, summary, checks, .. } = conclusions;
     let _ = writeln!(out, "\n## Validity\n");
-    piped(out, &tables::checks(&validity::checks(results, summary)));
+    piped(out, &tables::checks(checks));
     let _ = writeln!(out, "\n### Warnings\n");
     if summary.warnings.is_empty() {
         let _ = writeln!(out, "None.");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netduel_loadgen::{Baseline, Subject};
 use netduel_reports::{
-    analysis::ratios::Ratios,
+    analysis::{conclusions::Conclusions, ratios::Ratios},
     data::results::Results,
     render::{html::html, text::markdown},
 };
@@ -58,7 +58,8 @@ fn compares_baselines_with_a_transport() {
             assert_eq!(cpu.median().is_none(), is_floor, "{}", row.contender);
         }
     }
-    let (page, text) = (html(&results), markdown(&results));
+    let conclusions = Conclusions::of(&results);
+    let (page, text) = (html(&conclusions), markdown(&conclusions));
     for subject in [Subject::Baseline(Baseline::BareTcp), Subject::Baseline(Baseline::Renet)] {
         assert!(text.contains(&format!("| {subject} | ")), "{subject} has a row");
         assert!(page.contains(&format!("{subject}</th>")), "{subject} has a row");

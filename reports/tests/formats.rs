@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use netduel_reports::{
-    analysis::verdict::Verdict,
+    analysis::conclusions::Conclusions,
     data::results::Results,
     render::{answer::sentences::answer, csv::csv, html::html, text::markdown},
 };
@@ -22,7 +22,7 @@ fn results() -> Results {
 }
 
 fn page() -> (String, Html) {
-    let text = html(&results());
+    let text = html(&Conclusions::of(&results()));
     let parsed = Html::parse_document(&text);
     (text, parsed)
 }
@@ -35,8 +35,12 @@ fn texts(page: &Html, selector: &str) -> Vec<String> {
 #[test]
 fn formats_equal_committed_files() {
     let results = results();
-    let formats =
-        [("report.html", html(&results)), ("report.md", markdown(&results)), ("report.csv", csv(&results))];
+    let conclusions = Conclusions::of(&results);
+    let formats = [
+        ("report.html", html(&conclusions)),
+        ("report.md", markdown(&conclusions)),
+        ("report.csv", csv(&results)),
+    ];
     for (name, text) in formats {
         let committed = std::fs::read_to_string(sample(name)).expect("committed");
         // `assert_eq` would print two pages of HTML.
@@ -73,7 +77,7 @@ fn anchors_exist_and_names_are_escaped() {
         run.key.group.link = "<script>alert(1)</script>".into();
     }
     results.no_links = Some("<b>because</b>".into());
-    let text = html(&results);
+    let text = html(&Conclusions::of(&results));
     assert!(!text.contains("<script>alert") && !text.contains("<b>because"));
     let (_, page) = page();
     let anchors = Selector::parse("a[href]").expect("a selector");
@@ -87,7 +91,8 @@ fn anchors_exist_and_names_are_escaped() {
 fn answer_and_charts_come_first() {
     let (text, page) = page();
     let results = results();
-    let told = answer(&results, &Verdict::from_results(&results).expect("transports"));
+    let conclusions = Conclusions::of(&results);
+    let told = answer(&results, conclusions.verdict.as_ref().expect("transports"));
     assert_eq!(texts(&page, "main > section:first-child > h1").concat(), told.headline);
     let advice: Vec<String> = told.places.iter().map(|place| place.advice.clone()).collect();
     assert_eq!(texts(&page, "#answer .advice"), advice);
@@ -102,7 +107,7 @@ fn answer_and_charts_come_first() {
     assert!(!findings.is_empty());
     let words = ["better", "worse", "same", "cannot tell"];
     assert!(findings.iter().all(|it| words.iter().any(|word| it.starts_with(word))), "{findings:?}");
-    let markdown = markdown(&results);
+    let markdown = markdown(&conclusions);
     assert!(markdown.starts_with(&format!("# {}\n", told.headline)));
     assert!(advice.iter().all(|advice| markdown.contains(advice.as_str())));
 }

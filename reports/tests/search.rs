@@ -3,7 +3,10 @@
 use netduel_client::stats::Samples;
 use netduel_loadgen::LoadResult;
 use netduel_reports::{
-    analysis::capacity::{Fate, capacities},
+    analysis::{
+        capacity::{Fate, capacities},
+        conclusions::Conclusions,
+    },
     data::{
         results::{Provenance, Results},
         run_result::RunResult,
@@ -62,7 +65,7 @@ fn search_finds_capacity_and_reason() {
     assert_eq!((datagram.highest(), datagram.broke()), (Some(Search::RATE.to), None));
     assert!((130..=150).contains(&enet.highest().expect("some")));
     assert!(matches!(enet.broke().expect("it broke").fate, Fate::Missing { .. }));
-    let text = markdown(&found);
+    let text = markdown(&Conclusions::of(&found));
     assert!(text.contains("On loopback: quic-datagram at least 10240 Hz; tcp "), "{text}");
     assert!(text.contains("by age p99 140 ms") || text.contains("| age p99 140 ms |"), "{text}");
 }

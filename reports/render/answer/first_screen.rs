@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::{
-    analysis::{capacity::capacities, summary::Summary, validity, verdict::Verdict},
+    analysis::{capacity::capacities, conclusions::Conclusions, verdict::Verdict},
     data::results::Results,
     render::{
         answer::{
@@ -18,15 +18,14 @@ use crate::{
 };
 
 /// Renders the name of the program, and the state of the self-checks.
-pub(crate) fn top(results: &Results, summary: &Summary) -> Markup {
-    let checks = validity::checks(results, summary);
-    let failed = checks.iter().filter(|check| !check.passed).count();
+pub(crate) fn top(conclusions: &Conclusions<'_>) -> Markup {
+    let (checks, failed) = (conclusions.checks.len(), conclusions.failed_checks());
     html! {
         header {
             p class="brand" { "Netduel" }
             a class=(if failed == 0 { "state" } else { "state bad" }) href="#trust" {
-                @if failed == 0 { "✓ all " (checks.len()) " self-checks passed" }
-                @else { "⚠ " (failed) " of " (checks.len()) " self-checks failed" }
+                @if failed == 0 { "✓ all " (checks) " self-checks passed" }
+                @else { "⚠ " (failed) " of " (checks) " self-checks failed" }
             }
         }
     }
