@@ -70,10 +70,14 @@ pub struct Row {
     pub paired_p50_us: Option<Figure>,
     /// The time until paired at p90, in µs.
     pub paired_p90_us: Option<Figure>,
+    /// The time until paired at p99, in µs.
+    pub paired_p99_us: Option<Figure>,
     /// The time from the beginning of a connect until the opponent's first move, at p50, in µs.
     pub first_move_p50_us: Option<Figure>,
     /// The time until the opponent's first move at p90, in µs.
     pub first_move_p90_us: Option<Figure>,
+    /// The time until the opponent's first move at p99, in µs.
+    pub first_move_p99_us: Option<Figure>,
     /// The share of the connections that resumed a TLS session.
     pub resumed_share: Option<Figure>,
     /// The server's CPU time per connection, in µs.
@@ -160,8 +164,10 @@ impl Row {
             superseded_share: repeats.ratio(superseded, sent),
             paired_p50_us: repeats.connect_quantile(|it| &it.paired, 0.5),
             paired_p90_us: repeats.connect_quantile(|it| &it.paired, 0.9),
+            paired_p99_us: repeats.connect_quantile(|it| &it.paired, 0.99),
             first_move_p50_us: repeats.connect_quantile(|it| &it.first_move, 0.5),
             first_move_p90_us: repeats.connect_quantile(|it| &it.first_move, 0.9),
+            first_move_p99_us: repeats.connect_quantile(|it| &it.first_move, 0.99),
             resumed_share: repeats.ratio(
                 |run| Some(run.load.connects.as_ref()?.resumed),
                 |run| Some(run.load.connects.as_ref()?.count),

@@ -105,7 +105,8 @@ impl Contender {
             ack_packets: self.ack_packets.filter(|packets| is_quic(kind) && *packets != defaults.ack_packets),
             enet_ping_ms: (self.enet_ping_ms)
                 .filter(|ms| kind == TransportKind::Enet && u128::from(*ms) != stock_ping_ms),
-            long_chain: self.long_chain && capabilities.encrypted,
+            // A resumed session sends no certificate.
+            long_chain: self.long_chain && capabilities.encrypted && !self.resumption,
             ..self
         }
     }

@@ -127,12 +127,15 @@ impl Preset {
         },
         Self {
             name: "connect",
-            question: "the time from connect to paired and to the first move, cold and with a resumed TLS session",
+            question: "the time from connect to paired and to the first move: with a small certificate, \
+                with a chain of 4 kB, and with a resumed TLS session",
             scenario: || Scenario {
                 workload: Workload::Connects,
                 resumption: vec![false, true],
+                long_chain: vec![false, true],
                 links: links(&["wifi", "lte", "loopback"]),
-                rates_hz: vec![2],
+                // A p99 needs 1,000 connections in a window on a link.
+                rates_hz: vec![3],
                 // The first connection of each player cannot resume a session.
                 on_links: Sampling { drain_ms: 2_000, ..Sampling::LINK.of(&[4]) },
                 off_links: Sampling { repeats: 3, warmup_ms: 1_500, ..TRY.of(&[10]) },
@@ -262,6 +265,13 @@ mod tests {
         assert_eq!(Preset::named("rtt").expect("there").scenario().links.len(), 6);
         assert_eq!(Preset::named("events").expect("there").scenario().links.len(), 4);
         assert_eq!(Preset::named("nagle").expect("there").scenario().transports.len(), 2);
+        let connect = Preset::named("connect").expect("there").scenario().contenders();
+        let of_tls: Vec<String> =
+            connect.iter().map(ToString::to_string).filter(|name| name.starts_with("tls")).collect();
+        assert_eq!(of_tls, ["tls", "tls +chain", "tls +resumed"], "a resumed session sends no chain");
+        let Scenario { on_links, rates_hz, .. } = Preset::named("connect").expect("there").scenario();
+        let players = 2 * u64::from(on_links.pairs[0] * rates_hz[0]) * on_links.duration_ms / 1_000;
+        assert!(players >= 1_000, "{players} give no p99");
     }
 
     /// Returns the number of bad periods that a window of a preset is expected to meet.

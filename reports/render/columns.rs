@@ -192,6 +192,12 @@ const CONNECT_FIGURES: &[Column] = &[
         format: words::milliseconds,
     },
     Column {
+        heading: "p99 ms",
+        meaning: "99 of 100 connections took less: a lost first packet shows here",
+        figure: |row| row.paired_p99_us,
+        format: words::milliseconds,
+    },
+    Column {
         heading: "first move p50 ms",
         meaning: "from the intended beginning of a connect until the opponent's first move arrives",
         figure: |row| row.first_move_p50_us,
@@ -201,6 +207,12 @@ const CONNECT_FIGURES: &[Column] = &[
         heading: "first move p90 ms",
         meaning: "nine of ten connections took less",
         figure: |row| row.first_move_p90_us,
+        format: words::milliseconds,
+    },
+    Column {
+        heading: "first move p99 ms",
+        meaning: "99 of 100 connections took less",
+        figure: |row| row.first_move_p99_us,
         format: words::milliseconds,
     },
     Column {

@@ -76,9 +76,10 @@ macro_rules! csv_record {
 
 csv_record! {
     one_way_p50_us, one_way_p90_us, one_way_p99_us, one_way_max_us, age_mean_us, age_p99_us, fresh_share,
-    superseded_share, paired_p50_us, paired_p90_us, first_move_p50_us, first_move_p90_us, resumed_share,
-    connect_cpu_us, server_cpu_us, server_user_us, server_system_us, server_switches, server_resident_bytes,
-    server_kernel_bytes, bytes_in, bytes_out, packets_in, packets_out, link_lost_share, lateness_p99_us,
+    superseded_share, paired_p50_us, paired_p90_us, paired_p99_us, first_move_p50_us, first_move_p90_us,
+    first_move_p99_us, resumed_share, connect_cpu_us, server_cpu_us, server_user_us, server_system_us,
+    server_switches, server_resident_bytes, server_kernel_bytes, bytes_in, bytes_out, packets_in, packets_out,
+    link_lost_share, lateness_p99_us,
 }
 
 /// Returns one line for each run, in the order in which they ran.

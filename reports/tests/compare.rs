@@ -8,7 +8,7 @@ use std::{
 };
 
 use netduel_reports::{
-    analysis::summary::Summary,
+    analysis::{conclusions::Conclusions, summary::Summary},
     data::{
         results::{Entry, Results},
         run_result::RunResult,
@@ -99,10 +99,11 @@ fn compares_every_transport() {
         ["report.html", "report.md", "report.csv"]
             .map(|name| std::fs::read_to_string(folder.path().join(name)).expect(name))
     };
-    let drawn = [html(&results), markdown(&results), csv(&results)];
+    let conclusions = Conclusions::of(&results);
+    let drawn = [html(&conclusions), markdown(&conclusions), csv(&results)];
     assert!(reports() == drawn, "every report is a function of the results file");
     assert!(drawn[0].contains("id=\"answer\"") && drawn[1].starts_with("# "), "the answer comes first");
-    assert!(stdout.starts_with(&terminal(&results)));
+    assert!(stdout.starts_with(&terminal(&conclusions)));
     let said = stdout.lines().filter_map(|line| line.strip_prefix("report   ")).collect::<Vec<_>>();
     assert_eq!(said.len(), 3);
     assert!(said[0].ends_with("report.html"), "the page comes first");
@@ -238,7 +239,7 @@ fn returning_players_resume_sessions() {
     let flags =
         ["--transport", "tcp,tls,quic-datagram", "--repeat", "1", "--duration", "1500ms", "--pairs", "4"];
     let (_folder, results) = preset("connect", &flags);
-    assert_eq!(results.runs.len(), 5, "tcp has nothing to resume");
+    assert_eq!(results.runs.len(), 1 + 2 * 3, "tcp has nothing to resume, and no chain");
     for run in &results.runs {
         let connects = run.load.connects.as_ref().expect("a load of connects");
         assert!(connects.count > 10, "{}: {}", run.key, connects.count);
@@ -248,7 +249,11 @@ fn returning_players_resume_sessions() {
         assert!((least..=connects.count).contains(&connects.resumed), "{}: {}", run.key, connects.resumed);
         assert!(run.key.contender.resumption || connects.resumed == 0, "{}", run.key);
     }
-    assert!(markdown(&results).contains("| tls +resumed |"));
+    let text = markdown(&Conclusions::of(&results));
+    for name in ["tls", "tls +chain", "tls +resumed", "quic-datagram +chain"] {
+        assert!(text.contains(&format!("| {name} |")), "{name} has a row");
+    }
+    assert!(text.contains("| p99 ms |") && text.contains("| first move p99 ms |"), "{text}");
 }
 
 #[test]
