@@ -127,6 +127,12 @@ pub struct Choice {
     pub alike: Vec<Contender>,
     /// The others, the freshest first.
     pub worse: Vec<Contender>,
+    /// The rivals that this run does not separate from the contender, not even by a comparison
+    /// alone. Without them the contender would be no better founded than they are.
+    pub open: Vec<Contender>,
+    /// The certainty that a player notices no difference between the contender and the open
+    /// rivals. `None` where nothing is open.
+    pub unnoticed: Option<Certainty>,
     /// The reason that decided.
     pub by: DecidedBy,
     /// The certainty of the choice.
@@ -203,6 +209,8 @@ impl Candidates<'_> {
             settle: None,
             alike,
             worse,
+            open: Vec::new(),
+            unnoticed: None,
         };
         self.weigh(&mut choice);
         Some(choice)
@@ -278,7 +286,27 @@ impl Candidates<'_> {
             });
         }
         choice.settle = self.settle(choice, &not_together);
-        (choice.certainty, choice.doubts) = (shown, doubts);
+        choice.unnoticed = (!not_alone.is_empty()).then(|| self.unnoticed(choice.contender, &not_alone));
+        (choice.certainty, choice.doubts, choice.open) = (shown, doubts, not_alone);
+    }
+
+    /// Returns how sure it is that a player notices no difference between a contender and these
+    /// rivals: each difference lies within what nobody notices, in both directions.
+    fn unnoticed(&self, contender: Contender, rivals: &[Contender]) -> Certainty {
+        let within = |reading: Reading| {
+            rivals.iter().all(|rival| {
+                let effect = self.effect(self.figures, self.metrics[0], *rival, contender);
+                effect.is_some_and(|effect| {
+                    let Interval { low, high } = reading(&effect).1;
+                    low >= -effect.margin && high <= effect.margin
+                })
+            })
+        };
+        match (within(together), within(alone)) {
+            (true, _) if self.failed_checks.is_empty() => Certainty::Strong,
+            (true, _) | (false, true) => Certainty::Some,
+            (false, false) => Certainty::None,
+        }
     }
 
     /// Whether a rival is shown to be behind: staler, or else neither noticeably fresher nor

@@ -10,14 +10,14 @@ use crate::{
 
 /// The separate bad periods with losses below which a verdict says nothing about loss: the tail of
 /// an age rests on one stall a bad period, and fewer stalls lack the rare ones.
-const BAD_PERIODS_MIN: u64 = 10;
+pub(crate) const BAD_PERIODS_MIN: u64 = 10;
 /// The factor by which a proposed window is longer than the mean time to enough bad periods. Their
 /// number in a window varies; with 50 % more, 9 of 10 windows hold enough.
 const WINDOW_RESERVE: f64 = 1.5;
 
 /// The length of a window from which the mean number of bad periods is taken, in ms: so long that
 /// its edges do not count.
-const PACE_MS: f64 = 1e8;
+pub(crate) const PACE_MS: f64 = 1e8;
 
 /// The losses and bad periods that the contenders of a group met on an emulated link.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,9 +80,15 @@ impl LinkMet {
                 Some(periods) => periods / (PACE_MS / 1e3),
                 None => met.bad_periods as f64 / met.seconds,
             };
-            let wanted = (BAD_PERIODS_MIN as f64 / each_second * WINDOW_RESERVE).ceil();
-            wanted.is_finite().then_some(wanted as u64)
+            window_for_enough(each_second)
         };
         Some(Self { seconds_wanted: if met.enough() { None } else { wanted() }, ..met })
     }
+}
+
+/// Returns the window that is expected to meet enough bad periods, in s, if so many come each
+/// second; `None` if none come.
+pub(crate) fn window_for_enough(bad_periods_each_second: f64) -> Option<u64> {
+    let wanted = (BAD_PERIODS_MIN as f64 / bad_periods_each_second * WINDOW_RESERVE).ceil();
+    wanted.is_finite().then_some(wanted as u64)
 }

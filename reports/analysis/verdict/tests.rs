@@ -363,6 +363,41 @@ fn open_rivals_leave_a_doubt() {
     assert!(seconds > SECONDS && seconds % 10 == 0, "{seconds}");
 }
 
+/// Returns results of two transports that are fresh alike, and whose costs vary wildly by round.
+fn alike_with_wild_costs() -> Results {
+    let mut scenario = scenario(&["wifi-busy", "loopback"]);
+    scenario.transports = ["quic-uni", "quic-datagram"].map(|name| name.parse().expect("a kind")).to_vec();
+    scenario.tuned = vec![false];
+    let mut results = results_of(scenario);
+    for run in results.runs.iter_mut().filter(|run| run.link.is_none()) {
+        let factor = if (run.key.repeat + own(&run.key) as u32).is_multiple_of(2) { 0.3 } else { 2.5 };
+        run.server.cpu_us = run.server.cpu_us.map(|cpu_us| (cpu_us as f64 * factor) as u64);
+    }
+    results
+}
+
+#[test]
+fn open_cost_leaves_ages_unnoticed() {
+    let mut results = alike_with_wild_costs();
+    let choice = choice(&results);
+    assert_eq!(choice.certainty, Certainty::None, "{:?}", choice.doubts);
+    assert_eq!(choice.open.len(), 1);
+    assert_eq!(choice.doubts, [Doubt::NotShown(choice.open.clone())]);
+    assert_eq!(choice.unnoticed, Some(Certainty::Strong));
+    assert_eq!(judged(&results).groups[0].recommendation(), "undecided");
+    // A failed self-check weakens this, too.
+    (0..2_000).for_each(|_| results.runs[0].load.lateness.record(50_000));
+    assert_eq!(self::choice(&results).unnoticed, Some(Certainty::Some));
+    // With deep stalls of one of them, a player may notice.
+    let mut stalling = alike_with_wild_costs();
+    stalls_now_and_then(&mut stalling, "quic-uni", 3_000.0, 40);
+    let choice = self::choice(&stalling);
+    assert_eq!((choice.certainty, choice.unnoticed), (Certainty::None, Some(Certainty::None)));
+    // A settled choice leaves nothing open.
+    let settled = self::choice(&self::results(&["wifi-busy", "loopback"]));
+    assert_eq!((settled.open, settled.unnoticed), (Vec::new(), None));
+}
+
 #[test]
 fn remote_server_is_chosen_by_bytes() {
     let remote = Network::Remote(Remote { server: "far.example".into(), pin: None, ca: None });

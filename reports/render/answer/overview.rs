@@ -11,7 +11,7 @@ use crate::{
     data::results::Results,
     plan::{contender::Contender, scenario},
     render::{
-        answer::sentences,
+        answer::headline,
         bars::{Bar, Bars, Mark, Set},
         columns::cost_is_judged,
         tables::Group,
@@ -34,7 +34,7 @@ pub(crate) fn chosen(verdict: Option<&Verdict>) -> Vec<Chosen> {
     let groups = verdict.into_iter().flat_map(|verdict| &verdict.groups);
     // Nothing is marked where nothing is decided.
     let decided = |judged: &GroupVerdict| {
-        let choice = sentences::advice(judged).filter(|it| it.certainty != Certainty::None)?;
+        let choice = headline::advice(judged).filter(|it| it.certainty != Certainty::None)?;
         Some((judged.group.clone(), choice.contender))
     };
     groups.filter_map(decided).collect()

@@ -1,24 +1,25 @@
 //! The answer of a comparison in plain words: what to use on each link, how sure that is, and what
 //! would settle it. Pure.
 
-use netduel_loadgen::Workload;
-
 use crate::{
     analysis::{
         metrics::Metric,
         place::Place,
         verdict::{
             GroupVerdict, Unit, Verdict,
-            choice::{Certainty, Choice, Cost, DecidedBy, Settle},
+            choice::{Certainty, Choice, Cost, DecidedBy, Doubt, Settle},
             comparison::Finding,
             link_met::LinkMet,
         },
     },
     data::results::Results,
-    plan::{contender::Contender, presets::Preset, scenario::Network},
+    plan::{contender::Contender, scenario::Network},
     render::{
-        answer::rerun,
-        words::{capital, list, place, seconds, time, times, windows},
+        answer::{
+            headline::{headline, nobody_notices, run},
+            rerun,
+        },
+        words::{capital, list, place, seconds, time, times},
     },
 };
 
@@ -68,67 +69,6 @@ pub fn certainty_word(certainty: Certainty) -> &'static str {
     }
 }
 
-/// Returns what to use where, in one line.
-fn headline(results: &Results, groups: &[&GroupVerdict]) -> String {
-    let on_networks = groups.iter().filter(|group| group.place != Place::Loopback);
-    let advised = on_networks.clone().filter_map(|group| {
-        let choice = advice(group)?;
-        (choice.certainty != Certainty::None)
-            .then(|| (choice.contender, place(&results.scenario, &group.group)))
-    });
-    let mut by_contender: Vec<(Contender, Vec<String>)> = Vec::new();
-    for (contender, place) in advised {
-        match by_contender.iter_mut().find(|(it, _)| *it == contender) {
-            Some((_, places)) => places.push(place),
-            None => by_contender.push((contender, vec![place])),
-        }
-    }
-    let networks = on_networks.count();
-    match &by_contender[..] {
-        [] if networks == 0 => "What each transport costs.".into(),
-        [] => "This run does not say what to use.".into(),
-        [(contender, places)] if places.len() == networks => format!("Use {contender}."),
-        all => {
-            let each: Vec<String> = all
-                .iter()
-                .map(|(contender, places)| format!("{contender} on {}", list(places, "and")))
-                .collect();
-            format!("Use {}.", each.join(", "))
-        }
-    }
-}
-
-/// Returns the choice that a group's sentence recommends: one that encrypts, if one ran.
-pub(crate) fn advice(group: &GroupVerdict) -> Option<&Choice> {
-    let met_enough = group.met.is_none_or(|met| met.enough());
-    group.choice.as_ref().or(group.choice_of_all.as_ref()).filter(|_| met_enough)
-}
-
-/// Says what ran: the preset's question, or the settings if a flag changed it.
-fn run(results: &Results, verdict: &Verdict) -> String {
-    let scenario = &results.scenario;
-    let without =
-        results.no_links.as_ref().map_or_else(String::new, |why| format!(" No emulated links: {why}."));
-    let preset = Preset::named(&scenario.preset);
-    let question = preset.filter(|preset| preset.scenario() == *scenario).map(|preset| preset.question);
-    if let Some(question) = question {
-        return format!("{}: {question}.{without}", capital(&scenario.preset));
-    }
-    let places: Vec<String> =
-        scenario.links.iter().map(|link| crate::render::words::link(&link.name())).collect();
-    let numbers = |all: &[u32]| list(all, "and");
-    let pace = match scenario.workload {
-        Workload::Moves => format!("{} moves a second", numbers(&scenario.rates_hz)),
-        Workload::Connects => format!("{} connections a second", numbers(&scenario.rates_hz)),
-    };
-    format!(
-        "Your own comparison: {} on {}, {pace}, {}.{without}",
-        list(&verdict.contenders, "and"),
-        list(&places, "and"),
-        windows(scenario),
-    )
-}
-
 /// One group with all that its sentences need.
 struct Teller<'a> {
     results: &'a Results,
@@ -171,21 +111,57 @@ impl Teller<'_> {
         }
     }
 
-    /// Says what to use.
+    /// Says what to use, or between what it is open.
     fn advised(&self, choice: &Choice, of_all: Option<&Choice>) -> PlaceAnswer {
-        let (place, name) = (capital(&self.place()), named(choice.contender));
-        let lead = match choice.certainty {
-            Certainty::Strong | Certainty::Some => format!("{place} use {name}"),
-            Certainty::None => format!("{place} nothing is decided; {name} looks best so far"),
+        let advice = match choice.certainty {
+            Certainty::Strong | Certainty::Some => {
+                let cost = self.cost(choice).map(|cost| format!("it {cost}"));
+                let facts: Vec<String> = std::iter::once(self.felt(choice)).chain(cost).collect();
+                let (place, name) = (capital(&self.place()), named(choice.contender));
+                format!("{place} use {name}: {}.", facts.join("; "))
+            }
+            Certainty::None => self.undecided(choice),
         };
-        let cost = self.cost(choice).map(|cost| format!("it {cost}"));
-        let facts: Vec<String> = std::iter::once(self.felt(choice)).chain(cost).collect();
         PlaceAnswer {
-            advice: format!("{lead}: {}.", facts.join("; ")),
+            advice,
             more: Vec::new(),
             sure: Some((choice.certainty, self.sure(choice))),
             settle: self.settle(choice.settle.or(of_all.and_then(|all| all.settle))),
         }
+    }
+
+    /// Says between which contenders it is open. None of them is put before the others.
+    fn undecided(&self, choice: &Choice) -> String {
+        let (place, open) = (capital(&self.place()), self.between(choice));
+        let names = list(&open, "and");
+        let metric = self.felt_metric();
+        let values = || open.iter().filter_map(|it| Some(self.group.estimate(metric, *it)?.value));
+        let (least, most) =
+            (values().fold(choice.felt.value, f64::min), values().fold(choice.felt.value, f64::max));
+        let range = match (time(least), time(most)) {
+            (least, most) if least == most => least,
+            (least, most) => format!("{least} to {most}"),
+        };
+        let felt = match metric {
+            Metric::AgeP99 => format!("your opponent's position is at most {range} old 99 % of the time"),
+            _ => format!("half of the players see the opponent's first move within {range} of connecting"),
+        };
+        if nobody_notices(choice) {
+            return format!("{place} a player does not notice which of {names} you use: {felt}.");
+        }
+        let close = if most - least <= metric.margin(least) {
+            ", closer together than a player notices, but this run is too short to show that"
+        } else {
+            ""
+        };
+        format!("{place} nothing is decided between {names}: so far {felt}{close}.")
+    }
+
+    /// Returns a choice and the rivals that a run does not separate from it, in the order of the
+    /// scenario.
+    fn between(&self, choice: &Choice) -> Vec<Contender> {
+        let is_open = |it: &Contender| *it == choice.contender || choice.open.contains(it);
+        self.verdict.contenders.iter().copied().filter(is_open).collect()
     }
 
     /// Says what each contender costs, where no network decides.
@@ -283,13 +259,18 @@ impl Teller<'_> {
     /// Names the contenders that do as well as the choice, and those that do not.
     fn others(&self, choice: &Choice) -> Vec<String> {
         let mut more = Vec::new();
-        if !choice.alike.is_empty() {
-            let names = list(&choice.alike, "and");
-            more.push(match choice.by {
-                DecidedBy::Cpu => format!("As fresh, but dearer for the server: {names}."),
-                DecidedBy::Bytes => format!("As fresh, but with more bytes: {names}."),
-                DecidedBy::Nothing | DecidedBy::Freshness | DecidedBy::Only => format!("As fresh: {names}."),
-            });
+        // An open choice has no rank by which others would be dearer.
+        if choice.certainty != Certainty::None {
+            let (dearer, rest): (Vec<Contender>, Vec<Contender>) =
+                choice.alike.iter().partition(|it| self.is_dearer(choice, **it));
+            let than =
+                if choice.by == DecidedBy::Bytes { "with more bytes" } else { "dearer for the server" };
+            if !dearer.is_empty() {
+                more.push(format!("As fresh, but {than}: {}.", list(&dearer, "and")));
+            }
+            if !rest.is_empty() {
+                more.push(format!("As fresh: {}.", list(&rest, "and")));
+            }
         }
         let metric = self.felt_metric();
         let found = |it: &&Contender| self.group.finding(metric, **it, choice.contender) == Finding::Worse;
@@ -306,8 +287,29 @@ impl Teller<'_> {
         more
     }
 
+    /// Whether a rival is shown to cost more than the choice, in the cost that decided.
+    fn is_dearer(&self, choice: &Choice, rival: Contender) -> bool {
+        let metric = match choice.by {
+            DecidedBy::Cpu => Metric::paid(self.results.scenario.workload),
+            DecidedBy::Bytes => Metric::Bytes,
+            DecidedBy::Nothing | DecidedBy::Freshness | DecidedBy::Only => return false,
+        };
+        let costs = self.verdict.cost_of(&self.group.group);
+        costs.is_some_and(|it| it.finding(metric, rival, choice.contender) == Finding::Worse)
+    }
+
     /// Says what to use if nothing need be encrypted.
     fn if_nothing_is_encrypted(&self, choice: &Choice, of_all: &Choice) -> Option<String> {
+        if of_all.certainty == Certainty::None {
+            let mut plain = self.between(of_all);
+            plain.retain(|it| !it.transport.encrypted());
+            let names = list(&plain, "and");
+            return (!plain.is_empty()).then(|| match (nobody_notices(of_all), choice.certainty) {
+                (true, _) => format!("Nor does a player notice a difference to {names}, without encryption."),
+                (false, Certainty::None) => format!("The same is open without encryption: {names}."),
+                (false, _) => format!("If nothing need be encrypted, {names} may do as well: that is open."),
+            });
+        }
         if of_all.contender == choice.contender {
             return (self.verdict.contenders.iter().any(|it| !it.transport.encrypted()))
                 .then(|| "Nothing without encryption is a better choice.".into());
@@ -379,17 +381,42 @@ impl Teller<'_> {
 
     /// Says how sure a choice is, and why.
     fn sure(&self, choice: &Choice) -> String {
-        let doubts: Vec<String> = choice.doubts.iter().map(ToString::to_string).collect();
+        let doubts: Vec<String> = choice.doubts.iter().map(|it| self.doubt(choice, it)).collect();
         let base = self.units();
-        match choice.certainty {
-            Certainty::Strong if doubts.is_empty() => {
-                format!("How sure: strong. {base}, and it holds for all comparisons together.")
+        let reasons = match &doubts[..] {
+            [] if choice.certainty == Certainty::Strong => {
+                ", and it holds for all comparisons together".into()
             }
-            Certainty::Strong => format!("How sure: strong. {base}; {}.", doubts.join("; ")),
-            Certainty::Some if doubts.is_empty() => format!("How sure: some. {base}."),
-            Certainty::Some => format!("How sure: some. {base}; {}.", doubts.join("; ")),
-            Certainty::None if doubts.is_empty() => format!("How sure: not at all. {base}."),
-            Certainty::None => format!("How sure: not at all. {base}; {}.", doubts.join("; ")),
+            [] => String::new(),
+            doubts => format!("; {}", doubts.join("; ")),
+        };
+        let word = match (choice.certainty, choice.unnoticed.filter(|_| nobody_notices(choice))) {
+            (Certainty::None, Some(unnoticed)) => {
+                format!("{} that no player notices, and not at all which to use", certainty_word(unnoticed))
+            }
+            (Certainty::None, None) => "not at all".into(),
+            (certainty, _) => certainty_word(certainty).into(),
+        };
+        format!("How sure: {word}. {base}{reasons}.")
+    }
+
+    /// Returns a doubt as a clause. What is open between several is told of all of them.
+    fn doubt(&self, choice: &Choice, doubt: &Doubt) -> String {
+        match doubt {
+            Doubt::NotShown(_) if nobody_notices(choice) => {
+                "which of them costs the server least is open".into()
+            }
+            Doubt::NotShown(_) if choice.certainty == Certainty::None => {
+                "this run does not separate them".into()
+            }
+            Doubt::ShownAlone(rivals) if choice.certainty == Certainty::None => format!(
+                "{} found behind by one comparison, but not among all together",
+                match &rivals[..] {
+                    [one] => format!("{one} is"),
+                    all => format!("{} are", list(all, "and")),
+                }
+            ),
+            other => other.to_string(),
         }
     }
 
