@@ -11,7 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     evidence::Evidence,
     interval::{Difference, Method, differences, resample},
+    median,
 };
+use crate::analysis::foresight::{PERIOD_SPREAD, smallest_share};
 
 /// The period of moves at 60 Hz.
 const PERIOD_MS: f64 = 1_000.0 / 60.0;
@@ -253,21 +255,23 @@ impl Score {
     }
 }
 
+/// Returns the measurements of all transports, and of the first and the last once more.
+fn measure_all(link: Link, seconds: usize, seed: u64) -> Vec<Measured> {
+    let schedule = Schedule::new(link, seconds, seed);
+    let contenders = TRANSPORTS.iter().chain([&TRANSPORTS[0], &TRANSPORTS[3]]);
+    contenders.zip(0..).map(|(it, noise)| measure(&schedule, *it, seconds, noise)).collect()
+}
+
 /// Simulates runs on a link, and returns the scores of every metric and pair.
 fn simulate(link: Link, seconds: usize, runs: u64) -> Vec<(&'static str, Vec<Score>)> {
-    let all = |seconds: usize, seed: u64| -> Vec<Measured> {
-        let schedule = Schedule::new(link, seconds, seed);
-        let contenders = TRANSPORTS.iter().chain([&TRANSPORTS[0], &TRANSPORTS[3]]);
-        contenders.zip(0..).map(|(it, noise)| measure(&schedule, *it, seconds, noise)).collect()
-    };
-    let truths = all(TRUTH_S, 4_242);
+    let truths = measure_all(link, TRUTH_S, 4_242);
     let truths = METRICS.map(|(_, read)| {
         // The controls are their transports again.
         [0, 1, 2, 3, 0, 3].map(|of| read(&truths[of]).estimate().expect("a truth"))
     });
     let mut scores = METRICS.map(|(name, _)| (name, vec![Score::default(); PAIRS.len()]));
     for run in 0..runs {
-        let measured = all(seconds, run + 1);
+        let measured = measure_all(link, seconds, run + 1);
         for (((name, read), (_, scores)), truth) in METRICS.iter().zip(&mut scores).zip(&truths) {
             let evidence: Vec<Evidence> = measured.iter().map(read).collect();
             let method = method(name, seconds);
@@ -380,4 +384,55 @@ fn second_intervals_cover() {
         "datagrams are fresher than both streams"
     );
     assert!(age_p99[4..].iter().all(|it| it.found * 20 <= it.runs), "a transport is no fresher than itself");
+}
+
+/// Checks that a difference in the costs of rounds, as large as foretold, is found in about four of
+/// five runs, and half of it in far fewer.
+#[test]
+fn foretold_cost_is_found() {
+    const RUNS: u32 = 300;
+    const ROUNDS: u32 = 19;
+    /// Each of two costs varies by 5 % from round to round. A median has 1.25 times the standard
+    /// error of a mean, and one round in 15 tells it nothing.
+    const SPREAD: f64 = 0.05 * std::f64::consts::SQRT_2 * 1.25 * 15.0 / 14.0;
+    let foretold =
+        smallest_share(Method::COSTS, ROUNDS as usize, ROUNDS.into(), SPREAD, 1).expect("enough rounds");
+    let mut random = random([3, 2, 1]);
+    let found = [1.0, 0.5].map(|part| {
+        let hits = (0..RUNS).filter(|run| {
+            let [candidate, against] = rounds(&mut random, ROUNDS, 1.0 + part * foretold);
+            let resampled = resample(&[&candidate, &against], Method::COSTS, (*run).into());
+            differences(&resampled, &[(0, 1)], Method::COSTS)[0].expect("enough rounds").alone.low > 0.0
+        });
+        percent(hits.count() as u32, RUNS)
+    });
+    println!("foretold {foretold:.3}, found {found:?}");
+    assert!((60.0..=97.0).contains(&found[0]) && found[1] < 40.0, "{found:?}");
+}
+
+/// Checks the foretold difference of ages against what simulated runs say that they would have
+/// found.
+#[test]
+fn foretold_age_is_about_right() {
+    for seconds in [40, 90] {
+        let mut would_find = Vec::new();
+        for run in 0..6 {
+            let measured = measure_all(WIFI, seconds, 100 + run);
+            let evidence: Vec<Evidence> = measured.iter().map(Measured::age_p99).collect();
+            let resampled = resample(&evidence.iter().collect::<Vec<_>>(), Method::QUANTILES, run);
+            let found = differences(&resampled, &PAIRS, Method::QUANTILES);
+            would_find.extend(
+                PAIRS.iter().zip(found).map(|(pair, found)| {
+                    found.expect("enough units").detectable / resampled[pair.1].estimate
+                }),
+            );
+        }
+        let usual = median(&would_find).expect("runs");
+        // Each way is bad on its own.
+        let periods = 2.0 * seconds as f64 * 1e3 / (WIFI.good_ms + WIFI.bad_ms);
+        let foretold = smallest_share(Method::QUANTILES, seconds, periods, PERIOD_SPREAD, PAIRS.len());
+        let foretold = foretold.expect("enough units");
+        println!("{seconds} s: would find {usual:.3}, foretold {foretold:.3}");
+        assert!((0.5..=2.0).contains(&(foretold / usual)), "{seconds} s: {foretold} against {usual}");
+    }
 }
