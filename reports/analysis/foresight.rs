@@ -22,8 +22,9 @@ use crate::{
 };
 
 /// The standard error of the logarithm of two age p99s' ratio, of one bad period that loses
-/// packets. Three groups over lossy Wi-Fi had 0.7 to 1.4 in the median of their pairs of transports, and the
-/// simulation of `statistics/coverage.rs` has 1.4. Pairs that recover alike have less.
+/// packets. Three groups over lossy Wi-Fi had 0.7 to 1.4 in the median of their pairs of
+/// transports, and the simulation of `statistics/coverage.rs` has 1.4. Pairs that recover alike
+/// have less.
 pub(crate) const PERIOD_SPREAD: f64 = 1.0;
 /// The same of a bad period that delays packets: all transports wait alike. Two runs over busy
 /// Wi-Fi had 0.2 and 0.4.

@@ -277,7 +277,16 @@ fn crossover(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::presets::Preset;
+    use crate::{
+        analysis::{
+            place::Place,
+            verdict::{
+                GroupVerdict, Unit,
+                comparison::{Comparison, Figures},
+            },
+        },
+        plan::presets::Preset,
+    };
 
     fn found(preset: &str) -> Vec<(SweepAxis, String, Vec<f64>)> {
         let scenario = Preset::named(preset).expect("a preset").scenario();
@@ -388,6 +397,52 @@ mod tests {
         assert_eq!(axes(None), [SweepAxis::Rate, SweepAxis::Pairs]);
         assert_eq!(axes(Some(crate::plan::search::Search::RATE)), [SweepAxis::Rate]);
         assert_eq!(axes(Some(crate::plan::search::Search::PAIRS)), [SweepAxis::Pairs]);
+    }
+
+    #[test]
+    fn crossovers_tell_changed_findings() {
+        let mut scenario = scenario(&["loopback"]);
+        (scenario.rates_hz, scenario.transports) =
+            (vec![20, 60, 120], ["tcp", "udp"].map(|name| name.parse().expect("a kind")).to_vec());
+        let [tcp, udp] = scenario.contenders()[..] else { panic!("two contenders") };
+        let findings = [Finding::Same, Finding::Better, Finding::Better];
+        let groups = scenario.groups().into_iter().zip(findings).map(|(group, of_age)| {
+            let compared = |(metric, finding)| Comparison {
+                metric,
+                candidate: udp,
+                against: tcp,
+                effect: None,
+                finding,
+            };
+            // The cost stays worse.
+            let comparisons = [(Metric::AgeP99, of_age), (Metric::ServerCpu, Finding::Worse)].map(compared);
+            GroupVerdict {
+                place: Place::Loopback,
+                unit: Unit::Round,
+                figures: Figures { comparisons: comparisons.to_vec(), ..Figures::default() },
+                met: None,
+                choice: None,
+                choice_of_all: None,
+                group,
+            }
+        });
+        let verdict = Verdict {
+            groups: groups.collect(),
+            contenders: vec![tcp, udp],
+            reference: tcp,
+            failed_checks: Vec::new(),
+        };
+        let results = Results::empty(scenario, crate::data::results::Provenance::default());
+        assert_eq!(
+            crossovers(&results, Some(&verdict)),
+            ["udp against tcp in age p99, along the rate (Hz; loopback, 4 matches): the same at 20, better \
+              from 60 to 120."]
+        );
+        assert!(crossovers(&results, None).is_empty());
+        // A group without a verdict breaks the sweep.
+        let mut few = verdict.clone();
+        few.groups.pop();
+        assert!(crossovers(&results, Some(&few)).is_empty());
     }
 
     #[test]

@@ -209,6 +209,36 @@ mod tests {
     }
 
     #[test]
+    fn exposure_sums_up() {
+        let rate = Evidence::of_rate([((0, 0), 1.0, 2.0), ((0, 1), 9.0, 3.0)]).expect("exposed");
+        assert_eq!(rate.exposure(), 5.0);
+        let quantile = Evidence::of_quantile(0.5, [((0, 0), [(7.0, 2.0)]), ((0, 1), [(9.0, 6.0)])]);
+        assert_eq!(quantile.expect("values").exposure(), 8.0);
+    }
+
+    #[test]
+    fn sums_are_equal_up_to_rounding() {
+        // Ten tenths are a little less than one, and the upper tenth is exactly at the quantile.
+        let units = (0..10u32).map(|at| ((0, at), [(f64::from(at), 0.1)]));
+        let evidence = Evidence::of_quantile(0.9, units).expect("values");
+        assert_eq!(evidence.estimate(), Some(8.5));
+        // A share beyond rounding is on one side.
+        let above = Evidence::of_quantile(0.5, [((0, 0), [(1.0, 0.999_999), (2.0, 1.000_001)])]);
+        assert_eq!(above.expect("values").estimate(), Some(2.0));
+        let below = Evidence::of_quantile(0.5, [((0, 0), [(1.0, 1.000_001), (2.0, 0.999_999)])]);
+        assert_eq!(below.expect("values").estimate(), Some(1.0));
+    }
+
+    #[test]
+    fn unexposed_units_bear_nothing() {
+        let rate = Evidence::of_rate([((0, 0), 3.0, 1.0), ((0, 1), 1.0, 1.0), ((0, 2), 1.0, 0.0)]);
+        assert!((rate.expect("exposed").bearing_units() - 1.0).abs() < 1e-9);
+        let lengths = Evidence::of_rate([((0, 0), 2.0, 2.0), ((0, 1), 4.0, 1.0), ((0, 2), 5.0, 2.0)]);
+        // Above the least rate of 1 a unit of time, the second unit has 3 and the third 3.
+        assert!((lengths.expect("exposed").bearing_units() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn bearing_units_count_equal_shares() {
         let tail = |tails: &[f64]| {
             let units =

@@ -38,9 +38,9 @@ const BEARING_MIN: f64 = 8.0;
 const SHARED_MIN: f64 = 0.95;
 /// The power at which [`Difference::detectable`] is said: 4 of 5 runs find such a difference. This
 /// is the standard normal quantile of 0.8.
-const POWER_Z: f64 = 0.842;
+pub(crate) const POWER_Z: f64 = 0.842;
 /// The standard normal quantile of a two-sided 95 % interval.
-const CONFIDENCE_Z: f64 = 1.96;
+pub(crate) const CONFIDENCE_Z: f64 = 1.96;
 /// The smallest value whose logarithm is taken: a millionth of a µs or byte.
 const SMALLEST: f64 = 1e-6;
 
@@ -279,4 +279,147 @@ fn simultaneous_factor(shifts: &[&Shift]) -> f64 {
         .collect();
     largest.sort_by(f64::total_cmp);
     (largest[RESAMPLES * 95 / 100] / CONFIDENCE_Z).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(from: u32, to: u32) -> Vec<UnitId> {
+        (from..to).map(|block| (0, block)).collect()
+    }
+
+    /// Returns a contender whose resamples lie apart by `spread` on the scale of logarithms, in
+    /// turns above and below.
+    fn contender(estimate: f64, spread: f64, bearing_units: f64) -> Resampled {
+        let drawn =
+            |resample: usize| estimate * if resample.is_multiple_of(2) { spread } else { -spread }.exp();
+        Resampled {
+            estimate,
+            units: units(0, 31),
+            bearing_units,
+            resamples: (0..RESAMPLES).map(drawn).collect(),
+        }
+    }
+
+    fn differ(candidate: Resampled, against: Resampled, method: Method) -> Difference {
+        differences(&[candidate, against], &[(0, 1)], method)[0].expect("enough units")
+    }
+
+    #[track_caller]
+    fn near(found: f64, wanted: f64) {
+        assert!((found / wanted - 1.0).abs() < 2e-3, "{found} and not {wanted}");
+    }
+
+    #[test]
+    fn draws_take_whole_stretches() {
+        for stretch in [1, 2, 3] {
+            let all = draws(7, stretch, 9);
+            assert_eq!(all.len(), RESAMPLES);
+            assert!(all.iter().all(|counts| counts.len() == 7 && counts.iter().sum::<f64>() == 7.0));
+            let mean: f64 = all.iter().map(|counts| counts[0]).sum::<f64>() / RESAMPLES as f64;
+            assert!((mean - 1.0).abs() < 0.1, "{mean}");
+        }
+        // A unit that is drawn in a pair has a neighbour that is drawn, too.
+        let pairs = draws(8, 2, 9);
+        let lonely = |counts: &Vec<f64>| {
+            (0..8).any(|at| counts[at] > 0.0 && counts[(at + 1) % 8] == 0.0 && counts[(at + 7) % 8] == 0.0)
+        };
+        assert!(!pairs.iter().any(lonely));
+        assert!(draws(8, 1, 9).iter().any(lonely));
+        assert_ne!(pairs, draws(8, 2, 10));
+    }
+
+    #[test]
+    fn spreads_have_errors_and_grain() {
+        let (error, deviations) = spread([1.0, 2.0, 3.0].into_iter(), 0.0);
+        assert_eq!((error, deviations), (1.0, vec![-1.0, 0.0, 1.0]));
+        let (error, deviations) = spread([1.0, 2.0, 3.0].into_iter(), 0.75);
+        assert_eq!((error, deviations[2]), (1.25, 0.8));
+        assert!(spread([4.0; 3].into_iter(), 0.0).1.iter().all(|it| *it == 0.0));
+    }
+
+    #[test]
+    fn reach_needs_five_units() {
+        assert_eq!(reach(UNITS_MIN - 1, Method::COSTS), None);
+        near(reach(UNITS_MIN, Method::COSTS).expect("enough"), t_quantile(4));
+        near(reach(31, Method::QUANTILES).expect("enough"), 1.2 * t_quantile(30));
+    }
+
+    #[test]
+    fn scales_convert_both_ways() {
+        assert_eq!((Scale::Ratio.place(1.0), Scale::Ratio.value(0.0)), (0.0, 1.0));
+        near(Scale::Ratio.value(Scale::Ratio.place(42.0)), 42.0);
+        assert_eq!(Scale::Ratio.place(0.0), SMALLEST.ln(), "nothing has no logarithm");
+        near(Scale::Ratio.difference(2f64.ln(), 10.0), 10.0);
+        let amount = Scale::Amount;
+        assert_eq!(
+            (amount.place(-3.0), amount.value(-3.0), amount.difference(-3.0, 10.0)),
+            (-3.0, -3.0, -3.0)
+        );
+    }
+
+    #[test]
+    fn interval_is_estimate_and_reach() {
+        let found = contender(100.0, 0.1, 20.0).interval(Method::COSTS).expect("enough units");
+        near(found.low, 100.0 * (-0.2042f64).exp());
+        near(found.high, 100.0 * 0.2042f64.exp());
+        // Too few units carry the tail: nothing bounds it.
+        let open = |bearing| contender(100.0, 0.1, bearing).interval(Method::QUANTILES).expect("enough").high;
+        assert_eq!(open(BEARING_MIN - 0.1), f64::INFINITY);
+        assert!(open(BEARING_MIN).is_finite());
+        assert!(contender(100.0, 0.1, 1.0).interval(Method::events(0.0)).expect("enough").high.is_finite());
+        let few = Resampled { units: units(0, 4), ..contender(100.0, 0.1, 20.0) };
+        assert_eq!(few.interval(Method::COSTS), None);
+    }
+
+    #[test]
+    fn difference_has_interval_and_power() {
+        let found = differ(contender(100.0, 0.1, 20.0), contender(50.0, 0.0, 20.0), Method::COSTS);
+        assert_eq!((found.units, found.value), (31, 50.0));
+        near(found.alone.low, 50.0 * (2f64.ln() - 0.2042).exp_m1());
+        near(found.alone.high, 50.0 * (2f64.ln() + 0.2042).exp_m1());
+        assert_eq!(found.simultaneous, found.alone, "one comparison is its whole family");
+        near(found.detectable, 50.0 * ((2.042 + 0.842) * 0.1f64).exp_m1());
+        // Both sides count only what they share.
+        let late = Resampled { units: units(20, 51), ..contender(50.0, 0.0, 20.0) };
+        assert_eq!(differ(contender(100.0, 0.1, 20.0), late, Method::COSTS).units, 11);
+        let apart = Resampled { units: units(27, 58), ..contender(50.0, 0.0, 20.0) };
+        assert_eq!(differences(&[contender(1.0, 0.1, 9.0), apart], &[(0, 1)], Method::COSTS), [None]);
+    }
+
+    #[test]
+    fn open_tails_bound_no_difference() {
+        let (deep, steady) = (|| contender(100.0, 0.1, 2.0), || contender(50.0, 0.0, 20.0));
+        let more = differ(deep(), steady(), Method::QUANTILES);
+        assert!(more.alone.low > 0.0 && more.alone.high == f64::INFINITY, "{more:?}");
+        let less = differ(steady(), deep(), Method::QUANTILES);
+        assert!(less.alone.high < 0.0 && less.alone.low == -100.0, "at most all of it: {less:?}");
+        // The tail of the smaller side bounds nothing either way.
+        let small = differ(contender(100.0, 0.1, 20.0), contender(50.0, 0.0, 2.0), Method::QUANTILES);
+        assert!(small.alone.low > 0.0 && small.alone.high.is_finite(), "{small:?}");
+        // Those that share their stalls share what the window did not meet.
+        let alike = differ(contender(100.0, 0.1, 2.0), contender(50.0, 0.099, 2.0), Method::QUANTILES);
+        assert!(alike.alone.low > 0.0 && alike.alone.high.is_finite(), "{alike:?}");
+        let opposite = differ(contender(100.0, 0.1, 2.0), contender(50.0, -0.01, 2.0), Method::QUANTILES);
+        assert_eq!(opposite.alone.high, f64::INFINITY);
+    }
+
+    #[test]
+    fn family_widens_intervals() {
+        let shift = |deviation: f64| Shift {
+            value: 0.0,
+            error: 1.0,
+            deviations: (0..RESAMPLES).map(|at| if at < 60 { -deviation } else { 0.1 }).collect(),
+            units: 9,
+            reach: 2.0,
+            shared: false,
+        };
+        // The largest deviation among all, in either direction, beyond which 5 % lie.
+        near(simultaneous_factor(&[&shift(3.92), &shift(1.0)]), 2.0);
+        assert_eq!(simultaneous_factor(&[&shift(1.0)]), 1.0, "never narrower than alone");
+        let pair = [contender(100.0, 0.1, 20.0), contender(50.0, 0.0, 20.0)];
+        let found = differences(&pair, &[(0, 1), (1, 0)], Method::COSTS);
+        assert!(found.iter().all(Option::is_some));
+    }
 }
