@@ -197,6 +197,8 @@ pub(crate) fn roomy() -> Config {
         handshakes_max: CONNECTIONS_MAX,
         matches_max: CONNECTIONS_MAX,
         messages_per_s_max: u32::MAX,
+        capacity_messages_per_s: u32::MAX,
+        bytes_per_s_max: u32::MAX,
         ..Config::default()
     }
 }

@@ -121,7 +121,7 @@ impl NetduelApp {
                 self.backend.set_rate(self.settings.rate_hz);
                 let server = match &request.server {
                     ServerChoice::Join(args) => Some(args.server.clone()),
-                    ServerChoice::Bot | ServerChoice::Host => None,
+                    ServerChoice::Bot | ServerChoice::Host(_) => None,
                 };
                 let info =
                     MatchInfo { name: request.name.clone(), transport: request.kind.name().into(), server };

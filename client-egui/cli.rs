@@ -39,6 +39,11 @@ pub struct Cli {
     #[arg(long, group = "begin")]
     pub host: bool,
 
+    /// Host the unencrypted transports (tcp, enet, udp), too. Whoever is on the path can then read
+    /// and change everything
+    #[arg(long)]
+    pub plaintext: bool,
+
     /// Race transports side by side
     #[arg(long, group = "begin")]
     pub race: bool,
@@ -176,6 +181,7 @@ impl Cli {
         settings.code = self.code.clone().unwrap_or_else(|| settings.code.clone());
         settings.rate_hz = self.rate.unwrap_or(settings.rate_hz);
         settings.look = self.look.unwrap_or(settings.look);
+        settings.plaintext |= self.plaintext;
         if !self.race_transports.is_empty() {
             settings.race_transports = self.race_transports.iter().map(|kind| kind.name().into()).collect();
         }
@@ -216,6 +222,7 @@ mod tests {
         assert_eq!((settings.server.as_str(), settings.transport.as_str()), ("10.0.0.1:99", kind));
         assert_eq!(settings.name, "Ada");
         assert_eq!(apply(&["--play", "--rate", "20"]).0.rate_hz, 20);
+        assert!(apply(&["--host", "--plaintext"]).0.plaintext && !apply(&["--host"]).0.plaintext);
         assert!(Cli::command().try_get_matches_from(["netduel", "--rate", "241"]).is_err());
         assert!(Cli::command().try_get_matches_from(["netduel", "--play", "--host"]).is_err());
     }

@@ -9,6 +9,7 @@ use eframe::egui::ThemePreference;
 use etcetera::BaseStrategy;
 use netduel_atomic_file::write_atomic;
 use netduel_client::cli::ConnectArgs;
+use netduel_server::Plaintext;
 use netduel_transport::{Congestion, TransportKind};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +96,8 @@ pub struct Settings {
     pub ca: String,
     /// The fingerprint of the trusted certificate; empty for none.
     pub pin: String,
+    /// Whether a hosted server offers the unencrypted transports, too.
+    pub plaintext: bool,
     /// The colour scheme.
     pub look: ColorScheme,
     /// Whether the opponent's motion is interpolated between its updates.
@@ -118,6 +121,7 @@ impl Default for Settings {
             server: "127.0.0.1".into(),
             ca: String::new(),
             pin: String::new(),
+            plaintext: false,
             look: ColorScheme::default(),
             smooth: true,
             ghost: true,
@@ -169,12 +173,24 @@ impl Settings {
     pub fn request(&self) -> Result<MatchRequest, String> {
         let server = match self.choice {
             Choice::PlayNow | Choice::Race => ServerChoice::Bot,
-            Choice::Host => ServerChoice::Host,
+            Choice::Host => ServerChoice::Host(self.hosted()?),
             Choice::Join => ServerChoice::Join(self.connect_args()?),
         };
         let wants_code = self.choice != Choice::PlayNow && !self.code.trim().is_empty();
         let code = wants_code.then(|| self.code.trim().to_owned());
         Ok(MatchRequest { server, kind: self.kind(), name: self.name.trim().to_owned(), code })
+    }
+
+    /// Returns which transports a hosted server offers.
+    fn hosted(&self) -> Result<Plaintext, String> {
+        let kind = self.kind();
+        match (self.plaintext, kind.capabilities().encrypted) {
+            (true, _) => Ok(Plaintext::Everywhere),
+            (false, true) => Ok(Plaintext::LoopbackOnly),
+            (false, false) => {
+                Err(format!("{kind} is not encrypted: choose another transport, or tick the box"))
+            }
+        }
     }
 
     fn connect_args(&self) -> Result<ConnectArgs, String> {
@@ -225,6 +241,25 @@ mod tests {
         assert_eq!(settings.kind(), DEFAULT_KIND);
         assert_eq!(settings.race_kinds(), DEFAULT_RACE);
         assert!(netduel_link::profile(DEFAULT_LINK).is_ok());
+    }
+
+    #[test]
+    fn host_offers_plaintext_if_ticked() {
+        let hosted = |transport: &str, plaintext| {
+            let settings = Settings {
+                choice: Choice::Host,
+                transport: transport.into(),
+                plaintext,
+                ..Settings::default()
+            };
+            settings
+                .request()
+                .map(|request| matches!(request.server, ServerChoice::Host(Plaintext::Everywhere)))
+        };
+        assert_eq!(hosted("tls", false), Ok(false));
+        assert_eq!(hosted("tls", true), Ok(true));
+        assert_eq!(hosted("udp", true), Ok(true));
+        assert!(hosted("udp", false).is_err_and(|error| error.contains("tick the box")));
     }
 
     #[test]

@@ -1,14 +1,23 @@
-//! Admission control: per-address connection and rate limits, and the limit on concurrent
-//! handshakes. The limit on all connections is in `lobby.rs`.
+//! Admission control: limits on the connections and handshakes of each network, on clients that
+//! have not proved their address, and on newcomers while memory is short. The limit on all
+//! connections is in `lobby.rs`.
 //!
-//! A connection counts from its first packet, before a byte of a handshake is answered. Above the
-//! limit of its address, a connection completes the handshake and is refused with a reason. The
-//! server drops a connection without an answer (over QUIC with CONNECTION_REFUSED) above twice that
-//! limit, if its address opens connections too fast, or if too many handshakes are in progress.
+//! A connection counts from the moment at which its client has proved its address: from TCP's
+//! handshake, from the first datagram with a cookie, or from the end of a QUIC handshake. A claimed
+//! address costs its owner nothing, since a stranger may have forged it. All claims share one
+//! bucket. Beyond it, a client must prove its address first.
+//!
+//! Above the limit of its address, a connection completes the handshake and is refused with a
+//! reason. The server drops a connection without an answer (over QUIC with CONNECTION_REFUSED)
+//! above twice that limit, if its address opens connections too fast, or if too many handshakes are
+//! in progress.
+
+mod memory;
+mod networks;
+mod quota;
+mod usage;
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,149 +25,128 @@ use std::{
     time::Duration,
 };
 
-use netduel_transport::GcraBucket;
+use netduel_transport::{GcraBucket, Proved};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{config::Config, counters::Counters};
+pub use memory::MemoryReading;
+use memory::MemoryWatch;
+pub(crate) use memory::read_memory;
+use networks::Networks;
+pub(crate) use quota::Quota;
+use usage::{TooMany, Usages};
 
-/// The most addresses that are remembered for their rate alone, without a connection: about a
-/// megabyte. An attacker with more addresses has no need to open many connections from each; then
-/// the limits on all connections together hold.
-const REMEMBERED_MAX: usize = 16 * 1024;
-/// The cost of a flooder: a connection that was expelled for flooding takes as much of its
-/// address's burst as this many connections. Reconnecting at once is the way around the limit on
-/// messages, and a handshake costs as much as a hundred messages.
-const FLOODER_COST: u32 = 16;
+/// The handshakes that clients with a mere claim may begin at once, and those a second after. A
+/// handshake takes up to half a millisecond of a thread, so forged claims take less than a
+/// fiftieth of one. Players come a few at a time; in a rush they prove their address first, for a
+/// round trip.
+const CLAIMS_BURST: u32 = 64;
+const CLAIMS_PER_S: u32 = 32;
+/// The most handshakes in progress of clients with a mere claim: few of all that may be in
+/// progress ([`Config::handshakes_max`]), since a forged one stays until its timeout.
+const CLAIMED_HANDSHAKES_MAX: usize = 32;
 
-/// Returns the network that one customer has: an IPv4 address, or an IPv6 network of 64 bits, in
-/// which addresses are free.
-fn customer(remote: SocketAddr) -> IpAddr {
-    match remote.ip().to_canonical() {
-        IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
-}
-
-/// The counts of all addresses and handshakes.
-#[derive(Debug, Default)]
-pub(crate) struct AdmissionControl {
-    addresses: Mutex<Addresses>,
-    handshakes: AtomicUsize,
-}
-
-/// The connections and the rate limit of each address. An address is forgotten once it has no
-/// connection and its bucket is full.
-#[derive(Debug, Default)]
-struct Addresses {
-    known: HashMap<IpAddr, Address>,
-    /// The known addresses without a connection: [`REMEMBERED_MAX`] at most.
-    unconnected: usize,
-}
-
+/// The counts of all networks, claims and handshakes.
 #[derive(Debug)]
-struct Address {
-    connections: usize,
-    /// The address's connections per second.
+pub(crate) struct AdmissionControl {
+    usages: Mutex<Usages>,
+    claims: Mutex<Claims>,
+    handshakes: AtomicUsize,
+    pub(crate) memory: MemoryWatch,
+}
+
+impl Default for AdmissionControl {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            usages: Mutex::new(Usages::new(now)),
+            claims: Mutex::new(Claims { bucket: GcraBucket::full(now), handshakes: 0 }),
+            handshakes: AtomicUsize::new(0),
+            memory: MemoryWatch::default(),
+        }
+    }
+}
+
+/// The clients that have not proved their address.
+#[derive(Debug)]
+struct Claims {
     bucket: GcraBucket,
+    handshakes: usize,
 }
 
-/// The reason to drop a connection.
-#[derive(Debug, PartialEq, Eq)]
-enum TooMany {
-    AtOnce,
-    TooFast,
-}
-
-impl Addresses {
-    /// Counts a new connection of `address`. Returns the number of its connections before.
-    fn connect(&mut self, address: IpAddr, now: Instant, config: &Config) -> Result<usize, TooMany> {
-        let known = self.known.get(&address);
-        let connections = known.map_or(0, |it| it.connections);
-        if connections >= handshaking_max(config) {
-            return Err(TooMany::AtOnce);
-        }
-        let mut bucket = known.map_or(GcraBucket::full(now), |it| it.bucket);
-        if !bucket.take(connection_cost(config), burst(config), now) {
-            return Err(TooMany::TooFast);
-        }
-        self.unconnected -= usize::from(known.is_some() && connections == 0);
-        self.known.insert(address, Address { connections: connections + 1, bucket });
-        Ok(connections)
-    }
-
-    /// Charges [`FLOODER_COST`] to an address whose connection flooded.
-    fn charge(&mut self, address: IpAddr, now: Instant, config: &Config) {
-        if let Some(known) = self.known.get_mut(&address) {
-            known.bucket.charge(connection_cost(config) * FLOODER_COST, burst(config), now);
-        }
-    }
-
-    fn disconnect(&mut self, address: IpAddr, now: Instant) {
-        let Some(known) = self.known.get_mut(&address) else { return };
-        known.connections -= 1;
-        if known.connections > 0 {
-            return;
-        }
-        self.unconnected += 1;
-        let bucket = known.bucket;
-        if self.unconnected > REMEMBERED_MAX {
-            self.known.retain(|_, it| it.connections > 0 || !it.bucket.is_full(now));
-            self.unconnected = self.known.values().filter(|it| it.connections == 0).count();
-        }
-        if (bucket.is_full(now) || self.unconnected > REMEMBERED_MAX) && self.known.remove(&address).is_some()
-        {
-            self.unconnected -= 1;
-        }
+impl Claims {
+    /// Counts the handshake of a client with a claim. Returns `false` if there are too many.
+    fn begin(&mut self, now: Instant) -> bool {
+        let cost = Duration::from_secs(1) / CLAIMS_PER_S;
+        let begins =
+            self.handshakes < CLAIMED_HANDSHAKES_MAX && self.bucket.take(cost, cost * CLAIMS_BURST, now);
+        self.handshakes += usize::from(begins);
+        begins
     }
 }
 
-/// Returns the cost of a connection, as time in which the bucket refills.
-fn connection_cost(config: &Config) -> Duration {
-    Duration::from_secs(1) / config.connections_per_address_per_s.max(1)
-}
-
-/// Returns the burst: as many connections as one address may have and handshake at once.
-fn burst(config: &Config) -> Duration {
-    connection_cost(config).saturating_mul(u32::try_from(handshaking_max(config)).unwrap_or(u32::MAX))
-}
-
-fn handshaking_max(config: &Config) -> usize {
-    config.connections_per_address_max.saturating_mul(2)
+/// The decision about a client that has arrived.
+pub(crate) enum Admission {
+    /// The client may begin its handshake.
+    Admitted(AdmissionPermit),
+    /// The client must prove its address first.
+    ProofDemanded,
+    /// The client must be dropped. The cause is counted.
+    Refused,
 }
 
 impl AdmissionControl {
-    /// Admits a connection from `remote`. Returns `None`, and counts the cause, if the connection
-    /// must be dropped.
+    /// Decides about a client: one that has proved its address, or one with a mere claim.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        remote: SocketAddr,
+        client: Option<Proved>,
         config: &Config,
         counters: &Counters,
-    ) -> Option<AdmissionPermit> {
+    ) -> Admission {
+        if self.memory.is_short() {
+            counters.refused_memory.increment();
+            return Admission::Refused;
+        }
         if self.handshakes() >= config.handshakes_max {
             counters.refused_handshakes.increment();
-            return None;
+            return Admission::Refused;
         }
-        let address = customer(remote);
-        match self.addresses.lock().connect(address, Instant::now(), config) {
-            Err(TooMany::AtOnce) => {
-                counters.refused_address.increment();
-                None
-            }
-            Err(TooMany::TooFast) => {
-                counters.refused_rate.increment();
-                None
-            }
-            Ok(connected) => {
-                let over_limit = connected >= config.connections_per_address_max;
-                if over_limit {
-                    counters.refused_address.increment();
-                }
-                self.handshakes.fetch_add(1, Relaxed);
-                Some(AdmissionPermit { admission: self.clone(), address, over_limit, handshaking: true })
-            }
+        let charged = match client {
+            None if self.claims.lock().begin(Instant::now()) => None,
+            None => return Admission::ProofDemanded,
+            Some(client) => match self.charge(client, 1, config, counters) {
+                Some(charged) => Some(charged),
+                None => return Admission::Refused,
+            },
+        };
+        self.handshakes.fetch_add(1, Relaxed);
+        Admission::Admitted(AdmissionPermit {
+            admission: self.clone(),
+            networks: charged.map(|(networks, _)| networks),
+            over_limit: charged.is_some_and(|(_, over_limit)| over_limit),
+            handshaking: true,
+        })
+    }
+
+    /// Counts a connection of a proved address. Returns its networks, and whether they have one too
+    /// many. `None`, with the cause counted, if there is no room even to say so.
+    fn charge(
+        &self,
+        client: Proved,
+        handshakes: usize,
+        config: &Config,
+        counters: &Counters,
+    ) -> Option<(Networks, bool)> {
+        let networks = Networks::of(client.addr());
+        let counted = self.usages.lock().connect(networks, handshakes, Instant::now(), config);
+        match counted {
+            Err(TooMany::AtOnce) | Ok(true) => counters.refused_address.increment(),
+            Err(TooMany::TooFast) => counters.refused_rate.increment(),
+            Err(TooMany::Handshakes) => counters.refused_handshakes.increment(),
+            Ok(false) => {}
         }
+        Some((networks, counted.ok()?))
     }
 
     /// Returns the number of handshakes in progress.
@@ -166,10 +154,9 @@ impl AdmissionControl {
         self.handshakes.load(Relaxed)
     }
 
-    /// Returns the number of addresses with a connection or a handshake.
+    /// Returns the number of addresses with a connection, or with a handshake after a proof.
     pub(crate) fn addresses(&self) -> usize {
-        let addresses = self.addresses.lock();
-        addresses.known.len() - addresses.unconnected
+        self.usages.lock().addresses()
     }
 }
 
@@ -178,7 +165,8 @@ impl AdmissionControl {
 #[derive(Debug)]
 pub(crate) struct AdmissionPermit {
     admission: Arc<AdmissionControl>,
-    address: IpAddr,
+    /// The networks that the connection counts in; `None` until the client has proved its address.
+    networks: Option<Networks>,
     over_limit: bool,
     handshaking: bool,
 }
@@ -192,26 +180,55 @@ impl AdmissionPermit {
 
     /// Releases the handshake, which succeeded or failed.
     pub(crate) fn handshake_over(&mut self) {
-        if std::mem::take(&mut self.handshaking) {
-            self.admission.handshakes.fetch_sub(1, Relaxed);
+        if !std::mem::take(&mut self.handshaking) {
+            return;
+        }
+        self.admission.handshakes.fetch_sub(1, Relaxed);
+        match self.networks {
+            Some(networks) => self.admission.usages.lock().handshake_over(networks),
+            None => self.admission.claims.lock().handshakes -= 1,
+        }
+    }
+
+    /// Counts the connection for the address that its handshake has proved, unless it counts
+    /// already. [`Self::over_limit`] then says whether it may stay.
+    pub(crate) fn prove(&mut self, client: Proved, config: &Config, counters: &Counters) {
+        self.handshake_over();
+        if self.networks.is_none() {
+            let charged = self.admission.charge(client, 0, config, counters);
+            self.networks = charged.map(|(networks, _)| networks);
+            self.over_limit = charged.is_none_or(|(_, over_limit)| over_limit);
         }
     }
 
     /// Charges the address for a connection that was expelled for flooding.
     pub(crate) fn charge_flooder(&self, config: &Config) {
-        self.admission.addresses.lock().charge(self.address, Instant::now(), config);
+        if let Some(networks) = self.networks {
+            self.admission.usages.lock().charge(networks, Instant::now(), config);
+        }
+    }
+
+    /// Returns the quota of the connection's session.
+    pub(crate) fn quota(&self, config: &Config) -> Quota {
+        Quota::new(self.admission.clone(), self.networks, config)
     }
 }
 
 impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         self.handshake_over();
-        self.admission.addresses.lock().disconnect(self.address, Instant::now());
+        if let Some(networks) = self.networks {
+            self.admission.usages.lock().disconnect(networks, Instant::now());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use netduel_transport::Proof;
+
     use super::*;
 
     fn config(connections_per_address_max: usize, handshakes_max: usize) -> Config {
@@ -224,12 +241,23 @@ mod tests {
         }
     }
 
+    fn proved(ip: &str) -> Proved {
+        let addr = SocketAddr::new(ip.parse().expect("an address"), 1);
+        Proved::by(Proof::TcpHandshake, addr)
+    }
+
+    fn permit(admission: Admission) -> Option<AdmissionPermit> {
+        match admission {
+            Admission::Admitted(permit) => Some(permit),
+            Admission::ProofDemanded | Admission::Refused => None,
+        }
+    }
+
     #[test]
     fn limits_connections_per_address() {
         let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(2, 100);
-        let admit =
-            |ip: &str| admission.admit((ip.parse::<IpAddr>().expect("ip"), 1).into(), &config, &counters);
+        let admit = |ip: &str| permit(admission.admit(Some(proved(ip)), &config, &counters));
         let mut admitted: Vec<_> = (0..4).map(|_| admit("192.0.2.1").expect("admitted")).collect();
         assert_eq!(
             admitted.iter().map(AdmissionPermit::over_limit).collect::<Vec<_>>(),
@@ -256,7 +284,7 @@ mod tests {
     fn limits_concurrent_handshakes() {
         let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(100, 2);
-        let admit = || admission.admit(([192, 0, 2, 1], 1).into(), &config, &counters);
+        let admit = || permit(admission.admit(Some(proved("192.0.2.1")), &config, &counters));
         let [Some(mut first), Some(_second)] = [admit(), admit()] else { panic!("not admitted") };
         assert!(admit().is_none());
         assert_eq!(counters.snapshot().refused_handshakes, 1);
@@ -266,49 +294,70 @@ mod tests {
         assert!(admit().is_some());
     }
 
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-
-    /// Opens a burst of connections, then the rate of one second, then charges a flooder.
+    /// Forged first packets name the victim, and fail at once.
     #[test]
-    fn limits_connection_rate_per_address() {
-        let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
-        let (mut addresses, begin) = (Addresses::default(), Instant::now());
-        let mut cycles = |now: Instant| {
-            let opened = (0..1_000).take_while(|_| {
-                let connected = addresses.connect(ADDRESS, now, &config);
-                assert_ne!(connected, Err(TooMany::AtOnce));
-                connected.inspect(|_| addresses.disconnect(ADDRESS, now)).is_ok()
-            });
-            opened.count()
-        };
-        assert_eq!(cycles(begin), 32);
-        assert_eq!(cycles(begin + Duration::from_secs(3)), 12);
-        assert_eq!(cycles(begin + Duration::from_secs(100)), 32, "no more than it holds");
-        let later = begin + Duration::from_secs(200);
-        addresses.connect(ADDRESS, later, &config).expect("room");
-        addresses.charge(ADDRESS, later, &config);
-        addresses.disconnect(ADDRESS, later);
-        let more = (0..).take_while(|_| addresses.connect(ADDRESS, later, &config).is_ok()).count();
-        assert_eq!(more, 32 - 1 - FLOODER_COST as usize);
+    fn claims_cost_their_address_nothing() {
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
+        let config = Config { connections_per_address_per_s: 8, ..config(128, 256) };
+        let mut demanded = 0;
+        for _ in 0..300 {
+            match admission.admit(None, &config, &counters) {
+                Admission::Admitted(permit) => drop(permit),
+                Admission::ProofDemanded => demanded += 1,
+                Admission::Refused => panic!("a claim is never refused"),
+            }
+        }
+        assert!(demanded >= 300 - 2 * CLAIMS_BURST, "{demanded}");
+        // The victim has its whole burst still.
+        let victim = || admission.admit(Some(proved("192.0.2.1")), &config, &counters);
+        let admitted = (0..256).filter(|_| permit(victim()).is_some()).count();
+        assert_eq!(admitted, 256);
+        assert_eq!(admission.handshakes(), 0);
     }
 
     #[test]
-    fn forgets_idle_addresses() {
-        let config = Config { connections_per_address_per_s: 4, ..config(16, 100) };
-        let (mut addresses, begin) = (Addresses::default(), Instant::now());
-        let nth = |n: usize| IpAddr::from((n as u32).to_be_bytes());
-        let mut pass = |range: std::ops::Range<usize>, now: Instant| {
-            for n in range {
-                addresses.connect(nth(n), now, &config).expect("its first");
-                addresses.disconnect(nth(n), now);
-            }
-            assert_eq!(addresses.unconnected, addresses.known.len());
-            addresses.known.len()
-        };
-        assert_eq!(pass(0..REMEMBERED_MAX + 100, begin), REMEMBERED_MAX);
-        assert_eq!(pass(REMEMBERED_MAX..2 * REMEMBERED_MAX, begin + Duration::from_secs(1)), REMEMBERED_MAX);
-        addresses.connect(ADDRESS, begin, &config).expect("room");
-        addresses.disconnect(ADDRESS, begin + Duration::from_secs(2));
-        assert!(!addresses.known.contains_key(&ADDRESS), "a full bucket is forgotten");
+    fn claims_hold_few_handshakes() {
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
+        let config = config(128, 256);
+        let claim = || permit(admission.admit(None, &config, &counters));
+        let mut held: Vec<_> = std::iter::from_fn(claim).collect();
+        assert_eq!(held.len(), CLAIMED_HANDSHAKES_MAX);
+        assert!(matches!(admission.admit(None, &config, &counters), Admission::ProofDemanded));
+        // The end of a handshake proves the address, which counts from then on.
+        let mut permit = held.pop().expect("held");
+        permit.prove(proved("192.0.2.1"), &config, &counters);
+        assert!(!permit.over_limit());
+        assert_eq!((admission.addresses(), admission.handshakes()), (1, CLAIMED_HANDSHAKES_MAX - 1));
+        drop(permit);
+        drop(held);
+        assert_eq!((admission.addresses(), admission.handshakes()), (0, 0));
+        assert_eq!(admission.claims.lock().handshakes, 0);
+    }
+
+    #[test]
+    fn proved_claim_may_be_one_too_many() {
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
+        let config = config(1, 256);
+        let _first = permit(admission.admit(Some(proved("192.0.2.1")), &config, &counters));
+        let mut claims = [(); 2].map(|()| permit(admission.admit(None, &config, &counters)).expect("room"));
+        for claim in &mut claims {
+            claim.prove(proved("192.0.2.1"), &config, &counters);
+        }
+        assert!(claims.iter().all(AdmissionPermit::over_limit), "told, or beyond even that");
+        assert_eq!(counters.snapshot().refused_address, 2);
+    }
+
+    #[test]
+    fn refuses_newcomers_while_memory_is_short() {
+        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
+        let config = config(128, 256);
+        let admit = || permit(admission.admit(Some(proved("192.0.2.1")), &config, &counters));
+        let mut used_bytes = 79;
+        for (expected, next) in [(true, 80), (false, 79), (true, 0)] {
+            admission.memory.note(Some(MemoryReading { used_bytes, limit_bytes: 100 }));
+            assert_eq!(admit().is_some(), expected, "{used_bytes} %");
+            used_bytes = next;
+        }
+        assert_eq!(counters.snapshot().refused_memory, 1);
     }
 }

@@ -12,17 +12,15 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, ValueEnum};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
-use netduel_transport::{Congestion, Identity, Listener, Options, TransportKind};
+use netduel_transport::{Congestion, Identity, Options, PortSharing, TransportKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, RelayPolicy, Server, THREADS_MAX, Threads, metrics::MetricsListener};
+use crate::{
+    Config, Plaintext, RelayPolicy, Server, ServerOptions, THREADS_MAX, Threads, metrics::MetricsListener,
+};
 
 /// The longest timeout in seconds. A timeout that never ends bounds nothing.
 const TIMEOUT_MAX_S: u64 = 600;
-/// The UDP datagrams, or QUIC frames, that a player may send per message. A move takes at most two
-/// QUIC frames (a stream, and its reset), and each of our packets is acknowledged at most once; the
-/// rest is room for a protocol's own needs.
-const PACKETS_PER_MESSAGE: u32 = 4;
 
 /// Matches players and relays their moves, over every transport at once.
 #[derive(Debug, Parser)]
@@ -31,7 +29,8 @@ const PACKETS_PER_MESSAGE: u32 = 4;
     version,
     after_help = "Examples:
   netduel-server                                  serve every transport, for this machine only
-  netduel-server --host 0.0.0.0 --name my.host    serve the network; clients pin the printed fingerprint
+  netduel-server --host 0.0.0.0 --name my.host    serve the network, encrypted; clients pin the fingerprint
+  netduel-server --host 0.0.0.0 --plaintext       serve the network over every transport, to compare them
   netduel-server --cert-out cert.pem              clients trust it with --ca cert.pem
   netduel-server --listen tcp=127.0.0.1:7000 --listen quic-datagram=127.0.0.1:7000
   netduel-server --relay both                     send both positions to both players, to compare
@@ -47,7 +46,8 @@ pub struct Cli {
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
 pub struct ServerArgs {
-    /// Address to listen on. The default serves this machine only; 0.0.0.0 serves the network
+    /// Address to listen on. The default serves this machine only; 0.0.0.0 serves the network, over
+    /// the encrypted transports
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
 
@@ -55,6 +55,11 @@ pub struct ServerArgs {
     /// it the server listens for every transport, each on its default port of --host
     #[arg(long, value_name = "KIND=ADDRESS", value_parser = parse_listen)]
     listen: Vec<(TransportKind, SocketAddr)>,
+
+    /// Also serve the unencrypted transports (tcp, enet, udp) at addresses that others reach.
+    /// Whoever is on the path can then read and change everything, and take a player's seat
+    #[arg(long)]
+    plaintext: bool,
 
     /// Players that receive a move: other (the opponent gets the move) or both (both players
     /// get both positions)
@@ -134,8 +139,8 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
-    /// Maximum number of connections of one address (of IPv6: of one /64), so that no address fills
-    /// the server alone
+    /// Maximum number of connections of one address (of IPv6: of one /64, twice as many of a /56 and
+    /// eight times as many of a /48), so that no address fills the server alone
     #[arg(long, default_value_t = Config::default().connections_per_address_max)]
     max_connections_per_address: usize,
 
@@ -186,9 +191,23 @@ pub struct ServerArgs {
     max_matches: usize,
 
     /// Messages a second that a player may send, of all kinds together; a player may send four
-    /// times as many UDP datagrams or QUIC frames
+    /// times as many UDP datagrams, QUIC frames or TLS records
     #[arg(long, default_value_t = Config::default().messages_per_s_max)]
     max_messages: u32,
+
+    /// Bytes a second that a player may send in messages, all of which go to the opponent
+    #[arg(
+        long,
+        default_value_t = Config::default().bytes_per_s_max,
+        value_name = "PER_SECOND",
+        value_parser = clap::value_parser!(u32).range(i64::from(PAYLOAD_MAX_BYTES as u32 * 2)..)
+    )]
+    max_bytes: u32,
+
+    /// Messages a second that this machine relays. One address may send a fifth before it waits for
+    /// the others, and two fifths before it is cut. The default is 130000 for each thread
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    capacity: Option<u32>,
 
     /// Maximum size in bytes of the payload that a player sends with a move
     #[arg(
@@ -270,24 +289,26 @@ fn init_logging(format: LogFormat) {
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let identity = identity(args)?;
-    let options = options(args);
+    let plaintext = if args.plaintext { Plaintext::Everywhere } else { Plaintext::LoopbackOnly };
+    let options = ServerOptions::new(&config(args), tuning(args), plaintext);
     let addresses = if args.listen.is_empty() {
-        TransportKind::ALL.map(|kind| (kind, (args.host, kind.default_port()).into())).to_vec()
+        let kinds = options.kinds_at((args.host, 0).into());
+        if kinds.len() < TransportKind::ALL.len() {
+            tracing::info!("only encrypted transports are served at {}: see --plaintext", args.host);
+        }
+        kinds.into_iter().map(|kind| (kind, (args.host, kind.default_port()).into())).collect()
     } else {
         args.listen.clone()
     };
-    let bind = |addresses: &[(TransportKind, SocketAddr)]| {
-        let bind = |&(kind, addr): &(TransportKind, SocketAddr)| kind.bind(addr, &identity, &options);
-        addresses.iter().map(bind).collect::<Result<Vec<Listener>, _>>()
-    };
-    let listeners = bind(&addresses)?;
+    let first = if args.threads > 1 { PortSharing::First } else { PortSharing::Alone };
+    let listeners = options.bind(&addresses, &identity, first)?;
     // Each further thread binds the ports that the first one got.
     let bound: Vec<_> = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
     let threads = Threads::start(args.threads - 1)?;
     let mut further = Vec::new();
     for runtime in threads.runtimes() {
         let _within = runtime.enter();
-        further.push((runtime, bind(&bound)?));
+        further.push((runtime, options.bind(&bound, &identity, PortSharing::Further)?));
     }
 
     let metrics = match args.metrics {
@@ -331,19 +352,17 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn options(args: &ServerArgs) -> Options {
+/// Returns the options of the listeners that no limit decides.
+fn tuning(args: &ServerArgs) -> Options {
     Options {
-        protocol: netduel_protocol::NAME.into(),
         congestion: args.congestion,
         nodelay: !args.nagle,
         tcp_tuned: args.tuned,
         ack_packets: args.ack_packets,
         enet_ping: Duration::from_millis(args.enet_ping),
         resumption: args.resumption,
-        share_port: args.threads > 1,
         handshake_timeout: Duration::from_secs(args.handshake_timeout),
         idle_timeout: Duration::from_secs(args.idle_timeout),
-        packets_per_s_max: args.max_messages.saturating_mul(PACKETS_PER_MESSAGE),
         ..Options::default()
     }
 }
@@ -359,9 +378,14 @@ fn config(args: &ServerArgs) -> Config {
         matches_max: args.max_matches,
         join_timeout: Duration::from_secs(args.join_timeout),
         messages_per_s_max: args.max_messages,
+        capacity_messages_per_s: args
+            .capacity
+            .unwrap_or_else(|| Config::default().capacity_messages_per_s.saturating_mul(args.threads.into())),
+        bytes_per_s_max: args.max_bytes,
         payload_max_bytes: args.max_payload.into(),
         resume_grace: Duration::from_secs(args.resume_grace),
         drain_timeout: Duration::from_secs(args.drain),
+        ..Config::default()
     }
 }
 

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr, time::Duration};
 use netduel_protocol::{PAYLOAD_MAX_BYTES, PAYLOAD_MAX_BYTES_OF_BOTH};
 use serde::{Deserialize, Serialize};
 
+use crate::admission::{MemoryReading, read_memory};
+
 /// The server's limits and policies.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,13 +18,10 @@ pub struct Config {
     pub newest_of_burst: bool,
     /// The most connected players. The default takes about 40 MB if all of them come over QUIC.
     pub connections_max: usize,
-    /// The most connections of one address, handshakes included. An IPv6 address counts by its /64,
-    /// since one customer gets that much. The default has room for a school behind one address;
-    /// eight such addresses fill the default server, so that no single one does.
-    ///
-    /// QUIC does not validate addresses before its Retry, which the server demands above a few
-    /// dozen handshakes. Until then an attacker that forges another client's address can use up
-    /// that client's share. A limit well below a hundred makes that cheap.
+    /// The most connections of one address, handshakes included. An IPv6 address counts by its /64.
+    /// A home may have a /56 and a firm a /48, so these have limits of their own: twice and eight
+    /// times as many. The default has room for a school behind one address. Eight such addresses
+    /// fill the default server, so that no single one does.
     pub connections_per_address_max: usize,
     /// The connections a second that one address may open. The burst is twice
     /// [`Self::connections_per_address_max`]. A handshake takes up to a millisecond of the server's
@@ -30,10 +29,9 @@ pub struct Config {
     /// slowest hundredth of a match's moves. A school behind one address connects at once, and then
     /// a few at a time.
     pub connections_per_address_per_s: u32,
-    /// The most handshakes in progress. A handshake takes up to half a millisecond of the server's
+    /// The most handshakes in progress, three quarters of them of one customer. A handshake takes up to half a millisecond of the server's
     /// one thread for its signature, alternating with the matches (`low_priority.rs`). This many
-    /// handshakes delay a newcomer by an eighth of a second; real players come a few at a time. The
-    /// default is more than one address may have, so that no single address takes all.
+    /// handshakes delay a newcomer by an eighth of a second; real players come a few at a time.
     pub handshakes_max: usize,
     /// The most matches. The default is the number that the default connections can form; lower it
     /// to bound the relay's work.
@@ -44,8 +42,18 @@ pub struct Config {
     /// The messages a second that a player may send, of all kinds together; a player that sends
     /// more is expelled. The default is five times what our fastest client sends (240 moves), since
     /// a path delivers at once what an outage held up. At this rate all the connections of one
-    /// address take about a fifth of the server's one thread.
+    /// address would fill a thread, which [`Self::capacity_messages_per_s`] prevents.
     pub messages_per_s_max: u32,
+    /// The messages a second that the server can relay, on all its threads together. A fifth is one
+    /// address's share. The sessions of an address that sends more wait behind all others, and are
+    /// expelled from twice the share on. From four fifths on, the addresses that send more than the
+    /// average one wait behind the others. The default is one thread's at 7.6 µs a move: the
+    /// measured cost over `quic-uni`, the dearest kind.
+    pub capacity_messages_per_s: u32,
+    /// The bytes a second that a player may send in messages, after a burst of one second's. All of
+    /// them go to the opponent, whose line must carry them. The default is what our fastest client
+    /// (240 moves) sends with the longest payload, and a sixth more: 2.4 Mbit/s.
+    pub bytes_per_s_max: u32,
     /// The longest payload of a move in bytes. [`RelayPolicy::Both`] halves what the protocol
     /// carries ([`Self::payload_limit_bytes`]). The default is all that fits a datagram. A lower
     /// value bounds the bytes that a player can make the server send to the opponent: this times
@@ -58,6 +66,10 @@ pub struct Config {
     pub resume_grace: Duration,
     /// The time that matches may continue after the shutdown began.
     pub drain_timeout: Duration,
+    /// The reader of the memory in use, called once a second. From 80 % of the limit on, newcomers
+    /// are refused; from 90 % on, the players for whom most bytes wait are expelled. `None` of it
+    /// means no watch. The default reads the control group's memory, or else the process's.
+    pub memory_reading: fn() -> Option<MemoryReading>,
 }
 
 impl Config {
@@ -85,9 +97,12 @@ impl Default for Config {
             matches_max: 500,
             join_timeout: Duration::from_secs(10),
             messages_per_s_max: 1_200,
+            capacity_messages_per_s: 130_000,
+            bytes_per_s_max: 300_000,
             payload_max_bytes: PAYLOAD_MAX_BYTES,
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
+            memory_reading: read_memory,
         }
     }
 }

@@ -113,12 +113,13 @@ counters! {
     refused_rate [refused "rate"],
     /// Connections dropped because too many handshakes were in progress.
     refused_handshakes [refused "handshakes"],
+    /// Connections dropped because memory was short.
+    refused_memory [refused "memory"],
     /// Joins refused because there were too many matches.
     refused_matches [refused "matches"],
     /// Resume requests refused because the token was wrong or spent, or its match was over.
     refused_resume [refused "resume"],
-    /// QUIC handshakes whose client had to validate its address first, because many handshakes were
-    /// in progress.
+    /// QUIC handshakes whose client had to prove its address first, because many clients had not.
     address_checks,
     /// Datagrams that belonged to no connection and began none: noise, or late datagrams of a
     /// closed connection.
@@ -136,14 +137,16 @@ counters! {
     expelled_unexpected [expelled "unexpected"],
     /// Players expelled because no hello or join arrived in time.
     expelled_join_timeout [expelled "join_timeout"],
-    /// Players expelled for too many messages a second, or too many packets, frames and keep-alives
-    /// without a message.
+    /// Players expelled for too many messages or bytes a second, alone or with the others of their
+    /// address, or for too many packets, frames, records and keep-alives without a message.
     expelled_flooding [expelled "flooding"],
     /// Players expelled for too many illegal moves.
     expelled_cheating [expelled "cheating"],
     /// Players expelled because a frame was not finished in time, or control messages were not
     /// read.
     expelled_stalled [expelled "stalled"],
+    /// Players expelled because memory was exhausted.
+    expelled_memory [expelled "memory"],
     /// Connections that timed out in silence.
     idle_timeouts,
     /// Sessions that ended by a panic of the server.

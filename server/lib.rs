@@ -9,6 +9,7 @@ mod admission;
 pub mod cli;
 mod config;
 mod counters;
+mod listening;
 mod lobby;
 mod low_priority;
 mod matchmaking;
@@ -22,18 +23,21 @@ mod seat;
 mod session;
 mod threads;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use netduel_transport::Listener;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use admission::MemoryReading;
 pub use config::{Config, RelayPolicy};
 pub use counters::{PathSample, Snapshot};
+pub use listening::{ListenError, Plaintext, ServerOptions};
 pub use lobby::Census;
 pub use observer::Observer;
 pub use threads::{THREADS_MAX, Threads};
 
+use admission::Admission;
 use lobby::Lobby;
 use low_priority::LowPriorityQueue;
 use observer::Serving;
@@ -45,6 +49,12 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// one listener takes a few hundredths of the thread. Meanwhile new connections wait in the
 /// system's backlog, or the system drops them for less.
 const DROP_PAUSE: Duration = Duration::from_millis(1);
+/// The time between two readings of memory. A flood needs several seconds for what is left between
+/// the two watermarks, and a reading costs some tens of µs.
+const MEMORY_PERIOD: Duration = Duration::from_secs(1);
+/// The players that one reading of exhausted memory expels. Their queues hold a megabyte at most;
+/// the next reading shows whether that was enough.
+const EXPELLED_AT_ONCE: usize = 16;
 /// The time for the last sessions to end after all were closed: longer than any close lingers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -93,7 +103,10 @@ impl Server {
             let accept = accept_all(serving.clone(), lobby.clone(), sessions.clone(), shutdown.clone());
             serving.runtime.spawn(accept);
         }
-        shutdown.cancelled().await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            never = watch_memory(lobby) => match never {},
+        }
 
         let drain_timeout = lobby.config.drain_timeout;
         lobby.drain(drain_timeout);
@@ -112,6 +125,23 @@ impl Server {
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, closes).await;
         self.observer.snapshot()
+    }
+}
+
+/// Reads the use of memory from time to time, and expels players while it is exhausted.
+async fn watch_memory(lobby: &Lobby) -> Infallible {
+    let mut ticks = tokio::time::interval(MEMORY_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reading = (lobby.config.memory_reading)();
+        if reading.is_none() {
+            return std::future::pending().await; // The system will not tell later, either.
+        }
+        lobby.admission.memory.note(reading);
+        if lobby.admission.memory.is_exhausted() {
+            lobby.expel_largest(EXPELLED_AT_ONCE);
+        }
     }
 }
 
@@ -146,15 +176,17 @@ async fn accept_all(
         }
         let admission = if sessions.len() >= lobby.config.sessions_max() {
             lobby.counters.refused_full.increment();
-            None
+            Admission::Refused
         } else {
-            lobby.admission.admit(incoming.remote_addr(), &lobby.config, &lobby.counters)
+            lobby.admission.admit(incoming.proved(), &lobby.config, &lobby.counters)
         };
         match admission {
-            Some(admission) => {
-                drop(sessions.spawn(session::run(incoming, admission, lobby.clone(), queue.clone())))
+            Admission::Admitted(permit) => {
+                drop(sessions.spawn(session::run(incoming, permit, lobby.clone(), queue.clone())))
             }
-            None => {
+            // No pause: an answer costs some µs, and behind a forged claim an honest one may wait.
+            Admission::ProofDemanded => incoming.demand_proof(),
+            Admission::Refused => {
                 drop(incoming);
                 tokio::time::sleep(DROP_PAUSE).await;
             }

@@ -331,6 +331,19 @@ impl Lobby {
         }
     }
 
+    /// Expels the players for whom most bytes wait, `count` at most; of equals the newest ones.
+    pub(crate) fn expel_largest(&self, count: usize) {
+        let state = self.state.lock();
+        let mut players: Vec<_> =
+            state.players.values().map(|it| (it.to.sender.queued_bytes(), it.to.id, it)).collect();
+        players.sort_unstable_by_key(|(queued_bytes, id, _)| std::cmp::Reverse((*queued_bytes, *id)));
+        for (.., player) in players.into_iter().take(count) {
+            player.to.sender.close(out_of_memory());
+            self.counters.expelled.increment();
+            self.counters.expelled_memory.increment();
+        }
+    }
+
     /// Closes every connection.
     pub(crate) fn close_all(&self) {
         self.state.lock().players.values().for_each(|player| player.to.sender.close(shutting_down()));
@@ -345,6 +358,10 @@ fn no_such_seat() -> Close {
 
 fn replaced() -> Close {
     Close::new(CloseCode::Replaced.code(), "another connection resumed this player's seat")
+}
+
+fn out_of_memory() -> Close {
+    Close::new(CloseCode::ServerFull.code(), "the server is short of memory: connect again later")
 }
 
 fn shutting_down() -> Close {

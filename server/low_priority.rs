@@ -75,10 +75,15 @@ impl<'a> Budget<'a> {
     /// Waits for a slot if the budget is used up, and then fills it again.
     pub(crate) async fn renew(&mut self) {
         if self.left == 0 {
-            self.slot = None;
-            self.slot = self.queue.take().await;
-            self.left = self.whole;
+            self.wait_turn().await;
         }
+    }
+
+    /// Waits for a slot, behind everything that waits already, and then fills the budget again.
+    pub(crate) async fn wait_turn(&mut self) {
+        self.slot = None;
+        self.slot = self.queue.take().await;
+        self.left = self.whole;
     }
 
     /// Runs `work`. Where `work` has to wait, the task gives back its slot and the budget is full
@@ -145,5 +150,34 @@ mod tests {
             [[1, 2, 3, 4, 5, 6, 7, 8]; 3].as_flattened(),
             "the queue is first come, first served"
         );
+    }
+
+    /// Runs eight tasks that wait for their turn before each piece, beside one that does not.
+    #[tokio::test]
+    async fn waiting_tasks_take_turns() {
+        let (queue, done) = (Arc::new(LowPriorityQueue::default()), Arc::new(Mutex::new(Vec::new())));
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 1..=8 {
+            let (queue, done) = (queue.clone(), done.clone());
+            tasks.spawn(async move {
+                let mut budget = Budget::new(&queue, 100);
+                for _ in 0..3 {
+                    budget.wait_turn().await;
+                    assert!(budget.take_one(), "a full budget");
+                    done.lock().push(number);
+                }
+            });
+        }
+        let free = done.clone();
+        tasks.spawn(async move {
+            for _ in 0..40 {
+                free.lock().push(0);
+                yield_now().await;
+            }
+        });
+        tasks.join_all().await;
+        let done = done.lock();
+        assert!(done.split(|&number| number == 0).all(|pieces| pieces.len() <= 2), "{done:?}");
+        assert_eq!(done.iter().filter(|&&number| number != 0).count(), 24);
     }
 }

@@ -151,6 +151,7 @@ impl Scrape {
             describe_gauge!("netduel_matches", "Matches in progress.");
             describe_gauge!("netduel_away", "Kept seats, whose player may come back.");
             describe_gauge!("netduel_draining", "1 while the server drains, otherwise 0.");
+            describe_gauge!("netduel_memory_used_ratio", "Memory in use, as a part of its limit.");
         });
         Self { observer, recorder }
     }
@@ -193,6 +194,7 @@ impl Scrape {
             gauge!("netduel_matches").set(census.matches as f64);
             gauge!("netduel_away").set(census.away as f64);
             gauge!("netduel_draining").set(f64::from(u8::from(census.draining)));
+            gauge!("netduel_memory_used_ratio").set(f64::from(self.observer.memory_percent()) / 100.0);
         });
         self.recorder.handle().render()
     }

@@ -62,6 +62,11 @@ impl Observer {
         kinds
     }
 
+    /// Returns the use of memory in percent of its limit; 0 where the system does not tell.
+    pub(crate) fn memory_percent(&self) -> u32 {
+        self.lobby.admission.memory.percent()
+    }
+
     /// Counts the connections, players and matches of this moment.
     pub fn census(&self) -> Census {
         self.lobby.census()

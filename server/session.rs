@@ -11,7 +11,7 @@ use netduel_protocol::{
 use netduel_transport::{Close, CloseReason, FrameError, Incoming, Lane, RateLimit, Receiver};
 
 use crate::{
-    admission::AdmissionPermit,
+    admission::{AdmissionPermit, Quota},
     lobby::Lobby,
     low_priority::{Budget, LowPriorityQueue},
     player::Player,
@@ -78,6 +78,7 @@ pub(crate) async fn run(
             return;
         }
     };
+    admission.prove(connection.proved(), &lobby.config, &lobby.counters);
     let (sender, mut receiver) = (connection.sender, connection.receiver);
     if admission.over_limit() {
         receiver.close(too_many_from_address(&lobby)).await;
@@ -89,7 +90,9 @@ pub(crate) async fn run(
             // A panic ends this session and nothing else. Shared state stays usable: a panic does
             // not poison a lock of `parking_lot`, and its holder changes the guarded data only
             // after everything that could fail.
-            let end = AssertUnwindSafe(play(&lobby, &queue, &player, &mut receiver)).catch_unwind().await;
+            let quota = admission.quota(&lobby.config);
+            let playing = play(&lobby, &queue, &player, &mut receiver, quota);
+            let end = AssertUnwindSafe(playing).catch_unwind().await;
             let end = end.unwrap_or_else(|panic| failed(&lobby, &*panic));
             lobby.counters.note_end(&player.to.sender);
             let reason = leave_reason(&end);
@@ -142,6 +145,7 @@ async fn play(
     queue: &LowPriorityQueue,
     player: &Arc<Player>,
     receiver: &mut Receiver,
+    mut quota: Quota,
 ) -> SessionEnd {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
@@ -161,9 +165,12 @@ async fn play(
             None => budget.run(receiver.recv()).await,
         };
         let begun = relay_latency.begin(&first);
+        if quota.is_behind() {
+            budget.wait_turn().await;
+        }
         let handled = first.map_err(SessionEnd::from);
-        let handled =
-            handled.and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut budget, first));
+        let handled = handled
+            .and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut quota, &mut budget, first));
         left_over = match handled {
             Ok(left_over) => left_over,
             Err(end) => return end,
@@ -181,6 +188,7 @@ fn on_batch(
     player: &Arc<Player>,
     receiver: &mut Receiver,
     limit: &mut RateLimit,
+    quota: &mut Quota,
     budget: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, SessionEnd> {
@@ -193,6 +201,7 @@ fn on_batch(
             if !limit.take(1) {
                 return Err(too_many_messages(lobby.config.messages_per_s_max).into());
             }
+            quota.take(1, bytes.len(), &lobby.config)?;
             on_message(lobby, player, lane, &bytes, batched)?;
             next = following?; // The end of the connection comes after the messages before it.
         }

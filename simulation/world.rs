@@ -109,8 +109,10 @@ impl World {
             connections_per_address_per_s: u32::MAX,
             matches_max: entropy.choose(&[500, 500, slots / 2, 1]),
             messages_per_s_max: entropy.choose(&[1_200, 60]),
+            bytes_per_s_max: u32::MAX, // `server/admission/quota.rs` tests it.
             drain_timeout: entropy.choose(&[Duration::from_secs(10), Duration::from_secs(1)]),
             resume_grace: Duration::from_secs(entropy.choose(&[15, 4, 1, 0])),
+            memory_reading: || None, // The memory of this machine is no part of the world.
             ..Config::default()
         };
         let options = Options::default();

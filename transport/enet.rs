@@ -189,6 +189,10 @@ impl SendHalf for Shared {
         &self.close_state
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.bytes_held.load(Relaxed)
+    }
+
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         let waiting = self.bytes_held.load(Relaxed);
         if waiting + message.len() > CONTROL_QUEUE_BYTES {

@@ -29,6 +29,7 @@ mod connection {
     pub(crate) mod listener;
     pub(crate) mod options;
     pub(crate) mod path_stats;
+    pub(crate) mod proved;
     pub(crate) mod recovery;
     pub(crate) mod setting;
     pub(crate) mod transport;
@@ -86,11 +87,12 @@ pub use connection::{
     kind::{Capabilities, CongestionControl, KindInfo, OutsideKind, Socket, TransportKind},
     lane::{Lane, MAX_CONTROL_BYTES, MAX_STATE_BYTES},
     listener::{Incoming, Listener},
-    options::{Congestion, Options},
+    options::{Congestion, Options, PortSharing},
     path_stats::{CongestionInEffect, PathStats, TlsSuite},
+    proved::{Proof, Proved},
     recovery::Recovery,
     setting::Setting,
-    transport::{Handshake, Listen, Target, Transport},
+    transport::{Arrival, Handshake, Listen, Target, Transport, Unproved},
 };
 pub use io::{
     descriptors::reserve_descriptors,

@@ -17,9 +17,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity, KindInfo, Lane,
-    Listen, Options, PathStats, ReceiveHalf, SendHalf, Target, Transport, TransportKind,
-    io::outbox::CONTROL_QUEUE_BYTES,
+    Arrival, BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, Handshake, Identity,
+    KindInfo, Lane, Listen, Options, PathStats, Proof, Proved, ReceiveHalf, SendHalf, Target, Transport,
+    TransportKind, io::outbox::CONTROL_QUEUE_BYTES,
 };
 
 /// The largest number of connections that wait to be accepted.
@@ -95,11 +95,11 @@ impl Listen for MemoryListen {
         self.addr
     }
 
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async move {
             let connection = self.incoming.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?;
             let handshake: Handshake = Box::pin(async move { Ok(connection) });
-            Ok((self.addr, handshake))
+            Ok(Arrival::Proved(Proved::by(Proof::SameProcess, self.addr), handshake))
         })
     }
 }
@@ -168,6 +168,10 @@ impl SendHalf for Half {
         let replaced = self.outbox.waiting().state.replace(Bytes::copy_from_slice(message));
         self.outbox.close_state.wake();
         Ok(usize::from(replaced.is_some()))
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.outbox.waiting().control_bytes
     }
 
     fn send_close(&self, close: &Close) {

@@ -54,8 +54,8 @@ use self::{
     tls_session::{ObservedClient, ObservedServer},
 };
 use crate::{
-    BoxFuture, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, Options, Target, Transport,
-    TransportKind, tls::trust::Verifier,
+    Arrival, BoxFuture, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, Options, Proof,
+    Proved, Target, Transport, TransportKind, Unproved, tls::trust::Verifier,
 };
 
 /// The number of handshakes under way on a socket from which a new client must prove its address
@@ -117,7 +117,7 @@ impl Transport for Quic {
             addr,
             config: self.config(options),
             handshakes: Arc::default(),
-            retries: AtomicU64::new(0),
+            retries: Arc::default(),
         }))
     }
 
@@ -177,7 +177,7 @@ struct QuicListen {
     addr: SocketAddr,
     config: ConnectionConfig,
     handshakes: Arc<AtomicUsize>,
-    retries: AtomicU64,
+    retries: Arc<AtomicU64>,
 }
 
 /// A guard that counts a handshake under way for as long as it lives.
@@ -186,6 +186,35 @@ struct UnderWay(Arc<AtomicUsize>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The first packet of a client.
+struct FirstPacket {
+    incoming: IncomingHandshake,
+    kind: TransportKind,
+    config: ConnectionConfig,
+    retries: Arc<AtomicU64>,
+    under_way: UnderWay,
+}
+
+impl Unproved for FirstPacket {
+    fn finish(self: Box<Self>) -> Handshake {
+        Box::pin(async move {
+            let Self { incoming, kind, config, under_way: _under_way, .. } = *self;
+            let failed = |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
+            let remote = incoming.remote_addr();
+            let owner =
+                incoming.accept(|new| Shared::new(new, config)).map(ConnectionGuard::new).map_err(failed)?;
+            owner.connected().await.map_err(failed)?;
+            Ok(receiver::split(owner, kind, remote, None))
+        })
+    }
+
+    fn demand_proof(self: Box<Self>) {
+        if self.incoming.retry() {
+            self.retries.fetch_add(1, Relaxed);
+        }
     }
 }
 
@@ -213,24 +242,23 @@ impl Listen for QuicListen {
         self.addr
     }
 
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async move {
             let incoming = self.next().await;
+            let (proved, remote) = (incoming.address_proved(), incoming.remote_addr());
             self.handshakes.fetch_add(1, Relaxed);
-            let under_way = UnderWay(self.handshakes.clone());
-            let (remote, kind, config) = (incoming.remote_addr(), self.kind, self.config.clone());
-            let handshake: Handshake = Box::pin(async move {
-                let _under_way = under_way;
-                let failed =
-                    |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
-                let owner = incoming
-                    .accept(|new| Shared::new(new, config))
-                    .map(ConnectionGuard::new)
-                    .map_err(failed)?;
-                owner.connected().await.map_err(failed)?;
-                Ok(receiver::split(owner, kind, remote, None))
+            let client = Box::new(FirstPacket {
+                incoming,
+                kind: self.kind,
+                config: self.config.clone(),
+                retries: self.retries.clone(),
+                under_way: UnderWay(self.handshakes.clone()),
             });
-            Ok((remote, handshake))
+            Ok(if proved {
+                Arrival::Proved(Proved::by(Proof::RetryToken, remote), client.finish())
+            } else {
+                Arrival::Claimed(remote, client)
+            })
         })
     }
 

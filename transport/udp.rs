@@ -233,6 +233,10 @@ impl SendHalf for Shared {
         &self.close_state
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.out().control.queued_bytes()
+    }
+
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         self.out().control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
     }

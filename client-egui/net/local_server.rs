@@ -19,8 +19,8 @@ use netduel_client::{
     ticker::Ticker,
 };
 use netduel_protocol::clock;
-use netduel_server::Config;
-use netduel_transport::{Identity, Listener, Options, TransportKind, Trust};
+use netduel_server::{Config, Plaintext, ServerOptions};
+use netduel_transport::{Identity, Options, PortSharing, TransportKind, Trust};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +40,9 @@ pub enum Audience {
     /// Players of this program only: a free loopback port, and a bot that plays over this
     /// transport.
     Bot(TransportKind),
-    /// Players of the network: every transport on its default port.
-    Network,
+    /// Players of the network: each transport on its default port, unencrypted ones only where the
+    /// player asked for that.
+    Network(Plaintext),
 }
 
 /// The bot's figures of its link.
@@ -81,7 +82,11 @@ impl LocalServer {
     pub async fn start(audience: Audience) -> anyhow::Result<Self> {
         let host: IpAddr = match audience {
             Audience::Bot(_) => Ipv4Addr::LOCALHOST.into(),
-            Audience::Network => Ipv4Addr::UNSPECIFIED.into(),
+            Audience::Network(_) => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let plaintext = match audience {
+            Audience::Bot(_) => Plaintext::LoopbackOnly,
+            Audience::Network(plaintext) => plaintext,
         };
         let identity = Identity::generate(&["localhost", "127.0.0.1", "::1"].map(String::from))?;
         let (trust, pin) = (identity.trust(), identity.fingerprint().to_string());
@@ -89,20 +94,18 @@ impl LocalServer {
         let (ready, listening) = oneshot::channel();
         let stop = shutdown.clone();
         on_thread("netduel-server", async move {
-            let bind = |kind: TransportKind| {
-                let port = if audience == Audience::Network { kind.default_port() } else { 0 };
-                kind.bind(
-                    (host, port).into(),
-                    &identity,
-                    &Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
-                )
+            let config = Config { drain_timeout: DRAIN, ..Config::default() };
+            let options = ServerOptions::new(&config, Options::default(), plaintext);
+            let address = |kind: TransportKind| {
+                let port = if matches!(audience, Audience::Network(_)) { kind.default_port() } else { 0 };
+                (kind, (host, port).into())
             };
-            match TransportKind::ALL.into_iter().map(bind).collect::<Result<Vec<Listener>, _>>() {
+            let addresses: Vec<_> = options.kinds_at((host, 0).into()).into_iter().map(address).collect();
+            match options.bind(&addresses, &identity, PortSharing::Alone) {
                 Err(error) => drop(ready.send(Err(error))),
                 Ok(listeners) => {
                     let addresses = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
                     if ready.send(Ok(addresses)).is_ok() {
-                        let config = Config { drain_timeout: DRAIN, ..Config::default() };
                         netduel_server::run(listeners, config, stop).await;
                     }
                 }

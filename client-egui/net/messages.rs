@@ -16,6 +16,7 @@ use netduel_protocol::{
     LeaveReason, Started,
     game::{Heading, Position},
 };
+use netduel_server::Plaintext;
 use netduel_transport::TransportKind;
 use tokio::sync::{mpsc, watch};
 
@@ -24,8 +25,8 @@ use tokio::sync::{mpsc, watch};
 pub enum ServerChoice {
     /// A local server on the loopback, with a bot as the opponent.
     Bot,
-    /// A local server that other players can reach.
-    Host,
+    /// A local server that other players can reach, over unencrypted transports or not.
+    Host(Plaintext),
     /// A remote server.
     Join(ConnectArgs),
 }

@@ -136,8 +136,8 @@ impl Session {
                 return Ok(Target { config: args.config(&request.name, period_us).await?, server: None });
             }
             ServerChoice::Bot => LocalServer::start(Audience::Bot(request.kind)).await?,
-            ServerChoice::Host => {
-                let server = LocalServer::start(Audience::Network).await?;
+            ServerChoice::Host(plaintext) => {
+                let server = LocalServer::start(Audience::Network(*plaintext)).await?;
                 let ports = server.addresses.iter().map(|(kind, addr)| (*kind, addr.port())).collect();
                 let host = own_address().map_or("this machine's address".into(), |ip| ip.to_string());
                 let invitation = Invitation { host, ports, pin: server.pin.clone() };

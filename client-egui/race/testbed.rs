@@ -142,7 +142,10 @@ fn write_line(line: &str) -> std::io::Result<()> {
 /// Returns the command of the race's server.
 fn server_command(plan: &Plan, ip: IpAddr) -> anyhow::Result<Command> {
     let mut command = subcommand("race-server")?;
-    command.args(["--supervised", "--drain", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .args(["--supervised", "--plaintext", "--drain", "0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     for kind in &plan.kinds {
         command.args(["--listen", &format!("{kind}={}", SocketAddr::new(ip, 0))]);
     }

@@ -74,17 +74,42 @@ impl StartView {
         card(ui.visuals()).show(ui, |ui| player(ui, settings));
         ui.add_space(GAP);
         side_by_side(ui, wide, |ui, side| {
-            let min_height = if wide { 222.0 } else { 0.0 };
+            let min_height = if wide { 250.0 } else { 0.0 };
             card(ui.visuals()).show(ui, |ui| {
                 ui.set_min_height(min_height);
                 ui.set_min_width(ui.available_width());
                 match side {
-                    0 => choose(host(ui, settings, focused)),
+                    0 => choose(self.host(ui, settings, focused)),
                     _ => choose(self.join(ui, settings, focused)),
                 }
             });
         });
         chosen
+    }
+
+    fn host(&self, ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
+        ui.label(RichText::new("Host").size(17.0).strong());
+        let about = "Start a server for players in your network, with each transport on its default port, and \
+         wait there for an opponent. The next screen shows the address and the fingerprint that other \
+         players need.";
+        ui.label(RichText::new(about).color(palette(ui.visuals()).muted));
+        code(ui, "Match code to host", settings);
+        let plaintext = "Also offer tcp, enet and udp: others on the way can read and change these.";
+        ui.checkbox(&mut settings.plaintext, plaintext);
+        self.problem(ui, settings, Choice::Host);
+        ui.add_space(4.0);
+        let button = ui.add_sized(vec2(150.0, 32.0), Button::new("Host a match"));
+        if focused == Some(Choice::Host) {
+            button.request_focus();
+        }
+        button.clicked().then_some(Choice::Host)
+    }
+
+    /// Draws what is wrong with the choice that was made last.
+    fn problem(&self, ui: &mut Ui, settings: &Settings, of: Choice) {
+        if let Some(problem) = self.problem.as_ref().filter(|_| settings.choice == of) {
+            ui.add(egui::Label::new(RichText::new(problem).color(palette(ui.visuals()).poor)).wrap());
+        }
     }
 
     fn join(&self, ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
@@ -99,9 +124,7 @@ impl StartView {
             }
         }
         code(ui, "Match code to join", settings);
-        if let Some(problem) = &self.problem {
-            ui.add(egui::Label::new(RichText::new(problem).color(palette(ui.visuals()).poor)).wrap());
-        }
+        self.problem(ui, settings, Choice::Join);
         ui.add_space(4.0);
         let button = ui.add_sized(vec2(150.0, 32.0), Button::new("Join the server"));
         if focused == Some(Choice::Join) {
@@ -213,21 +236,6 @@ pub(crate) fn rate(ui: &mut Ui, rate_hz: &mut u32) -> bool {
     let label = ui.label("Rate");
     let slider = Slider::new(rate_hz, RATES_HZ).logarithmic(true).suffix(" Hz");
     ui.add(slider).labelled_by(label.id).on_hover_text("Moves sent per second.").changed()
-}
-
-fn host(ui: &mut Ui, settings: &mut Settings, focused: Option<Choice>) -> Option<Choice> {
-    ui.label(RichText::new("Host").size(17.0).strong());
-    let about = "Start a server for players in your network, with every transport on its default port, and \
-     wait there for an opponent. The next screen shows the address and the fingerprint that other players \
-     need.";
-    ui.label(RichText::new(about).color(palette(ui.visuals()).muted));
-    code(ui, "Match code to host", settings);
-    ui.add_space(4.0);
-    let button = ui.add_sized(vec2(150.0, 32.0), Button::new("Host a match"));
-    if focused == Some(Choice::Host) {
-        button.request_focus();
-    }
-    button.clicked().then_some(Choice::Host)
 }
 
 fn code(ui: &mut Ui, name: &str, settings: &mut Settings) {

@@ -42,6 +42,8 @@ impl ServerLimits {
                 "--max-handshakes=10000",
                 "--max-matches=10000",
                 "--max-messages=1000000",
+                "--max-bytes=1000000000",
+                "--capacity=1000000000",
             ],
             Self::Default => &[],
         }
@@ -86,7 +88,9 @@ impl ServerSpec {
     /// Returns the flags of `netduel-reports serve` for these settings, with listeners on `ip`.
     fn args(&self, ip: IpAddr) -> Vec<String> {
         let Self { kinds, contender, limits, resume_grace_s, burn_us_per_s, cpu, log: _ } = self;
-        let mut args: Vec<String> = ["--supervised", "--counters", "--drain=5"].map(str::to_owned).to_vec();
+        // The addresses within an emulated link are not loopback ones, and nobody else reaches them.
+        let mut args: Vec<String> =
+            ["--supervised", "--plaintext", "--counters", "--drain=5"].map(str::to_owned).to_vec();
         args.extend(limits.args().iter().map(|arg| (*arg).to_owned()));
         args.extend(resume_grace_s.map(|seconds| format!("--resume-grace={seconds}")));
         args.push(format!("--relay={}", contender.relay));

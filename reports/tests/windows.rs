@@ -28,6 +28,7 @@ impl Load {
         };
         let mut serve = program("serve");
         serve.args(["--listen", &format!("{kind}=127.0.0.1:0"), "--max-messages", "1000000"]);
+        serve.args(["--max-bytes", "1000000000", "--capacity", "1000000000"]);
         let server = start("server", serve);
         let (mut addresses, mut trusted) = (HashMap::new(), Trusted::Unverified);
         loop {

@@ -227,6 +227,37 @@ fn start_errors_say_what_to_do() {
     }
 }
 
+/// A second server gets no part of the first one's ports, however many threads either has.
+#[cfg(target_os = "linux")]
+#[test]
+fn shared_ports_refuse_another_server() {
+    let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
+    let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+    let first = Program::start(&[&listen[..], &["--threads", "2"]].concat());
+    for (kind, addr) in &first.addresses {
+        for threads in ["1", "2"] {
+            let (code, stderr) = refused(&["--listen", &format!("{kind}={addr}"), "--threads", threads]);
+            assert_eq!(code, Some(1), "{kind}, {threads} threads: {stderr}");
+            assert!(stderr.contains("The port is taken"), "{kind}, {threads} threads: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn plaintext_leaves_the_machine_on_request() {
+    for kind in TransportKind::ALL {
+        let listen = format!("--listen={kind}=0.0.0.0:0");
+        if kind.capabilities().encrypted {
+            drop(Program::start(&[&listen]));
+            continue;
+        }
+        let (code, stderr) = refused(&[&listen]);
+        assert_eq!(code, Some(1), "{kind}: {stderr}");
+        assert!(stderr.contains("is not encrypted") && stderr.contains("--plaintext"), "{kind}: {stderr}");
+        drop(Program::start(&[&listen, "--plaintext"]));
+    }
+}
+
 #[cfg(unix)]
 fn loosen(key: &Path) {
     use std::os::unix::fs::PermissionsExt;

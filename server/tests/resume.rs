@@ -39,7 +39,16 @@ fn kind(name: &str) -> TransportKind {
 impl Running {
     /// Starts a server without a limit on messages, since scripts run faster than real time.
     fn for_scripts(config: Config, options: &Options) -> Self {
-        Self::start(every_kind(), Config { messages_per_s_max: u32::MAX, ..config }, options)
+        Self::start(
+            every_kind(),
+            Config {
+                messages_per_s_max: u32::MAX,
+                capacity_messages_per_s: u32::MAX,
+                bytes_per_s_max: u32::MAX,
+                ..config
+            },
+            options,
+        )
     }
 
     fn config(&self, kind: TransportKind, options: &Options) -> PlayerConfig {

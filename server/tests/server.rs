@@ -19,7 +19,13 @@ mod running;
 impl Running {
     /// Starts a server without a limit on messages, since scripts run faster than real time.
     fn for_scripts() -> Self {
-        Self::with(Config { messages_per_s_max: u32::MAX, ..Config::default() })
+        let unlimited = u32::MAX;
+        Self::with(Config {
+            messages_per_s_max: unlimited,
+            capacity_messages_per_s: unlimited,
+            bytes_per_s_max: unlimited,
+            ..Config::default()
+        })
     }
 
     fn with(config: Config) -> Self {

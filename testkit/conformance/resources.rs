@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netduel_transport::{Close, Congestion, CongestionControl, Options, Setting, TransportKind};
+use netduel_transport::{Close, Congestion, CongestionControl, Options, PortSharing, Setting, TransportKind};
 use tokio::time::timeout;
 
 use super::fixture::{PATIENCE, base_options, drive, echo_works, in_process, over_tcp, recv, serve};
@@ -31,7 +31,8 @@ pub(super) async fn connections_leak_nothing(kind: TransportKind) {
     settle(open_files, |open| open <= files).await;
 }
 
-/// Two listeners share an address only with `Options::share_port`, and then both accept.
+/// Two listeners share an address only where both ask for it, and then both accept. The first one
+/// takes the address for itself.
 pub(super) async fn shares_addresses_only_on_request(kind: TransportKind) {
     const CONNECTIONS: usize = 32; // All of them reach one of two listeners once in two billion runs.
     let server = serve(kind, &base_options());
@@ -40,9 +41,15 @@ pub(super) async fn shares_addresses_only_on_request(kind: TransportKind) {
     if in_process(kind) || cfg!(not(target_os = "linux")) {
         return; // Only sockets of Linux are shared.
     }
-    let options = Options { share_port: true, ..base_options() };
+    let sharing = |port_sharing| Options { port_sharing, ..base_options() };
+    assert!(kind.bind(addr, &server.identity, &sharing(PortSharing::Further)).is_err(), "nobody shares it");
+    let options = sharing(PortSharing::First);
     let first = serve(kind, &options);
-    let second = kind.bind(first.listener.local_addr(), &first.identity, &options).expect("shared");
+    let bind = |options| kind.bind(first.listener.local_addr(), &first.identity, &options);
+    let second = bind(sharing(PortSharing::Further)).expect("shared");
+    for other_program in [PortSharing::Alone, PortSharing::First] {
+        assert!(bind(sharing(other_program)).is_err(), "{other_program:?}");
+    }
     let mut accepted = [0; 2];
     let accept = async {
         for _ in 0..CONNECTIONS {

@@ -11,6 +11,7 @@ use super::{
     kind::TransportKind,
     lane::Lane,
     path_stats::PathStats,
+    proved::{Proof, Proved},
 };
 
 /// A connection, in its two halves.
@@ -51,6 +52,11 @@ impl Connection {
     ) -> Self {
         let sender = Sender { kind, remote_addr, inner: sender };
         Self { receiver: Receiver { end: EndOnDrop(sender.clone()), inner: receiver }, sender }
+    }
+
+    /// Returns the remote's address, which the finished handshake has proved.
+    pub fn proved(&self) -> Proved {
+        Proved::by(Proof::Handshake, self.sender.remote_addr)
     }
 }
 
@@ -143,6 +149,11 @@ impl Sender {
     pub fn flush(&self) -> Result<usize, SendError> {
         self.inner.close_state().check()?;
         self.sent(self.inner.flush())
+    }
+
+    /// Returns the bytes that wait to be sent: 0 on a kind that cannot tell.
+    pub fn queued_bytes(&self) -> usize {
+        self.inner.queued_bytes()
     }
 
     /// Ends the connection with a close frame. Messages sent just before may be lost, so the close

@@ -144,7 +144,8 @@ pub enum FrameError {
     /// A frame that this transport carries by other means, or with a body that does not parse.
     #[error("a {0} frame is not allowed here")]
     Misplaced(&'static str),
-    /// Events without a message (keep-alives, datagrams, QUIC frames) over their rate limit.
+    /// Events without a message (keep-alives, datagrams, QUIC frames, TLS records) over their rate
+    /// limit.
     #[error("more than {max} {what} within {period:?}")]
     TooMany {
         /// The name of the events.

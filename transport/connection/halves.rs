@@ -72,6 +72,11 @@ pub trait SendHalf: Send + Sync {
         self.send_state(message)
     }
 
+    /// Returns the bytes that wait to be sent.
+    fn queued_bytes(&self) -> usize {
+        0
+    }
+
     /// Sends the close frame, without waiting for it to arrive. Called at most once.
     fn send_close(&self, close: &Close);
 

@@ -8,7 +8,8 @@ use super::{
     error::ConnectError,
     kind::TransportKind,
     options::Options,
-    transport::{Handshake, Listen},
+    proved::Proved,
+    transport::{Arrival, Listen},
 };
 
 /// A bound address of one kind, which accepts connections.
@@ -51,13 +52,12 @@ impl Listener {
     /// # Errors
     /// The system's refusal, such as no free file descriptor: wait a little and call again.
     pub async fn accept(&self) -> io::Result<Incoming> {
-        let (remote_addr, handshake) = self.inner.accept().await?;
-        Ok(Incoming { kind: self.kind, remote_addr, handshake, options: self.options.clone() })
+        let arrival = self.inner.accept().await?;
+        Ok(Incoming { kind: self.kind, arrival, options: self.options.clone() })
     }
 
-    /// Returns how many clients had to prove their address first because many handshakes were under
-    /// way: QUIC's Retry. Other kinds always validate addresses, or leave it to TCP, and count
-    /// none.
+    /// Returns how many clients had to prove their address before anything else: QUIC's Retry.
+    /// Other kinds always validate addresses, or leave it to TCP, and count none.
     pub fn address_checks(&self) -> u64 {
         self.inner.address_checks()
     }
@@ -105,15 +105,34 @@ impl fmt::Debug for Listener {
 /// ```
 pub struct Incoming {
     kind: TransportKind,
-    remote_addr: SocketAddr,
-    handshake: Handshake,
+    arrival: Arrival,
     options: Options,
 }
 
 impl Incoming {
-    /// Returns the client's address. Kinds whose handshake validates it have not done so yet.
+    /// Returns the client's address, which may be a mere claim. See [`Self::proved`].
     pub fn remote_addr(&self) -> SocketAddr {
-        self.remote_addr
+        match &self.arrival {
+            Arrival::Proved(client, _) => client.addr(),
+            Arrival::Claimed(addr, _) => *addr,
+        }
+    }
+
+    /// Returns the client's address if the client has proved it. A QUIC client proves its address
+    /// only when asked to, or by finishing its handshake.
+    pub fn proved(&self) -> Option<Proved> {
+        match &self.arrival {
+            Arrival::Proved(client, _) => Some(*client),
+            Arrival::Claimed(..) => None,
+        }
+    }
+
+    /// Asks the client to come again with a proof of its address, and keeps nothing of it. A client
+    /// that has proved its address is refused.
+    pub fn demand_proof(self) {
+        if let Arrival::Claimed(_, client) = self.arrival {
+            client.demand_proof();
+        }
     }
 
     /// Completes the handshake.
@@ -121,13 +140,18 @@ impl Incoming {
     /// # Errors
     /// Ends connected or failed within [`Options::handshake_timeout`].
     pub async fn finish(self) -> Result<Connection, ConnectError> {
-        within_deadline(self.handshake, self.kind, self.remote_addr, &self.options).await
+        let addr = self.remote_addr();
+        let handshake = match self.arrival {
+            Arrival::Proved(_, handshake) => handshake,
+            Arrival::Claimed(_, client) => client.finish(),
+        };
+        within_deadline(handshake, self.kind, addr, &self.options).await
     }
 }
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Incoming({} from {})", self.kind, self.remote_addr)
+        write!(f, "Incoming({} from {})", self.kind, self.remote_addr())
     }
 }
 

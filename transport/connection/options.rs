@@ -59,7 +59,7 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// The rate limit on datagrams a second that a remote may send on kinds over UDP, with or
     /// without a message. On QUIC it counts the frames in them, since hundreds fit into one
-    /// datagram. Many of them are the protocol's own (acknowledgements, pings, stream resets). They
+    /// datagram. On TLS it counts the records. Many of them are the protocol's own (acknowledgements, pings, stream resets). They
     /// carry no message, so a limit on messages does not count them, and they cost as much.
     /// Datagrams that are not authentic do not count. Unlimited by default, since the application
     /// knows how many messages it sends.
@@ -70,11 +70,9 @@ pub struct Options {
     /// (0-RTT) stays off: an attacker who recorded it could replay it, and a message that arrives
     /// twice is not what the user sent. Off by default on every kind.
     pub resumption: bool,
-    /// Whether several listeners may share one address (SO_REUSEPORT), one for each thread of a
-    /// server. The system spreads new connections over them. Linux spreads by both addresses, so a
-    /// connection stays with its listener for as long as neither changes. Other systems refuse.
+    /// Whether several listeners may share one address, one for each thread of a server.
     #[serde(default)]
-    pub share_port: bool,
+    pub port_sharing: PortSharing,
 }
 
 impl Default for Options {
@@ -92,7 +90,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(10),
             packets_per_s_max: u32::MAX,
             resumption: false,
-            share_port: false,
+            port_sharing: PortSharing::Alone,
         }
     }
 }
@@ -113,6 +111,22 @@ impl Options {
         let protocol = &self.protocol[..self.protocol.floor_char_boundary(Self::PROTOCOL_MAX_BYTES)];
         format!("{protocol}-{kind}/1")
     }
+}
+
+/// The sharing of one address by several listeners (SO_REUSEPORT), one for each thread of a server.
+///
+/// The system spreads new connections over them. Linux spreads by both addresses, so a connection
+/// stays with its listener for as long as neither changes. Other systems refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortSharing {
+    /// The listener has the address for itself.
+    #[default]
+    Alone,
+    /// The listener takes the address, which must be free, and then shares it.
+    First,
+    /// The listener joins those that share the address already.
+    Further,
 }
 
 /// A congestion control algorithm that both the kernel's TCP and QUIC have.

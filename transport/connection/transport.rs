@@ -8,11 +8,14 @@ use super::{
     halves::BoxFuture,
     kind::{KindInfo, TransportKind},
     options::Options,
+    proved::Proved,
 };
 use crate::tls::{identity::Identity, trust::Trust};
 
 /// The handshake of a client that arrived at a listener. It owns what it needs, so that handshakes
 /// run side by side.
+///
+/// It ends well only once the client has shown that it receives at its address.
 pub type Handshake = BoxFuture<'static, Result<Connection, ConnectError>>;
 
 /// A kind of transport: binds listeners and connects to them.
@@ -53,11 +56,11 @@ pub trait Listen: Send + Sync {
     /// Returns the bound address, with the port that port 0 became.
     fn local_addr(&self) -> SocketAddr;
 
-    /// Waits for the next client, and returns its address and its handshake. Cancel safe.
+    /// Waits for the next client, and returns it with its handshake. Cancel safe.
     ///
     /// The handshake's work belongs into the returned future. The caller puts the handshake timeout
     /// around it.
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>>;
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>>;
 
     /// Returns how many clients had to prove their address before anything else, so far.
     fn address_checks(&self) -> u64 {
@@ -74,6 +77,23 @@ pub trait Listen: Send + Sync {
     fn flush_closes(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// A client that has arrived at a listener. Dropping it refuses the client.
+pub enum Arrival {
+    /// A client that has proved its address, and its handshake.
+    Proved(Proved, Handshake),
+    /// A client that only claims its address. A forged datagram may claim anybody's.
+    Claimed(SocketAddr, Box<dyn Unproved>),
+}
+
+/// The first step of a client that has not proved its address yet. Dropping it refuses the client.
+pub trait Unproved: Send {
+    /// Goes on with the handshake, whose end proves the address.
+    fn finish(self: Box<Self>) -> Handshake;
+
+    /// Asks the client to come again with a proof, and keeps nothing of it.
+    fn demand_proof(self: Box<Self>);
 }
 
 /// The server that a client connects to, and the proof that it is the right one.

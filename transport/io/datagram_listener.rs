@@ -4,7 +4,9 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use super::udp_demux::{AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming};
-use crate::{BoxFuture, ConnectError, Connection, Handshake, Listen, Options, TransportKind};
+use crate::{
+    Arrival, BoxFuture, ConnectError, Connection, Handshake, Listen, Options, Proof, Proved, TransportKind,
+};
 
 /// A bound socket whose clients finish their handshakes by `handshake`.
 pub(crate) struct DatagramListener<H> {
@@ -45,7 +47,7 @@ where
         self.demux.strays()
     }
 
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async move {
             let Incoming { sender, receiver, half_open } = self.demux.next_incoming().await?;
             let (kind, remote) = (self.kind, sender.remote());
@@ -55,7 +57,7 @@ where
                 drop(half_open);
                 connection.map_err(|reason| ConnectError::Handshake { kind, reason })
             });
-            Ok((remote, handshake))
+            Ok(Arrival::Proved(Proved::by(Proof::Cookie, remote), handshake))
         })
     }
 }

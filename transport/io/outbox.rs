@@ -85,6 +85,11 @@ impl Outbox {
         mem::take(&mut self.superseded)
     }
 
+    /// Returns the bytes that wait to be written.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.wire.len() - self.written + self.control.len() + self.state.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.wire.is_empty() && self.control.is_empty() && self.state.is_empty()
     }

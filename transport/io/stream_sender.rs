@@ -188,6 +188,10 @@ impl<W: StreamWriter> SendHalf for StreamSender<W> {
         self.flush_or_wake(self.out())
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.out().outbox.queued_bytes()
+    }
+
     fn send_close(&self, close: &Close) {
         let mut out = self.out();
         out.closing = true;

@@ -17,7 +17,7 @@ use tokio::io::Interest;
 #[cfg(not(unix))]
 pub(crate) use tokio::net::UdpSocket as Inner;
 
-use super::share_port::share_port;
+use super::share_port;
 use crate::Options;
 
 pub(crate) struct UdpSocket {
@@ -30,10 +30,7 @@ pub(crate) struct UdpSocket {
 impl UdpSocket {
     pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
-        if options.share_port {
-            share_port(&SockRef::from(&socket))?;
-        }
-        socket.bind(&addr.into())?;
+        share_port::bind(&SockRef::from(&socket), addr, options.port_sharing)?;
         socket.set_nonblocking(true)?;
         // Deprecated for types whose descriptor can be closed behind tokio's back; a socket's
         // cannot.

@@ -379,6 +379,10 @@ impl SendHalf for Shared {
         Ok(())
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.lock().control.queued_bytes()
+    }
+
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         let mut state = self.lock();
         state.check()?;

@@ -17,7 +17,12 @@ async fn unfinished_frame_ends_the_connection() {
     for quic in [STREAM, UNI, DATAGRAM] {
         let listener =
             quic.bind(quic.lane.kind(), ([127, 0, 0, 1], 0).into(), &identity, &impatient).expect("bound");
-        let served = async { listener.accept().await.expect("a client").1.await.expect("connected") };
+        let served = async {
+            let Arrival::Claimed(_, client) = listener.accept().await.expect("a client") else {
+                panic!("nobody asked for a proof")
+            };
+            client.finish().await.expect("connected")
+        };
         let kind = quic.lane.kind();
         let to = Target { kind, addr: listener.local_addr(), name: "localhost", trust: Some(&trust) };
         let (mut server, client) = tokio::join!(served, quic.open(&to, &patient));

@@ -28,8 +28,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    BoxFuture, CloseReason, ConnectError, Connection, Handshake, Lane, Listen, Listener, Options, SendHalf,
-    TransportKind,
+    Arrival, BoxFuture, CloseReason, ConnectError, Connection, Handshake, Lane, Listen, Listener, Options,
+    Proof, Proved, SendHalf, TransportKind,
     connection::{connection, listener::within_deadline},
 };
 use end::{End, connected};
@@ -108,10 +108,11 @@ impl Listen for SimulatedListen {
         SERVER
     }
 
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
-        Box::pin(
-            async move { self.0.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into()) },
-        )
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
+        Box::pin(async move {
+            let (from, handshake) = self.0.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected)?;
+            Ok(Arrival::Proved(Proved::by(Proof::SameProcess, from), handshake))
+        })
     }
 }
 

@@ -113,6 +113,11 @@ impl ReliableStream {
         }
     }
 
+    /// Returns the bytes that wait to be sent or acknowledged.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.stream.len()
+    }
+
     /// Queues a frame. `Err` holds the number of bytes waiting when the queue is full.
     pub(super) fn push(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), usize> {
         let waiting = self.stream.len();

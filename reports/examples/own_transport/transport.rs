@@ -4,8 +4,9 @@
 use std::{io, net::SocketAddr};
 
 use netduel_transport::{
-    BoxFuture, Capabilities, CongestionControl, ConnectError, Connection, Handshake, Identity, KindInfo,
-    Listen, MAX_STATE_BYTES, Options, PathStats, Socket, Target, Transport, TransportKind, tcp_path_stats,
+    Arrival, BoxFuture, Capabilities, CongestionControl, ConnectError, Connection, Handshake, Identity,
+    KindInfo, Listen, MAX_STATE_BYTES, Options, PathStats, PortSharing, Proof, Proved, Socket, Target,
+    Transport, TransportKind, tcp_path_stats,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,8 +49,10 @@ impl Transport for Own {
     ) -> io::Result<Box<dyn Listen>> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
-        socket.set_reuseport(options.share_port)?;
+        // The first of several listeners takes the address for itself before it shares it.
+        socket.set_reuseport(options.port_sharing == PortSharing::Further)?;
         socket.bind(addr)?;
+        socket.set_reuseport(options.port_sharing != PortSharing::Alone)?;
         let socket = socket.listen(1024)?;
         Ok(Box::new(OwnListener { kind, addr: socket.local_addr()?, socket, options: options.clone() }))
     }
@@ -79,12 +82,13 @@ impl Listen for OwnListener {
         self.addr
     }
 
-    fn accept(&self) -> BoxFuture<'_, io::Result<(SocketAddr, Handshake)>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async move {
             let (stream, remote) = self.socket.accept().await?;
             let (kind, options) = (self.kind, self.options.clone());
             let handshake: Handshake = Box::pin(async move { greet(kind, remote, stream, &options).await });
-            Ok((remote, handshake))
+            // The system hands over only clients that have finished TCP's handshake.
+            Ok(Arrival::Proved(Proved::by(Proof::TcpHandshake, remote), handshake))
         })
     }
 }

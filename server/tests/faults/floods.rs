@@ -5,11 +5,11 @@ use std::time::Duration;
 use netduel_protocol::{ClientMessage, Move, MoveWithPayload, ServerMessage, decode, game::Position};
 use netduel_testkit::{DatagramProxy, Impairment};
 use netduel_transport::{Close, TransportKind};
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     quic,
-    raw::{CONTROL, Quic, Raw, frame},
+    raw::{CONTROL, Quic, Raw, frame, tls_stream},
     streams,
     world::{PATIENCE, World, bytes, hello, join, told},
 };
@@ -154,6 +154,35 @@ pub(crate) async fn packets_without_a_message(world: &World) {
     };
     let close = timeout(PATIENCE, flood).await.expect("cut in time");
     assert_eq!(close.code, Close::BAD_FRAME, "{close}");
+    world.counted("flooding", 1, |it| it.expelled_flooding).await;
+    world.only_witnesses().await;
+}
+
+/// Over TLS, the client updates its keys again and again, and sends one byte of a ping in a record of
+/// its own in between. Each record costs the server work, and few bring a message.
+pub(crate) async fn records_without_a_message(world: &World) {
+    /// The key updates between two bytes: fewer than rustls refuses.
+    const UPDATES: usize = 16;
+    let ping = frame(CONTROL, &bytes(&ClientMessage::Ping { sent_us: 1 }));
+    let mut tls = tls_stream(world).await;
+    for message in [hello(), join("keys")] {
+        tls.write_all(&frame(CONTROL, &message)).await.expect("open");
+    }
+    let flood = async {
+        for byte in ping.iter().cycle() {
+            for _ in 0..UPDATES {
+                tls.get_mut().1.refresh_traffic_keys().expect("a session");
+            }
+            if tls.write_all(&[*byte]).await.is_err() || tls.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    let flooding = |world: &World| world.observer.snapshot().expelled_flooding > 0;
+    world.attack_until("the client is expelled", flooding, flood).await;
+    let close = Raw::Stream(Box::new(tls)).close_frame().await;
+    assert_eq!(close.code, Close::BAD_FRAME, "{close}");
+    assert!(close.reason.contains("TLS records"), "{close}");
     world.counted("flooding", 1, |it| it.expelled_flooding).await;
     world.only_witnesses().await;
 }

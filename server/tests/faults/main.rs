@@ -78,6 +78,7 @@ faults! {
     19 floods::streams_opened_and_reset on quic with few_packets;
     19 floods::frames_with_gaps on quic with short_silence;
     19 floods::packets_without_a_message on datagrams with few_packets;
+    19 floods::records_without_a_message on tls with few_packets;
     20 strangers::clients_that_do_not_trust_us on encrypted with defaults;
     25 host::a_players_clock_that_jumps on every_kind with defaults;
     25 host::a_host_that_slept on every_kind with defaults;
@@ -89,6 +90,10 @@ fn every_kind(_: TransportKind) -> bool {
 
 fn encrypted(kind: TransportKind) -> bool {
     kind.capabilities().encrypted
+}
+
+fn tls(kind: TransportKind) -> bool {
+    kind == TransportKind::Tls
 }
 
 fn quic(kind: TransportKind) -> bool {
@@ -129,6 +134,8 @@ fn few_packets(_: &mut Config, options: &mut Options) {
 
 fn any_rate(config: &mut Config, _: &mut Options) {
     config.messages_per_s_max = u32::MAX;
+    config.capacity_messages_per_s = u32::MAX;
+    config.bytes_per_s_max = u32::MAX;
 }
 
 fn main() {

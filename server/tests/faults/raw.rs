@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpSocket, TcpStream, UdpSocket},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::world::{PATIENCE, World, localhost};
 
@@ -46,17 +46,7 @@ impl Raw {
     pub(crate) async fn open(world: &World) -> Self {
         match world.kind {
             TransportKind::Tcp => Self::Stream(Box::new(tcp_stream(world.addr).await)),
-            TransportKind::Tls => {
-                let config = world
-                    .identity
-                    .trust()
-                    .client_config_for(&Options::default().alpn(TransportKind::Tls))
-                    .expect("a trust");
-                let socket = tcp_stream(world.addr).await;
-                let name = "localhost".try_into().expect("a name");
-                let tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-                Self::Stream(Box::new(tls.expect("a handshake")))
-            }
+            TransportKind::Tls => Self::Stream(Box::new(tls_stream(world).await)),
             TransportKind::Udp => Self::Udp(Udp::open(world.addr).await),
             _ => Self::Quic(Quic::open(world, world.addr).await),
         }
@@ -110,6 +100,15 @@ async fn tcp_stream(addr: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).expect("set");
     socket.connect(addr).await.expect("connected")
+}
+
+/// Connects over TLS, with the session in the caller's hands.
+pub(crate) async fn tls_stream(world: &World) -> TlsStream<TcpStream> {
+    let alpn = Options::default().alpn(TransportKind::Tls);
+    let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
+    let socket = tcp_stream(world.addr).await;
+    let name = "localhost".try_into().expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a handshake")
 }
 
 impl Quic {
