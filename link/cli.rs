@@ -49,7 +49,8 @@ const EXAMPLES: &str = "
 Examples:
   netduel-link list
   netduel-link probe --profile wifi
-  netduel-link run --profile lte --server 'netduel-server --host 198.18.0.1 --plaintext' -- netduel-bot --server {server}
+  netduel-link run --profile lte --server 'netduel-server --host 198.18.0.1 --plaintext' -- \\
+      netduel-bot --server {server}
   netduel-link run --profile delay=50ms,loss=2% --server 'iperf3 -s' -- iperf3 -c {server}
   netduel-link selftest
 

@@ -50,7 +50,7 @@ const CLAIMED_HANDSHAKES_MAX: usize = 32;
 /// The counts of all networks, claims and handshakes.
 #[derive(Debug)]
 pub(crate) struct AdmissionControl {
-    usages: Mutex<Usages>,
+    usages: Arc<Mutex<Usages>>,
     claims: Mutex<Claims>,
     handshakes: AtomicUsize,
     pub(crate) memory: MemoryWatch,
@@ -60,7 +60,7 @@ impl Default for AdmissionControl {
     fn default() -> Self {
         let now = Instant::now();
         Self {
-            usages: Mutex::new(Usages::new(now)),
+            usages: Arc::new(Mutex::new(Usages::new(now))),
             claims: Mutex::new(Claims { bucket: GcraBucket::full(now), handshakes: 0 }),
             handshakes: AtomicUsize::new(0),
             memory: MemoryWatch::default(),
@@ -210,7 +210,7 @@ impl AdmissionPermit {
 
     /// Returns the quota of the connection's session.
     pub(crate) fn quota(&self, config: &Config) -> Quota {
-        Quota::new(self.admission.clone(), self.networks, config)
+        Quota::new(self.admission.usages.clone(), self.networks, config)
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn proved_claim_may_be_one_too_many() {
+    fn proved_claim_may_be_over_limit() {
         let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
         let config = config(1, 256);
         let _first = permit(admission.admit(Some(proved("192.0.2.1")), &config, &counters));

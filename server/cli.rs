@@ -139,8 +139,8 @@ pub struct ServerArgs {
     #[arg(long, default_value_t = Config::default().connections_max)]
     max_connections: usize,
 
-    /// Maximum number of connections of one address (of IPv6: of one /64, twice as many of a /56 and
-    /// eight times as many of a /48), so that no address fills the server alone
+    /// Maximum number of connections of one address (of IPv6: of one /64, twice as many of a /56
+    /// and eight times as many of a /48), so that no address fills the server alone
     #[arg(long, default_value_t = Config::default().connections_per_address_max)]
     max_connections_per_address: usize,
 

@@ -29,9 +29,10 @@ pub struct Config {
     /// slowest hundredth of a match's moves. A school behind one address connects at once, and then
     /// a few at a time.
     pub connections_per_address_per_s: u32,
-    /// The most handshakes in progress, three quarters of them of one customer. A handshake takes up to half a millisecond of the server's
-    /// one thread for its signature, alternating with the matches (`low_priority.rs`). This many
-    /// handshakes delay a newcomer by an eighth of a second; real players come a few at a time.
+    /// The most handshakes in progress, three quarters of them of one customer. A handshake takes
+    /// up to half a millisecond of the server's one thread for its signature, alternating with the
+    /// matches (`low_priority.rs`). This many handshakes delay a newcomer by an eighth of a second;
+    /// real players come a few at a time.
     pub handshakes_max: usize,
     /// The most matches. The default is the number that the default connections can form; lower it
     /// to bound the relay's work.

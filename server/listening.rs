@@ -1,5 +1,5 @@
-//! The listeners of a server: made from its limits, and without encryption only where that was asked
-//! for.
+//! The listeners of a server: made from its limits, and without encryption only where that was
+//! asked for.
 
 use std::net::SocketAddr;
 

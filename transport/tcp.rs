@@ -50,8 +50,8 @@ use record_limit::RecordLimit;
 /// The largest number of connections that wait to be accepted. The kernel's own cap
 /// (`net.core.somaxconn`) is 4096 by default.
 const BACKLOG: u32 = 1024;
-/// The most reads in a row that bring nothing to deliver. Each takes up to 4 KiB, which hold 150 key
-/// updates: 0.15 ms of work. Then other tasks have their turn.
+/// The most reads in a row that bring nothing to deliver. Each takes up to 4 KiB, which hold 150
+/// key updates: 0.15 ms of work. Then other tasks have their turn.
 const EMPTY_READS_MAX: usize = 2;
 /// The number of unsent bytes that makes the kernel refuse the next write (see the module's
 /// documentation).

@@ -88,7 +88,7 @@ impl ServerSpec {
     /// Returns the flags of `netduel-reports serve` for these settings, with listeners on `ip`.
     fn args(&self, ip: IpAddr) -> Vec<String> {
         let Self { kinds, contender, limits, resume_grace_s, burn_us_per_s, cpu, log: _ } = self;
-        // The addresses within an emulated link are not loopback ones, and nobody else reaches them.
+        // The addresses of an emulated link are not loopback ones, and nobody else reaches them.
         let mut args: Vec<String> =
             ["--supervised", "--plaintext", "--counters", "--drain=5"].map(str::to_owned).to_vec();
         args.extend(limits.args().iter().map(|arg| (*arg).to_owned()));

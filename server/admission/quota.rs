@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use netduel_protocol::CloseCode;
 use netduel_transport::{Close, RateLimit};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    AdmissionControl,
     networks::Networks,
-    usage::{Pace, PerSecond, expelled_from_per_s},
+    usage::{Pace, PerSecond, Usages, expelled_from_per_s},
 };
 use crate::config::Config;
 
@@ -19,7 +19,7 @@ use crate::config::Config;
 /// second. All 128 connections of an address hold 8,192 messages in blocks, a third of its share.
 const BLOCK_MESSAGES: u32 = 64;
 
-/// What one session may still send.
+/// The rest that one session may send.
 pub(crate) struct Quota {
     bytes: RateLimit,
     /// The messages left of the newest block.
@@ -27,14 +27,14 @@ pub(crate) struct Quota {
     /// The messages of all blocks.
     taken: PerSecond,
     is_behind: bool,
-    admission: Arc<AdmissionControl>,
+    usages: Arc<Mutex<Usages>>,
     networks: Option<Networks>,
 }
 
 impl Quota {
-    pub(super) fn new(admission: Arc<AdmissionControl>, networks: Option<Networks>, config: &Config) -> Self {
+    pub(super) fn new(usages: Arc<Mutex<Usages>>, networks: Option<Networks>, config: &Config) -> Self {
         let bytes = RateLimit::new(config.bytes_per_s_max);
-        Self { bytes, left: 0, taken: PerSecond::default(), is_behind: false, admission, networks }
+        Self { bytes, left: 0, taken: PerSecond::default(), is_behind: false, usages, networks }
     }
 
     /// Takes the work of `messages` with `bytes` in all. A message that leads to more work than a
@@ -60,7 +60,7 @@ impl Quota {
         let block = messages.max(BLOCK_MESSAGES);
         let pace = match self.networks {
             Some(networks) => {
-                let mut usages = self.admission.usages.lock();
+                let mut usages = self.usages.lock();
                 usages.work(networks, &mut self.taken, block, Instant::now(), config)
             }
             None => Pace::Free,
@@ -91,40 +91,31 @@ fn too_many_of_address(config: &Config) -> Close {
 
 #[cfg(test)]
 mod tests {
-    use netduel_transport::{Proof, Proved};
-
     use super::*;
-    use crate::{admission::Admission, counters::Counters};
 
     /// Returns the quotas of `count` connections of one address.
-    fn quotas(count: usize, config: &Config) -> Vec<(super::super::AdmissionPermit, Quota)> {
-        let (admission, counters) = (Arc::new(AdmissionControl::default()), Counters::default());
-        let client = Proved::by(Proof::TcpHandshake, ([192, 0, 2, 1], 1).into());
-        let connect = |_| match admission.admit(Some(client), config, &counters) {
-            Admission::Admitted(permit) => {
-                let quota = permit.quota(config);
-                (permit, quota)
-            }
-            _ => panic!("refused"),
-        };
-        (0..count).map(connect).collect()
+    fn quotas(count: usize, config: &Config) -> Vec<Quota> {
+        let (now, networks) = (Instant::now(), Networks::of(([192, 0, 2, 1], 1).into()));
+        let mut usages = Usages::new(now);
+        for _ in 0..count {
+            usages.connect(networks, 0, now, config).expect("room");
+        }
+        let usages = Arc::new(Mutex::new(usages));
+        (0..count).map(|_| Quota::new(usages.clone(), Some(networks), config)).collect()
     }
 
     #[test]
-    fn connections_share_the_quota_of_their_address() {
+    fn connections_share_an_address_quota() {
         // A share of 640 messages: ten blocks, and twenty until the expulsion.
         let config = Config { capacity_messages_per_s: 3_200, ..Config::default() };
         let mut open = quotas(30, &config);
-        let outcomes: Vec<_> = open
-            .iter_mut()
-            .map(|(_, quota)| (quota.take(1, 9, &config).is_ok(), quota.is_behind()))
-            .collect();
+        let outcomes: Vec<_> =
+            open.iter_mut().map(|quota| (quota.take(1, 9, &config).is_ok(), quota.is_behind())).collect();
         // The clock may pass a full second in between, which grants more but never fewer.
         let free = outcomes.iter().take_while(|it| **it == (true, false)).count();
         assert!(free >= 10, "{outcomes:?}");
         assert!(outcomes.contains(&(true, true)), "{outcomes:?}");
-        let error =
-            open.iter_mut().find_map(|(_, quota)| (0..100).find_map(|_| quota.take(64, 9, &config).err()));
+        let error = open.iter_mut().find_map(|it| (0..100).find_map(|_| it.take(64, 9, &config).err()));
         let error = error.expect("too much for one address");
         assert_eq!(error.code, CloseCode::TooManyMessages.code());
         assert!(error.reason.contains("1280 messages a second together"), "{error}");
@@ -134,7 +125,7 @@ mod tests {
     fn bytes_of_a_player_are_limited() {
         let config = Config { bytes_per_s_max: 10_000, ..Config::default() };
         let mut open = quotas(1, &config);
-        let (_, quota) = &mut open[0];
+        let quota = &mut open[0];
         let taken = (0..1_000).take_while(|_| quota.take(1, 1_000, &config).is_ok()).count();
         assert!((10..20).contains(&taken), "{taken}");
         let error = quota.take(1, 10_001, &config).expect_err("more than a second's");

@@ -319,7 +319,7 @@ fn fake_memory() -> Option<MemoryReading> {
 }
 
 #[tokio::test]
-async fn expels_largest_queues_when_memory_is_short() {
+async fn expels_largest_queues_without_memory() {
     const DEAF: usize = 16; // As many as one reading expels.
     let kind = TransportKind::Memory;
     let server = Running::of(kind, Config { memory_reading: fake_memory, ..Config::default() });

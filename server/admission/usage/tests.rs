@@ -178,7 +178,7 @@ fn heavy_address_waits_behind_others() {
 }
 
 #[test]
-fn heaviest_addresses_wait_when_all_are_many() {
+fn heaviest_addresses_wait_under_load() {
     let addresses: Vec<_> = (0..20).map(|n| IpAddr::from([192, 0, 2, n])).collect();
     let mut it = Senders::new(addresses.iter().copied());
     // Six addresses take 150 each: none is over its own share, and all together are over 80 %.

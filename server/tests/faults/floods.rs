@@ -158,8 +158,8 @@ pub(crate) async fn packets_without_a_message(world: &World) {
     world.only_witnesses().await;
 }
 
-/// Over TLS, the client updates its keys again and again, and sends one byte of a ping in a record of
-/// its own in between. Each record costs the server work, and few bring a message.
+/// Over TLS, the client updates its keys again and again, and sends one byte of a ping in a record
+/// of its own in between. Each record costs the server work, and few bring a message.
 pub(crate) async fn records_without_a_message(world: &World) {
     /// The key updates between two bytes: fewer than rustls refuses.
     const UPDATES: usize = 16;
