@@ -9,14 +9,16 @@
 //! - Every connection has an ENet host of its own with one peer, also on a server, where
 //!   [`Demux`](crate::io::udp_demux::Demux) tells the remotes apart by their addresses. ENet's
 //!   usual way, one host for all, walks every peer for each packet it sends.
+//! - **A proof of the client's address comes first** (`io/cookie.rs`). ENet has none: whoever
+//!   forges a *connect* chooses every number of the connection, and can go on without an answer. So
+//!   a client's *connect* stands behind a join. Everything after it is ENet's.
 //! - **The checksum is on** (`enet_host.checksum = enet_crc32` in C; no compression). It begins
 //!   with the connection's random number, which only the two sides know. Everything else that ENet
 //!   checks is two bits, so without the checksum an attacker could end a connection with one
 //!   datagram from a forged address. A remote without checksum gets no answer.
-//! - ENet has no cookie. A forged *connect* costs a host (some 12 KB) until the handshake times
-//!   out, and is answered a few times. `HALF_OPEN_MAX` bounds such hosts, and open connections are
-//!   not harmed.
+//! - **A gate in safe code** (`enet/gate.rs`) reads every datagram before ENet does.
 //! - Control messages wait on this side while 8 KB of them are unacknowledged (`enet/host.rs`).
+//! - A message fits one datagram, and nothing is cut into fragments.
 //! - ENet's disconnect carries one number. The close frame's reason goes before it, on a third
 //!   channel. A remote that has only the two lanes' channels gets the number alone.
 //! - ENet looks at the time only when it is asked to: every [`RESEND_TICK`] while something is
@@ -25,7 +27,15 @@
 //! - Unreliable messages have 16-bit numbers. Every 65,536th goes as a reliable one and restarts
 //!   the numbers.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod crafted;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
+mod gate;
 mod host;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::receive;
 
 use std::{
     future::poll_fn,
@@ -36,18 +46,19 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
-use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT_ROUND_TRIP_TIME, crc32};
+use rusty_enet::{EventNoRef, Packet, PacketKind, PeerState, consts::PEER_DEFAULT_ROUND_TRIP_TIME};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::{
     BoxFuture, Close, CloseReason, CloseState, ConnectError, Connection, FrameError, Identity, KindInfo,
     Lane, Listen, Options, PathStats, ReceiveHalf, Recovery, SendHalf, Target, Transport, TransportKind,
     io::{
+        cookie::{Challenger, fetch_join, new_token},
         datagram_listener::DatagramListener,
         frame,
         keep_alive::KeepAliveTimer,
@@ -56,14 +67,14 @@ use crate::{
         udp_demux::{self, AddressValidator, DatagramReceiver, DatagramSender},
     },
 };
-use host::{CHANNELS, CLOSE_CHANNEL, CONTROL_CHANNEL, ConnectionHost, Held, STATE_CHANNEL};
+use gate::{CLOSE_CHANNEL, CONTROL_CHANNEL, STATE_CHANNEL};
+use host::{ConnectionHost, Held};
 
 /// The interval between looks at the clock while something is unacknowledged. ENet resends after
 /// its round-trip time and four variations, which on a local network is as short as this.
 const RESEND_TICK: Duration = Duration::from_millis(5);
 /// The interval between looks at the clock during a handshake, which ENet resends after half a
-/// second at first. It is longer than [`RESEND_TICK`] because an attacker who forges addresses can
-/// have as many handshakes under way as are allowed.
+/// second at first.
 const HANDSHAKE_TICK: Duration = Duration::from_millis(50);
 
 pub(crate) const ENET: Enet = Enet;
@@ -82,7 +93,11 @@ impl Transport for Enet {
         _: &Identity,
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
-        DatagramListener::bind(kind, addr, ConnectsOnly, options, accept)
+        let challenger = Arc::new(Challenger::new(&options.alpn(TransportKind::Enet))?);
+        let validator = ConnectsOnly(challenger.clone());
+        DatagramListener::bind(kind, addr, validator, options, move |datagrams_out, datagrams_in, options| {
+            accept(challenger.clone(), datagrams_out, datagrams_in, options)
+        })
     }
 
     fn connect<'a>(
@@ -92,11 +107,17 @@ impl Transport for Enet {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
         Box::pin(async move {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
-            let (datagrams_out, datagrams_in) = udp_demux::connect(to.addr, options).map_err(unreachable)?;
-            let mut receiver = assemble(datagrams_out, datagrams_in, options).map_err(unreachable)?;
+            let (datagrams_out, mut datagrams_in) =
+                udp_demux::connect(to.addr, options).map_err(unreachable)?;
+            let token = new_token().map_err(unreachable)?;
+            let protocol = options.alpn(TransportKind::Enet);
+            let (join, _) = (fetch_join(&protocol, &datagrams_out, &mut datagrams_in, token).await)
+                .map_err(unreachable)?;
+            let bytes_held = Arc::<AtomicUsize>::default();
+            let host = ConnectionHost::connect(datagrams_out.clone(), join, bytes_held.clone(), clock())
+                .map_err(unreachable)?;
+            let mut receiver = assemble(datagrams_out, datagrams_in, host, bytes_held, options);
             let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
-            (receiver.shared.host().enet.connect((), CHANNELS, 0))
-                .map_err(|error| failed(error.to_string()))?;
             poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
             // The ping measures a client's first round trip.
             receiver.shared.host().peer().ping();
@@ -105,56 +126,59 @@ impl Transport for Enet {
     }
 }
 
-/// An address validator that admits datagrams that are a *connect* with a right checksum.
-struct ConnectsOnly;
+/// An address validator that admits joins whose challenge is good, with a *connect* behind it.
+struct ConnectsOnly(Arc<Challenger>);
 
 impl AddressValidator for ConnectsOnly {
-    fn validate(&mut self, _: SocketAddr, datagram: &[u8], _: &mut Vec<u8>) -> bool {
-        /// The header in bytes: peer number with flags (2), sent time (2), checksum (4).
-        const HEADER_BYTES: usize = 8;
-        const CONNECT_BYTES: usize = 48;
-        /// The peer number of a connect, "none yet", with the flag that a sent time follows.
-        const NO_PEER: [u8; 2] = [0x8f, 0xff];
-        /// The connect command, with the flag that asks for an acknowledgement.
-        const CONNECT: u8 = 2 | 0x80;
-        let Some((header, commands)) = datagram.split_first_chunk::<HEADER_BYTES>() else { return false };
-        let with_seed = [header[0], header[1], header[2], header[3], 0, 0, 0, 0];
-        commands.len() == CONNECT_BYTES
-            && header[..2] == NO_PEER
-            && commands[0] == CONNECT
-            && crc32(&[&with_seed, commands]).to_ne_bytes() == header[4..]
+    fn validate(&mut self, from: SocketAddr, datagram: &[u8], answer: &mut Vec<u8>) -> bool {
+        self.0.answer_hello(from, datagram, answer);
+        self.0.join(from, datagram).is_some_and(|join| gate::connect_id(join.rest).is_some())
     }
 }
 
-/// Does a server's side of the handshake.
+/// Does a server's side of the handshake, for a client whose join the validator has checked.
 async fn accept(
+    challenger: Arc<Challenger>,
     datagrams_out: Arc<DatagramSender>,
-    datagrams_in: DatagramReceiver,
+    mut datagrams_in: DatagramReceiver,
     options: Options,
 ) -> Result<Connection, String> {
     let failed = |error: io::Error| error.to_string();
-    let mut receiver = assemble(datagrams_out, datagrams_in, &options).map_err(failed)?;
+    let join = poll_fn(|cx| datagrams_in.poll_recv(cx)).await.map_err(failed)?;
+    let connect = challenger.join(datagrams_out.remote(), &join).map_or(&[][..], |join| join.rest);
+    let bytes_held = Arc::<AtomicUsize>::default();
+    let host = ConnectionHost::accept(datagrams_out.clone(), connect, bytes_held.clone(), clock());
+    // The join is gone from here only if it was older than the newest few hundred datagrams.
+    let host = host.map_err(failed)?.ok_or("its join was overtaken")?;
+    let mut receiver = assemble(datagrams_out, datagrams_in, host, bytes_held, &options);
     poll_fn(|cx| receiver.poll_connected(cx, false)).await.map_err(failed)?;
     receiver.into_connection(TransportKind::Enet, &options)
+}
+
+/// Returns a clock that begins now.
+fn clock() -> impl Fn() -> Duration + Send + 'static {
+    let start = Instant::now();
+    move || start.elapsed()
 }
 
 fn assemble(
     datagrams_out: Arc<DatagramSender>,
     datagrams_in: DatagramReceiver,
+    host: ConnectionHost,
+    bytes_held: Arc<AtomicUsize>,
     options: &Options,
-) -> io::Result<EnetReceiver> {
-    let bytes_held = Arc::<AtomicUsize>::default();
-    let host = Mutex::new(ConnectionHost::new(datagrams_out.clone(), bytes_held.clone())?);
+) -> EnetReceiver {
     let keep_alive = KeepAliveTimer::new(options, datagrams_out.remote());
+    let host = Mutex::new(host);
     let shared = Arc::new(Shared { datagrams_out, host, bytes_held, close_state: CloseState::default() });
-    Ok(EnetReceiver {
+    EnetReceiver {
         shared,
         datagrams_in,
         pool: BytesMut::new(),
         keep_alive,
         tick: every(HANDSHAKE_TICK),
-        datagrams: RateLimit::new(options.packets_per_s_max),
-    })
+        commands: RateLimit::new(options.packets_per_s_max),
+    }
 }
 
 fn every(period: Duration) -> Interval {
@@ -203,7 +227,7 @@ impl SendHalf for Shared {
     }
 
     fn flush(&self) -> Result<usize, CloseReason> {
-        self.host().enet.flush();
+        self.host().flush();
         if self.bytes_held.load(Relaxed) > 0 {
             self.close_state.wake(); // It must watch for the acknowledgement.
         }
@@ -214,7 +238,7 @@ impl SendHalf for Shared {
         let mut host = self.host();
         let sent_bytes = self.datagrams_out.sent_bytes();
         host.send(STATE_CHANNEL, &self.hold(message, PacketKind::AlwaysUnreliable { sequenced: true }));
-        host.enet.flush();
+        host.flush();
         // ENet does not report a throttled message, but every other message has left by now.
         if self.datagrams_out.sent_bytes() - sent_bytes < message.len() as u64 {
             host.throttled_messages += 1;
@@ -234,7 +258,7 @@ impl SendHalf for Shared {
         } else {
             host.peer().disconnect_later(close.code);
         }
-        host.enet.flush();
+        host.flush();
     }
 
     fn path_stats(&self) -> PathStats {
@@ -260,37 +284,51 @@ struct EnetReceiver {
     pool: BytesMut,
     keep_alive: KeepAliveTimer,
     tick: Interval,
-    /// The rate limit on datagrams with a right checksum.
-    datagrams: RateLimit,
+    /// The rate limit on ENet's commands in datagrams with a right checksum.
+    commands: RateLimit,
+}
+
+/// The reasons why ENet does not go on.
+enum Trouble {
+    /// An error from the path, which may be forged.
+    Path(io::Error),
+    /// The remote acknowledges nothing.
+    Silence,
+    /// An offence of the remote.
+    Offence(FrameError),
 }
 
 impl EnetReceiver {
+    /// Takes in a datagram, for the next step.
+    fn feed(&mut self, datagram: Bytes) -> Result<(), FrameError> {
+        let commands = self.shared.host().feed(datagram)?;
+        if commands > 0 {
+            self.keep_alive.heard();
+            self.commands.count(commands, "ENet commands")?;
+        }
+        Ok(())
+    }
+
     /// Runs one step of ENet and returns its event.
-    fn step(&mut self) -> io::Result<Option<EventNoRef>> {
+    fn step(&mut self) -> Result<Option<EventNoRef>, Trouble> {
         let mut host = self.shared.host();
         let fed = host.is_fed();
-        let (event, heard) = host.service();
-        drop(host);
-        if heard {
-            self.keep_alive.heard();
-            self.datagrams.count(1, "datagrams").map_err(io::Error::other)?;
-        }
-        match event {
+        match host.service() {
             // Nothing was fed, so ENet itself gave up.
-            Some(EventNoRef::Disconnect { .. }) if !fed => Err(io::ErrorKind::TimedOut.into()),
+            Some(EventNoRef::Disconnect { .. }) if !fed => Err(Trouble::Silence),
             event => Ok(event),
         }
     }
 
     /// Drives ENet until it has an event. `always_tick` is set where something other than a message
     /// is unacknowledged.
-    fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<io::Result<EventNoRef>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, always_tick: bool) -> Poll<Result<EventNoRef, Trouble>> {
         loop {
             if let Some(event) = self.step()? {
                 return Poll::Ready(Ok(event));
             }
             if let Poll::Ready(datagram) = self.datagrams_in.poll_recv(cx) {
-                self.shared.host().feed(datagram?);
+                self.feed(datagram.map_err(Trouble::Path)?).map_err(Trouble::Offence)?;
                 continue;
             }
             let watch = always_tick || self.shared.bytes_held.load(Relaxed) > 0;
@@ -310,10 +348,10 @@ impl EnetReceiver {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
                 }
                 Ok(EventNoRef::Receive { .. }) => {}
-                Err(error) if client || error.kind() == io::ErrorKind::TimedOut => {
-                    return Poll::Ready(Err(error));
-                }
-                Err(_) => {}
+                Err(Trouble::Silence) => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Err(Trouble::Offence(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                Err(Trouble::Path(error)) if client => return Poll::Ready(Err(error)),
+                Err(Trouble::Path(_)) => {}
             }
         }
     }
@@ -332,7 +370,7 @@ impl EnetReceiver {
         // acknowledges.
         let give_up = millis(options.idle_timeout * 2);
         peer.set_timeout(0, give_up, give_up);
-        host.enet.flush();
+        host.flush();
         drop(host);
         self.tick = every(RESEND_TICK);
         let remote = self.shared.datagrams_out.remote();
@@ -340,7 +378,7 @@ impl EnetReceiver {
     }
 
     /// Returns the message that an event brought, if any.
-    fn on_event(&mut self, event: io::Result<EventNoRef>) -> Result<Option<(Lane, Bytes)>, CloseReason> {
+    fn on_event(&mut self, event: Result<EventNoRef, Trouble>) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         match event {
             Ok(EventNoRef::Receive { channel_id, packet, .. }) => {
                 self.on_packet(channel_id, &packet).map(Some)
@@ -348,30 +386,26 @@ impl EnetReceiver {
             Ok(EventNoRef::Disconnect { data, .. }) => {
                 Err(CloseReason::Remote(Close::new(data, "the remote disconnected")))
             }
-            Ok(EventNoRef::Connect { .. }) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(CloseReason::Transport("the remote acknowledges nothing".into()))
-            }
-            // Other errors come from the path and may be forged.
-            Err(error) => error.downcast::<FrameError>().map_or(Ok(None), |too_many| Err(too_many.into())),
+            Ok(EventNoRef::Connect { .. }) | Err(Trouble::Path(_)) => Ok(None),
+            Err(Trouble::Silence) => Err(CloseReason::Transport("the remote acknowledges nothing".into())),
+            Err(Trouble::Offence(error)) => Err(error.into()),
         }
     }
 
+    /// Returns the message in a packet. The gate has checked its size.
     fn on_packet(&mut self, channel: u8, packet: &Packet) -> Result<(Lane, Bytes), CloseReason> {
         self.pool.extend_from_slice(packet.data());
         let message = self.pool.split().freeze();
-        let lane = match channel {
-            CONTROL_CHANNEL => Lane::Control,
-            STATE_CHANNEL => Lane::State,
+        match channel {
+            CONTROL_CHANNEL => Ok((Lane::Control, message)),
+            STATE_CHANNEL => Ok((Lane::State, message)),
             _ => {
                 // The number is for ENet's sake: the remote waits for our side of the disconnect.
                 let close = frame::decode_close(message)?;
                 self.shared.host().peer().disconnect_now(close.code);
-                return Err(CloseReason::Remote(close));
+                Err(CloseReason::Remote(close))
             }
-        };
-        let (size, max) = (message.len(), lane.max_bytes());
-        if size > max { Err(FrameError::TooLong { size, max }.into()) } else { Ok((lane, message)) }
+        }
     }
 }
 
@@ -394,15 +428,16 @@ impl ReceiveHalf for EnetReceiver {
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         // Takes what the last datagram brought, without a look at the socket or the clock, and then
         // what the next datagrams bring.
-        let mut event = self.shared.host().enet.check_events().map(rusty_enet::Event::no_ref).map(Ok);
+        let mut event = self.shared.host().next_event().map(Ok);
         loop {
-            if let Some(event) = event
-                && let Some(message) = self.on_event(event)?
-            {
-                return Ok(Some(message));
+            while let Some(happened) = event {
+                if let Some(message) = self.on_event(happened)? {
+                    return Ok(Some(message));
+                }
+                event = self.shared.host().next_event().map(Ok);
             }
             let Some(datagram) = self.datagrams_in.try_recv() else { return Ok(None) };
-            self.shared.host().feed(datagram);
+            self.feed(datagram)?;
             event = self.step().transpose();
         }
     }

@@ -38,7 +38,11 @@ mod connection {
 /// Sockets, framing, queues and timers that several transports share.
 #[cfg_attr(not(all(feature = "tcp", feature = "quic", feature = "enet", feature = "udp")), allow(dead_code))]
 mod io {
+    #[cfg(any(feature = "enet", feature = "udp"))]
+    pub(crate) mod answering_socket;
     pub(crate) mod byte_stream;
+    #[cfg(any(feature = "enet", feature = "udp"))]
+    pub(crate) mod cookie;
     #[cfg(any(feature = "enet", feature = "udp"))]
     pub(crate) mod datagram_listener;
     pub(crate) mod descriptors;

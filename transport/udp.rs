@@ -7,12 +7,11 @@
 //! is no choice for a game on the internet.
 //!
 //! Every datagram (`wire.rs`) carries the connection's token, a random number of the client. An
-//! attacker who cannot see the traffic must guess it, as with TCP's sequence numbers.
+//! attacker who cannot see the traffic must guess it, as with TCP's sequence numbers. The token has
+//! 32 bits: an attacker who knows both addresses and ports ends a connection after 2^31 forged
+//! datagrams on average. A kind that must withstand that encrypts.
 //!
-//! **Handshake.** The server answers a *hello* with a *challenge*: its time and a MAC over that
-//! time, the client's address and the token, under a key of the listener's own. It keeps no state.
-//! Only a *join* that brings the challenge back makes a connection. A forged source address
-//! therefore costs the server no memory, and gets no more bytes than it sent.
+//! The handshake proves the client's address before the server keeps anything (`io/cookie.rs`).
 
 mod handshake;
 mod reliable_stream;
@@ -33,7 +32,6 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use parking_lot::{Mutex, MutexGuard};
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -42,6 +40,7 @@ use crate::{
     TransportKind,
     connection::halves::LINGER,
     io::{
+        cookie::{Challenger, Join, new_token},
         datagram_listener::DatagramListener,
         frame::{self, FrameKind, FrameReader},
         keep_alive::KeepAliveTimer,
@@ -49,7 +48,7 @@ use crate::{
         udp_demux::{self, DatagramReceiver, DatagramSender},
     },
 };
-use handshake::{Challenger, shake_hands};
+use handshake::{JoinsOnly, shake_hands};
 use reliable_stream::{ReliableStream, Rtt, SEGMENT_BYTES};
 use wire::{Token, Type, parse, write_header};
 
@@ -77,7 +76,7 @@ impl Transport for Udp {
         options: &Options,
     ) -> io::Result<Box<dyn Listen>> {
         let challenger = Arc::new(Challenger::new(&options.alpn(TransportKind::Udp))?);
-        let validator = challenger.clone();
+        let validator = JoinsOnly(challenger.clone());
         DatagramListener::bind(kind, addr, validator, options, move |datagrams_out, datagrams_in, options| {
             accept(challenger.clone(), datagrams_out, datagrams_in, options)
         })
@@ -92,10 +91,7 @@ impl Transport for Udp {
             let unreachable = |error| ConnectError::Unreachable { addr: to.addr, kind: to.kind, error };
             let (datagrams_out, mut datagrams_in) =
                 udp_demux::connect(to.addr, options).map_err(unreachable)?;
-            let mut token = Token::default();
-            SystemRandom::new()
-                .fill(&mut token)
-                .map_err(|_| unreachable(io::Error::other("the system has no random numbers")))?;
+            let token = new_token().map_err(unreachable)?;
             let rtt = shake_hands(&options.alpn(to.kind), &datagrams_out, &mut datagrams_in, token)
                 .await
                 .map_err(unreachable)?;
@@ -113,13 +109,11 @@ async fn accept(
 ) -> Result<Connection, String> {
     let join = poll_fn(|cx| datagrams_in.poll_recv(cx)).await.map_err(|error| error.to_string())?;
     // The join is gone from here only if it was older than the newest few hundred datagrams.
-    let Some((Type::Join, token, body)) = parse(&join) else {
+    let Some(Join { token, age, .. }) = challenger.join(datagrams_out.remote(), &join) else {
         return Err("its join was overtaken".into());
     };
     let mut rtt = Rtt::default();
-    if let Some(age_us) = challenger.age_us(datagrams_out.remote(), token, &body, challenger.now_us()) {
-        rtt.measured(Duration::from_micros(age_us));
-    }
+    rtt.measured(age);
     let connection = assemble(datagrams_out.clone(), datagrams_in, token, rtt, &options);
     let mut welcome = Vec::new();
     write_header(&mut welcome, Type::Welcome, token);

@@ -63,7 +63,7 @@ pub(super) async fn full_control_lane_closes(kind: TransportKind) {
             Ok(()) => sent += 1,
             Err(error) => break error,
         }
-        assert!(sent < 100_000, "400 MB were queued for a remote that does not read");
+        assert!(sent < 100_000, "100 MB were queued for a remote that does not read");
         tokio::task::yield_now().await;
     };
     assert!(matches!(error, SendError::Closed(CloseReason::ControlLaneFull(_))), "{error}");

@@ -1,8 +1,8 @@
 //! The two lanes of a connection and the largest message of each.
 
-/// The largest message on the control lane, in bytes: room for twenty messages of a game's
-/// handshake.
-pub const MAX_CONTROL_BYTES: usize = 4096;
+/// The largest message on the control lane, in bytes. It fits one datagram, too, so that no kind
+/// must put a message together from parts whose places the remote names.
+pub const MAX_CONTROL_BYTES: usize = MAX_STATE_BYTES;
 /// The largest message on the state lane, in bytes, on every kind.
 ///
 /// It fits one QUIC datagram in a packet of 1,200 bytes, the smallest that every QUIC path carries

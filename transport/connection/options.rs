@@ -58,11 +58,11 @@ pub struct Options {
     /// servers use (Mirror, GameNetworkingSockets).
     pub idle_timeout: Duration,
     /// The rate limit on datagrams a second that a remote may send on kinds over UDP, with or
-    /// without a message. On QUIC it counts the frames in them, since hundreds fit into one
-    /// datagram. On TLS it counts the records. Many of them are the protocol's own
-    /// (acknowledgements, pings, stream resets, key updates). They carry no message, so a limit on
-    /// messages does not count them, and they cost as much. Datagrams that are not authentic do not
-    /// count. Unlimited by default, since the application knows how many messages it sends.
+    /// without a message. On QUIC it counts the frames in them, and on ENet the commands, since
+    /// many fit into one datagram. On TLS it counts the records. Many of them are the protocol's
+    /// own (acknowledgements, pings, stream resets, key updates). They carry no message, so a limit
+    /// on messages does not count them, and they cost as much. Datagrams that are not authentic do
+    /// not count. Unlimited by default, since the application knows how many messages it sends.
     pub packets_per_s_max: u32,
     /// Whether encrypted kinds resume TLS sessions. A server issues tickets, each good for one
     /// connection. A client keeps them in its [`crate::Trust`], and its next handshake needs no

@@ -1,5 +1,5 @@
-//! One connection's ENet host: its channels, the datagrams it is fed, the messages it holds, and
-//! the window of unacknowledged messages.
+//! One connection's ENet host: the gate in front of it, the messages it holds, and the window of
+//! unacknowledged messages.
 
 use std::{
     collections::VecDeque,
@@ -7,9 +7,9 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,19 +19,18 @@ use rusty_enet::{
     consts::PEER_PACKET_THROTTLE_INTERVAL, crc32,
 };
 
+use super::gate::{
+    self, CHANNELS, CONTROL_AHEAD_MAX, CONTROL_CHANNEL, ConnectId, Gate, NO_PEER, Role, Verdict,
+};
 use crate::{
-    MAX_CONTROL_BYTES, Setting,
+    FrameError, MAX_CONTROL_BYTES, Setting,
     io::{
+        cookie::no_random_numbers,
         outbox::CONTROL_QUEUE_BYTES,
         udp_demux::{DatagramSender, PACKET_BYTES},
     },
 };
 
-/// The channels, by number. A remote has the first two at least.
-pub(super) const CONTROL_CHANNEL: u8 = 0;
-pub(super) const STATE_CHANNEL: u8 = 1;
-pub(super) const CLOSE_CHANNEL: u8 = 2;
-pub(super) const CHANNELS: usize = 3;
 /// The one peer of each host.
 const PEER: PeerID = PeerID(0);
 /// The bytes that a queued message takes besides its payload: ENet's bookkeeping and ours. They
@@ -39,17 +38,38 @@ const PEER: PeerID = PeerID(0);
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 /// The largest number of unacknowledged control bytes in flight, overheads included. Further
 /// messages wait here. ENet itself would send hundreds at once, and resend all of them tens of ms
-/// after an acknowledgement was late. The window is that of `udp`: two of the largest messages.
+/// after an acknowledgement was late. The window is that of `udp`: seven of the largest messages.
 const WINDOW_BYTES: usize = 8 * 1024;
-/// The largest packet that ENet accepts, in bytes. Larger ones are refused before memory is taken
-/// for them. It is one byte more than a lane takes, so that the error can say so.
-const PACKET_MAX_BYTES: usize = MAX_CONTROL_BYTES + 1;
+/// The largest number of unacknowledged control messages in flight: empty ones.
+const MESSAGES_IN_FLIGHT_MAX: usize = WINDOW_BYTES / MESSAGE_OVERHEAD_BYTES;
+/// The bytes in a datagram beside a message that ENet does not cut into fragments: header and
+/// checksum (8), and the largest command (24).
+const MESSAGE_HEADERS_BYTES: usize = 8 + 24;
 /// The start of an ENet clock, since ENet takes 0 for "never".
 const CLOCK_START: Duration = Duration::from_secs(1);
 
+const _: () =
+    assert!(2 * MESSAGES_IN_FLIGHT_MAX <= CONTROL_AHEAD_MAX as usize, "the gate takes two whole windows");
+const _: () =
+    assert!(MAX_CONTROL_BYTES + MESSAGE_HEADERS_BYTES <= PACKET_BYTES, "the gate knows no fragments");
+
+/// The way out for an ENet host's datagrams.
+pub(super) trait Outlet {
+    fn send(&self, datagram: &[u8]);
+}
+
+impl Outlet for Arc<DatagramSender> {
+    fn send(&self, datagram: &[u8]) {
+        // A datagram that the system has no room for is lost, which ENet expects: state is
+        // superseded, and control is resent.
+        DatagramSender::send(self, datagram);
+    }
+}
+
 /// An ENet host with one peer. Both halves of the connection share it under a lock.
-pub(super) struct ConnectionHost {
-    pub(super) enet: Host<Feed>,
+pub(super) struct ConnectionHost<O: Outlet = Arc<DatagramSender>> {
+    enet: Host<Feed<O>>,
+    gate: Gate,
     /// The bytes of messages that this side or ENet holds, overheads included.
     bytes_held: Arc<AtomicUsize>,
     /// The control messages that the window has no room for.
@@ -63,30 +83,76 @@ pub(super) struct ConnectionHost {
     lost_seen: u32,
 }
 
-impl ConnectionHost {
-    pub(super) fn new(datagrams_out: Arc<DatagramSender>, bytes_held: Arc<AtomicUsize>) -> io::Result<Self> {
+impl<O: Outlet> ConnectionHost<O> {
+    /// Makes the host of a client, and sends its *connect* behind `join`, which proves this side's
+    /// address. `clock` begins at 0.
+    pub(super) fn connect(
+        outlet: O,
+        join: Vec<u8>,
+        bytes_held: Arc<AtomicUsize>,
+        clock: impl Fn() -> Duration + Send + 'static,
+    ) -> io::Result<Self> {
+        let mut host = Self::new(Role::Client, ConnectId::default(), outlet, bytes_held, clock)?;
+        host.enet.socket_mut().join = join;
+        host.enet.connect((), CHANNELS, 0).map_err(|error| io::Error::other(error.to_string()))?;
+        host.enet.flush();
+        let connect_id = host.enet.socket().connect_id;
+        host.gate = Gate::new(Role::Client, connect_id);
+        Ok(host)
+    }
+
+    /// Makes the host of a server for the client that sent `connect`, which the next step reads.
+    /// `None` if that is not a *connect*.
+    pub(super) fn accept(
+        outlet: O,
+        connect: &[u8],
+        bytes_held: Arc<AtomicUsize>,
+        clock: impl Fn() -> Duration + Send + 'static,
+    ) -> io::Result<Option<Self>> {
+        let Some(connect_id) = gate::connect_id(connect) else { return Ok(None) };
+        let mut host = Self::new(Role::Server, connect_id, outlet, bytes_held, clock)?;
+        host.enet.socket_mut().datagram = Some(Bytes::copy_from_slice(connect));
+        Ok(Some(host))
+    }
+
+    fn new(
+        role: Role,
+        connect_id: ConnectId,
+        outlet: O,
+        bytes_held: Arc<AtomicUsize>,
+        clock: impl Fn() -> Duration + Send + 'static,
+    ) -> io::Result<Self> {
         let mut seed = [0; 4];
-        (SystemRandom::new().fill(&mut seed))
-            .map_err(|_| io::Error::other("the system has no random numbers"))?;
-        let start = Instant::now();
+        SystemRandom::new().fill(&mut seed).map_err(|_| no_random_numbers())?;
+        let passed_checksum = Arc::<AtomicU32>::default();
+        let checksum = {
+            let passed_checksum = passed_checksum.clone();
+            move |parts: &[&[u8]]| match parts {
+                // ENet gives what it reads as one part, and what it sends as many. The gate has
+                // checked what is read.
+                [_read] => passed_checksum.load(Relaxed),
+                sent => crc32(sent),
+            }
+        };
         let settings = HostSettings {
             peer_limit: 1,
             channel_limit: CHANNELS,
-            checksum: Some(Box::new(crc32)),
-            time: Box::new(move || CLOCK_START + start.elapsed()),
+            checksum: Some(Box::new(checksum)),
+            time: Box::new(move || CLOCK_START + clock()),
             // The random number that the checksum begins with comes from the seed, which must not
             // be guessable.
             seed: Some(u32::from_ne_bytes(seed)),
             ..HostSettings::default()
         };
-        let mut enet = Host::new(Feed { datagrams_out, datagram: None }, settings)
-            .map_err(|error| io::Error::other(error.to_string()))?;
+        let feed = Feed { outlet, join: Vec::new(), connect_id, datagram: None, passed_checksum };
+        let mut enet = Host::new(feed, settings).map_err(|error| io::Error::other(error.to_string()))?;
         let within_limits = (enet.set_mtu(PACKET_BYTES as u16))
-            .and_then(|()| enet.set_maximum_packet_size(PACKET_MAX_BYTES))
+            .and_then(|()| enet.set_maximum_packet_size(MAX_CONTROL_BYTES))
             .and_then(|()| enet.set_maximum_waiting_data(CONTROL_QUEUE_BYTES));
         within_limits.map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self {
             enet,
+            gate: Gate::new(role, connect_id),
             bytes_held,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -106,16 +172,29 @@ impl ConnectionHost {
         ]
     }
 
-    /// Feeds the datagram that the next step reads.
-    pub(super) fn feed(&mut self, datagram: Bytes) {
-        self.enet.socket_mut().datagram = Some(datagram);
+    /// Takes in a datagram, which the next step reads if the gate lets it pass. Every event of the
+    /// one before must have been returned. Returns the number of its commands, which is 0 if the
+    /// datagram may be forged.
+    ///
+    /// # Errors
+    /// An offence of the remote.
+    pub(super) fn feed(&mut self, datagram: Bytes) -> Result<u32, FrameError> {
+        match self.gate.judge(&datagram)? {
+            Verdict::Forged => Ok(0),
+            Verdict::Early(commands) => Ok(commands),
+            Verdict::Good(commands) => {
+                self.enet.socket_mut().datagram = Some(datagram);
+                Ok(commands)
+            }
+        }
     }
 
+    /// Whether a datagram waits for the next step.
     pub(super) fn is_fed(&self) -> bool {
         self.enet.socket().datagram.is_some()
     }
 
-    pub(super) fn peer(&mut self) -> &mut Peer<Feed> {
+    pub(super) fn peer(&mut self) -> &mut Peer<Feed<O>> {
         self.enet.peer_mut(PEER)
     }
 
@@ -144,49 +223,73 @@ impl ConnectionHost {
         any
     }
 
-    /// Runs one step of ENet: sends what is due and reads what was fed. Returns the event, and
-    /// whether the remote was heard.
-    pub(super) fn service(&mut self) -> (Option<EventNoRef>, bool) {
-        // ENet counts only datagrams with a right checksum. The count restarts once a second, in
-        // the call before a datagram is fed.
-        let heard_bytes = self.peer().incoming_data_total();
+    /// Sends what waits in ENet.
+    pub(super) fn flush(&mut self) {
+        self.enet.flush();
+    }
+
+    /// Runs one step of ENet: sends what is due and reads what was fed. Returns the event.
+    pub(super) fn service(&mut self) -> Option<EventNoRef> {
+        let fed = self.is_fed();
         let event = match self.enet.service() {
             Ok(event) => event.map(rusty_enet::Event::no_ref),
             Err(never) => match never {},
         };
-        let heard = self.peer().incoming_data_total() > heard_bytes;
-        if heard && self.fill_window() {
+        if fed && self.fill_window() {
             self.enet.flush();
         }
         let lost = self.peer().packets_lost();
         self.lost_packets += u64::from(lost.checked_sub(self.lost_seen).unwrap_or(lost));
         self.lost_seen = lost;
-        (event, heard)
+        self.noted(event)
+    }
+
+    /// Returns the next event that what was read has brought, without a look at the clock.
+    pub(super) fn next_event(&mut self) -> Option<EventNoRef> {
+        let event = self.enet.check_events().map(rusty_enet::Event::no_ref);
+        self.noted(event)
+    }
+
+    /// Tells the gate what ENet delivers.
+    fn noted(&mut self, event: Option<EventNoRef>) -> Option<EventNoRef> {
+        if let Some(EventNoRef::Receive { channel_id, .. }) = &event {
+            self.gate.delivered(*channel_id);
+        }
+        event
     }
 }
 
-/// ENet's socket: sends by the datagram sender, and reads the datagram that it was fed.
-pub(super) struct Feed {
-    datagrams_out: Arc<DatagramSender>,
+/// ENet's socket: sends by the outlet, and reads the datagram that it was fed.
+pub(super) struct Feed<O> {
+    outlet: O,
+    /// The proof of a client's address, which goes before its *connect*.
+    join: Vec<u8>,
+    connect_id: ConnectId,
     /// One datagram at a time, so that everything it brought is handed up before the next one can
     /// change it.
     datagram: Option<Bytes>,
+    /// The checksum of the datagram that ENet reads, which the gate has checked.
+    passed_checksum: Arc<AtomicU32>,
 }
 
-impl Socket for Feed {
+impl<O: Outlet> Socket for Feed<O> {
     /// A host has one peer, and the datagram receiver knows the remote's address.
     type Address = ();
     type Error = Infallible;
 
     fn send(&mut self, (): (), datagram: &[u8]) -> Result<usize, Infallible> {
-        // A datagram that the system has no room for is lost, which ENet expects: state is
-        // superseded, and control is resent.
-        self.datagrams_out.send(datagram);
+        if !self.join.is_empty() && datagram.starts_with(&NO_PEER) {
+            self.connect_id = gate::connect_id(datagram).unwrap_or_default();
+            self.outlet.send(&[&self.join, datagram].concat());
+        } else {
+            self.outlet.send(datagram);
+        }
         Ok(datagram.len())
     }
 
     fn receive(&mut self, buffer: &mut [u8; MTU_MAX]) -> Result<Option<((), PacketReceived)>, Infallible> {
         let Some(datagram) = self.datagram.take() else { return Ok(None) };
+        self.passed_checksum.store(gate::checksum_of(&datagram), Relaxed);
         buffer[..datagram.len()].copy_from_slice(&datagram);
         Ok(Some(((), PacketReceived::Complete(datagram.len()))))
     }

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn control_queue_is_bounded() {
         let mut outbox = Outbox::default();
-        let error = (0..).find_map(|_| outbox.push(FrameKind::Control, &[0; 4000]).err());
+        let error = (0..).find_map(|_| outbox.push(FrameKind::Control, &[0; 1000]).err());
         assert!(error.is_some_and(|waiting| waiting <= CONTROL_QUEUE_BYTES));
     }
 }

@@ -25,13 +25,13 @@ use std::{
 use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
-use socket2::{SockAddr, SockRef};
+use socket2::SockAddr;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
 };
 
-use super::udp_socket::UdpSocket;
+use super::answering_socket::{AnsweringSocket, Arrived, Ends};
 use crate::{Options, PathStats, Setting};
 
 /// The largest datagram that this side sends, in bytes: QUIC's smallest packet, so that all kinds
@@ -59,8 +59,8 @@ const UDP_HEADER_BYTES: u64 = 8;
 
 /// The sending side of one remote's datagrams, with the counters of both directions.
 pub(crate) struct DatagramSender {
-    socket: Arc<UdpSocket>,
-    remote: SocketAddr,
+    socket: Arc<AnsweringSocket>,
+    ends: Ends,
     /// The destination on a socket that many remotes share; `None` on a connected socket.
     to: Option<SockAddr>,
     sent: Count,
@@ -81,12 +81,12 @@ impl Count {
 }
 
 impl DatagramSender {
-    fn new(socket: Arc<UdpSocket>, remote: SocketAddr, to: Option<SockAddr>) -> Arc<Self> {
-        Arc::new(Self { socket, remote, to, sent: Count::default(), received: Count::default() })
+    fn new(socket: Arc<AnsweringSocket>, ends: Ends, to: Option<SockAddr>) -> Arc<Self> {
+        Arc::new(Self { socket, ends, to, sent: Count::default(), received: Count::default() })
     }
 
     pub(crate) fn remote(&self) -> SocketAddr {
-        self.remote
+        self.ends.remote
     }
 
     /// Sends one datagram. Returns `false` if the system has no room for it now. Never waits.
@@ -96,15 +96,14 @@ impl DatagramSender {
     pub(crate) fn send(&self, datagram: &[u8]) -> bool {
         // The datagram goes straight to the system: tokio's readiness belongs to the task that
         // reads.
-        let socket = SockRef::from(self.socket.get());
         let outcome = match &self.to {
-            None => socket.send(datagram),
-            Some(to) => socket.send_to(datagram, to),
+            None => self.socket.send(datagram),
+            Some(to) => self.socket.send_to(datagram, to, self.ends),
         };
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(_) => {}
-            Ok(_) => self.sent.add(datagram.len()),
+            Ok(()) => self.sent.add(datagram.len()),
         }
         true
     }
@@ -116,7 +115,7 @@ impl DatagramSender {
 
     /// Returns the buffers of the socket, as the kernel has them now.
     pub(crate) fn socket_buffers(&self) -> Vec<Setting> {
-        Setting::buffers(&SockRef::from(self.socket.get()))
+        Setting::buffers(&self.socket.options())
     }
 
     /// Returns the counters, headers included. The protocol fills in the rest.
@@ -129,7 +128,7 @@ impl DatagramSender {
             max_packet_bytes: Some(PACKET_BYTES as u64),
             ..PathStats::default()
         }
-        .with_headers(self.remote, UDP_HEADER_BYTES)
+        .with_headers(self.ends.remote, UDP_HEADER_BYTES)
     }
 }
 
@@ -204,33 +203,45 @@ impl DatagramReceiver {
 impl Drop for DatagramReceiver {
     fn drop(&mut self) {
         if let Source::Shared { demux, .. } = &self.source {
-            demux.routes().remove(&self.sender.remote);
+            demux.routes().remove(&self.sender.ends.remote);
         }
     }
 }
 
 /// A reader that cuts the datagrams of a socket from chunks.
 struct PooledReader {
-    datagram: Box<[u8]>,
+    buffer: Box<[u8]>,
+    /// The rest of the last read, with the place in the buffer where it begins.
+    left: Option<(usize, Arrived)>,
     pool: BytesMut,
 }
 
 impl PooledReader {
-    fn new() -> Self {
+    fn new(socket: &AnsweringSocket) -> Self {
         // The buffer is one byte longer than the largest datagram, so that a larger one is noticed.
-        Self { datagram: vec![0; DATAGRAM_BYTES_MAX + 1].into(), pool: BytesMut::new() }
+        let buffer = vec![0; socket.buffer_bytes(DATAGRAM_BYTES_MAX + 1)].into();
+        Self { buffer, left: None, pool: BytesMut::new() }
     }
 
     /// Polls for the next datagram that is not oversized.
-    fn poll(&mut self, socket: &UdpSocket, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, SocketAddr)>> {
+    fn poll(&mut self, socket: &AnsweringSocket, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, Ends)>> {
         loop {
-            let (bytes, from) = ready!(socket.poll_recv_from(cx, &mut self.datagram))?;
+            let (place, arrived) = match self.left.take() {
+                Some(left) => left,
+                None => (0, ready!(socket.poll_recv(cx, &mut self.buffer))?),
+            };
+            let ends = arrived.ends;
+            let end = (place + arrived.stride).min(arrived.bytes);
+            if end < arrived.bytes {
+                self.left = Some((end, arrived));
+            }
+            let bytes = end - place;
             if bytes <= DATAGRAM_BYTES_MAX {
                 if self.pool.capacity() - self.pool.len() < bytes {
                     self.pool.reserve(POOL_CHUNK_BYTES);
                 }
-                self.pool.extend_from_slice(&self.datagram[..bytes]);
-                return Poll::Ready(Ok((self.pool.split().freeze(), from)));
+                self.pool.extend_from_slice(&self.buffer[place..end]);
+                return Poll::Ready(Ok((self.pool.split().freeze(), ends)));
             }
         }
     }
@@ -241,12 +252,10 @@ pub(crate) fn connect(
     to: SocketAddr,
     options: &Options,
 ) -> io::Result<(Arc<DatagramSender>, DatagramReceiver)> {
-    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any, options)?;
-    // The kernel drops datagrams from any other address.
-    SockRef::from(socket.get()).connect(&to.into())?;
-    let sender = DatagramSender::new(Arc::new(socket), to, None);
-    Ok((sender.clone(), DatagramReceiver { sender, source: Source::Own(PooledReader::new()) }))
+    let socket = AnsweringSocket::connect(to, options)?;
+    let reader = PooledReader::new(&socket);
+    let sender = DatagramSender::new(Arc::new(socket), Ends { remote: to, local: None }, None);
+    Ok((sender.clone(), DatagramReceiver { sender, source: Source::Own(reader) }))
 }
 
 /// A judge of datagrams from unknown addresses. An attacker reaches it from forged addresses, so it
@@ -276,7 +285,7 @@ pub(crate) struct Demux {
 
 /// The handle of the reading task, alive as long as the demultiplexer or a receiver is.
 struct Running {
-    socket: Arc<UdpSocket>,
+    socket: Arc<AnsweringSocket>,
     routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
     /// The number of datagrams from unknown addresses that were neither answered nor admitted.
     strays: AtomicU64,
@@ -310,8 +319,8 @@ impl Demux {
         options: &Options,
         half_open_max: usize,
     ) -> io::Result<Self> {
-        let socket = Arc::new(UdpSocket::bind(addr, options)?);
-        let addr = socket.get().local_addr()?;
+        let socket = Arc::new(AnsweringSocket::bind(addr, options)?);
+        let addr = socket.local_addr()?;
         let (sender, incoming) = mpsc::channel(half_open_max);
         let running = Arc::new_cyclic(|running| {
             let reader = Reader {
@@ -344,7 +353,7 @@ impl Demux {
 }
 
 struct Reader<G> {
-    socket: Arc<UdpSocket>,
+    socket: Arc<AnsweringSocket>,
     running: Weak<Running>,
     validator: G,
     incoming: mpsc::Sender<Incoming>,
@@ -354,29 +363,30 @@ struct Reader<G> {
 
 impl<G: AddressValidator> Reader<G> {
     async fn run(mut self) {
-        let mut scoop = PooledReader::new();
+        let mut scoop = PooledReader::new(&self.socket);
         loop {
             tokio::task::coop::consume_budget().await;
-            let Ok((datagram, from)) = poll_fn(|cx| scoop.poll(&self.socket, cx)).await else {
+            let Ok((datagram, ends)) = poll_fn(|cx| scoop.poll(&self.socket, cx)).await else {
                 tokio::time::sleep(READ_BACK_OFF).await;
                 continue;
             };
             let Some(running) = self.running.upgrade() else { return };
-            let inbox = running.routes().get(&from).cloned();
+            let inbox = running.routes().get(&ends.remote).cloned();
             match inbox {
                 Some(inbox) => inbox.push(datagram),
-                None => self.validate(running, from, datagram),
+                None => self.validate(running, ends, datagram),
             }
         }
     }
 
-    fn validate(&mut self, running: Arc<Running>, from: SocketAddr, datagram: Bytes) {
+    fn validate(&mut self, running: Arc<Running>, ends: Ends, datagram: Bytes) {
+        let to = SockAddr::from(ends.remote);
         self.answer.clear();
-        let admitted = self.validator.validate(from, &datagram, &mut self.answer);
+        let admitted = self.validator.validate(ends.remote, &datagram, &mut self.answer);
         debug_assert!(self.answer.len() <= datagram.len(), "a forged address must not multiply traffic");
         if !self.answer.is_empty() {
             // The remote repeats its request if the answer is lost.
-            let _ = SockRef::from(self.socket.get()).send_to(&self.answer, &from.into());
+            let _ = self.socket.send_to(&self.answer, &to, ends);
         }
         if !admitted {
             running.strays.fetch_add(u64::from(self.answer.is_empty()), Relaxed);
@@ -392,14 +402,14 @@ impl<G: AddressValidator> Reader<G> {
         if routes.len() >= REMOTES_MAX {
             return;
         }
-        match routes.entry(from) {
+        match routes.entry(ends.remote) {
             Entry::Occupied(_) => return,
             Entry::Vacant(route) => {
                 route.insert(inbox.clone());
             }
         }
         drop(routes);
-        let sender = DatagramSender::new(running.socket.clone(), from, Some(from.into()));
+        let sender = DatagramSender::new(running.socket.clone(), ends, Some(to));
         let receiver =
             DatagramReceiver { sender: sender.clone(), source: Source::Shared { inbox, demux: running } };
         place.send(Incoming { sender, receiver, half_open });

@@ -58,6 +58,15 @@ pub fn udp_datagram(input: &[u8]) {
     crate::udp::parts_make_it_again(input);
 }
 
+/// Feeds datagrams to a connection of the `enet` kind, in either role. Only messages come out that
+/// went in.
+///
+/// # Panics
+/// If the invariant does not hold.
+pub fn enet_receive(input: &[u8]) {
+    crate::enet::receive(input);
+}
+
 /// Decodes the server's TLS messages as a client observes them. However they are cut, they tell the
 /// same.
 ///

@@ -1,10 +1,11 @@
 //! Interoperability with ENet's library in C: `enet_peer.c`, compiled here, talks to a listener on
-//! both channels.
+//! both channels. A proxy proves the program's address, which the library cannot.
 //!
 //! The tests need a C compiler and the library (`apt-get install libenet-dev`). Without them they
 //! print the reason and pass; `NETDUEL_ENET_REQUIRED=1` makes that a failure.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, Output},
     sync::OnceLock,
@@ -14,7 +15,7 @@ use std::{
 use netduel_transport::{
     Close, CloseReason, Connection, Identity, Lane, Listener, MAX_CONTROL_BYTES, Options, TransportKind,
 };
-use tokio::time::timeout;
+use tokio::{net::UdpSocket, time::timeout};
 
 /// The limit on a single wait.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,11 +56,56 @@ fn listen() -> Listener {
     kind.bind(([127, 0, 0, 1], 0).into(), &identity, &Options::default()).expect("bind")
 }
 
+/// The handshake before ENet's own, as `transport/io/cookie.rs` defines it.
+const HELLO: u8 = 0xd0;
+const CHALLENGE: u8 = 0xd1;
+const JOIN: u8 = 0xd2;
+const HEADER_BYTES: usize = 5;
+const CHALLENGE_BYTES: usize = 40;
+
+/// Forwards datagrams to `listener` and back. Each *connect* leaves behind a proof of the proxy's
+/// address, and everything else as it came. Returns the proxy's address.
+async fn proving_proxy(listener: SocketAddr) -> SocketAddr {
+    let bind = async || UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+    let (inside, outside) = (bind().await, bind().await);
+    outside.connect(listener).await.expect("connected");
+    let addr = inside.local_addr().expect("bound");
+    let protocol = Options::default().alpn("enet".parse().expect("a kind"));
+    let mut hello = [&[HELLO], &b"test"[..], protocol.as_bytes()].concat();
+    hello.resize(HEADER_BYTES + CHALLENGE_BYTES, 0);
+    outside.send(&hello).await.expect("sent");
+    let mut join = vec![0; 2048];
+    let size = outside.recv(&mut join).await.expect("a challenge");
+    assert_eq!((join[0], size), (CHALLENGE, hello.len()));
+    join.truncate(size);
+    join[0] = JOIN;
+    tokio::spawn(async move {
+        let (mut up, mut down) = ([0; 2048], [0; 2048]);
+        let mut client = None;
+        loop {
+            tokio::select! {
+                Ok((size, from)) = inside.recv_from(&mut up) => {
+                    client = Some(from);
+                    let connect = up.starts_with(&[0x8f, 0xff]);
+                    let prefix = if connect { &join[..] } else { &[] };
+                    let _ = outside.send(&[prefix, &up[..size]].concat()).await;
+                }
+                Ok(size) = outside.recv(&mut down) => {
+                    let Some(client) = client else { continue };
+                    let _ = inside.send_to(&down[..size], client).await;
+                }
+            }
+        }
+    });
+    addr
+}
+
 /// Runs the program against `listener`. The arguments are its channels, its checksum and the code
 /// that it leaves with.
 async fn run(peer: &PathBuf, listener: &Listener, arguments: [&str; 3]) -> (String, Output) {
     let mut command = Command::new(peer);
-    command.arg(listener.local_addr().port().to_string()).args(arguments);
+    let proxy = proving_proxy(listener.local_addr()).await;
+    command.arg(proxy.port().to_string()).args(arguments);
     let output =
         tokio::task::spawn_blocking(move || command.output().expect("runs")).await.expect("no panic");
     (String::from_utf8_lossy(&output.stdout).into_owned(), output)
@@ -141,6 +187,19 @@ async fn refuses_a_single_channel() {
     let refused = refused.expect_err("one channel cannot carry two lanes").to_string();
     assert!(refused.contains("asks for 1 channel"), "{refused}");
     assert!(said.contains("disconnected: "), "{said}");
+}
+
+#[tokio::test]
+async fn ignores_peers_without_proof() {
+    let Some(peer) = peer() else { return };
+    let listener = listen();
+    let mut command = Command::new(peer);
+    command.arg(listener.local_addr().port().to_string()).args(["2", "1", "0"]);
+    let said = tokio::task::spawn_blocking(move || command.output().expect("runs"));
+    tokio::select! {
+        output = said => assert_eq!(output.expect("no panic").stdout, b"no answer\n"),
+        _ = listener.accept() => panic!("the listener accepted it"),
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As MAX_CONTROL_BYTES: more than one datagram holds. */
-#define LARGE_BYTES 4096
+/* As MAX_CONTROL_BYTES. */
+#define LARGE_BYTES 1120
 /* Longer than the server takes to refuse, shorter than the test waits. */
 #define PATIENCE_MS 5000
 

@@ -22,7 +22,7 @@ use crate::{
 /// The largest segment of the stream in a datagram, in bytes: what [`PACKET_BYTES`] leaves beside
 /// the datagram's header and the place.
 pub(super) const SEGMENT_BYTES: usize = PACKET_BYTES - HEADER_BYTES - 4;
-/// The largest number of unacknowledged bytes in flight: two of the largest messages, so that a
+/// The largest number of unacknowledged bytes in flight: seven of the largest messages, so that a
 /// burst fits into every buffer on the path.
 const WINDOW_BYTES: usize = 8 * 1024;
 /// The timeout before the first measurement. RFC 6298 says a second; the handshake measures before
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn queue_and_window_are_bounded() {
         let mut out = ReliableStream::new(Rtt::default());
-        let full = (0..).find_map(|_| out.push(FrameKind::Control, &[0; 4000]).err());
+        let full = (0..).find_map(|_| out.push(FrameKind::Control, &[0; 1000]).err());
         assert!(full.is_some_and(|waiting| waiting <= CONTROL_QUEUE_BYTES));
         let sent: usize = send_all(&mut out, Instant::now()).iter().map(|(_, segment)| segment.len()).sum();
         assert_eq!(sent, WINDOW_BYTES);

@@ -2,21 +2,18 @@
 
 use bytes::Bytes;
 
-/// The client's random number, in every datagram of its connection.
-pub(super) type Token = [u8; 4];
-/// The size of type and token, in bytes.
-pub(super) const HEADER_BYTES: usize = 5;
-/// The type of a datagram.
+use crate::io::cookie;
+pub(super) use crate::io::cookie::{HEADER_BYTES, Token};
+
+/// The type of a datagram. The first three are those of `io/cookie.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Type {
-    /// The protocol's name, and zeros up to the size of the challenge that answers it.
-    Hello = 0xd0,
-    /// The time and the MAC.
-    Challenge,
-    /// The challenge, sent back.
-    Join,
+    Hello = cookie::HELLO,
+    Challenge = cookie::CHALLENGE,
+    Join = cookie::JOIN,
     /// An empty body: the connection is open.
-    Welcome,
+    Welcome = 0xd3,
     /// The update's number (2), and the update.
     State,
     /// The place in the stream (4), and a segment of it.
@@ -49,9 +46,7 @@ pub(super) fn parse(datagram: &Bytes) -> Option<(Type, Token, Bytes)> {
 
 /// Makes `out` a datagram of this type. The caller appends the body.
 pub(super) fn write_header(out: &mut Vec<u8>, kind: Type, token: Token) {
-    out.clear();
-    out.push(kind as u8);
-    out.extend_from_slice(&token);
+    cookie::write_header(out, kind as u8, token);
 }
 
 /// Checks that a datagram which parses is made of its parts. For fuzzers.
