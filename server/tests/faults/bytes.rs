@@ -8,6 +8,7 @@ use netduel_transport::{Close, MAX_CONTROL_BYTES, Options, TransportKind};
 use tokio::net::UdpSocket;
 
 use super::{
+    cookies,
     raw::{CONTROL, KEEP_ALIVE, Raw, frame, udp_hello},
     streams,
     world::{World, bytes, hello, join, localhost, resume},
@@ -90,15 +91,14 @@ pub(crate) async fn another_version_or_protocol(world: &World) {
         world.expelled("another version", &[hello], CloseCode::VersionMismatch).await;
     }
     world.counted("another version", 2, |it| it.expelled_version).await;
-    if world.kind == TransportKind::Udp {
+    if cookies(world.kind) {
         // The server neither answers nor remembers a client that names another protocol.
         let accepted = world.observer.snapshot().accepted;
         let stranger = UdpSocket::bind(localhost()).await.expect("bound");
-        stranger.send_to(&udp_hello(b"two-lanes-udp/9"), world.addr).await.expect("sent");
-        stranger
-            .send_to(&udp_hello(Options::default().alpn(TransportKind::Udp).as_bytes()), world.addr)
-            .await
-            .expect("sent");
+        let ours = Options::default().alpn(world.kind);
+        for protocol in [&ours.replace("/1", "/9"), &ours] {
+            stranger.send_to(&udp_hello(protocol.as_bytes()), world.addr).await.expect("sent");
+        }
         let mut answer = [0; 2048];
         stranger.recv(&mut answer).await.expect("the second is answered");
         let unheard = std::io::ErrorKind::WouldBlock;

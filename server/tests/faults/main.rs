@@ -10,6 +10,7 @@
 //! (`raw.rs`).
 
 mod bytes;
+mod enet;
 mod floods;
 mod host;
 mod paths;
@@ -74,11 +75,15 @@ faults! {
     16 paths::loss_duplicates_reordering_and_darkness on datagrams with short_silence;
     16 paths::a_new_address on datagrams with short_silence;
     17 strangers::handshakes_of_forged_addresses on datagrams with short_handshakes;
+    17 enet::a_blind_handshake on enet_alone with defaults;
     18 strangers::a_replayed_retry_token on quic with short_handshakes;
     19 floods::streams_opened_and_reset on quic with few_packets;
     19 floods::frames_with_gaps on quic with short_silence;
     19 floods::packets_without_a_message on datagrams with few_packets;
     19 floods::records_without_a_message on tls with few_packets;
+    19 enet::fragments_that_overlap on enet_alone with defaults;
+    19 enet::updates_that_wait on enet_alone with few_packets;
+    19 enet::pings_by_the_dozen on enet_alone with few_packets;
     20 strangers::clients_that_do_not_trust_us on encrypted with defaults;
     25 host::a_players_clock_that_jumps on every_kind with defaults;
     25 host::a_host_that_slept on every_kind with defaults;
@@ -98,6 +103,15 @@ fn tls(kind: TransportKind) -> bool {
 
 fn quic(kind: TransportKind) -> bool {
     kind.is_quic()
+}
+
+fn enet_alone(kind: TransportKind) -> bool {
+    kind == TransportKind::Enet
+}
+
+/// Whether the kind asks for a proof of the client's address in a handshake of its own.
+fn cookies(kind: TransportKind) -> bool {
+    matches!(kind, TransportKind::Enet | TransportKind::Udp)
 }
 
 /// Whether the kind uses UDP sockets, where the test can stand between both sides.

@@ -138,7 +138,7 @@ fn find_close(mut said: &[u8]) -> Close {
     panic!("closed without a word")
 }
 
-fn parse_close(payload: &[u8]) -> Close {
+pub(crate) fn parse_close(payload: &[u8]) -> Close {
     let (code, reason) = payload.split_first_chunk::<4>().expect("a code");
     Close::new(u32::from_be_bytes(*code), String::from_utf8_lossy(reason))
 }
@@ -166,35 +166,40 @@ const SEGMENT_BYTES: usize = 1_000;
 /// The time until an unanswered datagram is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Encodes the first datagram of a handshake, for any protocol name.
+/// Encodes the first datagram of a handshake over `udp` or `enet`, for any protocol name.
 pub(crate) fn udp_hello(protocol: &[u8]) -> Vec<u8> {
     let mut hello = [&[HELLO], &TOKEN[..], protocol].concat();
     hello.resize(1 + TOKEN.len() + CHALLENGE_BYTES, 0);
     hello
 }
 
+/// Gets a challenge over `udp` or `enet`. Returns the join that proves the socket's address.
+pub(crate) async fn prove_address(socket: &UdpSocket, protocol: &str) -> Vec<u8> {
+    let challenge = ask(socket, &udp_hello(protocol.as_bytes()), CHALLENGE).await;
+    [&[JOIN], &TOKEN[..], &challenge].concat()
+}
+
+/// Sends a datagram until an answer of this type comes. Returns the answer's body.
+async fn ask(socket: &UdpSocket, question: &[u8], answer: u8) -> Vec<u8> {
+    let mut datagram = [0; 2048];
+    loop {
+        socket.send(question).await.expect("sent");
+        while let Ok(size) = timeout(AGAIN, socket.recv(&mut datagram)).await {
+            let size = size.expect("received");
+            if datagram[0] == answer {
+                return datagram[5..size].to_vec();
+            }
+        }
+    }
+}
+
 impl Udp {
     async fn open(addr: SocketAddr) -> Self {
         let socket = UdpSocket::bind(localhost()).await.expect("bound");
         socket.connect(addr).await.expect("connected");
-        let udp = Self { socket, place: 0, acknowledged: 0, close: None };
-        let challenge =
-            udp.ask(&udp_hello(Options::default().alpn(TransportKind::Udp).as_bytes()), CHALLENGE).await;
-        udp.ask(&[&[JOIN], &TOKEN[..], &challenge].concat(), WELCOME).await;
-        udp
-    }
-
-    async fn ask(&self, question: &[u8], answer: u8) -> Vec<u8> {
-        let mut datagram = [0; 2048];
-        loop {
-            self.socket.send(question).await.expect("sent");
-            while let Ok(size) = timeout(AGAIN, self.socket.recv(&mut datagram)).await {
-                let size = size.expect("received");
-                if datagram[0] == answer {
-                    return datagram[5..size].to_vec();
-                }
-            }
-        }
+        let join = prove_address(&socket, &Options::default().alpn(TransportKind::Udp)).await;
+        ask(&socket, &join, WELCOME).await;
+        Self { socket, place: 0, acknowledged: 0, close: None }
     }
 
     /// Receives one datagram of the server.
