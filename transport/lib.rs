@@ -53,6 +53,7 @@ mod io {
     #[cfg(any(feature = "tcp", feature = "quic", feature = "enet", feature = "udp"))]
     pub(crate) mod share_port;
     pub(crate) mod stream_sender;
+    pub(crate) mod supervised;
     #[cfg(feature = "tcp")]
     pub(crate) mod tcp_info;
     #[cfg(feature = "tcp")]
@@ -101,6 +102,7 @@ pub use connection::{
 pub use io::{
     descriptors::reserve_descriptors,
     rate_limit::{GcraBucket, RateLimit},
+    supervised::{Supervised, TaskHealth},
 };
 pub use kinds::{RegisterError, UnknownTransport};
 #[cfg(feature = "tcp")]

@@ -11,6 +11,7 @@ use super::{
     proved::Proved,
     transport::{Arrival, Listen},
 };
+use crate::TaskHealth;
 
 /// A bound address of one kind, which accepts connections.
 ///
@@ -67,6 +68,12 @@ impl Listener {
     /// connection.
     pub fn strays(&self) -> u64 {
         self.inner.strays()
+    }
+
+    /// Returns the health of its tasks, and how many panics ended one connection alone. Empty for
+    /// kinds that have no task of their own.
+    pub fn health(&self) -> Vec<TaskHealth> {
+        self.inner.health()
     }
 
     /// Waits until the close frames of its connections are sent. Programs call it at their end,

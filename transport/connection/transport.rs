@@ -10,7 +10,10 @@ use super::{
     options::Options,
     proved::Proved,
 };
-use crate::tls::{identity::Identity, trust::Trust};
+use crate::{
+    TaskHealth,
+    tls::{identity::Identity, trust::Trust},
+};
 
 /// The handshake of a client that arrived at a listener. It owns what it needs, so that handshakes
 /// run side by side.
@@ -70,6 +73,11 @@ pub trait Listen: Send + Sync {
     /// Returns how many datagrams belonged to no connection and began none, so far.
     fn strays(&self) -> u64 {
         0
+    }
+
+    /// Returns the health of the listener's tasks, and how many panics ended one connection alone.
+    fn health(&self) -> Vec<TaskHealth> {
+        Vec::new()
     }
 
     /// Waits until the close frames of ended connections are sent, where that is the listener's
