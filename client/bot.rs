@@ -5,7 +5,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use netduel_client::{Event, PlayError, Player, bot_path::BotPath, cli::BotCli, ticker::Ticker};
+use netduel_client::{Event, PlayError, Player, bot_path::BotPath, cli::BotCli, match_code, ticker::Ticker};
 use netduel_protocol::{clock, game::Position};
 use netduel_transport::ConnectError;
 use tokio::time::{Instant, sleep_until};
@@ -42,7 +42,11 @@ async fn play(cli: &BotCli) -> anyhow::Result<()> {
     let config = cli.connect.config(&cli.name, period_us).await?;
     let mut player = Player::connect(&config).await?;
     println!("connected to {} over {}", config.addr, config.kind);
-    player.join(cli.code.as_deref())?;
+    let code = cli.code.as_deref().map(match_code::chosen);
+    if let Some(code) = code.as_ref().filter(|code| cli.code.as_ref() != Some(code)) {
+        println!("match code {code}: the opponent gives it with --code");
+    }
+    player.join(code.as_deref())?;
     loop {
         match player.next_event().await? {
             Event::Waiting => println!("waiting for an opponent: start another netduel-bot"),

@@ -31,7 +31,8 @@ pub struct BotCli {
     #[arg(long, default_value = "bot")]
     pub name: String,
 
-    /// Play only an opponent that gives the same code
+    /// Play only an opponent that gives the same code. The code 'new' makes one that nobody guesses,
+    /// and prints it
     #[arg(long)]
     pub code: Option<String>,
 

@@ -16,6 +16,7 @@ mod config;
 mod connect;
 mod error;
 mod event;
+pub mod match_code;
 mod player;
 mod reconnect;
 pub mod recording;
