@@ -194,6 +194,7 @@ pub(crate) fn roomy() -> Config {
         connections_max: CONNECTIONS_MAX,
         connections_per_address_max: CONNECTIONS_MAX,
         connections_per_address_per_s: u32::MAX,
+        early_leave: Duration::ZERO,
         handshakes_max: CONNECTIONS_MAX,
         matches_max: CONNECTIONS_MAX,
         messages_per_s_max: u32::MAX,

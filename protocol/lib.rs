@@ -341,10 +341,13 @@ pub enum CloseCode {
     NoSuchSeat = 0x113,
     /// The player resumed its seat over another connection.
     Replaced = 0x114,
+    /// The player or its address left too many matches right after their start, or tried too many
+    /// match codes.
+    TooManyJoins = 0x115,
 }
 
 impl CloseCode {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Done,
         Self::VersionMismatch,
         Self::ServerFull,
@@ -360,6 +363,7 @@ impl CloseCode {
         Self::ServerFault,
         Self::NoSuchSeat,
         Self::Replaced,
+        Self::TooManyJoins,
     ];
 
     /// Returns the code for the close frame.

@@ -18,6 +18,7 @@ mod quota;
 mod usage;
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -158,6 +159,11 @@ impl AdmissionControl {
     pub(crate) fn addresses(&self) -> usize {
         self.usages.lock().addresses()
     }
+}
+
+/// Returns the narrowest network in which a client counts.
+pub(crate) fn customer(client: Proved) -> IpAddr {
+    Networks::of(client.addr()).narrowest()
 }
 
 /// A permit counts one connection of an address, and one handshake until [`Self::handshake_over`].

@@ -1,16 +1,18 @@
-//! The server's command line: flags, logging and signals. `main.rs` runs it, and so do programs
-//! that run themselves again as the server.
+//! The server's command line: its flags, and a server that runs as they say. `main.rs` runs it, and
+//! so do programs that run themselves again as the server.
+
+pub(crate) mod logging;
+mod signals;
 
 use std::{
-    convert::Infallible,
-    io::{IsTerminal, Write},
+    io::Write,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
 use anyhow::Context;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
 use netduel_transport::{Congestion, Identity, Options, PortSharing, TransportKind};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, Plaintext, RelayPolicy, Server, ServerOptions, THREADS_MAX, Threads, metrics::MetricsListener,
 };
+use logging::LogFormat;
+use signals::{Signals, drain_at_end_of_input};
 
 /// The longest timeout in seconds. A timeout that never ends bounds nothing.
 const TIMEOUT_MAX_S: u64 = 600;
@@ -209,6 +213,21 @@ pub struct ServerArgs {
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     capacity: Option<u32>,
 
+    /// Seconds after the start of a match within which a leave counts as early. After a few early
+    /// leaves the joins of a player or an address are held back for 1, 2, 4… s; 0 holds none back
+    #[arg(long, default_value_t = Config::default().early_leave.as_secs(), value_name = "SECONDS")]
+    early_leave: u64,
+
+    /// Match codes a second that one address may try without finding an opponent, after a burst of
+    /// half of --max-connections-per-address
+    #[arg(
+        long,
+        default_value_t = Config::default().code_guesses_per_address_per_s,
+        value_name = "PER_SECOND",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    max_code_guesses: u32,
+
     /// Maximum size in bytes of the payload that a player sends with a move
     #[arg(
         long,
@@ -232,6 +251,11 @@ pub struct ServerArgs {
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 
+    /// Name of this host that requests to --metrics may carry, beside its addresses and localhost;
+    /// repeat the flag for more
+    #[arg(long, value_name = "NAME", requires = "metrics")]
+    metrics_host: Vec<String>,
+
     /// Format of the log lines on standard error. RUST_LOG selects them (RUST_LOG=debug shows every
     /// connection)
     #[arg(long, value_enum, default_value = "text")]
@@ -244,12 +268,6 @@ pub struct ServerArgs {
     /// Also drain and end when standard input closes: for programs that start a server and may die
     #[arg(long)]
     supervised: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
@@ -266,7 +284,7 @@ fn parse_listen(text: &str) -> Result<(TransportKind, SocketAddr), String> {
 /// # Errors
 /// The server cannot start, or a second signal cut the drain short. The error says what to do.
 pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
-    init_logging(args.log_format);
+    let _last_lines = logging::init(args.log_format);
     netduel_transport::reserve_descriptors(config(args).sessions_max());
     // The server runs on one thread, or on several of the same kind (`threads.rs`), and never on a
     // work-stealing pool.
@@ -274,17 +292,10 @@ pub fn run(args: &ServerArgs) -> anyhow::Result<()> {
     runtime.block_on(serve(args))
 }
 
-fn init_logging(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // Fails if the caller has set up logging already, whose settings then apply.
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
+/// Tells a person that the program failed. Neither waits for a reader of standard error that pauses
+/// nor fails without one.
+pub fn complain(error: &anyhow::Error) {
+    logging::say(&format!("error: {error:#}"));
 }
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
@@ -314,11 +325,17 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let metrics = match args.metrics {
         None => None,
         Some(addr) => Some(
-            MetricsListener::bind(addr)
+            MetricsListener::bind(addr, args.metrics_host.clone())
                 .await
                 .with_context(|| format!("cannot serve metrics on {addr}: choose another --metrics"))?,
         ),
     };
+
+    let signals = Signals::install()?;
+    let shutdown = CancellationToken::new();
+    if args.supervised {
+        drain_at_end_of_input(shutdown.clone())?;
+    }
 
     let mut stdout = std::io::stdout().lock();
     for (kind, addr) in &bound {
@@ -331,19 +348,18 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     writeln!(stdout, "ready: players may connect; end with Ctrl-C")?;
     stdout.flush()?;
 
-    let shutdown = CancellationToken::new();
     let mut server = Server::new(listeners, config(args));
     for (runtime, listeners) in further {
         server.serve_on(runtime, listeners);
     }
     if let Some(metrics) = metrics {
-        tokio::spawn(metrics.serve(server.observer()));
+        metrics.serve(&server.observer());
     }
     let serving = server.run(shutdown.clone());
+    let reload = async || tracing::info!("SIGHUP: nothing to reload");
     let counters = tokio::select! {
         counters = serving => counters,
-        outcome = two_signals(&shutdown) => return outcome,
-        never = end_of_input(args.supervised, &shutdown) => match never {},
+        outcome = signals.obey(&shutdown, reload) => return outcome,
     };
     tracing::info!(?counters, "the server has ended");
     if args.counters {
@@ -382,6 +398,8 @@ fn config(args: &ServerArgs) -> Config {
             .capacity
             .unwrap_or_else(|| Config::default().capacity_messages_per_s.saturating_mul(args.threads.into())),
         bytes_per_s_max: args.max_bytes,
+        early_leave: Duration::from_secs(args.early_leave),
+        code_guesses_per_address_per_s: args.max_code_guesses,
         payload_max_bytes: args.max_payload.into(),
         resume_grace: Duration::from_secs(args.resume_grace),
         drain_timeout: Duration::from_secs(args.drain),
@@ -407,36 +425,4 @@ fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
         identity.save_certificate(path)?;
     }
     Ok(identity)
-}
-
-/// Drains at the first signal, and gives up at the second.
-async fn two_signals(shutdown: &CancellationToken) -> anyhow::Result<()> {
-    signal().await?;
-    tracing::info!("draining: matches may finish; a second signal ends the server at once");
-    shutdown.cancel();
-    signal().await?;
-    anyhow::bail!("a second signal ended the server while matches were in progress")
-}
-
-async fn end_of_input(supervised: bool, shutdown: &CancellationToken) -> Infallible {
-    if supervised {
-        // An error counts as the end of standard input, too.
-        let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
-        shutdown.cancel();
-    }
-    std::future::pending().await
-}
-
-#[cfg(unix)]
-async fn signal() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() -> anyhow::Result<()> {
-    Ok(tokio::signal::ctrl_c().await?)
 }

@@ -41,7 +41,8 @@ pub struct Config {
     /// is a very bad link's.
     pub join_timeout: Duration,
     /// The messages a second that a player may send, of all kinds together; a player that sends
-    /// more is expelled. The default is five times what our fastest client sends (240 moves), since
+    /// more is expelled. A join counts as 20 messages and an illegal move as 5, since they cost the
+    /// server as much. The default is five times what our fastest client sends (240 moves), since
     /// a path delivers at once what an outage held up. At this rate all the connections of one
     /// address would fill a thread, which [`Self::capacity_messages_per_s`] prevents.
     pub messages_per_s_max: u32,
@@ -55,6 +56,15 @@ pub struct Config {
     /// them go to the opponent, whose line must carry them. The default is what our fastest client
     /// (240 moves) sends with the longest payload, and a sixth more: 2.4 Mbit/s.
     pub bytes_per_s_max: u32,
+    /// A leave within this time of the start of a match counts as early; zero counts none. After
+    /// more than a few early leaves, the joins of a connection or an address are held back for 1,
+    /// 2, 4… s (`lobby/join_limits.rs`). The default is less than a person needs to see who plays,
+    /// and a player that leaves each match sooner keeps others from playing.
+    pub early_leave: Duration,
+    /// The match codes a second that one address may try without finding an opponent. The burst is
+    /// half of [`Self::connections_per_address_max`], one for each pair. At the default, all codes
+    /// of six digits take eleven days.
+    pub code_guesses_per_address_per_s: u32,
     /// The longest payload of a move in bytes. [`RelayPolicy::Both`] halves what the protocol
     /// carries ([`Self::payload_limit_bytes`]). The default is all that fits a datagram. A lower
     /// value bounds the bytes that a player can make the server send to the opponent: this times
@@ -100,6 +110,8 @@ impl Default for Config {
             messages_per_s_max: 1_200,
             capacity_messages_per_s: 130_000,
             bytes_per_s_max: 300_000,
+            early_leave: Duration::from_secs(3),
+            code_guesses_per_address_per_s: 1,
             payload_max_bytes: PAYLOAD_MAX_BYTES,
             resume_grace: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),

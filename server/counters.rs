@@ -117,6 +117,9 @@ counters! {
     refused_memory [refused "memory"],
     /// Joins refused because there were too many matches.
     refused_matches [refused "matches"],
+    /// Joins refused because the player or its address left too many matches early, or tried too
+    /// many match codes.
+    refused_joins [refused "joins"],
     /// Resume requests refused because the token was wrong or spent, or its match was over.
     refused_resume [refused "resume"],
     /// QUIC handshakes whose client had to prove its address first, because many clients had not.
@@ -149,8 +152,14 @@ counters! {
     expelled_memory [expelled "memory"],
     /// Connections that timed out in silence.
     idle_timeouts,
-    /// Sessions that ended by a panic of the server.
+    /// Panics of the server. Each ended one session, or one task that started again.
     panics,
+    /// Joins held back because the player or its address left matches early, or tried many match
+    /// codes.
+    joins_held,
+    /// Log lines that were lost since standard error took none, or left out since there were too
+    /// many.
+    log_lines_lost,
     /// Matches started.
     matches_started,
     /// Matches ended.

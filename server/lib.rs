@@ -3,12 +3,15 @@
 //! Each connection is one session (`session.rs`), and the lobby (`lobby.rs`) knows all of them.
 //! `matchmaking.rs` decides who plays whom. A match (`relay.rs`) has two seats (`seat.rs`), which
 //! outlive their connections for a while. `admission.rs` limits connections, and `threads.rs`
-//! serves on more than one processor.
+//! serves on more than one processor. A task that panics is started again (`netduel_transport`'s
+//! `Supervised`), and `/health` names it until then.
 
 mod admission;
 pub mod cli;
 mod config;
 mod counters;
+#[cfg(test)]
+mod faults;
 mod listening;
 mod lobby;
 mod low_priority;
@@ -25,7 +28,7 @@ mod threads;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use netduel_transport::Listener;
+use netduel_transport::{Listener, Supervised};
 use tokio::{runtime::Handle, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -72,8 +75,7 @@ pub struct Server {
 impl Server {
     /// Creates a server. It accepts no player before [`Self::run`].
     pub fn new(listeners: Vec<Listener>, config: Config) -> Self {
-        let mut server =
-            Self { observer: Observer { lobby: Arc::new(Lobby::new(config)), listeners: vec![] } };
+        let mut server = Self { observer: Observer::new(Arc::new(Lobby::new(config))) };
         server.serve_on(&Handle::current(), listeners);
         server
     }
@@ -97,16 +99,29 @@ impl Server {
 
     /// Serves as [`run`] does.
     pub async fn run(self, shutdown: CancellationToken) -> Snapshot {
-        let Observer { lobby, listeners } = &self.observer;
-        let sessions = TaskTracker::new();
+        let Observer { lobby, listeners, .. } = &self.observer;
+        let (sessions, newcomers) = (TaskTracker::new(), TaskTracker::new());
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
         for serving in listeners {
-            let accept = accept_all(serving.clone(), lobby.clone(), sessions.clone(), shutdown.clone());
-            serving.runtime.spawn(accept);
+            let accepting = Accepting {
+                serving: serving.clone(),
+                lobby: lobby.clone(),
+                sessions: sessions.clone(),
+                newcomers: newcomers.clone(),
+                shutdown: shutdown.clone(),
+            };
+            self.supervise(&serving.runtime, "accept", &over, move || accepting.clone().run());
         }
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            never = watch_memory(lobby) => match never {},
-        }
+        let keeper = lobby.clone();
+        let keep_deadlines = move || {
+            let lobby = keeper.clone();
+            async move { lobby.keep_deadlines().await }
+        };
+        self.supervise(&Handle::current(), "deadlines", &over, keep_deadlines);
+        let watched = lobby.clone();
+        self.supervise(&Handle::current(), "memory", &over, move || watch_memory(watched.clone()));
+        shutdown.cancelled().await;
 
         let drain_timeout = lobby.config.drain_timeout;
         lobby.drain(drain_timeout);
@@ -117,19 +132,40 @@ impl Server {
                 tracing::warn!("{} sessions did not end in time", sessions.len());
             }
         }
-        // A close over QUIC is the listener's to send, and to send again if it is lost.
-        let closes = async {
+        over.cancel();
+        newcomers.close();
+        let last_words = async {
+            newcomers.wait().await;
+            // A close over QUIC is the listener's to send, and to send again if it is lost.
             for serving in listeners {
                 serving.listener.flush_closes().await;
             }
         };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closes).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, last_words).await;
         self.observer.snapshot()
+    }
+
+    /// Starts a task on `runtime` that runs until `over`, and starts again after a panic.
+    fn supervise<F: Future<Output = Infallible> + Send + 'static>(
+        &self,
+        runtime: &Handle,
+        name: &'static str,
+        over: &CancellationToken,
+        mut make: impl FnMut() -> F + Send + 'static,
+    ) {
+        let over = over.clone();
+        let task = Supervised::spawn_on(runtime, name, move || {
+            let (over, work) = (over.clone(), make());
+            async move {
+                let _ = over.run_until_cancelled(work).await;
+            }
+        });
+        self.observer.supervise(task);
     }
 }
 
 /// Reads the use of memory from time to time, and expels players while it is exhausted.
-async fn watch_memory(lobby: &Lobby) -> Infallible {
+async fn watch_memory(lobby: Arc<Lobby>) -> Infallible {
     let mut ticks = tokio::time::interval(MEMORY_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -145,50 +181,61 @@ async fn watch_memory(lobby: &Lobby) -> Infallible {
     }
 }
 
-async fn accept_all(
-    Serving { listener, queue, .. }: Serving,
+/// The acceptance of clients of one listener.
+#[derive(Clone)]
+struct Accepting {
+    serving: Serving,
     lobby: Arc<Lobby>,
     sessions: TaskTracker,
+    /// The sessions that began while the server drains. They end with a goodbye, and the end of the
+    /// server does not wait for them.
+    newcomers: TaskTracker,
     shutdown: CancellationToken,
-) {
-    let mut failed = 0_u64;
-    loop {
-        let accepted = tokio::select! {
-            biased; // Accepts no client after the shutdown began.
-            () = shutdown.cancelled() => return,
-            accepted = queue.run(listener.accept()) => accepted,
-        };
-        let incoming = match accepted {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                if failed == 0 {
-                    tracing::warn!("cannot accept over {}, will try again: {error}", listener.kind());
+}
+
+impl Accepting {
+    /// Accepts clients, also while the server drains. The lobby tells them then that the server
+    /// shuts down.
+    async fn run(self) -> Infallible {
+        let Self { serving: Serving { listener, queue, .. }, lobby, sessions, newcomers, shutdown } = self;
+        let mut failed = 0_u64;
+        loop {
+            let incoming = match queue.run(listener.accept()).await {
+                Ok(incoming) => incoming,
+                Err(error) => {
+                    if failed == 0 {
+                        tracing::warn!("cannot accept over {}, will try again: {error}", listener.kind());
+                    }
+                    failed += 1;
+                    lobby.counters.accept_errors.increment();
+                    tokio::time::sleep(ACCEPT_BACK_OFF).await;
+                    continue;
                 }
-                failed += 1;
-                lobby.counters.accept_errors.increment();
-                tokio::time::sleep(ACCEPT_BACK_OFF).await;
-                continue;
+            };
+            if failed > 0 {
+                tracing::warn!("accepts over {} again, after {failed} failures", listener.kind());
+                failed = 0;
             }
-        };
-        if failed > 0 {
-            tracing::warn!("accepts over {} again, after {failed} failures", listener.kind());
-            failed = 0;
-        }
-        let admission = if sessions.len() >= lobby.config.sessions_max() {
-            lobby.counters.refused_full.increment();
-            Admission::Refused
-        } else {
-            lobby.admission.admit(incoming.proved(), &lobby.config, &lobby.counters)
-        };
-        match admission {
-            Admission::Admitted(permit) => {
-                drop(sessions.spawn(session::run(incoming, permit, lobby.clone(), queue.clone())))
-            }
-            // No pause: an answer costs some µs, and behind a forged claim an honest one may wait.
-            Admission::ProofDemanded => incoming.demand_proof(),
-            Admission::Refused => {
-                drop(incoming);
-                tokio::time::sleep(DROP_PAUSE).await;
+            #[cfg(test)]
+            faults::strike("accept");
+            let admission = if sessions.len() + newcomers.len() >= lobby.config.sessions_max() {
+                lobby.counters.refused_full.increment();
+                Admission::Refused
+            } else {
+                lobby.admission.admit(incoming.proved(), &lobby.config, &lobby.counters)
+            };
+            match admission {
+                Admission::Admitted(permit) => {
+                    let tracker = if shutdown.is_cancelled() { &newcomers } else { &sessions };
+                    tracker.spawn(session::run(incoming, permit, lobby.clone(), queue.clone()));
+                }
+                // No pause: an answer costs some µs, and behind a forged claim an honest one may
+                // wait.
+                Admission::ProofDemanded => incoming.demand_proof(),
+                Admission::Refused => {
+                    drop(incoming);
+                    tokio::time::sleep(DROP_PAUSE).await;
+                }
             }
         }
     }

@@ -2,20 +2,26 @@
 //!
 //! The task that completes a pair, ends a match or stops the server notifies all players concerned
 //! itself, since sending never waits. No session needs to be woken, and all messages about one
-//! match leave in one order, under one lock.
+//! match leave in one order, under one lock. What is due at a known time waits in
+//! `lobby/deadlines.rs` for the one task that runs [`Lobby::keep_deadlines`].
+
+mod deadlines;
+mod join_limits;
+mod match_log;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use metrics::Histogram;
-use netduel_protocol::{CloseCode, LeaveReason, MatchId, SeatToken, ServerMessage};
+use netduel_protocol::{CloseCode, LeaveReason, MatchId, SeatToken, ServerMessage, clock};
 use netduel_transport::{Close, Sender, TransportKind};
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     admission::AdmissionControl,
@@ -28,6 +34,9 @@ use crate::{
     relay_latency::RelayLatency,
     seat::{Away, Occupant, Proof, fresh_token},
 };
+use deadlines::{Deadline, Deadlines};
+use join_limits::{JoinLimits, TooManyJoins};
+use match_log::{MatchEvent, MatchLog, Place};
 
 /// The counts of everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +57,8 @@ pub struct Census {
     pub draining: bool,
 }
 
-/// The lobby. Locks are taken in this order: `state`, a player's `playing`, a seat of a match.
+/// The lobby. Locks are taken in this order: `state`, a player's `playing`, a seat of a match, and
+/// the deadlines.
 pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
@@ -56,11 +66,14 @@ pub(crate) struct Lobby {
     /// The histograms of the relay's latency, by transport; unset without a metrics endpoint.
     pub(crate) relay_latency: OnceLock<Vec<(TransportKind, Histogram)>>,
     state: Mutex<State>,
+    deadlines: Deadlines,
 }
 
 #[derive(Default)]
 struct State {
     matchmaker: Matchmaker,
+    join_limits: JoinLimits,
+    match_log: MatchLog,
     /// The players in order of arrival, which is the order of notifications, too.
     players: BTreeMap<PlayerId, Arc<Player>>,
     last_player: PlayerId,
@@ -86,14 +99,34 @@ impl Lobby {
             admission: Arc::default(),
             relay_latency: OnceLock::new(),
             state: Mutex::default(),
+            deadlines: Deadlines::default(),
         }
     }
 
-    /// Makes a connection a player.
+    /// Does what is due at the deadlines: ends the matches of kept seats, lets joins that were held
+    /// back take effect, and sums up the log.
+    pub(crate) async fn keep_deadlines(&self) -> Infallible {
+        let act = |due| {
+            #[cfg(test)]
+            crate::faults::strike("deadlines");
+            match due {
+                Deadline::Seat(match_id, number) => self.expire(match_id, number),
+                Deadline::Join(player) => self.release(player),
+                Deadline::Summary => {
+                    if let Some(summary) = self.state.lock().match_log.summary() {
+                        tracing::info!("{summary}");
+                    }
+                }
+            }
+        };
+        self.deadlines.keep(act).await
+    }
+
+    /// Makes a connection from `address` a player.
     ///
     /// # Errors
     /// The server is full or shutting down.
-    pub(crate) fn enter(&self, sender: Sender) -> Result<Arc<Player>, Close> {
+    pub(crate) fn enter(&self, sender: Sender, address: IpAddr) -> Result<Arc<Player>, Close> {
         let mut state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
@@ -109,6 +142,7 @@ impl Lobby {
         state.last_player += 1;
         let player = Arc::new(Player::new(state.last_player, sender));
         state.players.insert(player.to.id, player.clone());
+        state.join_limits.enter(player.to.id, address, Instant::now());
         Ok(player)
     }
 
@@ -118,21 +152,60 @@ impl Lobby {
         RelayLatency::new(histograms.filter(|(of, _)| *of == kind).map(|(_, it)| it.clone()).next())
     }
 
-    /// Queues a player for a match, or starts the match.
+    /// Queues a player for a match, or starts the match. Holds the join back after too many early
+    /// leaves or wrong codes.
     ///
     /// # Errors
-    /// The server is full or shutting down, or the player waits or plays already.
+    /// The server is full or shutting down, the player waits or plays already, or the join would be
+    /// held back for too long.
     pub(crate) fn join(&self, player: &Arc<Player>, name: String, code: Option<String>) -> Result<(), Close> {
         let mut state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
-        let twice = || {
-            Close::new(CloseCode::Unexpected.code(), "a join while the player waits or plays: leave first")
-        };
-        if player.playing.lock().is_some() {
-            return Err(twice());
+        let id = player.to.id;
+        if player.playing.lock().is_some() || state.matchmaker.has(id) {
+            let reason = "a join while the player waits or plays: leave first";
+            return Err(Close::new(CloseCode::Unexpected.code(), reason));
         }
+        let from = state.join_limits.join(id, code.is_some(), Instant::now(), &self.config);
+        let from = from.map_err(|too_many| {
+            self.counters.refused_joins.increment();
+            too_many_joins(too_many)
+        })?;
+        *player.name.lock() = name;
+        match from {
+            None => {
+                if !self.pair(&mut state, player, code)? {
+                    player.to.send(&ServerMessage::Waiting);
+                }
+            }
+            Some(from) => {
+                self.counters.joins_held.increment();
+                state.matchmaker.hold(id, code);
+                self.deadlines.set(Deadline::Join(id), from);
+                player.to.send(&ServerMessage::Waiting);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a join that was held back take effect. The player knows already that it waits.
+    fn release(&self, player: PlayerId) {
+        let mut state = self.state.lock();
+        let Some(code) = state.matchmaker.release(player) else { return };
+        let Some(player) = state.players.get(&player).cloned() else { return };
+        if let Err(close) = self.pair(&mut state, &player, code) {
+            player.to.sender.close(close);
+        }
+    }
+
+    /// Starts the match of a player that joins, or queues the player. Returns whether the match has
+    /// started.
+    ///
+    /// # Errors
+    /// There are too many matches, or the system has no random numbers.
+    fn pair(&self, state: &mut State, player: &Arc<Player>, code: Option<String>) -> Result<bool, Close> {
         if state.matches.len() >= self.config.matches_max {
             self.counters.refused_matches.increment();
             let reason = format!(
@@ -144,17 +217,15 @@ impl Lobby {
         // Random numbers may fail, so the tokens are made before anything changes.
         let begins = !self.config.resume_grace.is_zero() && state.matchmaker.somebody_waits(code.as_deref());
         let tokens = if begins { Some([fresh_token()?, fresh_token()?]) } else { None };
-        let partner = match state.matchmaker.join(player.to.id, code) {
-            JoinOutcome::AlreadyWaiting => return Err(twice()),
-            JoinOutcome::Waiting => None,
-            JoinOutcome::Matched(partner) => state.players.get(&partner).cloned(),
+        let JoinOutcome::Matched(partner) = state.matchmaker.join(player.to.id, code) else {
+            return Ok(false);
         };
-        *player.name.lock() = name;
-        match partner {
-            Some(partner) => self.start(&mut state, &[partner, player.clone()], tokens),
-            None => player.to.send(&ServerMessage::Waiting),
+        let Some(partner) = state.players.get(&partner).cloned() else { return Ok(false) };
+        for player in [&partner, player] {
+            state.join_limits.matched(player.to.id, &self.config);
         }
-        Ok(())
+        self.start(state, &[partner, player.clone()], tokens);
+        Ok(true)
     }
 
     fn start(&self, state: &mut State, players: &[Arc<Player>; 2], tokens: Option<[SeatToken; 2]>) {
@@ -163,14 +234,10 @@ impl Lobby {
         let game = Arc::new(Match::new(state.last_match, seated, tokens, &self.config));
         state.matches.insert(game.match_id, game.clone());
         self.counters.matches_started.increment();
-        tracing::info!(
-            match_id = game.match_id,
-            "{} ({}) plays {} ({})",
-            game.names[0],
-            players[0].to.sender.kind(),
-            game.names[1],
-            players[1].to.sender.kind(),
-        );
+        self.mention(state, MatchEvent::Started, || {
+            let [first, second] = [0, 1].map(|number: usize| players[number].to.sender.kind());
+            tracing::info!(match_id = game.match_id, players = ?game.names, "a match over {first} and {second}");
+        });
         for (number, player) in players.iter().enumerate() {
             player.sit(&game, number);
             player.to.send(&game.started(number));
@@ -180,21 +247,48 @@ impl Lobby {
     /// Takes a player out of the queue or its match. The player may join again.
     pub(crate) fn leave(&self, player: &Player, reason: LeaveReason) {
         let mut state = self.state.lock();
-        state.matchmaker.leave(player.to.id);
+        self.leave_queue(&mut state, player.to.id);
         let playing = player.playing.lock().take();
         if let Some(Playing { game, number }) = playing {
+            self.note_early_leave(&mut state, player.to.id, &game);
             self.end(&mut state, &game, number, reason);
+        }
+    }
+
+    fn leave_queue(&self, state: &mut State, player: PlayerId) {
+        if state.matchmaker.leave(player) {
+            self.deadlines.cancel(Deadline::Join(player));
+        }
+    }
+
+    /// Counts a leave right after the start of the match, which keeps others from playing.
+    fn note_early_leave(&self, state: &mut State, player: PlayerId, game: &Match) {
+        let played = Duration::from_micros(clock::now_us().saturating_sub(game.started_us));
+        if played < self.config.early_leave {
+            state.join_limits.left_early(player, Instant::now());
+        }
+    }
+
+    /// Writes a line of the log about a match, unless there are too many.
+    fn mention(&self, state: &mut State, event: MatchEvent, line: impl FnOnce()) {
+        match state.match_log.place(event, Instant::now()) {
+            Place::Line => line(),
+            Place::NewSummary(at) => self.deadlines.set(Deadline::Summary, at),
+            Place::Summary => {}
         }
     }
 
     /// Ends a match, since the player of seat `number` has left for good.
     fn end(&self, state: &mut State, game: &Match, number: usize, reason: LeaveReason) {
         state.matches.remove(&game.match_id);
+        [0, 1].into_iter().for_each(|seat| self.deadlines.cancel(Deadline::Seat(game.match_id, seat)));
         // Flushes the moves of the batch that the end came in: the match alone knows
         // their receiver.
         game.flush(&self.counters);
         self.counters.matches_ended.increment();
-        tracing::info!(match_id = game.match_id, "{} left: {reason:?}", game.names[number]);
+        self.mention(state, MatchEvent::Ended, || {
+            tracing::info!(match_id = game.match_id, player = ?game.names[number], "left: {reason:?}");
+        });
         let positions = game.positions();
         for seat in [1 - number, number] {
             let Occupant::Here(player) = game.seat(seat).vacate() else { continue };
@@ -211,29 +305,37 @@ impl Lobby {
     /// Removes a player for good.
     pub(crate) fn remove(&self, player: &Player, reason: LeaveReason) {
         self.leave(player, reason);
-        self.state.lock().players.remove(&player.to.id);
+        self.forget(&mut self.state.lock(), player);
+    }
+
+    fn forget(&self, state: &mut State, player: &Player) {
+        state.players.remove(&player.to.id);
+        state.join_limits.remove(player.to.id);
     }
 
     /// Removes a player whose connection was lost. If it played, its seat is kept for
     /// [`Config::resume_grace`].
-    pub(crate) fn lose(self: &Arc<Self>, player: &Player, reason: LeaveReason) {
+    pub(crate) fn lose(&self, player: &Player, reason: LeaveReason) {
         let grace = self.config.resume_grace;
         let mut state = self.state.lock();
         if grace.is_zero() || state.draining {
             drop(state);
             return self.remove(player, reason);
         }
-        state.players.remove(&player.to.id);
-        state.matchmaker.leave(player.to.id);
-        let Some(Playing { game, number }) = player.playing.lock().take() else { return };
-        self.counters.seats_kept.increment();
-        tracing::info!(match_id = game.match_id, "{} lost the connection: {reason:?}", game.names[number]);
-        let (lobby, id, until) = (self.clone(), game.match_id, Instant::now() + grace);
-        let expiry = tokio::spawn(async move {
-            tokio::time::sleep_until(until).await;
-            lobby.expire(id, number);
-        });
-        game.keep(number, Away { reason, until, _expiry: AbortOnDropHandle::new(expiry) });
+        self.leave_queue(&mut state, player.to.id);
+        let playing = player.playing.lock().take();
+        if let Some(Playing { game, number }) = playing {
+            self.note_early_leave(&mut state, player.to.id, &game);
+            self.counters.seats_kept.increment();
+            self.mention(&mut state, MatchEvent::Seat, || {
+                let player = &game.names[number];
+                tracing::info!(match_id = game.match_id, ?player, "lost the connection: {reason:?}");
+            });
+            let until = Instant::now() + grace;
+            self.deadlines.set(Deadline::Seat(game.match_id, number), until);
+            game.keep(number, Away { reason, until });
+        }
+        self.forget(&mut state, player);
     }
 
     /// Ends the match of a kept seat whose player did not come back in time.
@@ -255,13 +357,13 @@ impl Lobby {
     /// # Errors
     /// No seat matches the proof, or the server is shutting down.
     pub(crate) fn resume(&self, player: &Arc<Player>, match_id: MatchId, proof: &Proof) -> Result<(), Close> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.draining {
             return Err(shutting_down());
         }
         let seat = (state.matches.get(&match_id))
             .filter(|_| !self.config.resume_grace.is_zero())
-            .and_then(|game| Some((game, game.seat_of(proof)?)));
+            .and_then(|game| Some((game.clone(), game.seat_of(proof)?)));
         let Some((game, number)) = seat else {
             self.counters.refused_resume.increment();
             return Err(no_such_seat());
@@ -274,15 +376,14 @@ impl Lobby {
             state.stand_up(before.id);
             before.sender.close(replaced());
         }
-        player.sit(game, number);
+        self.deadlines.cancel(Deadline::Seat(match_id, number));
+        player.sit(&game, number);
         game.resume(number, player.to.clone(), proof.clone(), next);
         self.counters.seats_resumed.increment();
-        tracing::info!(
-            match_id = game.match_id,
-            "{} resumed its seat over {}",
-            game.names[number],
-            player.to.sender.kind()
-        );
+        self.mention(&mut state, MatchEvent::Seat, || {
+            let kind = player.to.sender.kind();
+            tracing::info!(match_id, player = ?game.names[number], "resumed its seat over {kind}");
+        });
         Ok(())
     }
 
@@ -305,6 +406,11 @@ impl Lobby {
                 player.to.sender.close(shutting_down());
             }
         }
+    }
+
+    /// Whether the server is shutting down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.lock().draining
     }
 
     /// Counts everything at this moment.
@@ -354,6 +460,18 @@ impl Lobby {
 /// exist.
 fn no_such_seat() -> Close {
     Close::new(CloseCode::NoSuchSeat.code(), "no seat is kept for this token: join to play another match")
+}
+
+fn too_many_joins(too_many: TooManyJoins) -> Close {
+    let reason = match too_many {
+        TooManyJoins::Leaves => {
+            "this player or its address left too many matches right after their start: try again in a minute"
+        }
+        TooManyJoins::Codes => {
+            "this address tried too many match codes that no other player gave: try again in a minute"
+        }
+    };
+    Close::new(CloseCode::TooManyJoins.code(), reason)
 }
 
 fn replaced() -> Close {

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use netduel_server::cli::{Cli, run};
+use netduel_server::cli::{Cli, complain, run};
 
 fn main() -> ExitCode {
     match run(&Cli::parse().server) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use metrics::Histogram;
-use netduel_transport::{Listener, TransportKind};
+use netduel_transport::{Listener, Supervised, TaskHealth, TransportKind};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
+    cli::logging::lines_lost,
     counters::{Snapshot, Updates},
     lobby::{Census, Lobby},
     low_priority::LowPriorityQueue,
@@ -18,6 +20,8 @@ use crate::{
 pub struct Observer {
     pub(crate) lobby: Arc<Lobby>,
     pub(crate) listeners: Vec<Serving>,
+    /// The tasks that run as long as the server: one for each listener, and a few more.
+    pub(crate) tasks: Arc<Mutex<Vec<Supervised>>>,
 }
 
 /// A listener, and the runtime within which it was bound.
@@ -30,13 +34,46 @@ pub(crate) struct Serving {
 }
 
 impl Observer {
+    /// Creates an observer of `lobby`, which has no listeners and no tasks yet.
+    pub(crate) fn new(lobby: Arc<Lobby>) -> Self {
+        Self { lobby, listeners: Vec::new(), tasks: Arc::default() }
+    }
+
     /// Returns the counters so far.
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.lobby.counters;
         let listeners = || self.listeners.iter().map(|it| &it.listener);
         counters.address_checks.set(listeners().map(|it| it.address_checks()).sum());
         counters.strays.set(listeners().map(|it| it.strays()).sum());
-        counters.snapshot()
+        counters.log_lines_lost.set(lines_lost());
+        let mut snapshot = counters.snapshot();
+        snapshot.panics += self.health().iter().map(|task| task.panics).sum::<u64>();
+        snapshot
+    }
+
+    /// Returns the health of all tasks that run as long as the server.
+    pub fn health(&self) -> Vec<TaskHealth> {
+        let tasks = self.tasks.lock();
+        let own = tasks.iter().map(Supervised::health);
+        own.chain(self.listeners.iter().flat_map(|it| it.listener.health())).collect()
+    }
+
+    /// Returns the reason to send no more players here, if there is one.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self.health().iter().find(|task| task.down) {
+            Some(task) => Some(format!("the task '{}' failed and will start again", task.name)),
+            None => self.lobby.is_draining().then(|| "draining".to_owned()),
+        }
+    }
+
+    /// Adds a task to those whose health counts.
+    pub(crate) fn supervise(&self, task: Supervised) {
+        self.tasks.lock().push(task);
+    }
+
+    /// Returns the low-priority queue of the thread that serves the first listener.
+    pub(crate) fn low_priority(&self) -> Arc<LowPriorityQueue> {
+        self.listeners.first().map(|it| it.queue.clone()).unwrap_or_default()
     }
 
     /// Returns the counters of the updates for players over `kind`.

@@ -54,14 +54,15 @@ impl Player {
 
     /// Relays a move that the player sent as `bytes`. This is the hot path.
     ///
-    /// A move that is part of a batch may wait for [`Self::flush`].
+    /// A move that is part of a batch may wait for [`Self::flush`]. Returns the units that the move
+    /// costs beside the one of every message.
     pub(crate) fn on_move(
         &self,
         received: &MoveWithPayload<'_>,
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Close> {
+    ) -> Result<u32, Close> {
         counters.moves_received.increment();
         let match_id = received.update.match_id;
         match &*self.playing.lock() {
@@ -70,7 +71,7 @@ impl Player {
             }
             _ if match_id != 0 && match_id <= self.latest_match.load(Relaxed) => {
                 counters.moves_stale.increment(); // The move was under way when the match ended.
-                Ok(())
+                Ok(0)
             }
             _ => Err(Close::new(
                 CloseCode::Unexpected.code(),

@@ -25,6 +25,9 @@ use crate::{
 /// The most illegal moves of one player in one match. Our client makes none; a client with a bad
 /// connection makes a few; a client that ignores corrections is not playing this game.
 pub(crate) const CORRECTIONS_MAX: u16 = 1_000;
+/// The units of a player's allowance that an illegal move costs beside the one of every message:
+/// the server answers it.
+const CORRECTION_COST: u32 = 4;
 
 // A relayed move fits the lane, whatever its payload.
 const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
@@ -33,7 +36,7 @@ const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_STATE_BYTES);
 pub(crate) struct Match {
     pub(crate) match_id: MatchId,
     pub(crate) names: [String; 2],
-    started_us: u64,
+    pub(crate) started_us: u64,
     seats: [Mutex<Seat>; 2],
     policy: RelayPolicy,
     /// Whether a burst's updates wait for its end, where the newest one goes alone.
@@ -134,7 +137,8 @@ impl Match {
     }
 
     /// Relays a move of player `number`, which arrived as `bytes`. A move that is part of a batch
-    /// may wait for [`Self::flush`].
+    /// may wait for [`Self::flush`]. Returns the units that the move costs beside the one of every
+    /// message.
     ///
     /// # Errors
     /// The move breaks the protocol, or was one illegal move too many.
@@ -145,7 +149,7 @@ impl Match {
         bytes: &[u8],
         batched: bool,
         counters: &Counters,
-    ) -> Result<(), Close> {
+    ) -> Result<u32, Close> {
         let MoveWithPayload { update, payload } = *received;
         if payload.len() > self.payload_max_bytes {
             return Err(payload_too_long(payload.len(), self.payload_max_bytes));
@@ -159,7 +163,7 @@ impl Match {
         }
         if update.corrections < seat.corrections || update.seq <= seat.last.seq {
             counters.moves_stale.increment();
-            return Ok(());
+            return Ok(0);
         }
         if let Err(illegal) = game::check(&seat.last, &update) {
             return self.correct(&mut seat, update.seq, illegal, counters);
@@ -180,7 +184,7 @@ impl Match {
                 self.relay_both(number, batched, counters);
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Sends both positions to both players, after player `number` moved.
@@ -252,7 +256,7 @@ impl Match {
         seq: u32,
         illegal: game::Illegal,
         counters: &Counters,
-    ) -> Result<(), Close> {
+    ) -> Result<u32, Close> {
         counters.moves_illegal.increment();
         if seat.corrections == CORRECTIONS_MAX {
             return Err(Close::new(
@@ -263,7 +267,7 @@ impl Match {
         seat.corrections += 1;
         let (match_id, corrections, position) = (self.match_id, seat.corrections, seat.last.position);
         seat.send(&ServerMessage::Corrected(Correction { match_id, corrections, seq, position }));
-        Ok(())
+        Ok(CORRECTION_COST)
     }
 
     pub(crate) fn seat(&self, number: usize) -> MutexGuard<'_, Seat> {

@@ -12,7 +12,6 @@ use netduel_protocol::{
 use netduel_transport::{Close, TransportKind};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::player_sender::PlayerSender;
 
@@ -60,8 +59,6 @@ pub(crate) struct Away {
     /// The cause of the loss, for the opponent if the player does not come back.
     pub(crate) reason: LeaveReason,
     pub(crate) until: Instant,
-    /// Ends the match at `until`. Dropped with the rest of this when the player comes back.
-    pub(crate) _expiry: AbortOnDropHandle<()>,
 }
 
 impl Seat {

@@ -11,7 +11,8 @@ use netduel_protocol::{
 use netduel_transport::{Close, CloseReason, FrameError, Incoming, Lane, RateLimit, Receiver};
 
 use crate::{
-    admission::{AdmissionPermit, Quota},
+    admission::{AdmissionPermit, Quota, customer},
+    config::Config,
     lobby::Lobby,
     low_priority::{Budget, LowPriorityQueue},
     player::Player,
@@ -23,6 +24,9 @@ use crate::{
 /// where many players flood, a match would wait for all of theirs. Further messages wait in the
 /// low-priority queue.
 const BUDGET_MESSAGES: usize = 8;
+/// The units of a player's allowance that a join costs beside the one of every message. It starts a
+/// match: two random tokens, and several messages to two players.
+const JOIN_COST: u32 = 19;
 
 /// The cause of a session's end.
 enum SessionEnd {
@@ -59,15 +63,30 @@ impl From<CodecError> for SessionEnd {
     }
 }
 
-/// Runs a session to its end, and then releases `admission`.
+/// Runs a session to its end, and then releases `admission`. A panic ends this session and nothing
+/// else, wherever it happens.
 pub(crate) async fn run(
     incoming: Incoming,
-    mut admission: AdmissionPermit,
+    admission: AdmissionPermit,
     lobby: Arc<Lobby>,
     queue: Arc<LowPriorityQueue>,
 ) {
+    let session = serve(incoming, admission, &lobby, &queue);
+    if let Err(panic) = AssertUnwindSafe(session).catch_unwind().await {
+        failed(&lobby, &*panic);
+    }
+}
+
+async fn serve(
+    incoming: Incoming,
+    mut admission: AdmissionPermit,
+    lobby: &Arc<Lobby>,
+    queue: &Arc<LowPriorityQueue>,
+) {
     lobby.counters.accepted.increment();
     let remote = incoming.remote_addr();
+    #[cfg(test)]
+    crate::faults::strike("handshake");
     let accepted = queue.run(incoming.finish()).await;
     admission.handshake_over();
     let connection = match accepted {
@@ -78,22 +97,25 @@ pub(crate) async fn run(
             return;
         }
     };
-    admission.prove(connection.proved(), &lobby.config, &lobby.counters);
+    let client = connection.proved();
+    admission.prove(client, &lobby.config, &lobby.counters);
     let (sender, mut receiver) = (connection.sender, connection.receiver);
     if admission.over_limit() {
-        receiver.close(too_many_from_address(&lobby)).await;
+        receiver.close(too_many_from_address(lobby)).await;
         return;
     }
-    let close = match lobby.enter(sender) {
+    let close = match lobby.enter(sender, customer(client)) {
         Err(refusal) => refusal,
         Ok(player) => {
-            // A panic ends this session and nothing else. Shared state stays usable: a panic does
-            // not poison a lock of `parking_lot`, and its holder changes the guarded data only
-            // after everything that could fail.
+            // After a panic the player leaves its match, and is told. Shared state stays usable: a
+            // panic does not poison a lock of `parking_lot`, and its holder changes the guarded
+            // data only after everything that could fail.
             let quota = admission.quota(&lobby.config);
-            let playing = play(&lobby, &queue, &player, &mut receiver, quota);
+            let messages = RateLimit::new(lobby.config.messages_per_s_max);
+            let allowance = Allowance { messages, quota, config: &lobby.config };
+            let playing = play(lobby, queue, &player, &mut receiver, allowance);
             let end = AssertUnwindSafe(playing).catch_unwind().await;
-            let end = end.unwrap_or_else(|panic| failed(&lobby, &*panic));
+            let end = end.unwrap_or_else(|panic| failed(lobby, &*panic));
             lobby.counters.note_end(&player.to.sender);
             let reason = leave_reason(&end);
             if matches!(&end, SessionEnd::Closed(reason) if reason.is_loss()) {
@@ -145,7 +167,7 @@ async fn play(
     queue: &LowPriorityQueue,
     player: &Arc<Player>,
     receiver: &mut Receiver,
-    mut quota: Quota,
+    mut allowance: Allowance<'_>,
 ) -> SessionEnd {
     let limit = lobby.config.join_timeout;
     let begun = match tokio::time::timeout(limit, begin(lobby, player, receiver)).await {
@@ -156,7 +178,6 @@ async fn play(
         return end;
     }
     lobby.counters.note_path(&player.to.sender);
-    let mut limit = RateLimit::new(lobby.config.messages_per_s_max);
     let mut relay_latency = lobby.relay_latency(player.to.sender.kind());
     let (mut budget, mut left_over) = (Budget::new(queue, BUDGET_MESSAGES), None);
     loop {
@@ -165,12 +186,12 @@ async fn play(
             None => budget.run(receiver.recv()).await,
         };
         let begun = relay_latency.begin(&first);
-        if quota.is_behind() {
+        if allowance.quota.is_behind() {
             budget.wait_turn().await;
         }
         let handled = first.map_err(SessionEnd::from);
-        let handled = handled
-            .and_then(|first| on_batch(lobby, player, receiver, &mut limit, &mut quota, &mut budget, first));
+        let handled =
+            handled.and_then(|first| on_batch(lobby, player, receiver, &mut allowance, &mut budget, first));
         left_over = match handled {
             Ok(left_over) => left_over,
             Err(end) => return end,
@@ -187,8 +208,7 @@ fn on_batch(
     lobby: &Lobby,
     player: &Arc<Player>,
     receiver: &mut Receiver,
-    limit: &mut RateLimit,
-    quota: &mut Quota,
+    allowance: &mut Allowance<'_>,
     budget: &mut Budget<'_>,
     first: (Lane, Bytes),
 ) -> Result<Option<(Lane, Bytes)>, SessionEnd> {
@@ -198,11 +218,8 @@ fn on_batch(
         while let Some((lane, bytes)) = next.take_if(|_| budget.take_one()) {
             let following = receiver.try_recv();
             batched |= matches!(following, Ok(Some(_)));
-            if !limit.take(1) {
-                return Err(too_many_messages(lobby.config.messages_per_s_max).into());
-            }
-            quota.take(1, bytes.len(), &lobby.config)?;
-            on_message(lobby, player, lane, &bytes, batched)?;
+            allowance.take_one(bytes.len())?;
+            on_message(lobby, player, allowance, lane, &bytes, batched)?;
             next = following?; // The end of the connection comes after the messages before it.
         }
         Ok(next)
@@ -214,8 +231,41 @@ fn on_batch(
     handled
 }
 
+/// The messages and bytes that a player may still send.
+struct Allowance<'a> {
+    messages: RateLimit,
+    quota: Quota,
+    config: &'a Config,
+}
+
+impl Allowance<'_> {
+    /// Takes one message of `bytes`.
+    ///
+    /// # Errors
+    /// The player is to be expelled, since less than that is left.
+    fn take_one(&mut self, bytes: usize) -> Result<(), Close> {
+        if !self.messages.take(1) {
+            return Err(too_many_messages(self.config.messages_per_s_max));
+        }
+        self.quota.take(1, bytes, self.config)
+    }
+
+    /// Takes the further units of a dear message. A very low limit has room for some of them, too.
+    ///
+    /// # Errors
+    /// As [`Self::take_one`].
+    fn take_further(&mut self, units: u32) -> Result<(), Close> {
+        let per_s = self.config.messages_per_s_max;
+        if !self.messages.take(units.min(per_s / 4)) {
+            return Err(too_many_messages(per_s));
+        }
+        self.quota.take(units, 0, self.config)
+    }
+}
+
+#[cold]
 fn too_many_messages(per_s: u32) -> Close {
-    let reason = format!("more than {per_s} messages a second: send fewer");
+    let reason = format!("more than {per_s} messages a second (a join counts as 20): send fewer");
     Close::new(CloseCode::TooManyMessages.code(), reason)
 }
 
@@ -256,9 +306,11 @@ async fn begin(lobby: &Lobby, player: &Arc<Player>, receiver: &mut Receiver) -> 
     }
 }
 
+/// Handles a message. `allowance` was charged for any message, and is charged for a dear one here.
 fn on_message(
     lobby: &Lobby,
     player: &Arc<Player>,
+    allowance: &mut Allowance<'_>,
     lane: Lane,
     bytes: &Bytes,
     batched: bool,
@@ -267,14 +319,20 @@ fn on_message(
     tests::panic_if_asked(bytes);
     match (netduel_protocol::decode::<ClientMessage>(bytes)?, lane) {
         (ClientMessage::Move(received), Lane::State) => {
-            player.on_move(&received, bytes, batched, &lobby.counters)?
+            let further = player.on_move(&received, bytes, batched, &lobby.counters)?;
+            if further > 0 {
+                allowance.take_further(further)?;
+            }
         }
         (ClientMessage::Ping { sent_us }, Lane::Control) => {
             let received_us = clock::now_us();
             let pong = Pong { ping_sent_us: sent_us, received_us, sent_us: clock::now_us() };
             player.to.send_batched(&ServerMessage::Pong(pong), batched);
         }
-        (ClientMessage::Join { name, code }, Lane::Control) => lobby.join(player, name, code)?,
+        (ClientMessage::Join { name, code }, Lane::Control) => {
+            allowance.take_further(JOIN_COST)?;
+            lobby.join(player, name, code)?;
+        }
         (ClientMessage::Leave, Lane::Control) => lobby.leave(player, LeaveReason::Left),
         (ClientMessage::Hello { .. }, _) => {
             return Err(unexpected("a second hello: send it once, as the first message").into());

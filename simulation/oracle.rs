@@ -28,6 +28,11 @@ use crate::{
 };
 use game::{Game, Proof};
 
+/// The messages that a join counts as against the limit on messages, at most.
+const JOIN_UNITS: u32 = 20;
+/// The messages that an illegal move counts as.
+const ILLEGAL_MOVE_UNITS: u32 = 5;
+
 /// The state of a connection, from the messages that the server received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SessionState {
@@ -52,6 +57,8 @@ struct Session {
     closing: bool,
     /// The number of messages that the server was handed.
     read: u32,
+    /// The most that these messages may count against the limit on messages.
+    units: u32,
     /// Whether the server was handed a message since its queue was last empty.
     processing: bool,
     /// The number of moves among the messages.
@@ -293,7 +300,13 @@ impl OracleState {
         let session = &mut self.sessions[connection];
         session.read += 1;
         session.processing = true;
-        let is_move = matches!(decode::<ClientMessage>(bytes), Ok(ClientMessage::Move(_)));
+        let message = decode::<ClientMessage>(bytes);
+        session.units += match &message {
+            Ok(ClientMessage::Join { .. }) => JOIN_UNITS,
+            Ok(ClientMessage::Move(_)) => ILLEGAL_MOVE_UNITS,
+            _ => 1,
+        };
+        let is_move = matches!(message, Ok(ClientMessage::Move(_)));
         session.moves += u64::from(is_move && lane == Lane::State);
         if lane == Lane::Control { session.arrived(Side::Client, bytes) } else { Ok(()) }
     }

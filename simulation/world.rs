@@ -45,8 +45,8 @@ const CLOSING_MAX: Duration = Duration::from_secs(4);
 const PAUSES_MS: [u64; 16] = [0, 0, 0, 0, 1, 1, 2, 5, 10, 16, 16, 30, 50, 100, 400, 1_000];
 /// A pause longer than any idle timeout. It is rare: a byte of 255 selects it.
 const LONG_PAUSE: Duration = Duration::from_secs(12);
-/// The number of tasks of an idle server: itself, and one that accepts.
-const SERVER_TASKS: usize = 2;
+/// The number of tasks of an idle server: itself, one that accepts, and one that keeps deadlines.
+const SERVER_TASKS: usize = 3;
 /// The number of attempts for a last move. Each correction takes one.
 const LAST_MOVES: usize = 3;
 
@@ -113,6 +113,10 @@ impl World {
             drain_timeout: entropy.choose(&[Duration::from_secs(10), Duration::from_secs(1)]),
             resume_grace: Duration::from_secs(entropy.choose(&[15, 4, 1, 0])),
             memory_reading: || None, // The memory of this machine is no part of the world.
+            // The players of a world leave and join within moments. `server/lobby/join_limits.rs`
+            // tests these limits.
+            early_leave: Duration::ZERO,
+            code_guesses_per_address_per_s: u32::MAX,
             ..Config::default()
         };
         let options = Options::default();

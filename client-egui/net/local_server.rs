@@ -94,7 +94,10 @@ impl LocalServer {
         let (ready, listening) = oneshot::channel();
         let stop = shutdown.clone();
         on_thread("netduel-server", async move {
-            let config = Config { drain_timeout: DRAIN, ..Config::default() };
+            let mut config = Config { drain_timeout: DRAIN, ..Config::default() };
+            if matches!(audience, Audience::Bot(_)) {
+                config.early_leave = Duration::ZERO; // A player may leave its own bot at will.
+            }
             let options = ServerOptions::new(&config, Options::default(), plaintext);
             let address = |kind: TransportKind| {
                 let port = if matches!(audience, Audience::Network(_)) { kind.default_port() } else { 0 };

@@ -44,6 +44,8 @@ impl ServerLimits {
                 "--max-messages=1000000",
                 "--max-bytes=1000000000",
                 "--capacity=1000000000",
+                "--early-leave=0",
+                "--max-code-guesses=1000000",
             ],
             Self::Default => &[],
         }

@@ -37,6 +37,12 @@ impl Networks {
         Self { ip: addr.ip().to_canonical() }
     }
 
+    /// Returns the first address of the narrowest network.
+    pub(super) fn narrowest(self) -> IpAddr {
+        let bits = if self.ip.is_ipv4() { IPV4[0].bits } else { IPV6[0].bits };
+        network(self.ip, bits).first
+    }
+
     /// Returns the networks with their numbers of shares, the narrowest one first.
     pub(super) fn each(self) -> impl Iterator<Item = (Network, u32)> {
         let levels: &[Level] = if self.ip.is_ipv4() { &IPV4 } else { &IPV6 };

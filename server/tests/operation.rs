@@ -1,8 +1,10 @@
-//! `netduel-server` as its operator sees it: metrics, health, and a lack of file descriptors.
+//! `netduel-server` as its operator sees it: metrics, health, a lack of file descriptors, and a log
+//! that nobody takes.
 
 #![cfg(unix)]
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStderr, Command, Stdio},
@@ -22,7 +24,8 @@ const DESCRIPTORS: usize = 32;
 /// A running server. Dropping it kills the server.
 struct Program {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    /// The log, where the test has not sent it elsewhere.
+    stderr: Option<BufReader<ChildStderr>>,
     tcp: SocketAddr,
     metrics: SocketAddr,
 }
@@ -37,7 +40,14 @@ impl Drop for Program {
 impl Program {
     /// Starts a server of TCP.
     fn start() -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_netduel-server")))
+        Self::run(Command::new(env!("CARGO_BIN_EXE_netduel-server")), Stdio::piped())
+    }
+
+    /// Starts a server of TCP whose log goes to `log`. Players may leave at once.
+    fn logging_to(log: impl Into<Stdio>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-server"));
+        command.args(["--early-leave=0", "--max-messages=1000000", "--drain=2"]);
+        Self::run(command, log.into())
     }
 
     /// Starts a server with a low hard and soft limit of descriptors.
@@ -45,18 +55,18 @@ impl Program {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_netduel-server")]);
-        Self::run(command)
+        Self::run(command, Stdio::piped())
     }
 
-    fn run(mut command: Command) -> Self {
+    fn run(mut command: Command, log: Stdio) -> Self {
         let mut child = command
             .args(["--listen", "tcp=127.0.0.1:0", "--metrics", "127.0.0.1:0"])
             .env_remove("RUST_LOG")
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("started");
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let stderr = child.stderr.take().map(BufReader::new);
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut line = || lines.next().expect("ready before it ends").expect("read");
         let tcp = line().strip_prefix("listening tcp ").expect("an address").parse().expect("an address");
@@ -69,8 +79,13 @@ impl Program {
 
     /// Sends a request. Returns the status line and the body of the answer.
     fn request(&self, request: &str) -> (String, String) {
+        self.request_at("localhost", request)
+    }
+
+    fn request_at(&self, host: &str, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.metrics).expect("connected");
-        write!(stream, "{request} HTTP/1.1\r\nHost: here\r\n\r\n").expect("sent");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("one answer and the end");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -89,11 +104,19 @@ impl Program {
     fn wait_for(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
-            assert!(self.stderr.read_line(&mut line).expect("read") > 0, "ended before it said '{words}'");
+            let stderr = self.stderr.as_mut().expect("piped");
+            assert!(stderr.read_line(&mut line).expect("read") > 0, "ended before it said '{words}'");
             if line.contains(words) {
                 return line;
             }
         }
+    }
+
+    /// Sends SIGTERM, and returns the exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        self.child.wait().expect("ended").code()
     }
 
     async fn player(&self) -> Player {
@@ -173,7 +196,9 @@ async fn metrics_and_health_report_the_state() {
         "netduel_panics_total 0",
         "# TYPE netduel_expelled_total counter",
         "# TYPE netduel_matches gauge",
-        "# HELP netduel_panics_total Sessions that ended by a panic of the server.",
+        "# HELP netduel_panics_total Panics of the server. Each ended one session, or one task that started again.",
+        "netduel_tasks_down 0",
+        "netduel_log_lines_lost_total 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "no '{line}' in\n{metrics}");
     }
@@ -187,11 +212,124 @@ async fn metrics_and_health_report_the_state() {
 }
 
 #[tokio::test]
-async fn silent_requests_delay_no_match() {
+async fn silent_requests_delay_nothing() {
     let server = Program::start();
-    let _silent: Vec<TcpStream> =
+    // More than have a place at once.
+    let mut silent: Vec<TcpStream> =
         (0..100).map(|_| TcpStream::connect(server.metrics).expect("the kernel accepts")).collect();
+    assert_eq!(server.request("GET /health").0, "HTTP/1.1 200 OK");
     let [mut ada, mut grace] = server.matched().await;
     ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
     assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+    // Each is closed: the oldest for the newer ones, and the others when their time is over.
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let heard = stream.read(&mut [0; 8]);
+        assert!(heard.as_ref().is_ok_and(|size| *size == 0) || heard.is_err(), "{heard:?}");
+        let waited = heard.err().map(|error| error.kind());
+        assert_ne!(waited, Some(std::io::ErrorKind::WouldBlock), "it is still open");
+    }
+    assert_eq!(server.request("GET /health").0, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn foreign_names_are_misdirected() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-server"));
+    command.args(["--metrics-host", "metrics.example"]);
+    let server = Program::run(command, Stdio::piped());
+    let addr = server.metrics.to_string();
+    for host in ["localhost", "[::1]:1", "metrics.example", &addr] {
+        assert_eq!(server.request_at(host, "GET /health").0, "HTTP/1.1 200 OK", "{host}");
+    }
+    for path in ["/health", "/metrics"] {
+        let (status, body) = server.request_at("stranger.example", &format!("GET {path}"));
+        assert_eq!(status, "HTTP/1.1 421 Misdirected Request");
+        assert!(!body.contains("netduel_"), "{body}");
+    }
+}
+
+/// Plays matches that end at once, and checks that a match beside them continues.
+async fn play_many(server: &Program, matches: u32) {
+    let [mut ada, mut grace] = server.matched().await;
+    let mut pair = [server.player().await, server.player().await];
+    for number in 0..matches {
+        for player in &mut pair {
+            while !matches!(event(player).await, Event::Started(_)) {}
+        }
+        let [first, second] = &mut pair;
+        first.leave().expect("open");
+        assert!(matches!(event(second).await, Event::OpponentLeft { .. }));
+        first.join(None).expect("open");
+        second.join(None).expect("open");
+        if number % 10 == 0 {
+            ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+            assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+        }
+    }
+    assert_eq!(server.request("GET /health").0, "HTTP/1.1 200 OK");
+    let [first, second] = pair;
+    tokio::join!(ada.close(), grace.close(), first.close(), second.close());
+}
+
+/// Fills a pipe and keeps it full, until its reader is dropped.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("cloned");
+    std::thread::spawn(move || while filler.write_all(&[b'.'; 4_096]).is_ok() {});
+    (reader, writer)
+}
+
+#[tokio::test]
+async fn unread_log_stops_no_match() {
+    let (mut reader, writer) = full_pipe();
+    let server = Program::logging_to(writer);
+    play_many(&server, 1_000).await;
+    // The pipe was full all the time: what is read first is what filled it.
+    let mut first = [0; 4_096];
+    reader.read_exact(&mut first).expect("full");
+    assert_eq!(first, [b'.'; 4_096]);
+    // The server can neither write its last words nor be kept from ending.
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn log_without_a_reader_stops_nothing() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let server = Program::logging_to(writer);
+    play_many(&server, 100).await;
+    let (_, metrics) = server.request("GET /metrics");
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("netduel_log_lines_lost_total "));
+    assert!(lost.expect("a counter").parse::<u64>().expect("a number") > 0, "{metrics}");
+    assert!(metrics.contains("\nnetduel_panics_total 0\n"), "{metrics}");
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn log_on_a_full_disk_stops_nothing() {
+    let server = Program::logging_to(File::options().write(true).open("/dev/full").expect("there is one"));
+    play_many(&server, 100).await;
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn many_matches_are_summed_up() {
+    let mut server = Program::logging_to(Stdio::piped());
+    play_many(&server, 100).await;
+    let said = server.wait_for("more matches started");
+    assert!(said.contains("INFO") && said.contains("ended"), "{said}");
+    assert_eq!(server.terminate(), Some(0));
+}
+
+/// A failing start tells the reason by its exit code, too, where nobody reads the words.
+#[test]
+fn failing_start_needs_no_reader() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let listen = format!("--listen=tcp={}", taken.local_addr().expect("bound"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netduel-server"));
+    let status = command.arg(listen).stdout(Stdio::null()).stderr(writer).status().expect("started");
+    assert_eq!(status.code(), Some(1));
 }

@@ -62,8 +62,14 @@ impl Program {
     }
 
     async fn player(&self, number: usize) -> Player {
+        let mut player = Player::connect(&self.player_config(number)).await.expect("connected");
+        player.join(None).expect("open");
+        player
+    }
+
+    fn player_config(&self, number: usize) -> PlayerConfig {
         let (kind, addr) = self.addresses[number];
-        let config = PlayerConfig {
+        PlayerConfig {
             addr,
             server_name: "localhost".into(),
             kind,
@@ -76,10 +82,7 @@ impl Program {
             },
             name: "tester".into(),
             period_us: 16_667,
-        };
-        let mut player = Player::connect(&config).await.expect("connected");
-        player.join(None).expect("open");
-        player
+        }
     }
 
     async fn matched(&self) -> [Player; 2] {
@@ -145,6 +148,68 @@ async fn second_signal_ends_at_once() {
     assert_eq!(server.end().0, Some(1));
 }
 
+/// A server that drains tells each newcomer so, over every transport.
+#[tokio::test]
+async fn newcomers_of_a_drain_are_told() {
+    let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
+    let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+    let server = Program::start(&listen);
+    let [mut ada, mut grace] = server.matched().await;
+    server.signal("-TERM");
+    for player in [&mut ada, &mut grace] {
+        assert!(matches!(event(player).await, Event::Draining { .. }));
+    }
+    for (number, flag) in listen.iter().enumerate() {
+        let refused = Player::connect(&server.player_config(number)).await.map(drop).expect_err("it drains");
+        assert!(
+            matches!(refused, PlayError::Refused { code: CloseCode::ShuttingDown, .. }),
+            "{flag}: {refused}"
+        );
+    }
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+    ada.close().await;
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sighup_ends_nothing() {
+    let server = Program::start(&[&TWO[..], &["--counters"]].concat());
+    let [mut ada, mut grace] = server.matched().await;
+    for _ in 0..3 {
+        server.signal("-HUP");
+        ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+        assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+    }
+    server.signal("-TERM");
+    for player in [&mut ada, &mut grace] {
+        assert!(matches!(event(player).await, Event::Draining { .. }));
+    }
+    server.signal("-HUP");
+    ada.close().await;
+    let (code, rest) = server.end();
+    assert_eq!(code, Some(0), "a SIGHUP is no second signal to end");
+    let counters: netduel_server::Snapshot = serde_json::from_str(&rest).expect("counters");
+    assert_eq!(counters.updates_relayed, 3);
+}
+
+/// A supervised server ends after SIGTERM, although its standard input stays open.
+#[tokio::test]
+async fn supervised_server_ends_by_signal() {
+    let mut child = command(&["--listen=tcp=127.0.0.1:0", "--supervised", "--drain=1"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let _input = child.stdin.take().expect("piped");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    while !lines.next().expect("ready before it ends").expect("read").starts_with("ready:") {}
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    let ended = tokio::task::spawn_blocking(move || child.wait().expect("ended").code());
+    assert_eq!(timeout(PATIENCE, ended).await.expect("it hangs").expect("no panic"), Some(0));
+}
+
 /// Players of one match may be served by different threads; of ten matches on each transport some
 /// are.
 #[cfg(target_os = "linux")]
@@ -153,7 +218,7 @@ async fn threads_share_matches() {
     const MATCHES_OF_A_KIND: usize = 10;
     let listen = TransportKind::ALL.map(|kind| format!("--listen={kind}=127.0.0.1:0"));
     let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
-    let server = Program::start(&[&listen[..], &["--threads", "3", "--counters"]].concat());
+    let server = Program::start(&[&listen[..], &["--threads=3", "--counters", "--early-leave=0"]].concat());
     for number in 0..listen.len() {
         for _ in 0..MATCHES_OF_A_KIND {
             let (mut ada, mut grace) = tokio::join!(server.player(number), server.player(number));

@@ -37,7 +37,8 @@ fn kind(name: &str) -> TransportKind {
 }
 
 impl Running {
-    /// Starts a server without a limit on messages, since scripts run faster than real time.
+    /// Starts a server without a limit on messages, since scripts run faster than real time. Its
+    /// players lose their connections right after the start of a match.
     fn for_scripts(config: Config, options: &Options) -> Self {
         Self::start(
             every_kind(),
@@ -45,6 +46,7 @@ impl Running {
                 messages_per_s_max: u32::MAX,
                 capacity_messages_per_s: u32::MAX,
                 bytes_per_s_max: u32::MAX,
+                early_leave: Duration::ZERO,
                 ..config
             },
             options,

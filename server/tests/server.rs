@@ -29,6 +29,8 @@ impl Running {
     }
 
     fn with(config: Config) -> Self {
+        // All players of a test share one address, and leave at once. `joins.rs` tests this limit.
+        let config = Config { early_leave: Duration::ZERO, ..config };
         Self::start(every_kind(), config, &Options::default())
     }
 

@@ -202,7 +202,7 @@ impl OracleState {
 
     /// Whether the connection reached the message rate limit.
     pub(super) fn flooded(&self, connection: usize) -> bool {
-        self.sessions[connection].read >= self.config.messages_per_s_max
+        self.sessions[connection].units >= self.config.messages_per_s_max
     }
 
     /// Checks that the server has a reason to close a connection.

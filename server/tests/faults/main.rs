@@ -170,6 +170,8 @@ fn trial(fault: &'static Fault, kind: TransportKind) -> Trial {
             config.resume_grace = SEAT_KEPT;
             // The attackers of a trial share one address. `admission.rs` tests this limit.
             config.connections_per_address_per_s = u32::MAX;
+            // They leave their matches at once, too. `joins.rs` tests this limit.
+            config.early_leave = Duration::ZERO;
             (fault.settings)(&mut config, &mut options);
             let world = World::start(kind, config, options);
             let witness = Witness::start(&world).await;
