@@ -45,8 +45,9 @@ const CLOSING_MAX: Duration = Duration::from_secs(4);
 const PAUSES_MS: [u64; 16] = [0, 0, 0, 0, 1, 1, 2, 5, 10, 16, 16, 30, 50, 100, 400, 1_000];
 /// A pause longer than any idle timeout. It is rare: a byte of 255 selects it.
 const LONG_PAUSE: Duration = Duration::from_secs(12);
-/// The number of tasks of an idle server: itself, one that accepts, and one that keeps deadlines.
-const SERVER_TASKS: usize = 3;
+/// The number of tasks of an idle server: itself, and those that accept, keep deadlines and watch
+/// memory.
+const SERVER_TASKS: usize = 4;
 /// The number of attempts for a last move. Each correction takes one.
 const LAST_MOVES: usize = 3;
 
