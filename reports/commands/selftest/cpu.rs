@@ -10,7 +10,7 @@ use crate::{
     commands::selftest::shared::{
         conclude, describe, effect, measured, nineteen_of_twenty, of_repeats, runs_of, scenario,
     },
-    plan::{contender::Contender, presets::Preset, scenario::Scenario},
+    plan::{contender::Contender, scenario::Scenario},
     run::{
         place::Place,
         players::play,
@@ -34,9 +34,17 @@ const ACCOUNT_BURN_US_PER_S: u32 = 500_000;
 
 /// Carries out many comparisons of three arms: a reference, its control, and one whose server burns
 /// more CPU time.
-pub(crate) fn cpu(comparisons: u32, transport: TransportKind) -> anyhow::Result<()> {
-    let rounds = Preset::ALL[0].scenario().off_links.repeats;
-    let pilots = measured(scenario(vec![transport], PILOTS, 0))?;
+pub(crate) fn cpu(
+    comparisons: u32,
+    rounds: u32,
+    matches: u32,
+    transport: TransportKind,
+) -> anyhow::Result<()> {
+    let of_matches = |rounds, controls| {
+        let plan = scenario(vec![transport], rounds, controls);
+        Scenario { off_links: plan.off_links.clone().of(&[matches]), ..plan }
+    };
+    let pilots = measured(of_matches(PILOTS, 0))?;
     let used_us: Vec<f64> =
         pilots.runs.iter().filter_map(|run| run.server.cpu_us).map(|us| us as f64).collect();
     let used_us = used_us.into_iter().collect::<Quantiles>();
@@ -48,7 +56,7 @@ pub(crate) fn cpu(comparisons: u32, transport: TransportKind) -> anyhow::Result<
         used_us_per_s / 1e3,
         f64::from(server_burn_us_per_s) / 1e3
     );
-    let burdened = Scenario { server_burn_us_per_s, ..scenario(vec![transport], comparisons * rounds, 2) };
+    let burdened = Scenario { server_burn_us_per_s, ..of_matches(comparisons * rounds, 2) };
     let (contender, seed) = (Contender::plain(transport), burdened.seed);
     let results = measured(burdened)?;
     let metric = Metric::ServerCpu;
