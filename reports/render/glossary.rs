@@ -17,8 +17,8 @@ pub(crate) const WORDS: &[Entry] = &[
     ("p50, p99", "50 or 99 % of the values are smaller. Of an age, the share is one of time."),
     (
         "bad period",
-        "A stretch of time in which an emulated link loses packets. All transports meet the \
-        same ones.",
+        "A stretch of time in which an emulated link loses packets, and some links delay them, too. \
+        All transports meet the same ones.",
     ),
     ("freeze", "A pause in which no newer position came for more than three send periods."),
     (
