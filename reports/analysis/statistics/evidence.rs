@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn units_count_as_often_as_drawn() {
+        let units = [((0, 0), [(10.0, 3.0)]), ((0, 1), [(20.0, 1.0)]), ((0, 2), [(30.0, 1.0)])];
+        let evidence = Evidence::of_quantile(0.6, units).expect("values");
+        assert_eq!(evidence.estimate(), Some(15.0), "three of five lie at 10");
+        assert_eq!(evidence.estimate_of(&[1.0, 3.0, 1.0]), Some(20.0));
+        assert_eq!(evidence.estimate_of(&[1.0, 1.0, 3.0]), Some(30.0));
+        assert_eq!(evidence.estimate_of(&[4.0, 1.0, 1.0]), Some(10.0));
+    }
+
+    #[test]
     fn rate_divides_the_sums() {
         let evidence = Evidence::of_rate([((0, 1), 6.0, 2.0), ((0, 0), 1.0, 1.0)]).expect("exposed");
         assert_eq!(evidence.estimate(), Some(7.0 / 3.0));

@@ -344,6 +344,7 @@ mod tests {
         assert_eq!(reach(UNITS_MIN - 1, Method::COSTS), None);
         near(reach(UNITS_MIN, Method::COSTS).expect("enough"), t_quantile(4));
         near(reach(31, Method::QUANTILES).expect("enough"), 1.2 * t_quantile(30));
+        near(reach(31, Method::MEANS).expect("enough"), 1.5 * t_quantile(30));
     }
 
     #[test]
@@ -369,6 +370,8 @@ mod tests {
         assert_eq!(open(BEARING_MIN - 0.1), f64::INFINITY);
         assert!(open(BEARING_MIN).is_finite());
         assert!(contender(100.0, 0.1, 1.0).interval(Method::events(0.0)).expect("enough").high.is_finite());
+        // The tail of a cost lies in rounds, and each round is one of its own.
+        assert!(contender(100.0, 0.1, 1.0).interval(Method::COSTS).expect("enough").high.is_finite());
         let few = Resampled { units: units(0, 4), ..contender(100.0, 0.1, 20.0) };
         assert_eq!(few.interval(Method::COSTS), None);
     }
@@ -401,8 +404,26 @@ mod tests {
         // Those that share their stalls share what the window did not meet.
         let alike = differ(contender(100.0, 0.1, 2.0), contender(50.0, 0.099, 2.0), Method::QUANTILES);
         assert!(alike.alone.low > 0.0 && alike.alone.high.is_finite(), "{alike:?}");
+        let turned = differ(contender(50.0, 0.099, 2.0), contender(100.0, 0.1, 2.0), Method::QUANTILES);
+        assert!(turned.alone.high < 0.0 && turned.alone.low > -100.0, "{turned:?}");
         let opposite = differ(contender(100.0, 0.1, 2.0), contender(50.0, -0.01, 2.0), Method::QUANTILES);
         assert_eq!(opposite.alone.high, f64::INFINITY);
+        // No difference is shown, so that no end is open.
+        let close = differ(contender(50.0, 0.1, 2.0), contender(50.0, -0.01, 2.0), Method::QUANTILES);
+        assert!(close.alone.low < 0.0 && close.alone.high.is_finite(), "{close:?}");
+        assert!(close.alone.low > -50.0, "{close:?}");
+    }
+
+    #[test]
+    fn sharing_needs_a_high_correlation() {
+        // Four resamples in turns: these two correlate by 0.8.
+        let of = |estimate: f64, turns: [f64; 4]| {
+            let resamples = (0..RESAMPLES).map(|at| estimate * (0.05 * turns[at % 4]).exp());
+            Resampled { resamples: resamples.collect(), ..contender(estimate, 0.0, 2.0) }
+        };
+        let found =
+            differ(of(300.0, [1.0, -1.0, 2.0, -2.0]), of(50.0, [2.0, -2.0, 1.0, -1.0]), Method::QUANTILES);
+        assert!(found.alone.low > 0.0 && found.alone.high == f64::INFINITY, "{found:?}");
     }
 
     #[test]
@@ -418,8 +439,14 @@ mod tests {
         // The largest deviation among all, in either direction, beyond which 5 % lie.
         near(simultaneous_factor(&[&shift(3.92), &shift(1.0)]), 2.0);
         assert_eq!(simultaneous_factor(&[&shift(1.0)]), 1.0, "never narrower than alone");
-        let pair = [contender(100.0, 0.1, 20.0), contender(50.0, 0.0, 20.0)];
-        let found = differences(&pair, &[(0, 1), (1, 0)], Method::COSTS);
-        assert!(found.iter().all(Option::is_some));
+        // One resample in 17 lies far off: four errors, 2.02 times the allowance of one comparison.
+        let resamples = (0..RESAMPLES).map(|at| if at < 60 { 100.0 * 0.4f64.exp() } else { 100.0 });
+        let rare = Resampled { resamples: resamples.collect(), ..contender(100.0, 0.0, 20.0) };
+        let found = differ(rare, contender(50.0, 0.0, 20.0), Method::COSTS);
+        let width = |end: f64| (1.0 + end / 50.0).ln() - 2f64.ln();
+        let factor = width(found.simultaneous.high) / width(found.alone.high);
+        assert!((factor / 2.02 - 1.0).abs() < 0.01, "{factor}");
+        let error = width(found.alone.high) / t_quantile(30);
+        near(found.detectable, 50.0 * ((t_quantile(30) * factor + POWER_Z) * error).exp_m1());
     }
 }
