@@ -243,12 +243,15 @@ impl Counters {
         let cause = match reason {
             CloseReason::IdleTimeout(_) => return self.idle_timeouts.increment(),
             CloseReason::ReadDeadline(_) | CloseReason::ControlLaneFull(_) => &self.expelled_stalled,
-            CloseReason::BadFrame(FrameError::TooMany { .. }) => &self.expelled_flooding,
+            CloseReason::BadFrame(FrameError::TooMany { .. } | FrameError::TooManyInAll { .. }) => {
+                &self.expelled_flooding
+            }
             CloseReason::BadFrame(_) => &self.expelled_malformed,
             CloseReason::Local(_)
             | CloseReason::Remote(_)
             | CloseReason::Vanished
-            | CloseReason::Transport(_) => return,
+            | CloseReason::Transport(_)
+            | CloseReason::Fault => return,
         };
         self.expelled.increment();
         cause.increment();

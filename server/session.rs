@@ -39,7 +39,10 @@ enum SessionEnd {
 impl SessionEnd {
     fn is_for_flooding(&self) -> bool {
         match self {
-            Self::Closed(reason) => matches!(reason, CloseReason::BadFrame(FrameError::TooMany { .. })),
+            Self::Closed(CloseReason::BadFrame(error)) => {
+                matches!(error, FrameError::TooMany { .. } | FrameError::TooManyInAll { .. })
+            }
+            Self::Closed(_) => false,
             Self::Expelled(close) => close.code == CloseCode::TooManyMessages.code(),
         }
     }
@@ -363,9 +366,9 @@ fn leave_reason(end: &SessionEnd) -> LeaveReason {
         SessionEnd::Closed(CloseReason::IdleTimeout(_) | CloseReason::ReadDeadline(_)) => {
             LeaveReason::TimedOut
         }
-        SessionEnd::Closed(CloseReason::Remote(_) | CloseReason::Vanished | CloseReason::Transport(_)) => {
-            LeaveReason::Disconnected
-        }
+        SessionEnd::Closed(
+            CloseReason::Remote(_) | CloseReason::Vanished | CloseReason::Transport(_) | CloseReason::Fault,
+        ) => LeaveReason::Disconnected,
         // The fault is the server's, not the player's.
         SessionEnd::Expelled(close) if close.code == CloseCode::ServerFault.code() => {
             LeaveReason::Disconnected

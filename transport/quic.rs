@@ -15,14 +15,20 @@
 //!   deadlines.
 //! - `connection.rs`: the state that both halves of a connection share, and the sending half.
 //! - `receiver.rs`: the receiving half. `state_lane.rs`: the three carriers. `streams.rs`: streams.
-//! - `frame_limit.rs`: the rate limit on frames. `tls_session.rs`: the TLS session. `qlog.rs`: the
-//!   log of a client's connection, on request.
+//! - `injection.rs`, `fuzzing.rs`: frames of an attacker's, for tests and fuzzers.
+//! - `work_limit.rs`: the limits on packets and frames. `tls_session.rs`: the TLS session.
+//! - `qlog.rs`: the log of a client's connection, on request.
 
 mod buffer_pool;
 mod config;
 mod connection;
 mod endpoint;
-mod frame_limit;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+mod injection;
+#[cfg(test)]
+mod planned_panics;
 #[cfg(feature = "qlog")]
 mod qlog;
 mod receiver;
@@ -32,6 +38,7 @@ mod streams;
 mod timer;
 mod timer_grid;
 mod tls_session;
+mod work_limit;
 
 use std::{
     io,
@@ -44,7 +51,10 @@ use std::{
 
 use quinn_proto::{
     ClientConfig, ConnectionError, ServerConfig,
-    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+    crypto::{
+        self,
+        rustls::{QuicClientConfig, QuicServerConfig},
+    },
 };
 
 use self::{
@@ -55,13 +65,16 @@ use self::{
 };
 use crate::{
     Arrival, BoxFuture, ConnectError, Connection, Handshake, Identity, KindInfo, Listen, Options, Proof,
-    Proved, Target, Transport, TransportKind, Unproved, tls::trust::Verifier,
+    Proved, Target, TaskHealth, Transport, TransportKind, Unproved, tls::trust::Verifier,
 };
 
 /// The number of handshakes under way on a socket from which a new client must prove its address
 /// first (Retry, RFC 9000, 8.1.2). That costs the client a round trip and the server no memory.
 /// Players come a few at a time; dozens at once are a rush or an attacker who forges addresses.
 const RETRY_FROM_HANDSHAKES: usize = 32;
+/// The number of Retries in one piece of the listener's work. Each costs two encryptions and a
+/// system call, some 8 µs, so a piece takes no longer than a handshake.
+const RETRIES_AT_ONCE: u32 = 16;
 /// The largest number of first packets that wait for the server's next accept, as many as wait in
 /// TCP's backlog. The wait is never long.
 const INCOMING_MAX: usize = 1024;
@@ -140,11 +153,21 @@ impl Quic {
         to: &Target<'_>,
         options: &Options,
     ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
+        self.open_with(to, options, |tls| tls).await
+    }
+
+    /// Opens a connection as [`Self::open`] does, with something around its TLS.
+    async fn open_with(
+        self,
+        to: &Target<'_>,
+        options: &Options,
+        around: impl FnOnce(Arc<dyn crypto::ClientConfig>) -> Arc<dyn crypto::ClientConfig>,
+    ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
         let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
         let (tls, verifier) = trust.client_config(&options.alpn(to.kind), options.resumption)?;
         let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
-        let mut config = ClientConfig::new(Arc::new(ObservedClient(Arc::new(tls))));
+        let mut config = ClientConfig::new(around(Arc::new(ObservedClient(Arc::new(tls)))));
         let transport = self.config(options).transport();
         #[cfg(feature = "qlog")]
         let transport = qlog::logged(transport);
@@ -222,6 +245,7 @@ impl QuicListen {
     /// Waits for the next client. While many handshakes are under way, it is the next client that
     /// has proved its address.
     async fn next(&self) -> IncomingHandshake {
+        let mut retried = 0;
         loop {
             let incoming = self.endpoint.next_incoming().await;
             let many = self.handshakes.load(Relaxed) >= RETRY_FROM_HANDSHAKES;
@@ -232,6 +256,11 @@ impl QuicListen {
             // has been returned above.
             if incoming.retry() {
                 self.retries.fetch_add(1, Relaxed);
+            }
+            retried += 1;
+            if retried == RETRIES_AT_ONCE {
+                retried = 0;
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -268,6 +297,10 @@ impl Listen for QuicListen {
 
     fn strays(&self) -> u64 {
         self.endpoint.strays()
+    }
+
+    fn health(&self) -> Vec<TaskHealth> {
+        self.endpoint.health().into()
     }
 
     fn flush_closes(&self) -> BoxFuture<'_, ()> {

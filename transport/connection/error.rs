@@ -38,6 +38,8 @@ impl Close {
     /// The code for an endpoint that dropped the connection without a reason, as a program does
     /// that just ends.
     pub const GONE: u32 = 4;
+    /// The code for an endpoint that failed by a fault of its own, in this connection alone.
+    pub const FAULT: u32 = 5;
     /// The first code of the application. All codes from here on are its own.
     pub const FIRST_APPLICATION_CODE: u32 = 0x100;
     /// The longest reason in bytes. It fits a QUIC CONNECTION_CLOSE frame in one packet of minimum
@@ -89,6 +91,9 @@ pub enum CloseReason {
     /// The transport below failed in a way of its own.
     #[error("transport failure: {0}")]
     Transport(String),
+    /// This side panicked in the connection's state. The log has the panic's text.
+    #[error("a fault of this side's transport ended the connection")]
+    Fault,
 }
 
 impl CloseReason {
@@ -98,7 +103,11 @@ impl CloseReason {
     pub fn is_loss(&self) -> bool {
         match self {
             Self::Remote(close) => close.code < Close::FIRST_APPLICATION_CODE,
-            Self::Vanished | Self::IdleTimeout(_) | Self::ReadDeadline(_) | Self::Transport(_) => true,
+            Self::Vanished
+            | Self::IdleTimeout(_)
+            | Self::ReadDeadline(_)
+            | Self::Transport(_)
+            | Self::Fault => true,
             Self::Local(_) | Self::ControlLaneFull(_) | Self::BadFrame(_) => false,
         }
     }
@@ -111,6 +120,7 @@ impl CloseReason {
             Self::ReadDeadline(_) => Close::READ_DEADLINE,
             Self::ControlLaneFull(_) => Close::CONTROL_LANE_FULL,
             Self::BadFrame(_) => Close::BAD_FRAME,
+            Self::Fault => Close::FAULT,
             Self::Remote(_) | Self::Vanished | Self::IdleTimeout(_) | Self::Transport(_) => return None,
         };
         Some(Close::new(code, self.to_string()))
@@ -154,6 +164,14 @@ pub enum FrameError {
         max: u32,
         /// The time for which the limit counts.
         period: Duration,
+    },
+    /// Events over the limit on all of a connection's.
+    #[error("more than {max} {what} in all")]
+    TooManyInAll {
+        /// The name of the events.
+        what: &'static str,
+        /// The limit on their number.
+        max: u32,
     },
 }
 

@@ -28,7 +28,7 @@ const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let (done, finished) = tokio::sync::oneshot::channel();
+/// let (done, finished) = tokio::sync::oneshot::channel::<()>();
 /// let mut done = Some(done);
 /// let task = Supervised::spawn("greeter", move || {
 ///     // What must survive a panic is captured here, and lent to each future.

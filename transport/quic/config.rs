@@ -11,10 +11,11 @@ use quinn_proto::{
 use super::timer_grid;
 use crate::{Congestion, MAX_STATE_BYTES, Options, Setting, TransportKind};
 
-/// The largest number of updates in flight as streams of their own. At 240 updates a second they
-/// last a quarter of a second, more than most round trips; beyond it updates are superseded.
-/// quinn-proto allocates a table of this size.
-const MAX_UNI_STREAMS: u32 = 64;
+/// The largest number of updates in flight as streams of their own that we let a remote open. At
+/// 240 updates a second they last a quarter of a second, more than most round trips; beyond it
+/// updates are superseded. quinn-proto allocates a table of this size. The number that a remote
+/// lets *us* open is the remote's, and `state_lane.rs` bounds it.
+pub(super) const MAX_UNI_STREAMS: u32 = 64;
 /// The flow-control window of a stream, in bytes: the largest updates at 240 Hz over 60 ms, or some
 /// 600 small ones.
 ///

@@ -6,6 +6,8 @@
 //! receiver has read it, so that an answer takes the acknowledgement along.
 
 use std::{
+    collections::VecDeque,
+    future::poll_fn,
     mem,
     net::SocketAddr,
     sync::Arc,
@@ -15,29 +17,35 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use quinn_proto::{
-    ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Event, StreamEvent, Transmit,
+    ConnectionError, ConnectionEvent, ConnectionHandle, Dir, EndpointEvent, Event, StreamEvent, Transmit,
     congestion::{Bbr, Cubic, NewReno},
 };
 
+#[cfg(test)]
+use super::planned_panics;
 use super::{
     config::{ConnectionConfig, StateLane},
-    endpoint::{Driven, Endpoint, NewConnection},
-    frame_limit::FrameLimit,
+    endpoint::{Arrived, Driven, Endpoint, NewConnection},
     state_lane::StateOut,
     streams::{StreamReader, control_stream, write},
     timer_grid::Tick,
     tls_session,
+    work_limit::WorkLimit,
 };
 use crate::{
     Close, CloseReason, CloseState, Congestion, CongestionInEffect, PathStats, Recovery, SendHalf, Setting,
     connection::connection as connections,
-    io::{frame::FrameKind, outbox::Outbox},
+    io::{frame::FrameKind, outbox::Outbox, supervised::contained},
     tls::suite::SUITE,
 };
 
 /// The priority of the control stream, which goes before state where both wait.
 const CONTROL_PRIORITY: i32 = 1;
 const UDP_HEADER_BYTES: u64 = 8;
+/// The largest number of packets that wait for a server's handshake to go on: a ClientHello in four
+/// packets, the end of the handshake, and the first messages, each twice. Further ones are dropped,
+/// and the client sends them again.
+pub(super) const HANDSHAKE_PACKETS_MAX: usize = 16;
 
 /// The state that both halves of a connection and its endpoint hold.
 pub(super) struct Shared {
@@ -55,7 +63,9 @@ pub(super) struct State {
     state: StateOut,
     phase: Phase,
     pub(super) wakeups: Wakeups,
-    frame_limit: FrameLimit,
+    work_limit: WorkLimit,
+    /// The packets that a server's handshake has not taken in yet.
+    deferred: VecDeque<ConnectionEvent>,
     /// Whether packets arrived since the connection was last settled.
     touched: bool,
     /// Whether something happened since packets were last asked for.
@@ -66,6 +76,10 @@ pub(super) struct State {
     unsent: Option<Transmit>,
     /// The time at which the endpoint's task looks at this connection.
     timer: Option<Tick>,
+    /// Whether the endpoint has forgotten the connection, so that the handle may be another's.
+    drained: bool,
+    /// Whether the state panicked. Nothing may touch `proto` any more.
+    broken: bool,
 }
 
 /// The phases of a connection.
@@ -97,7 +111,7 @@ impl Shared {
     pub(super) fn new(new: NewConnection, config: ConnectionConfig) -> Arc<Self> {
         let NewConnection { endpoint, handle, proto } = new;
         let state = StateOut::new(config.lane, proto.side());
-        let frame_limit = FrameLimit::new(config.options.packets_per_s_max);
+        let work_limit = WorkLimit::new(config.options.packets_per_s_max);
         let state = Mutex::new(State {
             proto,
             endpoint,
@@ -107,12 +121,15 @@ impl Shared {
             state,
             phase: Phase::Handshaking,
             wakeups: Wakeups::default(),
-            frame_limit,
+            work_limit,
+            deferred: VecDeque::new(),
             touched: false,
             unsettled: false,
             packet: Vec::new(),
             unsent: None,
             timer: None,
+            drained: false,
+            broken: false,
         });
         Arc::new(Self { close_state: CloseState::default(), state })
     }
@@ -123,49 +140,44 @@ impl Shared {
         self.state.lock()
     }
 
+    /// Calls into the state. A panic there ends this connection and no other.
+    pub(super) fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> Result<T, CloseReason> {
+        let mut state = self.lock();
+        if state.broken {
+            return Err(CloseReason::Fault);
+        }
+        let outcome = contained(|| call(&mut state));
+        outcome.map_err(|said| {
+            state.break_off(&said);
+            drop(state);
+            self.close_state.wake();
+            CloseReason::Fault
+        })
+    }
+
     /// Ends the connection, since no task reads from it any more.
     fn end(&self, reason: CloseReason) {
         connections::end(self, reason);
     }
 }
 
+// Each of these comes from the endpoint's task, which has no use for the error: the receiver is
+// woken and ends the connection.
 impl Driven for Shared {
-    fn on_packet(&self, event: ConnectionEvent) -> bool {
-        let mut state = self.lock();
-        let state = &mut *state;
-        state.proto.handle_event(event);
-        if let Err(too_many) = state.frame_limit.count_packet(&state.proto) {
-            state.lose(too_many.into());
-        }
-        !mem::replace(&mut state.touched, true)
+    fn on_packet(&self, event: ConnectionEvent) -> Arrived {
+        self.with(|state| state.on_packet(event)).unwrap_or(Arrived::Dropped)
     }
 
     fn on_deadline(&self, now: Instant) {
-        let mut state = self.lock();
-        state.timer = None;
-        if state.unsent.is_some() || state.proto.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            state.proto.handle_timeout(now);
-            drop(state);
+        let due = self.with(|state| state.on_deadline(now));
+        if due == Ok(true) {
             self.settle(now);
-        } else {
-            state.set_timer(now); // Packets have moved it on meanwhile, as they do nearly always.
         }
     }
 
     fn settle(&self, now: Instant) {
-        let mut state = self.lock();
-        state.touched = false;
-        state.collect_events();
-        if let Err(reason) = state.flush() {
-            state.lose(reason);
-        }
-        if state.wakeups.arrived && mem::take(&mut state.wakeups.waiting) {
-            state.unsettled = true;
-            state.set_timer(now);
-            drop(state);
+        if self.with(|state| state.settle(now)) == Ok(true) {
             self.close_state.wake();
-        } else {
-            state.transmit(now);
         }
     }
 
@@ -175,11 +187,101 @@ impl Driven for Shared {
 }
 
 impl State {
+    fn on_packet(&mut self, event: ConnectionEvent) -> Arrived {
+        #[cfg(test)]
+        planned_panics::of(self.proto.remote_address());
+        if !self.work_limit.admits_packet() {
+            return Arrived::Dropped;
+        }
+        if matches!(self.phase, Phase::Handshaking) && self.proto.side().is_server() {
+            if self.deferred.len() == HANDSHAKE_PACKETS_MAX {
+                return Arrived::Dropped;
+            }
+            self.deferred.push_back(event);
+            self.wakeups.arrived = true;
+        } else {
+            self.take_in(event);
+        }
+        if mem::replace(&mut self.touched, true) { Arrived::Again } else { Arrived::First }
+    }
+
+    fn take_in(&mut self, event: ConnectionEvent) {
+        self.proto.handle_event(event);
+        if let Err(too_many) = self.work_limit.count_packet(&self.proto) {
+            self.lose(too_many);
+        }
+    }
+
+    /// Takes in the packets that wait for a server's handshake. Its receiver calls this, and not
+    /// the endpoint's task, because a ClientHello costs a signature: the application decides when
+    /// it goes on with handshakes.
+    fn take_in_deferred(&mut self) {
+        if self.deferred.is_empty() {
+            return;
+        }
+        while let Some(event) = self.deferred.pop_front() {
+            self.take_in(event);
+        }
+        self.collect_events();
+        self.unsettled = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn deferred_packets(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// Handles the deadline that was set, which has passed. Returns `true` if something was due.
+    fn on_deadline(&mut self, now: Instant) -> bool {
+        self.timer = None;
+        let due = self.unsent.is_some() || self.proto.poll_timeout().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.proto.handle_timeout(now);
+        } else {
+            self.set_timer(now); // Packets have moved it on meanwhile, as they do nearly always.
+        }
+        due
+    }
+
+    /// Sends what follows from what happened. Returns `true` to leave that to the receiver, which
+    /// is to be woken.
+    fn settle(&mut self, now: Instant) -> bool {
+        self.touched = false;
+        self.collect_events();
+        if let Err(reason) = self.flush() {
+            self.lose(reason);
+        }
+        let wake = self.wakeups.arrived && mem::take(&mut self.wakeups.waiting);
+        if wake {
+            self.unsettled = true;
+            self.set_timer(now);
+        } else {
+            self.transmit(now);
+        }
+        wake
+    }
+
+    /// Gives the connection up after a panic, and tells the remote if that still works.
+    fn break_off(&mut self, said: &str) {
+        let close = CloseReason::Fault.to_close();
+        // A second panic tells nothing that the first did not.
+        let _ = contained(|| close.map(|close| self.close(&close)));
+        self.broken = true;
+        self.deferred.clear();
+        self.phase = Phase::Ended { reason: CloseReason::Fault, error: Some(ConnectionError::LocallyClosed) };
+        self.endpoint.on_broken_connection(said);
+        if !mem::replace(&mut self.drained, true) {
+            self.endpoint.set_timer(self.handle, self.timer.take(), None);
+            self.endpoint.on_event(self.handle, EndpointEvent::drained());
+        }
+    }
+
     /// Takes in quinn-proto's events.
     fn collect_events(&mut self) {
         while let Some(event) = self.proto.poll_endpoint_events() {
             if event.is_drained() {
                 // The handle may be another connection's from here on.
+                self.drained = true;
                 self.endpoint.set_timer(self.handle, self.timer.take(), None);
             }
             if let Some(answer) = self.endpoint.on_event(self.handle, event) {
@@ -212,6 +314,12 @@ impl State {
         let control = control.flush(|bytes| write(proto, control_stream(), bytes));
         let flushed = control.and_then(|_| state.flush(proto));
         flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string()))
+    }
+
+    fn flush_and_transmit(&mut self) -> Result<(), CloseReason> {
+        self.flush()?;
+        self.transmit(Instant::now());
+        Ok(())
     }
 
     /// Sends the packets that are ready now.
@@ -281,6 +389,11 @@ impl State {
     /// Sends the close frame, unless the connection is closed already.
     fn close(&mut self, close: &Close) {
         let now = Instant::now();
+        if matches!(self.phase, Phase::Handshaking) {
+            // No receiver takes in packets any more, so the endpoint's task does.
+            self.deferred.clear();
+            self.lose(CloseReason::Local(close.clone()));
+        }
         self.proto.close(now, close.code.into(), close.reason.clone().into());
         self.transmit(now);
     }
@@ -306,6 +419,7 @@ impl State {
 
     /// Returns ready once both lanes are open.
     fn poll_connected(&mut self) -> Poll<Result<(), ConnectionError>> {
+        self.take_in_deferred();
         if let Phase::Ended { error: Some(error), .. } = &self.phase {
             return Poll::Ready(Err(error.clone()));
         }
@@ -355,14 +469,18 @@ impl ConnectionGuard {
 
     /// Completes the handshake.
     pub(super) async fn connected(&self) -> Result<(), ConnectionError> {
-        std::future::poll_fn(|cx| self.0.close_state.drive(cx, |_| self.0.lock().poll_connected())).await
+        let poll = || self.0.with(State::poll_connected);
+        let broken = |_| Poll::Ready(Err(ConnectionError::LocallyClosed));
+        poll_fn(|cx| self.0.close_state.drive(cx, |_| poll().unwrap_or_else(broken))).await
     }
 }
 
 impl Drop for ConnectionGuard {
     /// Closes a connection that ended without a close frame, or never began.
     fn drop(&mut self) {
-        self.0.lock().close(&Close::new(Close::GONE, "the program dropped the connection"));
+        let gone = Close::new(Close::GONE, "the program dropped the connection");
+        // A broken connection has told the remote already.
+        let _ = self.0.with(|state| state.close(&gone));
     }
 }
 
@@ -373,10 +491,7 @@ impl SendHalf for Shared {
 
     fn send_control(&self, message: &[u8]) -> Result<(), CloseReason> {
         self.queue_control(message)?;
-        let mut state = self.lock();
-        state.flush()?;
-        state.transmit(Instant::now());
-        Ok(())
+        self.with(State::flush_and_transmit)?
     }
 
     fn queued_bytes(&self) -> usize {
@@ -384,42 +499,42 @@ impl SendHalf for Shared {
     }
 
     fn queue_control(&self, message: &[u8]) -> Result<(), CloseReason> {
-        let mut state = self.lock();
-        state.check()?;
-        state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
+        self.with(|state| {
+            state.check()?;
+            state.control.push(FrameKind::Control, message).map_err(CloseReason::ControlLaneFull)
+        })?
     }
 
     fn send_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut guard = self.lock();
-        guard.check()?;
-        let state = &mut *guard;
-        let replaced = state.state.replace(&mut state.proto, message)?;
-        state.flush()?;
-        state.transmit(Instant::now());
-        Ok(replaced)
+        self.with(|state| {
+            state.check()?;
+            let replaced = state.state.replace(&mut state.proto, message)?;
+            state.flush_and_transmit()?;
+            Ok(replaced + state.state.take_superseded())
+        })?
     }
 
     fn queue_state(&self, message: &[u8]) -> Result<usize, CloseReason> {
-        let mut guard = self.lock();
-        guard.check()?;
-        let state = &mut *guard;
-        if !state.state.has_room(&mut state.proto, message.len()) {
-            state.flush()?;
-            state.transmit(Instant::now());
-        }
-        state.state.queue(&mut state.proto, message)
+        self.with(|state| {
+            state.check()?;
+            if !state.state.has_room(&mut state.proto, message.len()) {
+                state.flush_and_transmit()?;
+            }
+            state.state.queue(&mut state.proto, message)
+        })?
     }
 
     fn flush(&self) -> Result<usize, CloseReason> {
-        let mut state = self.lock();
-        state.check()?;
-        state.flush()?;
-        state.transmit(Instant::now());
-        Ok(state.state.take_superseded())
+        self.with(|state| {
+            state.check()?;
+            state.flush_and_transmit()?;
+            Ok(state.state.take_superseded())
+        })?
     }
 
     fn send_close(&self, close: &Close) {
-        self.lock().close(close);
+        // A broken connection has told the remote already.
+        let _ = self.with(|state| state.close(close));
     }
 
     fn path_stats(&self) -> PathStats {

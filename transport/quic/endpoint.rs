@@ -10,10 +10,14 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io::{self, IoSliceMut},
     mem,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -27,13 +31,18 @@ use quinn_proto::{
 use quinn_udp::RecvMeta;
 use tokio::sync::Notify;
 
+#[cfg(test)]
+use super::planned_panics;
 use super::{
     buffer_pool::BufferPool,
     socket::Socket,
     timer::Timer,
     timer_grid::{Tick, Timers},
 };
-use crate::{Options, Setting};
+use crate::{
+    Options, Setting, TaskHealth,
+    io::supervised::{Supervised, contained},
+};
 
 /// The largest read in bytes. The kernel joins packets of one remote (GRO) up to the largest IP
 /// packet.
@@ -41,12 +50,24 @@ const READ_BYTES: usize = 64 * 1024;
 /// The number of reads at once. Few remotes send in the same instant, and each read costs a little
 /// even if it finds nothing.
 const BATCH: usize = 8;
+/// The largest packet that is read, in bytes, which each side tells the other: what an Ethernet
+/// frame holds behind an IPv4 header. Ours are never larger. A waiting client's first packet is
+/// kept, so a larger one would be larger memory for nothing.
+const PACKET_BYTES_MAX: u16 = 1472;
+/// The largest number of Initial packets of one turn: a ClientHello in four packets from each
+/// remote of a batch. quinn-proto derives keys for each, some µs, before anything about the client
+/// is known. Further ones are dropped, and an honest client sends them again.
+const INITIALS_PER_TURN: usize = 4 * BATCH;
+/// The name of an endpoint's task in its health.
+const TASK: &str = "quic socket";
+/// The name in the health of what a panic in one connection, or over one datagram, ended.
+const CONNECTIONS: &str = "quic connection";
 
-/// A connection as its endpoint's task drives it.
+/// A connection as its endpoint's task drives it. None of its methods panics: a panic in the state
+/// of one connection ends that connection.
 pub(super) trait Driven: Send + Sync {
-    /// Takes in a packet, or a change of connection IDs. Returns `true` for the first since the
-    /// connection was last settled.
-    fn on_packet(&self, event: ConnectionEvent) -> bool;
+    /// Takes in a packet, or a change of connection IDs.
+    fn on_packet(&self, event: ConnectionEvent) -> Arrived;
     /// Handles the deadline that was set, which has passed.
     fn on_deadline(&self, now: Instant);
     /// Sends what follows from what happened, or leaves that to the receiver if it has something to
@@ -54,6 +75,16 @@ pub(super) trait Driven: Send + Sync {
     fn settle(&self, now: Instant);
     /// Ends the connection, since no task will read its packets any more.
     fn abandon(&self);
+}
+
+/// The outcome of a packet for its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// The first since the connection was last settled.
+    First,
+    Again,
+    /// Over a limit, or for a connection that is broken.
+    Dropped,
 }
 
 /// The parts of a new connection, from which [`Driven`] is made.
@@ -71,6 +102,8 @@ pub(super) struct Endpoint {
     task: AtomicWaker,
     has_incoming: Notify,
     idle: Notify,
+    /// The number of panics that ended one connection, or cost one datagram.
+    contained_panics: AtomicU64,
     /// The socket's buffer sizes: one copy for all connections.
     pub(super) socket_buffers: Vec<Setting>,
 }
@@ -81,8 +114,8 @@ struct Inner {
     /// The first packets that wait to be accepted. quinn-proto bounds them by `INCOMING_MAX`.
     incoming: VecDeque<Incoming>,
     timers: Timers,
-    /// The number of datagrams that belong to no connection. A few of them are of connections that
-    /// begin or are over.
+    /// The number of datagrams that belong to no connection, or exceed a limit. A few of them are
+    /// of connections that begin or are over.
     strays: u64,
     /// The time until which the task sleeps unless it is woken. It is in the past while the task
     /// runs.
@@ -129,9 +162,10 @@ impl Endpoint {
         // Larger packets are never probed for, so it does not matter whether the system would
         // fragment them.
         let may_probe_mtu = false;
-        let config = Arc::new(EndpointConfig::default());
+        let mut config = EndpointConfig::default();
+        config.max_udp_payload_size(PACKET_BYTES_MAX).map_err(io::Error::other)?;
         let inner = Inner {
-            proto: quinn_proto::Endpoint::new(config, server.map(Arc::new), may_probe_mtu, None),
+            proto: quinn_proto::Endpoint::new(Arc::new(config), server.map(Arc::new), may_probe_mtu, None),
             connections: Connections::default(),
             incoming: VecDeque::new(),
             timers: Timers::default(),
@@ -145,11 +179,24 @@ impl Endpoint {
             task: AtomicWaker::new(),
             has_incoming: Notify::new(),
             idle: Notify::new(),
+            contained_panics: AtomicU64::new(0),
             socket_buffers,
         });
-        let mut task = Task::new(endpoint.clone(), timer);
-        tokio::spawn(std::future::poll_fn(move |cx| task.poll(cx)));
-        Ok((EndpointHandle(endpoint), addr))
+        let (life, mut timer) = (Life(endpoint.clone()), Some(timer));
+        let task = Supervised::spawn(TASK, move || {
+            // After a panic there may be no descriptor for a better timer.
+            let timer = timer.take().unwrap_or_else(Timer::tokio);
+            let mut task = Task::new(life.0.clone(), timer);
+            task.look_at_all(Instant::now());
+            poll_fn(move |cx| task.poll(cx))
+        });
+        Ok((EndpointHandle { endpoint, task }, addr))
+    }
+
+    /// Notes that a connection broke by a panic.
+    pub(super) fn on_broken_connection(&self, said: &str) {
+        self.contained_panics.fetch_add(1, Relaxed);
+        tracing::error!("a QUIC connection panicked; the other connections continue: {said}");
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -194,7 +241,10 @@ impl Endpoint {
 
 /// A handle that keeps an endpoint open for new connections. Its listener holds it, or its one
 /// client.
-pub(super) struct EndpointHandle(Arc<Endpoint>);
+pub(super) struct EndpointHandle {
+    endpoint: Arc<Endpoint>,
+    task: Supervised,
+}
 
 impl EndpointHandle {
     /// Begins a connection to a server.
@@ -205,36 +255,47 @@ impl EndpointHandle {
         name: &str,
         make: impl FnOnce(NewConnection) -> Arc<C>,
     ) -> Result<Arc<C>, ConnectError> {
-        let mut inner = self.0.lock();
+        let mut inner = self.endpoint.lock();
         let (handle, connection) = inner.proto.connect(Instant::now(), client, to, name)?;
-        Ok(self.0.add(inner, handle, connection, make))
+        Ok(self.endpoint.add(inner, handle, connection, make))
     }
 
     /// Waits for the next client. Cancel safe.
     pub(super) async fn next_incoming(&self) -> IncomingHandshake {
         loop {
-            let incoming = self.0.lock().incoming.pop_front();
+            let incoming = self.endpoint.lock().incoming.pop_front();
             match incoming {
                 Some(incoming) => {
-                    let (endpoint, remote) = (self.0.clone(), incoming.remote_address());
+                    let (endpoint, remote) = (self.endpoint.clone(), incoming.remote_address());
                     return IncomingHandshake { endpoint, remote, incoming: Some(incoming) };
                 }
-                None => self.0.has_incoming.notified().await,
+                None => self.endpoint.has_incoming.notified().await,
             }
         }
     }
 
-    /// Returns how many datagrams belonged to no connection, so far.
+    /// Returns how many datagrams belonged to no connection, or exceeded a limit, so far.
     pub(super) fn strays(&self) -> u64 {
-        self.0.lock().strays
+        self.endpoint.lock().strays
+    }
+
+    #[cfg(test)]
+    pub(super) fn incoming_count(&self) -> usize {
+        self.endpoint.lock().incoming.len()
+    }
+
+    /// Returns the health of the endpoint's task and of its connections.
+    pub(super) fn health(&self) -> [TaskHealth; 2] {
+        let panics = self.endpoint.contained_panics.load(Relaxed);
+        [self.task.health(), TaskHealth { name: CONNECTIONS, panics, down: false }]
     }
 
     /// Waits until no connection is left, close frames included.
     pub(super) async fn idle(&self) {
         loop {
             // Created before the look, so that nothing is missed in between.
-            let idle = self.0.idle.notified();
-            if self.0.lock().proto.open_connections() == 0 {
+            let idle = self.endpoint.idle.notified();
+            if self.endpoint.lock().proto.open_connections() == 0 {
                 return;
             }
             idle.await;
@@ -244,13 +305,13 @@ impl EndpointHandle {
 
 impl Drop for EndpointHandle {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.endpoint.lock();
         inner.closed = true;
         for incoming in mem::take(&mut inner.incoming) {
             inner.proto.ignore(incoming);
         }
         drop(inner);
-        self.0.task.wake();
+        self.endpoint.task.wake();
     }
 }
 
@@ -314,7 +375,14 @@ impl IncomingHandshake {
         let Some(incoming) = self.incoming.take() else { return Err(ConnectionError::LocallyClosed) };
         let mut packet = Vec::new();
         let mut inner = self.endpoint.lock();
-        match inner.proto.accept(incoming, Instant::now(), &mut packet, None) {
+        // After a panic quinn-proto may keep an entry of the connection, which leads nowhere.
+        let accepted =
+            contained(|| inner.proto.accept(incoming, Instant::now(), &mut packet, None).map_err(Box::new));
+        let accepted = accepted.map_err(|said| {
+            self.endpoint.on_broken_connection(&said);
+            ConnectionError::LocallyClosed
+        })?;
+        match accepted {
             Ok((handle, connection)) => Ok(self.endpoint.add(inner, handle, connection, make)),
             Err(error) => {
                 if let Some(transmit) = error.response {
@@ -332,6 +400,19 @@ impl Drop for IncomingHandshake {
             let mut packet = Vec::new();
             let transmit = self.endpoint.lock().proto.refuse(incoming, &mut packet);
             self.endpoint.send(&transmit, &packet);
+        }
+    }
+}
+
+/// The life of an endpoint's task, panics and restarts included.
+struct Life(Arc<Endpoint>);
+
+impl Drop for Life {
+    /// Ends the connections with the runtime, since no task reads for them any more.
+    fn drop(&mut self) {
+        let connections = mem::take(&mut self.0.lock().connections);
+        for connection in connections.0.into_iter().flatten() {
+            connection.abandon();
         }
     }
 }
@@ -366,6 +447,18 @@ impl Task {
             metas: [RecvMeta::default(); BATCH],
             timer,
             timer_at: Tick::NEVER,
+        }
+    }
+
+    /// Looks at every connection, since a panic of the task before may have lost what was due.
+    fn look_at_all(&mut self, now: Instant) {
+        let mut inner = self.endpoint.lock();
+        inner.timers = Timers::default();
+        self.due.extend(inner.connections.0.iter().flatten().cloned());
+        drop(inner);
+        for connection in self.due.drain(..) {
+            connection.on_deadline(now);
+            connection.settle(now);
         }
     }
 
@@ -428,39 +521,62 @@ impl Task {
     /// Finds the connection of each packet.
     fn route(&mut self, count: usize, now: Instant) {
         let mut inner = self.endpoint.lock();
+        let mut initials = 0;
         for (meta, read) in self.metas[..count].iter().zip(self.read.chunks_exact(READ_BYTES)) {
             for packet in read[..meta.len].chunks(meta.stride.max(1)) {
+                #[cfg(test)]
+                planned_panics::at(packet, planned_panics::IN_THE_TASK);
+                initials += usize::from(is_initial(packet));
+                if packet.len() > PACKET_BYTES_MAX.into() || initials > INITIALS_PER_TURN {
+                    inner.strays += 1;
+                    continue;
+                }
                 self.response.clear();
                 let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
                 let packet = self.packets.copy(packet);
                 let (from, to) = (meta.addr, meta.dst_ip);
-                match inner.proto.handle(now, from, to, ecn, packet, &mut self.response) {
-                    Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let event = contained(|| {
+                    #[cfg(test)]
+                    planned_panics::at(&packet, planned_panics::ON_A_DATAGRAM);
+                    inner.proto.handle(now, from, to, ecn, packet, &mut self.response)
+                });
+                match event {
+                    Ok(Some(DatagramEvent::ConnectionEvent(handle, event))) => {
                         let connection = inner.connections.get(handle);
                         self.arrived.extend(connection.map(|connection| (connection.clone(), event)));
                     }
-                    Some(DatagramEvent::NewConnection(incoming)) if inner.closed => {
+                    Ok(Some(DatagramEvent::NewConnection(incoming))) if inner.closed => {
                         inner.proto.ignore(incoming);
                     }
-                    Some(DatagramEvent::NewConnection(incoming)) => {
+                    Ok(Some(DatagramEvent::NewConnection(incoming))) => {
                         inner.incoming.push_back(incoming);
                         self.endpoint.has_incoming.notify_one();
                     }
-                    Some(DatagramEvent::Response(transmit)) => {
+                    Ok(Some(DatagramEvent::Response(transmit))) => {
                         inner.strays += 1;
                         self.endpoint.send(&transmit, &self.response);
                     }
-                    None => inner.strays += 1,
+                    Ok(None) => inner.strays += 1,
+                    Err(said) => {
+                        self.endpoint.contained_panics.fetch_add(1, Relaxed);
+                        tracing::error!("a datagram from {from} made QUIC panic; it was dropped: {said}");
+                    }
                 }
             }
         }
     }
 
     fn hand_out(&mut self, now: Instant) {
+        let mut dropped = 0;
         for (connection, event) in self.arrived.drain(..) {
-            if connection.on_packet(event) {
-                self.touched.push(connection);
+            match connection.on_packet(event) {
+                Arrived::First => self.touched.push(connection),
+                Arrived::Again => {}
+                Arrived::Dropped => dropped += 1,
             }
+        }
+        if dropped > 0 {
+            self.endpoint.lock().strays += dropped;
         }
         for connection in self.touched.drain(..) {
             connection.settle(now);
@@ -468,12 +584,7 @@ impl Task {
     }
 }
 
-impl Drop for Task {
-    /// Ends the connections with the runtime, since no task reads for them any more.
-    fn drop(&mut self) {
-        let connections = mem::take(&mut self.endpoint.lock().connections);
-        for connection in connections.0.into_iter().flatten() {
-            connection.abandon();
-        }
-    }
+/// Whether a packet is an Initial one (RFC 9000, 17.2.2), which a client may begin with.
+fn is_initial(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first & 0xf0 == 0xc0)
 }

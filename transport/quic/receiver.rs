@@ -63,20 +63,21 @@ impl QuicReceiver {
 impl ReceiveHalf for QuicReceiver {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Lane, Bytes), CloseReason>> {
         let shared = self.owner.shared().clone();
-        let mut state = shared.lock();
-        if let Some(message) = self.next(&mut state)? {
-            return Poll::Ready(Ok(message));
-        }
-        match self.poll_deadline(cx) {
-            Poll::Pending => state.wait().map(Err),
-            over => over.map(Err),
-        }
+        let polled = shared.with(|state| {
+            if let Some(message) = self.next(state)? {
+                return Poll::Ready(Ok(message));
+            }
+            match self.poll_deadline(cx) {
+                Poll::Pending => state.wait().map(Err),
+                over => over.map(Err),
+            }
+        });
+        polled.unwrap_or_else(|fault| Poll::Ready(Err(fault)))
     }
 
     fn next_message(&mut self) -> Result<Option<(Lane, Bytes)>, CloseReason> {
         let shared = self.owner.shared().clone();
-        let mut state = shared.lock();
-        self.next(&mut state)
+        shared.with(|state| self.next(state))?
     }
 
     fn flush_close(self: Box<Self>) -> BoxFuture<'static, ()> {

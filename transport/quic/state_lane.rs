@@ -2,7 +2,7 @@
 //! update, or datagrams.
 
 use std::{
-    io,
+    io, mem,
     task::{Context, Poll},
 };
 
@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+/// The largest number of streams whose end the remote has not acknowledged. It is twice as many as
+/// our own remotes let us open, so it holds only for a remote that advertises more. A stream takes
+/// some 300 bytes, and each packet passes over all of them.
+const UNACKNOWLEDGED_STREAMS_MAX: usize = 2 * super::config::MAX_UNI_STREAMS as usize;
 /// The code for a stream whose update was superseded. No receiver reads it.
 const SUPERSEDED: VarInt = VarInt::from_u32(0);
 
@@ -93,7 +97,8 @@ impl StateOut {
     pub(super) fn take_superseded(&mut self) -> usize {
         match self {
             Self::Stream { outbox, .. } => outbox.take_superseded(),
-            Self::Uni(_) | Self::Datagram(_) => 0,
+            Self::Uni(uni) => mem::take(&mut uni.superseded),
+            Self::Datagram(_) => 0,
         }
     }
 
@@ -119,40 +124,70 @@ fn pooled(pool: &mut BytesMut, message: &[u8]) -> Bytes {
 pub(super) struct UniOut {
     /// The newest update, if it has no stream yet.
     next: Option<Bytes>,
-    /// The stream of the update before, and the bytes left to write. It is reset once it is
-    /// superseded.
-    current: Option<(StreamId, Bytes)>,
-    /// Whether all of the current update is written.
-    finished: bool,
+    /// The stream of the update before. It is reset once the update is superseded.
+    current: Option<UpdateOut>,
+    /// The number of updates that were replaced on a stream that took nothing of them.
+    superseded: usize,
     pool: BytesMut,
+}
+
+/// An update on its stream.
+struct UpdateOut {
+    stream: StreamId,
+    /// The bytes left to write.
+    rest: Bytes,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The stream has taken nothing of the update.
+    Opened,
+    Begun,
+    Finished,
 }
 
 impl UniOut {
     fn flush(&mut self, proto: &mut Connection) -> io::Result<Flushed> {
         if let Some(update) = self.next.take() {
-            let Some(stream) = proto.streams().open(Dir::Uni) else {
-                self.next = Some(update);
-                return Ok(Flushed::Blocked);
-            };
-            self.finished = false;
-            if let Some((superseded, _)) = self.current.replace((stream, update)) {
-                // quinn-proto refuses if everything was acknowledged, which does no harm.
-                let _ = proto.send_stream(superseded).reset(SUPERSEDED);
+            match &mut self.current {
+                // A stream that took nothing takes this update. quinn-proto remembers each stream
+                // that the remote's flow control blocked, even after its reset.
+                Some(current) if current.progress == Progress::Opened => {
+                    current.rest = update;
+                    self.superseded += 1;
+                }
+                current => {
+                    // The remote's own limit may be any number, and a remote that acknowledges
+                    // nothing would make the streams more with each update.
+                    let mut streams = proto.streams();
+                    let room = streams.send_streams() < UNACKNOWLEDGED_STREAMS_MAX;
+                    let Some(stream) = room.then(|| streams.open(Dir::Uni)).flatten() else {
+                        self.next = Some(update);
+                        return Ok(Flushed::Blocked);
+                    };
+                    let opened = UpdateOut { stream, rest: update, progress: Progress::Opened };
+                    if let Some(superseded) = current.replace(opened) {
+                        // quinn-proto refuses if everything was acknowledged, which does no harm.
+                        let _ = proto.send_stream(superseded.stream).reset(SUPERSEDED);
+                    }
+                }
             }
         }
-        let Some((stream, rest)) = self.current.as_mut().filter(|_| !self.finished) else {
+        let Some(current) = self.current.as_mut().filter(|it| it.progress != Progress::Finished) else {
             return Ok(Flushed::All);
         };
-        while !rest.is_empty() {
-            match write(proto, *stream, rest) {
-                Ok(count) => drop(rest.split_to(count)),
+        while !current.rest.is_empty() {
+            match write(proto, current.stream, &current.rest) {
+                Ok(count) => drop(current.rest.split_to(count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
                 Err(error) => return Err(error),
             }
+            current.progress = Progress::Begun;
         }
-        self.finished = true;
+        current.progress = Progress::Finished;
         // quinn-proto refuses only if the remote stopped the stream, which is its right.
-        let _ = proto.send_stream(*stream).finish();
+        let _ = proto.send_stream(current.stream).finish();
         Ok(Flushed::All)
     }
 }
@@ -192,7 +227,7 @@ impl StateIn {
             },
             Self::Uni(streams) => {
                 while let Some(stream) = reader.proto.streams().accept(Dir::Uni) {
-                    streams.begun.push(UniIn { stream, data: BytesMut::new() });
+                    streams.begun.push(UniIn::new(stream));
                 }
                 streams.newest(reader)
             }
@@ -216,19 +251,19 @@ pub(super) struct UniStreams {
 }
 
 impl UniStreams {
-    /// Returns the newest update that has wholly arrived. Older streams still in flight are
-    /// stopped, since they are superseded.
+    /// Returns the newest update that has wholly arrived. The streams of older ones are read to
+    /// their end for nothing. The remote is not asked to stop them: it resets them by itself, and
+    /// quinn-proto would queue a request for each stream, without a bound.
     fn newest(&mut self, reader: &mut StreamReader<'_>) -> Result<Option<Bytes>, CloseReason> {
         for index in (0..self.begun.len()).rev() {
             match self.begun[index].read(reader)? {
                 Update::Unfinished => {}
+                Update::Over => drop(self.begun.remove(index)),
                 Update::Whole(update) => {
-                    for superseded in self.begun.drain(..=index) {
-                        superseded.stop(reader);
-                    }
+                    self.begun.remove(index);
+                    self.begun[..index].iter_mut().for_each(UniIn::supersede);
                     return Ok(Some(update));
                 }
-                Update::TakenBack => drop(self.begun.remove(index)),
             }
         }
         Ok(None)
@@ -238,36 +273,47 @@ impl UniStreams {
 /// A stream that carries one update.
 pub(super) struct UniIn {
     stream: StreamId,
-    data: BytesMut,
+    /// The part of the update that has arrived; `None` if it is superseded.
+    data: Option<BytesMut>,
+    /// The number of bytes that have arrived.
+    size: usize,
 }
 
 enum Update {
     Unfinished,
     Whole(Bytes),
-    TakenBack,
+    /// The remote took the update back, or it is superseded and has wholly arrived.
+    Over,
 }
 
 impl UniIn {
+    fn new(stream: StreamId) -> Self {
+        Self { stream, data: Some(BytesMut::new()), size: 0 }
+    }
+
+    fn supersede(&mut self) {
+        self.data = None;
+    }
+
     fn read(&mut self, reader: &mut StreamReader<'_>) -> Result<Update, CloseReason> {
         loop {
             match reader.read(self.stream, MAX_STATE_BYTES + 1) {
                 Read::Bytes(bytes) => {
-                    self.data.extend_from_slice(&bytes);
-                    if self.data.len() > MAX_STATE_BYTES {
-                        return Err(too_long(self.data.len()));
+                    self.size += bytes.len();
+                    if self.size > MAX_STATE_BYTES {
+                        return Err(too_long(self.size));
+                    }
+                    if let Some(data) = &mut self.data {
+                        data.extend_from_slice(&bytes);
                     }
                 }
-                Read::Finished => return Ok(Update::Whole(self.data.split().freeze())),
+                Read::Finished => {
+                    return Ok(self.data.take().map_or(Update::Over, |data| Update::Whole(data.freeze())));
+                }
                 Read::Nothing => return Ok(Update::Unfinished),
-                Read::Gone => return Ok(Update::TakenBack),
+                Read::Gone => return Ok(Update::Over),
             }
         }
-    }
-
-    /// Stops the stream. quinn-proto refuses if it is over, which does no harm.
-    fn stop(self, reader: &mut StreamReader<'_>) {
-        let stopped = reader.proto.recv_stream(self.stream).stop(SUPERSEDED);
-        *reader.unsettled |= stopped.is_ok();
     }
 }
 

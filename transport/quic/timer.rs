@@ -29,7 +29,12 @@ impl Timer {
             return Ok(Self::Timerfd(linux::Timerfd::new()?));
         }
         let _ = many;
-        Ok(Self::Tokio(Box::pin(tokio::time::sleep_until(Instant::now().into()))))
+        Ok(Self::tokio())
+    }
+
+    /// Makes a timer that takes no file descriptor.
+    pub(super) fn tokio() -> Self {
+        Self::Tokio(Box::pin(tokio::time::sleep_until(Instant::now().into())))
     }
 
     pub(super) fn set(&mut self, instant: Instant) {

@@ -67,6 +67,15 @@ pub fn enet_receive(input: &[u8]) {
     crate::enet::receive(input);
 }
 
+/// Sends QUIC frames in any order to a server, over a real connection. Nothing panics, other
+/// connections go on, and what the server keeps is bounded.
+///
+/// # Panics
+/// If the invariant does not hold.
+pub fn quic_frames(input: &[u8]) {
+    crate::quic::fuzzing::frames_in_any_order(input);
+}
+
 /// Decodes the server's TLS messages as a client observes them. However they are cut, they tell the
 /// same.
 ///
