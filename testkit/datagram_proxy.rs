@@ -21,6 +21,8 @@ pub enum Impairment {
     Lossy,
     /// Drops every datagram.
     Blackhole,
+    /// Drops every datagram of the server, so that the client acknowledges nothing.
+    Deafen,
     /// Drops every second datagram of the client.
     DropAlternate,
     /// Delivers each datagram of the client 200 times.
@@ -101,6 +103,7 @@ async fn forward(mut ends: [Arc<UdpSocket>; 2], impairment: Arc<AtomicU8>) {
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let copies = match impairment.load(Relaxed) {
             blackhole if blackhole == Impairment::Blackhole as u8 => 0,
+            deaf if deaf == Impairment::Deafen as u8 => u8::from(from == 0),
             alternate if alternate == Impairment::DropAlternate as u8 => {
                 odd ^= from == 0;
                 u8::from(!odd || from == 1)

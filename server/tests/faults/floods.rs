@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netduel_protocol::{ClientMessage, Move, MoveWithPayload, ServerMessage, decode, game::Position};
 use netduel_testkit::{DatagramProxy, Impairment};
-use netduel_transport::{Close, TransportKind};
+use netduel_transport::{Close, Options, TransportKind};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
@@ -164,7 +164,8 @@ pub(crate) async fn records_without_a_message(world: &World) {
     /// The key updates between two bytes: fewer than rustls refuses.
     const UPDATES: usize = 16;
     let ping = frame(CONTROL, &bytes(&ClientMessage::Ping { sent_us: 1 }));
-    let mut tls = tls_stream(world).await;
+    let alpn = Options::default().alpn(world.kind);
+    let mut tls = tls_stream(&world.identity.trust(), &alpn, world.addr).await;
     for message in [hello(), join("keys")] {
         tls.write_all(&frame(CONTROL, &message)).await.expect("open");
     }

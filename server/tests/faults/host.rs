@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use netduel_client::{Event, Player};
 use netduel_protocol::{clock, game::Heading};
-use netduel_transport::{Options, TransportKind};
 
-use super::world::{World, event};
+use super::{
+    program::Program,
+    world::{World, event},
+};
 
 /// The client's clock jumps a year ahead, an hour back, and to before the match. The opponent sees
 /// legal moves only, and no player is expelled.
@@ -27,7 +29,7 @@ pub(crate) async fn a_players_clock_that_jumps(world: &World) {
     tokio::join!(ada.close(), grace.close());
 }
 
-async fn settled(ada: &mut Player, grace: &mut Player, now_us: u64) -> (f32, f32) {
+pub(crate) async fn settled(ada: &mut Player, grace: &mut Player, now_us: u64) -> (f32, f32) {
     for _ in 0..2_000 {
         ada.steer(Heading::default(), now_us).expect("open");
         for player in [&mut *ada, &mut *grace] {
@@ -45,8 +47,8 @@ async fn settled(ada: &mut Player, grace: &mut Player, now_us: u64) -> (f32, f32
 
 /// All of the server's deadlines expire at once when it wakes up; the match continues.
 pub(crate) async fn a_host_that_slept(world: &World) {
-    let asleep = Program::start(world.kind);
-    let [mut ada, mut grace] = asleep.matched().await;
+    let asleep = Program::start(world.kind, &[]);
+    let [mut ada, mut grace] = asleep.matched(None).await;
     asleep.signal("-STOP");
     // The fault itself lasts longer than any of the server's timers, except for those that end a
     // session.
@@ -61,71 +63,4 @@ pub(crate) async fn a_host_that_slept(world: &World) {
     }
     settled(&mut ada, &mut grace, clock::now_us()).await;
     tokio::join!(ada.close(), grace.close());
-}
-
-/// The server as a program, since a process can be stopped and a thread cannot.
-struct Program {
-    child: std::process::Child,
-    kind: TransportKind,
-    addr: std::net::SocketAddr,
-    trust: Option<netduel_transport::Trust>,
-}
-
-impl Program {
-    fn start(kind: TransportKind) -> Self {
-        use std::io::{BufRead, BufReader};
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netduel-server"));
-        command.args(["--listen", &format!("{kind}=127.0.0.1:0")]).env_remove("RUST_LOG");
-        let mut child = command
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("started");
-        let (mut addr, mut trust) = (None, None);
-        for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-            let line = line.expect("read");
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["listening", _, text] => addr = Some(text.parse().expect("an address")),
-                ["certificate", "sha256", pin] => {
-                    trust = Some(netduel_transport::Trust::pin(pin.parse().expect("a fingerprint")));
-                }
-                ["ready:", ..] => break,
-                _ => panic!("{line}"),
-            }
-        }
-        Self { child, kind, addr: addr.expect("it listens"), trust }
-    }
-
-    async fn matched(&self) -> [Player; 2] {
-        let config = netduel_client::PlayerConfig {
-            addr: self.addr,
-            server_name: "localhost".into(),
-            kind: self.kind,
-            trust: self.trust.clone(),
-            options: Options { protocol: netduel_protocol::NAME.into(), ..Options::default() },
-            name: "player".into(),
-            period_us: 16_667,
-        };
-        let connect = async || Player::connect(&config).await.expect("connected");
-        let mut players = [connect().await, connect().await];
-        for player in &mut players {
-            player.join(None).expect("open");
-        }
-        for player in &mut players {
-            while !matches!(event(player).await, Event::Started(_)) {}
-        }
-        players
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -9,11 +9,13 @@
 //! A new kind in `TransportKind::ALL` is tested without a change here, except for its raw bytes
 //! (`raw.rs`).
 
+mod advertised;
 mod bytes;
 mod enet;
 mod floods;
 mod host;
 mod paths;
+mod program;
 mod raw;
 mod state;
 mod strangers;
@@ -87,6 +89,7 @@ faults! {
     20 strangers::clients_that_do_not_trust_us on encrypted with defaults;
     25 host::a_players_clock_that_jumps on every_kind with defaults;
     25 host::a_host_that_slept on every_kind with defaults;
+    30 advertised::the_most_of_everything on every_kind with defaults;
 }
 
 fn every_kind(_: TransportKind) -> bool {

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use netduel_transport::{Close, Options, TransportKind};
+use netduel_transport::{Close, Options, TransportKind, Trust};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -46,7 +46,10 @@ impl Raw {
     pub(crate) async fn open(world: &World) -> Self {
         match world.kind {
             TransportKind::Tcp => Self::Stream(Box::new(tcp_stream(world.addr).await)),
-            TransportKind::Tls => Self::Stream(Box::new(tls_stream(world).await)),
+            TransportKind::Tls => {
+                let alpn = Options::default().alpn(TransportKind::Tls);
+                Self::Stream(Box::new(tls_stream(&world.identity.trust(), &alpn, world.addr).await))
+            }
             TransportKind::Udp => Self::Udp(Udp::open(world.addr).await),
             _ => Self::Quic(Quic::open(world, world.addr).await),
         }
@@ -95,18 +98,17 @@ impl Raw {
 
 /// Connects with the smallest receive buffer, so that a client that stops reading fills it soon on
 /// any machine.
-async fn tcp_stream(addr: SocketAddr) -> TcpStream {
+pub(crate) async fn tcp_stream(addr: SocketAddr) -> TcpStream {
     const RECEIVE_BUFFER_BYTES: u32 = 4_096;
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).expect("set");
     socket.connect(addr).await.expect("connected")
 }
 
-/// Connects over TLS, with the session in the caller's hands.
-pub(crate) async fn tls_stream(world: &World) -> TlsStream<TcpStream> {
-    let alpn = Options::default().alpn(TransportKind::Tls);
-    let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
-    let socket = tcp_stream(world.addr).await;
+/// Connects as [`tcp_stream`] does, with TLS over it. The session is in the caller's hands.
+pub(crate) async fn tls_stream(trust: &Trust, alpn: &str, addr: SocketAddr) -> TlsStream<TcpStream> {
+    let config = trust.client_config_for(alpn).expect("a trust");
+    let socket = tcp_stream(addr).await;
     let name = "localhost".try_into().expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a handshake")
 }
@@ -114,10 +116,24 @@ pub(crate) async fn tls_stream(world: &World) -> TlsStream<TcpStream> {
 impl Quic {
     pub(crate) async fn open(world: &World, addr: SocketAddr) -> Self {
         let alpn = Options::default().alpn(world.kind);
-        let config = world.identity.trust().client_config_for(&alpn).expect("a trust");
+        let config = (quinn::EndpointConfig::default(), quinn::TransportConfig::default());
+        Self::open_with(&world.identity.trust(), &alpn, addr, config).await
+    }
+
+    /// Connects with transport parameters of the caller's.
+    pub(crate) async fn open_with(
+        trust: &Trust,
+        alpn: &str,
+        addr: SocketAddr,
+        (endpoint, transport): (quinn::EndpointConfig, quinn::TransportConfig),
+    ) -> Self {
+        let config = trust.client_config_for(alpn).expect("a trust");
         let config = QuicClientConfig::try_from(config).expect("TLS 1.3");
-        let endpoint = quinn::Endpoint::client(localhost()).expect("bound");
-        let config = quinn::ClientConfig::new(Arc::new(config));
+        let socket = std::net::UdpSocket::bind(localhost()).expect("bound");
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint = quinn::Endpoint::new(endpoint, None, socket, runtime).expect("an endpoint");
+        let mut config = quinn::ClientConfig::new(Arc::new(config));
+        config.transport_config(Arc::new(transport));
         let connecting = endpoint.connect_with(config, addr, "localhost").expect("connecting");
         let connection = timeout(PATIENCE, connecting).await.expect("in time").expect("a handshake");
         let (control, answers) = connection.open_bi().await.expect("a stream");
