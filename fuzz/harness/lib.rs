@@ -15,13 +15,14 @@ pub type Harness = fn(&[u8]);
 
 /// All targets by name. The name is also that of the file in `fuzz/targets` and of the folder in
 /// `fuzz/seeds`.
-pub const ALL: [(&str, Harness); 7] = [
+pub const ALL: [(&str, Harness); 8] = [
     ("client_message", client_message),
     ("server_message", server_message),
     ("frames", fuzzing::frames),
     ("udp_datagram", fuzzing::udp_datagram),
     ("enet_receive", fuzzing::enet_receive),
     ("tls_messages", fuzzing::tls_messages),
+    ("quic_frames", fuzzing::quic_frames),
     ("server", server),
 ];
 

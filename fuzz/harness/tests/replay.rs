@@ -10,9 +10,11 @@ use rand_chacha::ChaCha8Rng;
 /// The number of random inputs per target. They take about a second; `fuzz/README.md` says how to
 /// fuzz for longer.
 const RANDOM_INPUTS: usize = 2_000;
-/// The number of scripts of the server target. A world takes some milliseconds, and the simulation
-/// runs random worlds.
+/// The number of scripts of the targets that take some milliseconds each: a world of the server,
+/// which the simulation runs at random, and a connection of QUIC.
 const SCRIPTS: usize = 100;
+/// The targets whose input is a script.
+const SCRIPTED: [&str; 2] = ["server", "quic_frames"];
 /// The largest size of a random input, in bytes.
 const INPUT_MAX_BYTES: usize = 400;
 
@@ -33,8 +35,8 @@ fn seeds_and_their_mutations_hold() {
     for (name, harness) in ALL {
         for seed in seeds(name) {
             harness(&seed);
-            // The random test mutates the server's seeds.
-            if name == "server" {
+            // The random test mutates the seeds of these.
+            if SCRIPTED.contains(&name) {
                 continue;
             }
             (0..seed.len()).for_each(|length| harness(&seed[..length]));
@@ -51,7 +53,7 @@ fn seeds_and_their_mutations_hold() {
 fn random_inputs_hold() {
     for (name, harness) in ALL {
         let (seeds, mut random) = (seeds(name), ChaCha8Rng::seed_from_u64(1));
-        let inputs = if name == "server" { SCRIPTS } else { RANDOM_INPUTS };
+        let inputs = if SCRIPTED.contains(&name) { SCRIPTS } else { RANDOM_INPUTS };
         for number in 0..inputs {
             let mut input = if number % 2 == 0 {
                 seeds[number / 2 % seeds.len()].clone()
