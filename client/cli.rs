@@ -31,8 +31,8 @@ pub struct BotCli {
     #[arg(long, default_value = "bot")]
     pub name: String,
 
-    /// Play only an opponent that gives the same code. The code 'new' makes one that nobody guesses,
-    /// and prints it
+    /// Play only an opponent that gives the same code. The code 'new' makes and prints one that
+    /// nobody guesses
     #[arg(long)]
     pub code: Option<String>,
 

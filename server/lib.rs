@@ -10,7 +10,6 @@ mod admission;
 pub mod cli;
 mod config;
 mod counters;
-#[cfg(test)]
 mod faults;
 mod listening;
 mod lobby;
@@ -170,6 +169,7 @@ async fn watch_memory(lobby: Arc<Lobby>) -> Infallible {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        faults::strike("memory");
         let reading = (lobby.config.memory_reading)();
         if reading.is_none() {
             return std::future::pending().await; // The system will not tell later, either.
@@ -216,7 +216,6 @@ impl Accepting {
                 tracing::warn!("accepts over {} again, after {failed} failures", listener.kind());
                 failed = 0;
             }
-            #[cfg(test)]
             faults::strike("accept");
             let admission = if sessions.len() + newcomers.len() >= lobby.config.sessions_max() {
                 lobby.counters.refused_full.increment();

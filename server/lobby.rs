@@ -107,7 +107,6 @@ impl Lobby {
     /// back take effect, and sums up the log.
     pub(crate) async fn keep_deadlines(&self) -> Infallible {
         let act = |due| {
-            #[cfg(test)]
             crate::faults::strike("deadlines");
             match due {
                 Deadline::Seat(match_id, number) => self.expire(match_id, number),

@@ -198,7 +198,6 @@ impl Scrape {
     }
 
     fn respond<T>(&self, request: &Request<T>) -> Response<Full<Bytes>> {
-        #[cfg(test)]
         crate::faults::strike("metrics");
         // A browser sends the name that its page asked for. A stranger's page can make its own name
         // point here, and would then read the answer. It cannot do so with an address.

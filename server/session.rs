@@ -88,7 +88,6 @@ async fn serve(
 ) {
     lobby.counters.accepted.increment();
     let remote = incoming.remote_addr();
-    #[cfg(test)]
     crate::faults::strike("handshake");
     let accepted = queue.run(incoming.finish()).await;
     admission.handshake_over();

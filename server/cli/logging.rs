@@ -171,7 +171,7 @@ impl Log {
         }
         self.lost.fetch_add(1, Relaxed);
         if self.left_out.fetch_add(1, Relaxed) == 0 {
-            let _ = self.queue.try_send(Entry::LeftOut); // Where the queue is full, a line wakes the thread.
+            let _ = self.queue.try_send(Entry::LeftOut); // A line wakes the thread if the queue is full.
         }
     }
 

@@ -148,7 +148,7 @@ async fn code_guesser_is_stopped() {
     assert_eq!(server.observer.snapshot().refused_joins, 1);
     assert_eq!(server.observer.census().waiting, 1, "the friend waits as before");
 
-    // Who gives no code is not affected.
+    // Players without a code are not affected.
     let [mut first, mut second] = [server.joined("one", None).await, server.joined("two", None).await];
     for player in [&mut first, &mut second] {
         while !next_is_started(player).await {}

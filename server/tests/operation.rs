@@ -307,7 +307,7 @@ async fn log_without_a_reader_stops_nothing() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn log_on_a_full_disk_stops_nothing() {
+async fn full_disk_stops_nothing() {
     let server = Program::logging_to(File::options().write(true).open("/dev/full").expect("there is one"));
     play_many(&server, 100).await;
     assert_eq!(server.terminate(), Some(0));

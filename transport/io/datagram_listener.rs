@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use super::udp_demux::{AddressValidator, DatagramReceiver, DatagramSender, Demux, Incoming};
 use crate::{
-    Arrival, BoxFuture, ConnectError, Connection, Handshake, Listen, Options, Proof, Proved, TransportKind,
+    Arrival, BoxFuture, ConnectError, Connection, Handshake, Listen, Options, Proof, Proved, TaskHealth,
+    TransportKind,
 };
 
 /// A bound socket whose clients finish their handshakes by `handshake`.
@@ -45,6 +46,10 @@ where
 
     fn strays(&self) -> u64 {
         self.demux.strays()
+    }
+
+    fn health(&self) -> Vec<TaskHealth> {
+        vec![self.demux.health()]
     }
 
     fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {

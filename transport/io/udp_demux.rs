@@ -26,13 +26,10 @@ use atomic_waker::AtomicWaker;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
 use socket2::SockAddr;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::AbortHandle,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::answering_socket::{AnsweringSocket, Arrived, Ends};
-use crate::{Options, PathStats, Setting};
+use crate::{Options, PathStats, Setting, Supervised, TaskHealth};
 
 /// The largest datagram that this side sends, in bytes: QUIC's smallest packet, so that all kinds
 /// cross the same paths.
@@ -289,7 +286,7 @@ struct Running {
     routes: Mutex<HashMap<SocketAddr, Arc<Inbox>>>,
     /// The number of datagrams from unknown addresses that were neither answered nor admitted.
     strays: AtomicU64,
-    reader: AbortHandle,
+    reader: Supervised,
 }
 
 impl Running {
@@ -331,7 +328,12 @@ impl Demux {
                 half_open: Arc::new(Semaphore::new(half_open_max)),
                 answer: Vec::new(),
             };
-            let reader = tokio::spawn(reader.run()).abort_handle();
+            // The reader outlives a panic; a datagram or two are lost with it.
+            let reader = Arc::new(tokio::sync::Mutex::new(reader));
+            let reader = Supervised::spawn("udp socket", move || {
+                let reader = reader.clone();
+                async move { reader.lock().await.run().await }
+            });
             Running { socket, routes: Mutex::default(), strays: AtomicU64::new(0), reader }
         });
         Ok(Self { addr, incoming: tokio::sync::Mutex::new(incoming), running })
@@ -344,6 +346,11 @@ impl Demux {
     /// Returns how many datagrams from unknown addresses were neither answered nor admitted.
     pub(crate) fn strays(&self) -> u64 {
         self.running.strays.load(Relaxed)
+    }
+
+    /// Returns the health of the reading task.
+    pub(crate) fn health(&self) -> TaskHealth {
+        self.running.reader.health()
     }
 
     /// Waits for the next admitted client. Cancel safe.
@@ -362,7 +369,7 @@ struct Reader<G> {
 }
 
 impl<G: AddressValidator> Reader<G> {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let mut scoop = PooledReader::new(&self.socket);
         loop {
             tokio::task::coop::consume_budget().await;

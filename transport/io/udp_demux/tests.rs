@@ -6,7 +6,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A validator that admits the senders of "open", and answers "?" with "!".
+/// A validator that admits the senders of "open", answers "?" with "!", and fails at "panic".
 struct OpenSesame;
 
 impl AddressValidator for OpenSesame {
@@ -14,6 +14,7 @@ impl AddressValidator for OpenSesame {
         if datagram == b"?" {
             answer.push(b'!');
         }
+        assert_ne!(datagram, b"panic", "asked for by a test");
         datagram == b"open"
     }
 }
@@ -54,6 +55,32 @@ async fn datagrams_reach_their_remote() {
     let stats = remotes[0].sender.path_stats();
     assert_eq!((stats.sent_packets, stats.sent_bytes), (Some(1), Some(5 + 28)));
     assert_eq!((stats.received_packets, stats.received_bytes), (Some(2), Some(10 + 2 * 28)));
+}
+
+#[tokio::test]
+async fn remotes_outlive_a_panic() {
+    let demux = demux();
+    let mut known = client(&demux).await;
+    known.0.send(b"open");
+    let mut remote = demux.next_incoming().await.expect("a client");
+    assert_eq!(recv(&mut remote.receiver).await, &b"open"[..]);
+
+    let stranger = client(&demux).await;
+    stranger.0.send(b"panic");
+    let struck = async {
+        while demux.health().panics == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, struck).await.expect("it panics");
+    assert_eq!(demux.health(), TaskHealth { name: "udp socket", panics: 1, down: true });
+    known.0.send(b"still here");
+    remote.sender.send(b"and here");
+    assert_eq!(recv(&mut remote.receiver).await, &b"still here"[..]);
+    assert_eq!(recv(&mut known.1).await, &b"and here"[..]);
+    stranger.0.send(b"open");
+    demux.next_incoming().await.expect("newcomers are admitted again");
+    assert!(!demux.health().down);
 }
 
 #[tokio::test]
