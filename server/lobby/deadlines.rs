@@ -111,7 +111,9 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::panic::AssertUnwindSafe;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -147,11 +149,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn panicking_work_is_due_again() {
-        let (deadlines, begin) = (Arc::new(Deadlines::default()), Instant::now());
+        let (deadlines, begin) = (Deadlines::default(), Instant::now());
         deadlines.set(Deadline::Seat(1, 0), begin);
-        let kept = deadlines.clone();
-        let panicking = tokio::spawn(async move { kept.keep(|_| panic!("asked for by a test")).await });
-        assert!(panicking.await.expect_err("panicked").is_panic());
+        let keep = deadlines.keep(|_| panic!("asked for by a test"));
+        assert!(AssertUnwindSafe(keep).catch_unwind().await.is_err());
         let mut done = Vec::new();
         let keep = deadlines.keep(|due| done.push((due, begin.elapsed().as_secs())));
         assert!(tokio::time::timeout(10 * RETRY_AFTER, keep).await.is_err(), "it goes on for ever");
