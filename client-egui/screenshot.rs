@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use eframe::egui::{ColorImage, Context, ViewportCommand};
+use netduel_atomic_file::write_atomic;
 use parking_lot::Mutex;
 
 /// The polling period until the screenshot is due.
@@ -67,16 +68,14 @@ impl Screenshot {
 
 fn save(image: &ColorImage, file: &Path) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", file.display());
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(failed)?;
-    }
-    let output = std::fs::File::create(file).with_context(failed)?;
+    let mut png = Vec::new();
     let [width, height] = image.size.map(|side| side as u32);
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(output), width, height);
+    let mut encoder = png::Encoder::new(&mut png, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
     // The window is opaque, so an alpha channel would only make the file larger.
     let bytes: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
-    encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes)).with_context(failed)
+    encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes)).with_context(failed)?;
+    write_atomic(file, &png).with_context(failed)
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, fs, path::Path};
 
-use netduel_atomic_file::write_atomic;
+use netduel_atomic_file::create_new;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -160,12 +160,12 @@ impl Recording {
         if recording.me.figures.is_empty() { Err(ReadError::Empty { file }) } else { Ok(recording) }
     }
 
-    /// Writes the file atomically: whole or not at all.
+    /// Writes a new file atomically: whole or not at all.
     ///
     /// # Errors
-    /// The system's error.
+    /// The system's error. A file that exists already is not overwritten.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        write_atomic(path, serde_json::to_string(self)?.as_bytes())
+        create_new(path, serde_json::to_string(self)?.as_bytes())
     }
 }
 

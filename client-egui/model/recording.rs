@@ -2,17 +2,21 @@
 //! reads the JSON.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use netduel_atomic_file::write_atomic;
+use netduel_atomic_file::create_new;
 use netduel_client::{
     recording::{FORMAT, Recording, SCHEMA},
     stats::{MoveStats, live::Figures},
 };
 use netduel_protocol::Started;
+
+/// The largest number of recordings of one second: more than windows on one folder save at once.
+const SAVES_PER_SECOND_MAX: u32 = 100;
 
 /// The parts of a recording that stay the same from match to match.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +68,8 @@ impl Recorder {
         self.recording.me.figures.is_empty()
     }
 
-    /// Writes `play-TIME.csv` and `play-TIME.json` into `folder`. Returns their common path without
-    /// the extension.
+    /// Writes `play-TIME.csv` and `play-TIME.json` into `folder`, with a number behind the time if
+    /// another recording has that name. Returns their common path without the extension.
     pub(crate) fn save(
         &mut self,
         folder: &Path,
@@ -73,7 +77,6 @@ impl Recorder {
         rate_hz: u32,
     ) -> std::io::Result<PathBuf> {
         let saved_unix_s = unix_s();
-        let path = folder.join(format!("play-{saved_unix_s}"));
         let recording = &mut self.recording;
         recording.format = FORMAT.into();
         recording.schema = SCHEMA;
@@ -85,9 +88,26 @@ impl Recorder {
         recording.me.transport.clone_from(&self.info.transport);
         recording.opponent.name.clone_from(&started.opponent_name);
         recording.opponent.transport.clone_from(&started.opponent_transport);
-        recording.save(&path.with_extension("json"))?;
-        write_atomic(&path.with_extension("csv"), csv(recording).as_bytes())?;
-        Ok(path)
+        for number in 1..=SAVES_PER_SECOND_MAX {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = folder.join(format!("play-{saved_unix_s}{suffix}"));
+            // The table is the smaller file, and a name that it takes is taken for both.
+            let csv_file = path.with_extension("csv");
+            match create_new(&csv_file, csv(recording).as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                written => written?,
+            }
+            if let Err(error) = recording.save(&path.with_extension("json")) {
+                // A table alone would look like a whole recording. It is ours, and new.
+                std::fs::remove_file(&csv_file)?;
+                if error.kind() == ErrorKind::AlreadyExists {
+                    continue;
+                }
+                return Err(error);
+            }
+            return Ok(path);
+        }
+        Err(ErrorKind::AlreadyExists.into())
     }
 }
 
@@ -200,6 +220,11 @@ mod tests {
         assert_eq!((read.me.figures.len(), read.opponent.figures.len()), (3, 2));
         let names = [&read.me.name, &read.me.transport, &read.opponent.name, &read.opponent.transport];
         assert_eq!(names, ["Ada", "x", "bot", "y"]);
+        // More than one save falls into most seconds.
+        let paths: Vec<PathBuf> =
+            (0..5).map(|_| recorder.save(folder.path(), &started, 60).expect("saved")).collect();
+        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 2 * 6, "{paths:?}");
+        assert!(!paths.contains(&path), "nothing is overwritten");
         recorder.restart();
         assert!(recorder.is_empty());
     }

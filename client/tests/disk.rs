@@ -1,5 +1,5 @@
-//! Recordings saved over another one while the disk is full: the file is the old one or the new
-//! one, never a part.
+//! Recordings saved while the disk is full: the file is whole, or there is none. Another recording
+//! of the same name stays as it is.
 //!
 //! The disk is full in a child process: by a limit on file sizes, which needs no privileges, and by
 //! a small file system where this user may mount one.
@@ -56,52 +56,60 @@ fn bytes_of(recording: &Recording) -> Vec<u8> {
 }
 
 #[test]
-fn full_disk_leaves_a_whole_recording() {
-    let [old_bytes, new_bytes] = [bytes_of(&old()), bytes_of(&new())];
+fn full_disk_leaves_no_part() {
+    let new_bytes = bytes_of(&new());
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("play.json");
     let blocks = new_bytes.len() / 512;
     let mut outcomes = Vec::new();
     // The limits, in units of 512 bytes: nothing fits, a part, all but a few bytes, all.
     for limit in [0, 1, blocks / 2, blocks, blocks + 1] {
-        old().save(&file).expect("saved");
         let saved = save_after(&format!("ulimit -f {limit} && trap '' XFSZ &&"), &file);
-        let expected = if saved { &new_bytes } else { &old_bytes };
-        assert!(fs::read(&file).expect("readable") == *expected, "limit {limit}, saved: {saved}");
-        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing is left over");
+        if saved {
+            assert!(fs::read(&file).expect("readable") == new_bytes, "limit {limit}");
+            fs::remove_file(&file).expect("removed");
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0, "nothing is left over");
         outcomes.push(saved);
     }
     assert_eq!(outcomes, [false, false, false, false, true]);
 }
 
+#[test]
+fn recordings_replace_no_recording() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("play.json");
+    old().save(&file).expect("saved");
+    let refused = new().save(&file).expect_err("the file exists");
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert!(fs::read(&file).expect("readable") == bytes_of(&old()));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
-fn small_file_system_keeps_old_recording() {
+fn small_file_system_keeps_no_part() {
     let mount = |kilobytes: usize| format!("mount -t tmpfs -o size={kilobytes}k none \"$D\"");
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("play.json");
     // The child mounts in a namespace of its own, which ends the mount, and prints its result.
     let script = |kilobytes| {
         format!(
-            "{} && cp \"$OLD\" \"$D/play.json\" && {{ \"$0\" --exact save_in_child >/dev/null 2>&1; echo saved $?; \
-             cat \"$D/play.json\"; }}",
+            "{} && {{ \"$0\" --exact save_in_child >/dev/null 2>&1; echo saved $?; cat \"$D\"/*; }}; true",
             mount(kilobytes)
         )
     };
-    let (old_file, new_bytes) = (tempfile::NamedTempFile::new().expect("file"), bytes_of(&new()));
-    old().save(old_file.path()).expect("saved");
+    let new_bytes = bytes_of(&new());
     for (kilobytes, fits) in [(64, false), (1_024, true)] {
         let mut child = Command::new("unshare");
         child.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script(kilobytes)]);
         child.arg(std::env::current_exe().expect("this program"));
-        child.env(FILE, &file).env("D", folder.path()).env("OLD", old_file.path());
+        child.env(FILE, &file).env("D", folder.path());
         let Ok(output) = child.output() else { return println!("skipped: there is no unshare") };
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return println!("skipped: this user may mount nothing: {said}");
         }
-        let expected = if fits { new_bytes.clone() } else { bytes_of(&old()) };
-        let head = if fits { &b"saved 0\n"[..] } else { b"saved 101\n" };
-        assert!(output.stdout == [head, &expected].concat(), "{kilobytes} kB");
+        let expected = if fits { [b"saved 0\n", &new_bytes[..]].concat() } else { b"saved 101\n".to_vec() };
+        assert!(output.stdout == expected, "{kilobytes} kB");
     }
 }
