@@ -10,6 +10,7 @@ use crate::{
     spec::link_spec::LinkSpec,
     testbed::{Link, Testbed},
     types::Privilege,
+    user::User,
 };
 
 /// The exit code of a run on a link that did not keep to its spec.
@@ -83,7 +84,7 @@ pub enum Command {
                             client's arguments for the server's address, and {second} for its address on \
                             the second player's link; both programs also find it in \
                             the environment variable NETDUEL_SERVER_IP. The server is stopped when the \
-                            client ends.")]
+                            client ends. Both programs run without privileges: with sudo, as the user that called it.")]
     Run(RunArgs),
     /// Check that links on this machine keep to their spec: delay, loss, rate and reordering, over
     /// UDP and TCP
@@ -131,7 +132,14 @@ impl LinkArgs {
     /// # Errors
     /// Those of [`Testbed::enter`] and [`Testbed::link`].
     pub fn link(&self) -> Result<Link, LinkError> {
-        let mut testbed = self.privilege.enter()?;
+        self.link_in(&mut self.privilege.enter()?)
+    }
+
+    /// Makes the link in a testbed.
+    ///
+    /// # Errors
+    /// Those of [`Testbed::link`].
+    pub fn link_in(&self, testbed: &mut Testbed) -> Result<Link, LinkError> {
         testbed.bind_emulators(self.emulator_cpu);
         testbed.link(&self.profile, self.seed)
     }
@@ -156,6 +164,10 @@ pub struct RunArgs {
     /// The server's command line; a shell runs it at the server's end
     #[arg(long, value_name = "COMMAND LINE")]
     pub server: String,
+    /// User of both programs, as NAME or UID:GID, if this program runs as root; without it, the
+    /// user behind sudo. They have no capabilities in any case
+    #[arg(long, value_name = "USER")]
+    pub user: Option<User>,
     /// Write the link's report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -36,6 +36,9 @@ pub enum LinkError {
         /// Advice for this system.
         advice: &'static str,
     },
+    /// Another user was asked for, and this process may not change to one.
+    #[error("only root may run the programs as another user: run with sudo, or leave out --user")]
+    NotRoot,
     /// The TUN device cannot be opened.
     #[error("cannot open /dev/net/tun ({cause}). {advice}")]
     NoTun {
@@ -57,7 +60,8 @@ pub enum LinkError {
     },
     /// A program did not start at its end of the link.
     #[error(
-        "cannot start {program:?} behind the link: {cause}. Give a program that is on the PATH, or its full path"
+        "cannot start {program:?} behind the link: {cause}. Give a program that is on the PATH and \
+         that its user may read, or its full path"
     )]
     Spawn {
         /// Name of the program.

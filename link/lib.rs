@@ -43,6 +43,7 @@ mod measure;
 mod spec;
 mod testbed;
 mod types;
+mod user;
 
 #[cfg(target_os = "linux")]
 pub use kernel::syscalls::tcp_retransmits;
@@ -73,7 +74,34 @@ pub use {
     },
     testbed::{Link, Testbed},
     types::{Direction, DropCause, INTERFACE, INTERFACE_SECOND, Player, Privilege, Protocol, Side},
+    user::{UnknownUser, User},
 };
+
+/// Makes a program of somebody else's run without privileges: as the user behind sudo if this
+/// process is root, and without capabilities. Call it before `spawn`, outside of a link; see
+/// [`Link::spawn_unprivileged`] for the ends of one.
+pub fn without_privileges(command: &mut std::process::Command) {
+    #[cfg(target_os = "linux")]
+    {
+        let user = User::behind_sudo().filter(|_| rustix::process::geteuid().is_root());
+        kernel::unprivileged::drop_all(command, user.as_ref());
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
+/// Makes a capture of packets run with the right to that and no other, if this process is root;
+/// see [`Link::spawn_capture`] for the ends of a link. Another user's capture runs as it is: it may
+/// have the right from its file.
+pub fn capture_privileges(command: &mut std::process::Command) {
+    #[cfg(target_os = "linux")]
+    if rustix::process::geteuid().is_root() {
+        let user = User::behind_sudo().unwrap_or_else(User::nobody);
+        kernel::unprivileged::leave_capture(command, Some(&user));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
 
 /// Runs the emulator if this process was started as one, and otherwise returns at once.
 ///

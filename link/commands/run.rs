@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use netduel_link::{
-    Counters, Limits, Link, LinkReport, Player, Side,
+    Counters, Limits, Link, LinkReport, Player, Privilege, Side,
     cli::{EXIT_INVALID, RunArgs},
 };
 
@@ -33,14 +33,21 @@ enum Ended {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
-    let link = args.link.link()?;
+    let mut testbed = args.link.privilege.enter()?;
+    if let Some(user) = &args.user {
+        testbed.run_as(user.clone())?;
+    }
+    if testbed.privilege() == Privilege::Root && testbed.user().is_none() {
+        eprintln!("netduel-link: both programs run as root, without capabilities; --user names another user");
+    }
+    let link = args.link.link_in(&mut testbed)?;
     let [address, second] =
         [Player::First, Player::Second].map(|player| link.ip(Side::Server, player).to_string());
-    let server = link.spawn(Side::Server, server_command(args, &address))?;
+    let server = link.spawn_unprivileged(Side::Server, server_command(args, &address))?;
     let (ended, end) = sync_channel(2);
     watch(server, ended.clone(), Ended::Server);
     wait_until_listening(&link, &end)?;
-    let client = link.spawn(Side::Client, client_command(args, &address, &second))?;
+    let client = link.spawn_unprivileged(Side::Client, client_command(args, &address, &second))?;
     watch(client, ended, Ended::Client);
 
     let status = loop {

@@ -166,6 +166,9 @@ fn calm_kernel(ipv6: bool) {
     } else {
         of_new_interfaces("disable_ipv6", "1");
     }
+    // Programs behind the link have no privileges, and need none for a port below 1024 or a ping.
+    let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    let _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     // Otherwise the second connection starts with the path metrics of the first.
     let _ = fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
 }

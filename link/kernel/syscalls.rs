@@ -16,6 +16,8 @@ use rustix::{
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
+use crate::kernel::privileges::Privileges;
+
 /// Moves the calling thread into new namespaces. A user namespace takes the whole process, which
 /// must have one thread.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -34,6 +36,14 @@ pub(crate) fn start_inside(command: &mut Command, namespace: OwnedFd) {
     // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are
     // allowed; it makes one system call and allocates nothing.
     unsafe { command.pre_exec(enter) };
+}
+
+/// Makes `command` start with these privileges. What the command was told before, such as its
+/// namespace, is done with those of this process.
+pub(crate) fn start_with(command: &mut Command, privileges: Privileges) {
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are
+    // allowed; it makes system calls alone and allocates nothing.
+    unsafe { command.pre_exec(move || privileges.take_on()) };
 }
 
 /// Turns an open /dev/net/tun into the TUN interface `name` of the calling thread's network

@@ -3,16 +3,17 @@
 use std::{fs, io, thread};
 
 use rustix::{
-    process::{getegid, geteuid},
+    process::{DumpableBehavior, Gid, Uid, getegid, geteuid, set_dumpable_behavior},
     thread::{CapabilitySet, UnshareFlags, capabilities},
 };
 
 use crate::{
     error::LinkError,
-    kernel::{namespace, syscalls},
+    kernel::{namespace, privileges, syscalls},
     spec::link_spec::LinkSpec,
-    testbed::handle::Link,
+    testbed::handle::{Foreign, Link},
     types::{INTERFACE, Privilege},
+    user::User,
 };
 
 /// A testbed: proof that this process may make links.
@@ -21,6 +22,8 @@ pub struct Testbed {
     privilege: Privilege,
     /// Processor of the emulators of all links; `None` leaves the choice to the scheduler.
     emulator_cpu: Option<usize>,
+    /// The user of programs that run without privileges; `None` leaves them with this process's.
+    user: Option<User>,
 }
 
 impl Testbed {
@@ -28,8 +31,8 @@ impl Testbed {
     /// before any thread.
     ///
     /// The process of root (by capabilities) does not change. The process of an ordinary user moves
-    /// into a user namespace, in which it is root over its own network namespaces and over nothing
-    /// else.
+    /// into a user namespace, in which it may do everything with its own network namespaces and
+    /// with nothing else. Root that asks for a user namespace becomes the user behind sudo first.
     ///
     /// # Errors
     /// Returns an error with advice if the system refuses a namespace or a TUN device.
@@ -41,12 +44,31 @@ impl Testbed {
             Privilege::Auto => enter_user_namespace()?,
         };
         try_namespace()?;
-        Ok(Self { privilege, emulator_cpu: None })
+        let user = if privilege == Privilege::Root { User::behind_sudo() } else { None };
+        Ok(Self { privilege, emulator_cpu: None, user })
     }
 
     /// Returns the privilege of the testbed, which is never `Auto`.
     pub fn privilege(&self) -> Privilege {
         self.privilege
+    }
+
+    /// Returns the user of programs that run without privileges; `None` if it is that of this
+    /// process. At first it is the user behind sudo.
+    pub fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    /// Chooses the user of the programs that run without privileges on all later links.
+    ///
+    /// # Errors
+    /// Returns [`LinkError::NotRoot`] if this process may not choose.
+    pub fn run_as(&mut self, user: User) -> Result<(), LinkError> {
+        if self.privilege != Privilege::Root {
+            return Err(LinkError::NotRoot);
+        }
+        self.user = Some(user);
+        Ok(())
     }
 
     /// Binds the emulators of all later links to one processor; `None` leaves the choice to the
@@ -65,7 +87,8 @@ impl Testbed {
     /// # Errors
     /// Returns an error if the spec is invalid or the system refuses a step.
     pub fn link(&self, spec: &LinkSpec, seed: u64) -> Result<Link, LinkError> {
-        Link::create(spec, seed, self.emulator_cpu)
+        let foreign = Foreign { user: self.user.clone(), as_root: self.privilege == Privilege::Root };
+        Link::create(spec, seed, self.emulator_cpu, foreign)
     }
 }
 
@@ -89,14 +112,23 @@ fn enter_user_namespace() -> Result<Privilege, LinkError> {
     if threads > 1 {
         return Err(LinkError::ThreadsRunning { threads });
     }
-    // The ids are read before: in the namespace every id is "nobody" until the maps are written.
-    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let enter = || -> io::Result<()> {
+        if let Some(user) = User::behind_sudo().filter(|_| geteuid().is_root()) {
+            privileges::become_user(Uid::from_raw(user.uid), Gid::from_raw(user.gid))?;
+            // The kernel hides a process that was root from its new user, and its own files in
+            // /proc from itself.
+            set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        }
+        // The ids are read before: in the namespace every id is "nobody" until the maps are
+        // written.
+        let (user, group) = (geteuid().as_raw(), getegid().as_raw());
         syscalls::unshare(UnshareFlags::NEWUSER)?;
         // An ordinary user may map a group only after giving up setgroups (user_namespaces(7)).
         fs::write("/proc/self/setgroups", "deny")?;
-        fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
-        fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+        // Programs see the user that they run as, as outside. This process has its capabilities
+        // whatever its number.
+        fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+        fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
     };
     enter().map_err(|cause| LinkError::NoNamespace { cause, advice: advice() })?;
     Ok(Privilege::UserNamespace)

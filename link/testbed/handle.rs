@@ -20,10 +20,11 @@ use crate::{
     error::LinkError,
     kernel::{
         namespace::{Namespace, NamespaceId},
-        reaper, syscalls,
+        reaper, syscalls, unprivileged,
     },
     spec::link_spec::LinkSpec,
     types::{Player, Side},
+    user::User,
 };
 
 /// The longest wait for an answer of the emulator. The emulator answers between two packets; only
@@ -44,6 +45,15 @@ pub struct Link {
     second: Option<Leg>,
     sides: [Namespace; 2],
     ids: [NamespaceId; 2],
+    foreign: Foreign,
+}
+
+/// The user of the programs that run without privileges.
+pub(crate) struct Foreign {
+    /// The user; `None` is that of this process.
+    pub(crate) user: Option<User>,
+    /// Whether this process is root, and may choose.
+    pub(crate) as_root: bool,
 }
 
 /// A link with its emulator.
@@ -64,13 +74,18 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn create(spec: &LinkSpec, seed: u64, cpu: Option<usize>) -> Result<Self, LinkError> {
+    pub(crate) fn create(
+        spec: &LinkSpec,
+        seed: u64,
+        cpu: Option<usize>,
+        foreign: Foreign,
+    ) -> Result<Self, LinkError> {
         spec.validate()?;
         let sides = [Namespace::create(spec.ipv6)?, Namespace::create(spec.ipv6)?];
         let identify = |side: &Namespace| side.id().map_err(LinkError::system("identify a namespace"));
         let ids = [identify(&sides[0])?, identify(&sides[1])?];
         let first = Leg::start(Player::First, spec, &sides, seed, cpu, ids)?;
-        let mut link = Self { first, second: None, sides, ids };
+        let mut link = Self { first, second: None, sides, ids, foreign };
         if let Some(spec) = &spec.second {
             let seed = seed.wrapping_add(SEED_DISTANCE);
             link.second = Some(Leg::start(Player::Second, spec, &link.sides, seed, cpu, ids)?);
@@ -78,19 +93,48 @@ impl Link {
         Ok(link)
     }
 
-    /// Starts a program at one end, where its address is [`Link::ip`].
+    /// Starts a program at one end, where its address is [`Link::ip`], with the privileges of this
+    /// process. For programs of the caller's own.
     ///
     /// The caller waits for the program. A program that still runs when the link ends is killed.
     ///
     /// # Errors
     /// Returns [`LinkError::Spawn`] if the program does not start.
     pub fn spawn(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
+        self.enter(side, &mut command)?;
+        start(command)
+    }
+
+    /// Starts a program as [`Link::spawn`] does, but without privileges: as the user of
+    /// [`Testbed::user`](crate::Testbed::user), with no capability, and with no way to get one. For
+    /// programs of other people.
+    ///
+    /// # Errors
+    /// Those of [`Link::spawn`].
+    pub fn spawn_unprivileged(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
+        self.enter(side, &mut command)?;
+        unprivileged::drop_all(&mut command, self.foreign.user.as_ref());
+        start(command)
+    }
+
+    /// Starts a program as [`Link::spawn_unprivileged`] does, but for the right to read all packets
+    /// of its end. If this process is root, the program runs as a user that owns no files, unless
+    /// there is another.
+    ///
+    /// # Errors
+    /// Those of [`Link::spawn`].
+    pub fn spawn_capture(&self, side: Side, mut command: Command) -> Result<Child, LinkError> {
+        self.enter(side, &mut command)?;
+        let nobody = self.foreign.as_root.then(User::nobody);
+        unprivileged::leave_capture(&mut command, self.foreign.user.as_ref().or(nobody.as_ref()));
+        start(command)
+    }
+
+    /// Makes a program start at one end. What else it is told to do comes after.
+    fn enter(&self, side: Side, command: &mut Command) -> Result<(), LinkError> {
         let namespace = self.side(side).handle().map_err(LinkError::system("hold a namespace"))?;
-        syscalls::start_inside(&mut command, namespace);
-        command.spawn().map_err(|cause| LinkError::Spawn {
-            program: command.get_program().to_string_lossy().into_owned(),
-            cause,
-        })
+        syscalls::start_inside(command, namespace);
+        Ok(())
     }
 
     /// Runs `work` on a thread at one end. A socket that `work` makes stays at that end.
@@ -235,6 +279,13 @@ impl Drop for Leg {
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
     }
+}
+
+fn start(mut command: Command) -> Result<Child, LinkError> {
+    command.spawn().map_err(|cause| LinkError::Spawn {
+        program: command.get_program().to_string_lossy().into_owned(),
+        cause,
+    })
 }
 
 fn start_emulator(control: OwnedFd) -> Result<Child, LinkError> {

@@ -15,6 +15,7 @@ use crate::{
     error::LinkError,
     spec::link_spec::LinkSpec,
     types::{Player, Privilege, Side},
+    user::User,
 };
 
 /// A testbed, of which none exists on this system.
@@ -37,6 +38,16 @@ impl Testbed {
     }
 
     /// Returns never: this system has no [`Testbed`] to call it on.
+    pub fn user(&self) -> Option<&User> {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Testbed`] to call it on.
+    pub fn run_as(&mut self, _user: User) -> Result<(), LinkError> {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Testbed`] to call it on.
     pub fn bind_emulators(&mut self, _cpu: Option<usize>) {
         match self.0 {}
     }
@@ -50,6 +61,16 @@ impl Testbed {
 impl Link {
     /// Returns never: this system has no [`Link`] to call it on.
     pub fn spawn(&self, _side: Side, _command: Command) -> Result<Child, LinkError> {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Link`] to call it on.
+    pub fn spawn_unprivileged(&self, _side: Side, _command: Command) -> Result<Child, LinkError> {
+        match self.0 {}
+    }
+
+    /// Returns never: this system has no [`Link`] to call it on.
+    pub fn spawn_capture(&self, _side: Side, _command: Command) -> Result<Child, LinkError> {
         match self.0 {}
     }
 

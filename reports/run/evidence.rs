@@ -98,7 +98,11 @@ pub(crate) fn check(scenario: &Scenario) -> anyhow::Result<()> {
             filter: None,
         };
         let nowhere = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;
-        Tcpdump::start(&plan, nowhere, |mut command| Ok(command.spawn()?)).with_context(|| {
+        let spawn = |mut command: std::process::Command| {
+            netduel_link::capture_privileges(&mut command);
+            Ok(command.spawn()?)
+        };
+        Tcpdump::start(&plan, nowhere, spawn).with_context(|| {
             format!(
                 "--capture may not capture on {}: run as root, or leave it out with --no-cost",
                 network.name()
@@ -281,7 +285,7 @@ fn capture(file: &Path, place: &Place, plan: &LoadPlan) -> anyhow::Result<Tcpdum
         filter: Some(ports.join(" or ")),
     };
     let into = File::create(file).with_context(|| format!("cannot make {}", file.display()))?;
-    Tcpdump::start(&capture, into, |command| place.spawn(netduel_link::Side::Server, command))
+    Tcpdump::start(&capture, into, |command| place.spawn_capture(netduel_link::Side::Server, command))
 }
 
 /// Returns the name of a session for files: its group, its arm, and its repeat unless it plays all

@@ -61,6 +61,29 @@ impl Place {
         }
     }
 
+    /// Starts a program of somebody else's on one side of the place, without privileges.
+    pub(crate) fn spawn_unprivileged(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
+        match self {
+            Self::Loopback | Self::Elsewhere(_) => {
+                netduel_link::without_privileges(&mut command);
+                Ok(command.spawn()?)
+            }
+            Self::Link(link, _) => Ok(link.spawn_unprivileged(side, command)?),
+        }
+    }
+
+    /// Starts a capture of packets on one side of the place, with no more privileges than that
+    /// takes.
+    pub(crate) fn spawn_capture(&self, side: Side, mut command: Command) -> anyhow::Result<Child> {
+        match self {
+            Self::Loopback | Self::Elsewhere(_) => {
+                netduel_link::capture_privileges(&mut command);
+                Ok(command.spawn()?)
+            }
+            Self::Link(link, _) => Ok(link.spawn_capture(side, command)?),
+        }
+    }
+
     /// Returns the reader of kernel memory at the side of the server; `None` where it is not
     /// available, for which the report gives the reason.
     pub(crate) fn sockets(&self) -> Option<Sockets> {

@@ -72,7 +72,10 @@ fn read(path: &str) -> String {
 /// Returns the commit of the checkout that this program was built from; a "+" marks local changes.
 fn commit() -> Option<String> {
     let git = |args: &[&str]| {
-        let output = std::process::Command::new("git")
+        let mut git = std::process::Command::new("git");
+        // git runs programs that the checkout's own configuration names.
+        netduel_link::without_privileges(&mut git);
+        let output = git
             // Without this, `status` writes its index, and fails where nothing can be written.
             .env("GIT_OPTIONAL_LOCKS", "0")
             .arg("-C")

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    process::Command,
     time::Duration,
 };
 
@@ -130,7 +129,8 @@ impl Server {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", spec.log);
         }
-        Self::when_ready(place, command, true)
+        let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
+        Self::when_ready(place, process, true)
     }
 
     /// Stops reading the kernel memory of the server. Under a flood, one reading of all sockets
@@ -151,12 +151,15 @@ impl Server {
         if let Some(cpu) = cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
-        Self::when_ready(place, command, false)
+        let process = Process::start("server", command, |command| match baselines::is_foreign(baseline) {
+            true => place.spawn_unprivileged(Side::Server, command),
+            false => place.spawn(Side::Server, command),
+        })?;
+        Self::when_ready(place, process, false)
     }
 
-    /// Starts the process of a server, and reads its addresses until it is ready.
-    fn when_ready(place: &Place, command: Command, counts: bool) -> anyhow::Result<Self> {
-        let process = Process::start("server", command, |command| place.spawn(Side::Server, command))?;
+    /// Reads the addresses of a server's process until it is ready.
+    fn when_ready(place: &Place, process: Process, counts: bool) -> anyhow::Result<Self> {
         let sockets = place.sockets();
         let mut server = Self { process, addresses: HashMap::new(), pin: String::new(), counts, sockets };
         loop {
@@ -166,7 +169,7 @@ impl Server {
                     let subject = name.parse().map_err(anyhow::Error::msg)?;
                     server.addresses.insert(subject, place.reachable(addr.parse()?));
                 }
-                ["certificate", "sha256", pin] => server.pin = pin.to_owned(),
+                ["pin", pin] => server.pin = pin.to_owned(),
                 ["ready:", ..] => return Ok(server),
                 _ => bail!("the server printed '{line}' before it was ready"),
             }
@@ -188,7 +191,7 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns the fingerprint of the certificate.
+    /// Returns the fingerprint of the server's key.
     pub(crate) fn pin(&self) -> &str {
         &self.pin
     }

@@ -64,7 +64,8 @@ impl Tcpdump {
         spawn: impl FnOnce(Command) -> anyhow::Result<Child>,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new("tcpdump");
-        // Every packet is written at once, since the end of a link kills tcpdump, too.
+        // Every packet is written at once, since the end of a link kills tcpdump, too. It starts
+        // with the one privilege that it needs, so there is no user to change to.
         command.args(["-n", "-U", "--immediate-mode", "-B", BUFFER_KIB, "-Z", "root", "-w", "-"]);
         command.args(["-i", plan.interface, "-s", &plan.snap_bytes.to_string()]);
         if let Some(packets_max) = plan.packets_max {

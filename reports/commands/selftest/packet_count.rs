@@ -43,7 +43,7 @@ impl Capture {
         let plan =
             CapturePlan { interface: INTERFACE, snap_bytes: SNAP_BYTES, packets_max: None, filter: None };
         let tcpdump =
-            Tcpdump::start(&plan, file.reopen()?, |command| Ok(link.spawn(Side::Server, command)?))?;
+            Tcpdump::start(&plan, file.reopen()?, |command| Ok(link.spawn_capture(Side::Server, command)?))?;
         Ok(Self { tcpdump, file })
     }
 

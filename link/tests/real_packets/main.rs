@@ -4,6 +4,8 @@
 //! If the system allows no link, the tests are skipped with the reason. `NETDUEL_LINK_REQUIRED=1`
 //! makes that a failure, so that CI cannot skip them unnoticed.
 
+mod privileges;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -12,6 +14,7 @@ use std::{
         fs::PermissionsExt,
         process::{CommandExt, ExitStatusExt},
     },
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
     sync::mpsc::sync_channel,
     thread,
@@ -91,7 +94,11 @@ fn main() -> ExitCode {
         ("refusals_come_with_advice", refusals_come_with_advice),
         ("ordinary_user_can_make_links", ordinary_user_can_make_links),
     ];
-    let trials = others.into_iter().map(|(name, check)| trial(testbed, name, check)).chain(self_tests);
+    let trials = others
+        .into_iter()
+        .chain(privileges::CHECKS)
+        .map(|(name, check)| trial(testbed, name, check))
+        .chain(self_tests);
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
@@ -501,11 +508,8 @@ fn ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
     if testbed.privilege() == Privilege::UserNamespace {
         return Ok(()); // All other tests have shown it.
     }
-    // Other users may have no access to the build's folder.
-    let folder = tempfile::tempdir()?;
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    let command = folder.path().join("netduel-link");
-    fs::copy(COMMAND, &command)?;
+    let folder = readable_folder()?;
+    let command = copy_into(&folder, COMMAND)?;
     let probe = || {
         Command::new(&command)
             .args(["probe", "--profile", "delay=20ms", "--packets", "200", "--json"])
@@ -520,15 +524,34 @@ fn ordinary_user_can_make_links(testbed: &Testbed) -> Result<(), Failed> {
         let error = String::from_utf8_lossy(&refused.stderr);
         assert!(refused.status.code() == Some(1) && error.contains("chmod 0666 /dev/net/tun"), "{error}");
     }
-    // udev sets this mode on any desktop or server.
-    fs::set_permissions(TUN, fs::Permissions::from_mode(0o666))?;
-    let output = probe();
-    fs::set_permissions(TUN, mode)?;
-    let output = output?;
+    let output = with_open_tun(probe)??;
     let report: ProbeReport = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
     let p50_ms = report.up.delay.quantile_ms(0.5);
     assert!((20.0..40.0).contains(&p50_ms), "{p50_ms} ms at p50");
     assert_eq!((report.up.lost, report.down.lost), (0, 0));
     Ok(())
+}
+
+/// Makes a folder that every user may read: others may have no access to the build's.
+fn readable_folder() -> Result<tempfile::TempDir, Failed> {
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
+}
+
+fn copy_into(folder: &tempfile::TempDir, program: impl AsRef<Path>) -> Result<PathBuf, Failed> {
+    let program = program.as_ref();
+    let copy = folder.path().join(program.file_name().ok_or("a program has a name")?);
+    fs::copy(program, &copy)?;
+    Ok(copy)
+}
+
+/// Runs `work` while every user may open the device, as udev lets them on any desktop or server.
+fn with_open_tun<T>(work: impl FnOnce() -> T) -> Result<T, Failed> {
+    let mode = fs::metadata(TUN)?.permissions();
+    fs::set_permissions(TUN, fs::Permissions::from_mode(0o666))?;
+    let done = work();
+    fs::set_permissions(TUN, mode)?;
+    Ok(done)
 }
