@@ -95,7 +95,7 @@ async fn serve_here(baseline: Baseline, listen: SocketAddr) -> anyhow::Result<()
     let relay = Relay::bind(baseline, listen, &identity)?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening {baseline} {}", relay.local_addr()?)?;
-    writeln!(stdout, "certificate sha256 {}", identity.fingerprint())?;
+    writeln!(stdout, "pin {}", identity.fingerprint())?;
     writeln!(stdout, "ready: players may connect; ends when standard input closes")?;
     stdout.flush()?;
     let (mut stdin, mut nowhere) = (tokio::io::stdin(), tokio::io::sink());

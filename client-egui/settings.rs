@@ -94,7 +94,7 @@ pub struct Settings {
     pub server: String,
     /// The PEM file of trusted certificates; empty for none.
     pub ca: String,
-    /// The fingerprint of the trusted certificate; empty for none.
+    /// The fingerprint of the trusted server's key; empty for none.
     pub pin: String,
     /// Whether a hosted server offers the unencrypted transports, too.
     pub plaintext: bool,

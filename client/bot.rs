@@ -20,7 +20,9 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             if let Some(PlayError::Connect(ConnectError::Untrusted(_))) = error.downcast_ref() {
-                eprintln!("Give the server's certificate file with --ca, or its fingerprint with --pin.");
+                eprintln!(
+                    "Give the server's certificate file with --ca, or its key's fingerprint with --pin."
+                );
             }
             ExitCode::FAILURE
         }

@@ -68,7 +68,8 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     pub ca: Option<PathBuf>,
 
-    /// Trust only the certificate with this SHA-256 fingerprint (the server prints its own)
+    /// Trust only a server with this key: the SHA-256 of its public key, which the server prints at
+    /// its start. A renewed certificate of the same key keeps it
     #[arg(long, value_name = "SHA256", value_parser = parse_pin)]
     pub pin: Option<Fingerprint>,
 
@@ -104,7 +105,7 @@ impl ConnectArgs {
         if trust.is_none() && self.transport.capabilities().encrypted {
             let kind = self.transport;
             anyhow::bail!(
-                "{kind} checks the server's certificate: give its file with --ca, or its fingerprint with --pin"
+                "{kind} checks the server's certificate: give its file with --ca, or its key's fingerprint with --pin"
             );
         }
         Ok(PlayerConfig {

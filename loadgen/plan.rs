@@ -28,7 +28,7 @@ pub enum Workload {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trusted {
-    /// The certificate with this SHA-256 fingerprint.
+    /// The key with this SHA-256 fingerprint.
     Pin(String),
     /// A certificate that the certificates in this file vouch for.
     Ca(PathBuf),

@@ -1,6 +1,7 @@
 //! The server's command line: its flags, and a server that runs as they say. `main.rs` runs it, and
 //! so do programs that run themselves again as the server.
 
+mod certificate;
 pub(crate) mod logging;
 mod signals;
 
@@ -14,9 +15,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser};
 use netduel_protocol::PAYLOAD_MAX_BYTES;
-use netduel_transport::{Congestion, Identity, Options, PortSharing, TransportKind};
+use netduel_transport::{Congestion, Options, PortSharing, Supervised, TransportKind};
 use tokio_util::sync::CancellationToken;
 
+use self::certificate::{Certificate, Source};
 use crate::{
     Config, Plaintext, RelayPolicy, Server, ServerOptions, THREADS_MAX, Threads, metrics::MetricsListener,
 };
@@ -33,7 +35,7 @@ const TIMEOUT_MAX_S: u64 = 600;
     version,
     after_help = "Examples:
   netduel-server                                  serve every transport, for this machine only
-  netduel-server --host 0.0.0.0 --name my.host    serve the network, encrypted; clients pin the fingerprint
+  netduel-server --host 0.0.0.0 --name my.host    serve the network, encrypted; clients pin the key
   netduel-server --host 0.0.0.0 --plaintext       serve the network over every transport, to compare them
   netduel-server --cert-out cert.pem              clients trust it with --ca cert.pem
   netduel-server --listen tcp=127.0.0.1:7000 --listen quic-datagram=127.0.0.1:7000
@@ -74,16 +76,17 @@ pub struct ServerArgs {
     #[arg(long)]
     newest_of_burst: bool,
 
-    /// Folder with cert.pem and key.pem; created if missing. Without this flag the certificate
-    /// lives in memory only
+    /// Folder with cert.pem and key.pem; both are made if neither is there, and the server renews a
+    /// certificate that it made. Without this flag the certificate lives in memory only
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
 
-    /// Write the certificate to this file, for clients to load with --ca
+    /// Write the certificate to this file, for clients to load with --ca; renewed with the
+    /// certificate
     #[arg(long, value_name = "FILE")]
     cert_out: Option<PathBuf>,
 
-    /// Name or address that the certificate carries; repeat the flag for more
+    /// Name or address that a new certificate carries; repeat the flag for more
     #[arg(
         long = "name",
         value_name = "NAME",
@@ -299,7 +302,7 @@ pub fn complain(error: &anyhow::Error) {
 }
 
 async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
-    let identity = identity(args)?;
+    let certificate = Certificate::open(source(args))?;
     let plaintext = if args.plaintext { Plaintext::Everywhere } else { Plaintext::LoopbackOnly };
     let options = ServerOptions::new(&config(args), tuning(args), plaintext);
     let addresses = if args.listen.is_empty() {
@@ -312,14 +315,14 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
         args.listen.clone()
     };
     let first = if args.threads > 1 { PortSharing::First } else { PortSharing::Alone };
-    let listeners = options.bind(&addresses, &identity, first)?;
+    let listeners = options.bind(&addresses, certificate.identity(), first)?;
     // Each further thread binds the ports that the first one got.
     let bound: Vec<_> = listeners.iter().map(|it| (it.kind(), it.local_addr())).collect();
     let threads = Threads::start(args.threads - 1)?;
     let mut further = Vec::new();
     for runtime in threads.runtimes() {
         let _within = runtime.enter();
-        further.push((runtime, options.bind(&bound, &identity, PortSharing::Further)?));
+        further.push((runtime, options.bind(&bound, certificate.identity(), PortSharing::Further)?));
     }
 
     let metrics = match args.metrics {
@@ -344,7 +347,7 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     if let Some(metrics) = &metrics {
         writeln!(stdout, "metrics http://{}/metrics", metrics.local_addr()?)?;
     }
-    writeln!(stdout, "certificate sha256 {}", identity.fingerprint())?;
+    writeln!(stdout, "pin {}", certificate.identity().fingerprint())?;
     writeln!(stdout, "ready: players may connect; end with Ctrl-C")?;
     stdout.flush()?;
 
@@ -352,11 +355,17 @@ async fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     for (runtime, listeners) in further {
         server.serve_on(runtime, listeners);
     }
+    server.observer().watch_certificate(certificate.identity());
+    let watched = certificate.clone();
+    server.observer().supervise(Supervised::spawn("certificate", move || {
+        let watched = watched.clone();
+        async move { match watched.watch().await {} }
+    }));
     if let Some(metrics) = metrics {
         metrics.serve(&server.observer());
     }
     let serving = server.run(shutdown.clone());
-    let reload = async || tracing::info!("SIGHUP: nothing to reload");
+    let reload = async || certificate.reload_beside().await;
     let counters = tokio::select! {
         counters = serving => counters,
         outcome = signals.obey(&shutdown, reload) => return outcome,
@@ -407,22 +416,11 @@ fn config(args: &ServerArgs) -> Config {
     }
 }
 
-fn identity(args: &ServerArgs) -> anyhow::Result<Identity> {
-    let identity = match &args.identity {
-        None if args.long_chain => Identity::generate_with_chain(netduel_protocol::NAME, &args.names)?,
-        None => Identity::generate_as(netduel_protocol::NAME, &args.names)?,
-        Some(folder) => {
-            let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-            if !key.exists() {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot create the folder {}", folder.display()))?;
-                Identity::generate_as(netduel_protocol::NAME, &args.names)?.save(&certificate, &key)?;
-            }
-            Identity::load(&certificate, &key)?
-        }
-    };
-    if let Some(path) = &args.cert_out {
-        identity.save_certificate(path)?;
+fn source(args: &ServerArgs) -> Source {
+    Source {
+        folder: args.identity.clone(),
+        copy: args.cert_out.clone(),
+        names: args.names.clone(),
+        long_chain: args.long_chain,
     }
-    Ok(identity)
 }

@@ -21,7 +21,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http_body_util::Full;
@@ -193,6 +193,10 @@ impl Scrape {
             describe_gauge!("netduel_draining", "1 while the server drains, otherwise 0.");
             describe_gauge!("netduel_memory_used_ratio", "Memory in use, as a part of its limit.");
             describe_gauge!("netduel_tasks_down", "Tasks that panicked and have not started again yet.");
+            describe_gauge!(
+                "netduel_certificate_expires_seconds",
+                "Seconds until the certificate expires, negative after that."
+            );
         });
         Self { observer, recorder, names, rendered: Mutex::default() }
     }
@@ -266,6 +270,9 @@ impl Scrape {
             gauge!("netduel_memory_used_ratio").set(f64::from(self.observer.memory_percent()) / 100.0);
             let down = self.observer.health().iter().filter(|task| task.down).count();
             gauge!("netduel_tasks_down").set(down as f64);
+            if let Some(left_s) = self.observer.certificate_expires_in_s(SystemTime::now()) {
+                gauge!("netduel_certificate_expires_seconds").set(left_s);
+            }
         });
         self.recorder.handle().render()
     }

@@ -1,9 +1,12 @@
 //! An observer of a running server: its counters, its kinds of transport and its census.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use metrics::Histogram;
-use netduel_transport::{Listener, Supervised, TaskHealth, TransportKind};
+use netduel_transport::{Identity, Listener, Supervised, TaskHealth, TransportKind};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -22,6 +25,7 @@ pub struct Observer {
     pub(crate) listeners: Vec<Serving>,
     /// The tasks that run as long as the server: one for each listener, and a few more.
     pub(crate) tasks: Arc<Mutex<Vec<Supervised>>>,
+    pub(crate) certificate: Arc<OnceLock<Identity>>,
 }
 
 /// A listener, and the runtime within which it was bound.
@@ -36,7 +40,7 @@ pub(crate) struct Serving {
 impl Observer {
     /// Creates an observer of `lobby`, which has no listeners and no tasks yet.
     pub(crate) fn new(lobby: Arc<Lobby>) -> Self {
-        Self { lobby, listeners: Vec::new(), tasks: Arc::default() }
+        Self { lobby, listeners: Vec::new(), tasks: Arc::default(), certificate: Arc::default() }
     }
 
     /// Returns the counters so far.
@@ -86,6 +90,22 @@ impl Observer {
     pub(crate) fn record_relay_latency(&self, histograms: Vec<(TransportKind, Histogram)>) {
         // A second recorder would get the first one's figures.
         let _ = self.lobby.relay_latency.set(histograms);
+    }
+
+    /// Makes the observer report the end of this identity's certificate. Takes effect once.
+    pub fn watch_certificate(&self, identity: &Identity) {
+        // The listeners of a server share one identity.
+        let _ = self.certificate.set(identity.clone());
+    }
+
+    /// Returns the seconds until the certificate expires, negative after that; `None` if no
+    /// certificate is watched.
+    pub(crate) fn certificate_expires_in_s(&self, now: SystemTime) -> Option<f64> {
+        let end = self.certificate.get()?.valid().end;
+        Some(match end.duration_since(now) {
+            Ok(left) => left.as_secs_f64(),
+            Err(error) => -error.duration().as_secs_f64(),
+        })
     }
 
     /// Returns the kinds that the server listens for, each once.

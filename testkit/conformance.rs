@@ -62,6 +62,7 @@ cases! {
     hostile_input::ignores_forged_datagrams;
     hostile_input::control_survives_a_lossy_path;
     trust::accepts_only_trusted_certificates;
+    trust::new_handshakes_get_the_new_certificate;
     trust::resumes_only_on_request;
     trust::sessions_end_with_their_trust;
     resources::connections_leak_nothing;

@@ -69,9 +69,11 @@ mod io {
 mod tls {
     pub(crate) mod chain;
     pub(crate) mod identity;
+    pub(crate) mod pem_files;
     pub(crate) mod resumption;
     pub(crate) mod suite;
     pub(crate) mod trust;
+    pub(crate) mod x509;
 }
 
 /// Doors for benches, fuzzers and simulations, each behind a feature.

@@ -61,7 +61,7 @@ pub struct LocalServer {
     pub addresses: Vec<(TransportKind, SocketAddr)>,
     /// The server's certificate, for players in this process.
     pub trust: Trust,
-    /// The fingerprint of the certificate, for players elsewhere.
+    /// The fingerprint of the server's key, for players elsewhere.
     pub pin: String,
     /// The bot's figures; `None` without a bot, or before the bot plays.
     pub bot: watch::Receiver<Option<BotSide>>,

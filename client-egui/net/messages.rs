@@ -164,7 +164,7 @@ pub struct Invitation {
     pub host: String,
     /// Every transport with its port.
     pub ports: Vec<(TransportKind, u16)>,
-    /// The fingerprint of the server's certificate.
+    /// The fingerprint of the server's key.
     pub pin: String,
 }
 

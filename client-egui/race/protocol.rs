@@ -21,7 +21,7 @@ pub struct Plan {
     pub rate_hz: u32,
     /// The server's address for each of `kinds`; empty until the server listens.
     pub addresses: Vec<SocketAddr>,
-    /// The fingerprint of the server's certificate.
+    /// The fingerprint of the server's key.
     pub pin: String,
 }
 

@@ -163,7 +163,7 @@ fn listening(plan: &Plan, output: ChildStdout) -> anyhow::Result<Plan> {
         let line = line?;
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["listening", _, addr] => plan.addresses.push(addr.parse()?),
-            ["certificate", "sha256", pin] => plan.pin = pin.into(),
+            ["pin", pin] => plan.pin = pin.into(),
             ["ready:", ..] => return Ok(plan),
             _ => bail!("the server wrote an unexpected line '{line}' before it was ready"),
         }

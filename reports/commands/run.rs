@@ -65,7 +65,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "pin")]
     ca: Option<PathBuf>,
 
-    /// Trust exactly the certificate with this SHA-256 fingerprint (the server prints its own)
+    /// Trust only a server with this key: the SHA-256 of its public key, which the server prints at
+    /// its start. A renewed certificate of the same key keeps it
     #[arg(long, value_name = "SHA256", requires = "server")]
     pin: Option<String>,
 

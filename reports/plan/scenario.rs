@@ -39,7 +39,7 @@ pub enum Network {
 pub struct Remote {
     /// HOST or HOST:PORT. Without a port, each transport uses its own.
     pub server: String,
-    /// The fingerprint of the server's certificate, if the certificate is pinned.
+    /// The fingerprint of the server's key, if the key is pinned.
     pub pin: Option<String>,
     /// The file with the trusted certificates, if the server is trusted by these.
     pub ca: Option<std::path::PathBuf>,

@@ -37,7 +37,7 @@ impl Load {
                 ["listening", _, addr] => {
                     addresses.insert(Subject::from(kind), addr.parse().expect("an address"));
                 }
-                ["certificate", "sha256", pin] => trusted = Trusted::Pin(pin.to_owned()),
+                ["pin", pin] => trusted = Trusted::Pin(pin.to_owned()),
                 _ => break,
             }
         }

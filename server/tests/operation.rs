@@ -202,6 +202,10 @@ async fn metrics_and_health_report_the_state() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "no '{line}' in\n{metrics}");
     }
+    let expires = metrics.lines().find_map(|it| it.strip_prefix("netduel_certificate_expires_seconds "));
+    let expires_s: f64 = expires.expect("a gauge").parse().expect("a number");
+    let days_90_s = 90.0 * 86_400.0;
+    assert!((days_90_s - 3_600.0..days_90_s).contains(&expires_s), "{expires_s}");
     assert_eq!(server.request("POST /metrics").0, "HTTP/1.1 405 Method Not Allowed");
     assert_eq!(server.request("GET /elsewhere").0, "HTTP/1.1 404 Not Found");
 

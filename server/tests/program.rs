@@ -10,7 +10,7 @@ use std::{
 
 use netduel_client::{Event, PlayError, Player, PlayerConfig};
 use netduel_protocol::{CloseCode, clock, game::Heading};
-use netduel_transport::{Options, TransportKind, Trust};
+use netduel_transport::{Identity, Options, TransportKind, Trust};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,7 +53,7 @@ impl Program {
                 ["listening", kind, addr] => {
                     addresses.push((kind.parse().expect("a kind"), addr.parse().expect("an address")));
                 }
-                ["certificate", "sha256", text] => pin = Some(text.parse().expect("a fingerprint")),
+                ["pin", text] => pin = Some(text.parse().expect("a fingerprint")),
                 ["ready:", ..] => break,
                 _ => panic!("{line}"),
             }
@@ -321,6 +321,86 @@ fn plaintext_leaves_the_machine_on_request() {
         assert!(stderr.contains("is not encrypted") && stderr.contains("--plaintext"), "{kind}: {stderr}");
         drop(Program::start(&[&listen, "--plaintext"]));
     }
+}
+
+/// Standard output may be where the certificate goes, too.
+#[cfg(unix)]
+#[test]
+fn certificate_goes_through_standard_output() {
+    use std::os::unix::fs::FileTypeExt;
+    let mut child =
+        command(&["--listen", "tcp=127.0.0.1:0", "--cert-out", "/dev/stdout"]).spawn().expect("started");
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("read"));
+    assert_eq!(lines.next().as_deref(), Some("-----BEGIN CERTIFICATE-----"));
+    assert!(lines.any(|line| line == "-----END CERTIFICATE-----"));
+    assert!(lines.any(|line| line.starts_with("ready:")), "printed behind the certificate");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+
+    let folder = tempfile::tempdir().expect("folder");
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).expect("readable")
+    });
+    drop(Program::start(&["--listen", "tcp=127.0.0.1:0", "--cert-out", pipe.to_str().expect("utf-8")]));
+    assert!(reader.join().expect("read").starts_with("-----BEGIN CERTIFICATE-----"));
+    assert!(std::fs::symlink_metadata(&pipe).expect("there").file_type().is_fifo());
+}
+
+/// Clients that come after SIGHUP meet the new certificate, over TCP and over QUIC. A match goes
+/// on, and a certificate that nobody can use changes nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn hangup_reloads_the_certificate() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let put = |identity: &Identity| {
+        for path in [&certificate, &key] {
+            let _ = std::fs::remove_file(path);
+        }
+        identity.save(&certificate, &key).expect("saved");
+    };
+    let by_an_authority =
+        || Identity::generate_with_chain("an operator", &["localhost".into()]).expect("generated");
+    let (first, second) = (by_an_authority(), by_an_authority());
+    put(&first);
+    let kinds = ["--listen", "tls=127.0.0.1:0", "--listen", "quic-datagram=127.0.0.1:0"];
+    let folder = ["--identity", folder.path().to_str().expect("utf-8")];
+    let mut server = Program::start(&[&kinds[..], &folder].concat());
+    let mut log = BufReader::new(server.child.stderr.take().expect("piped")).lines();
+    let mut wait_for = |words: &str| log.any(|line| line.expect("read").contains(words));
+    let [mut ada, mut grace] = server.matched().await;
+
+    put(&second);
+    server.signal("-HUP");
+    assert!(wait_for(&second.fingerprint().to_string()), "says the new pin");
+    server.trust = Trust::pin(second.fingerprint());
+    for number in [0, 1] {
+        server.player(number).await.close().await;
+    }
+    std::fs::write(&certificate, "half a file").expect("written");
+    server.signal("-HUP");
+    assert!(wait_for("the certificate stays as it was"));
+    server.player(1).await.close().await;
+    ada.steer(Heading { x: 1.0, y: 0.0 }, clock::now_us()).expect("open");
+    assert!(matches!(event(&mut grace).await, Event::OpponentMoved { .. }));
+}
+
+/// The operator's half of a pair is neither replaced nor completed.
+#[test]
+fn operators_certificate_is_never_overwritten() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("cert.pem"), "my ACME certificate").expect("written");
+    std::fs::write(at("privkey.pem"), "its key").expect("written");
+    let (code, said) = refused(&["--identity", folder.path().to_str().expect("utf-8")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("holds cert.pem but no key.pem") && said.contains("privkey.pem"), "{said}");
+    assert_eq!(std::fs::read(at("cert.pem")).expect("readable"), b"my ACME certificate");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 2);
 }
 
 #[cfg(unix)]

@@ -40,6 +40,42 @@ pub(super) async fn accepts_only_trusted_certificates(kind: TransportKind) {
     assert!(attempt("any.name", Some(Trust::pin(pin))).await.is_ok(), "a pin needs no name");
 }
 
+/// A listener presents the certificate that its identity has by then. A renewed one satisfies the
+/// clients of the old one, by pin and by file, and another key satisfies neither. Connections go
+/// on.
+pub(super) async fn new_handshakes_get_the_new_certificate(kind: TransportKind) {
+    if !kind.capabilities().encrypted {
+        return;
+    }
+    let options = base_options();
+    let server = serve(kind, &options);
+    let first = [server.identity.trust(), Trust::pin(server.identity.fingerprint())];
+    let (mut client, mut accepted) = server.pair(&options).await;
+    let attempt = async |trust: &Trust| {
+        let accepting = async { server.listener.accept().await.expect("accept").finish().await };
+        let connecting = kind.connect(server.listener.local_addr(), "localhost", Some(trust), &options);
+        tokio::join!(connecting, accepting).0
+    };
+
+    let now = std::time::SystemTime::now();
+    let renewed = server.identity.renewed(now).expect("self-made");
+    server.identity.replace(&renewed);
+    for trust in &first {
+        assert!(attempt(trust).await.is_ok(), "{trust:?}");
+    }
+    let other = Identity::generate(&["localhost".into()]).expect("identity");
+    server.identity.replace(&other);
+    assert!(matches!(attempt(&first[0]).await, Err(ConnectError::Untrusted(_))));
+    match attempt(&first[1]).await {
+        Err(ConnectError::PinMismatch { presented, .. }) => {
+            assert_eq!(presented, other.fingerprint().to_string());
+        }
+        unexpected => panic!("{unexpected:?}"),
+    }
+    assert!(attempt(&Trust::pin(other.fingerprint())).await.is_ok());
+    echo_works(&mut client, &mut accepted).await;
+}
+
 /// Connects with `trust` and returns whether the client and the server report a resumed session.
 async fn resumed(server: &Server, trust: &Trust, options: &Options) -> [Option<bool>; 2] {
     let (kind, addr) = (server.listener.kind(), server.listener.local_addr());

@@ -222,24 +222,22 @@ pub enum ConnectError {
         timeout: Duration,
     },
     /// The server's certificate is not trusted.
-    #[error("the server's certificate is not trusted: {0}. Trust its certificate, or pin its fingerprint")]
+    #[error("the server's certificate is not trusted: {0}. Trust its certificate, or pin its key")]
     Untrusted(String),
-    /// The server's certificate is not the pinned one. Never retried and never ignored.
+    /// The server's key is not the pinned one. Never retried and never ignored.
     #[error(
-        "the server's certificate has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is \
+        "the server's key has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is \
          another server"
     )]
-    /// The server's certificate is not the pinned one. Never retried and never ignored.
     PinMismatch {
         /// The pinned fingerprint.
         expected: String,
-        /// The fingerprint of the server's certificate.
+        /// The fingerprint of the server's key.
         presented: String,
     },
     /// No trust was given for an encrypted transport. There is no accept-any.
     #[error(
-        "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its \
-         fingerprint"
+        "{0} checks the server's certificate, and no trust was given: trust its certificate, or pin its key"
     )]
     /// No trust was given for an encrypted transport. There is no mode that accepts any
     /// certificate.
@@ -300,6 +298,27 @@ pub enum IdentityError {
         path: String,
         /// The file's permission bits.
         mode: u32,
+    },
+    /// Another user owns the key file, and may change it.
+    #[error(
+        "{path} belongs to user {owner}, and this program runs as user {own}: run `chown {own} {path}`, so that \
+         nobody else can replace the key"
+    )]
+    ForeignKey {
+        /// The file's path.
+        path: String,
+        /// The user that owns the file.
+        owner: u32,
+        /// The user that this process runs as.
+        own: u32,
+    },
+    /// The certificate was made for another key.
+    #[error("{certificate} was not made for {key}: put a certificate and its own key into the two files")]
+    KeyMismatch {
+        /// The certificate's path.
+        certificate: String,
+        /// The key's path.
+        key: String,
     },
     /// The file holds nothing of the expected type.
     #[error("{path} holds no usable {what}: {reason}")]

@@ -6,11 +6,13 @@
 //! 35 % of the servers on the web exceed the limit (Nawrocki et al., CoNEXT 2022): chains with RSA
 //! keys have 3 to 5 kB, and those with elliptic ones about 2 kB.
 
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
-use ring::rand::{SecureRandom, SystemRandom};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::time::SystemTime;
 
-use super::identity::{Identity, dated};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+use super::identity::{Identity, dated, failed, random};
 use crate::IdentityError;
 
 /// The bytes that stand for what the certificate of a public authority has besides: an RSA key and
@@ -30,11 +32,12 @@ impl Identity {
     /// # Errors
     /// A name that no certificate can carry.
     pub fn generate_with_chain(common_name: &str, names: &[String]) -> Result<Self, IdentityError> {
-        let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
-        let params = |name: &str, names: &[String], extra_bytes: usize| {
-            let mut params = dated(CertificateParams::new(names).map_err(failed)?);
+        let now = SystemTime::now();
+        let params = |name: &str, names: &[String], extra: Vec<u8>| {
+            let mut params = dated(CertificateParams::new(names).map_err(failed)?, now);
             params.distinguished_name.push(DnType::CommonName, name);
-            params.custom_extensions.push(extra(extra_bytes)?);
+            // Random bytes, which no reader needs to know.
+            params.custom_extensions.push(CustomExtension::from_oid_content(&EXTRA_OID, extra));
             Ok::<_, IdentityError>(params)
         };
         let key = || KeyPair::generate().map_err(failed);
@@ -43,26 +46,17 @@ impl Identity {
             params
         };
 
-        let root = Issuer::new(authority(params("root", &[], 0)?), key()?);
+        let root = Issuer::new(authority(params("root", &[], vec![])?), key()?);
         let (params_of_intermediate, intermediate_key) =
-            (authority(params("intermediate", &[], INTERMEDIATE_EXTRA_BYTES)?), key()?);
+            (authority(params("intermediate", &[], random::<INTERMEDIATE_EXTRA_BYTES>()?.into())?), key()?);
         let intermediate = params_of_intermediate.signed_by(&intermediate_key, &root).map_err(failed)?;
         let issuer = Issuer::new(params_of_intermediate, intermediate_key);
         let leaf_key = key()?;
-        let leaf =
-            params(common_name, names, LEAF_EXTRA_BYTES)?.signed_by(&leaf_key, &issuer).map_err(failed)?;
+        let leaf = params(common_name, names, random::<LEAF_EXTRA_BYTES>()?.into())?;
+        let leaf = leaf.signed_by(&leaf_key, &issuer).map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-        Ok(Self::new(vec![leaf.der().clone(), intermediate.der().clone()], key))
+        Self::new(vec![leaf.der().clone(), intermediate.der().clone()], Zeroizing::new(key)).map_err(failed)
     }
-}
-
-/// Returns an extension of this many random bytes, which no reader needs to know.
-fn extra(bytes: usize) -> Result<CustomExtension, IdentityError> {
-    let mut content = vec![0; bytes];
-    SystemRandom::new()
-        .fill(&mut content)
-        .map_err(|_| IdentityError::Generate("the system has no random numbers".into()))?;
-    Ok(CustomExtension::from_oid_content(&EXTRA_OID, content))
 }
 
 #[cfg(test)]

@@ -3,11 +3,19 @@
 //!
 //! A [`Trust`] also keeps the TLS sessions that may be resumed under it.
 //!
-//! There is no mode that accepts any certificate. A pin replaces the chain and the name check,
-//! nothing else: the handshake's signature and the certificate's dates are still verified. TLS and
-//! QUIC use the same configuration from here, with the same provider, version and suite.
+//! There is no mode that accepts any certificate. A pin is of the server's key, so that it outlives
+//! a renewed certificate. It replaces the chain and the name check, nothing else: the handshake's
+//! signature and the certificate's dates are still verified. TLS and QUIC use the same
+//! configuration from here, with the same provider, version and suite.
 
-use std::{collections::HashMap, fmt, fs, io, path::Path, str::FromStr, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use parking_lot::Mutex;
 use ring::digest;
@@ -17,16 +25,14 @@ use rustls::{
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-    server::ParsedCertificate,
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use crate::{
     connection::error::{ConnectError, IdentityError},
-    tls::suite::crypto_provider,
+    tls::{pem_files::read_certificates, suite::crypto_provider, x509},
 };
 
 /// The largest number of servers, by name, whose sessions a client keeps for one kind and one
@@ -36,7 +42,8 @@ const CLIENT_SERVERS_MAX: usize = 32;
 /// handshakes.
 const REFUSALS_MAX: usize = 16;
 
-/// The SHA-256 of a certificate. Printed and parsed as 64 hexadecimal digits.
+/// The SHA-256 of a server's public key, with its algorithm (the SubjectPublicKeyInfo of its
+/// certificate, as in RFC 7469). Printed and parsed as 64 hexadecimal digits.
 ///
 /// ```
 /// use netduel_transport::Fingerprint;
@@ -49,10 +56,12 @@ const REFUSALS_MAX: usize = 16;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    pub(super) fn of(certificate: &[u8]) -> Self {
+    /// Returns the fingerprint of a certificate's key.
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
-        Self(hash)
+        let key = x509::public_key(certificate)?;
+        hash.copy_from_slice(digest::digest(&digest::SHA256, &key).as_ref());
+        Ok(Self(hash))
     }
 }
 
@@ -90,7 +99,7 @@ impl FromStr for Fingerprint {
 /// use netduel_transport::{Identity, Trust};
 ///
 /// let identity = Identity::generate(&["localhost".into()])?;
-/// // A program that was told the fingerprint pins it. The certificate then needs no name.
+/// // A program that was told the key's fingerprint pins it. The certificate then needs no name.
 /// let printed = identity.fingerprint().to_string();
 /// let trust = Trust::pin(printed.parse()?);
 /// # drop(trust);
@@ -106,7 +115,7 @@ pub struct Trust {
 pub(super) enum Accepted {
     /// Certificates signed by one of these, or these themselves, for the right name and dates.
     Certificates(Vec<CertificateDer<'static>>),
-    /// Exactly the certificate with this fingerprint, whatever its name, while its dates hold.
+    /// Each certificate of the key with this fingerprint, whatever its name, while its dates hold.
     Pin(Fingerprint),
 }
 
@@ -120,8 +129,8 @@ impl Trust {
         Self { accepted, sessions: Arc::default() }
     }
 
-    /// Returns trust in exactly the certificate with this fingerprint, whatever its name, while its
-    /// dates hold.
+    /// Returns trust in each certificate of the key with this fingerprint, whatever its name, while
+    /// its dates hold.
     pub fn pin(fingerprint: Fingerprint) -> Self {
         Self::new(Accepted::Pin(fingerprint))
     }
@@ -208,10 +217,10 @@ enum Rule {
     Pin(Fingerprint),
 }
 
-/// The error that rustls is told of a certificate that is not the pinned one. It names the
-/// certificate, so that two refusals read the same only if they are.
+/// The error that rustls is told of a key that is not the pinned one. It names the key, so that two
+/// refusals read the same only if they are.
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate has SHA-256 {0}, which is not the pinned one")]
+#[error("the key has SHA-256 {0}, which is not the pinned one")]
 struct NotPinned(Fingerprint);
 
 impl Verifier {
@@ -253,28 +262,18 @@ impl Verifier {
         &self,
         pin: Fingerprint,
         certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let presented = Fingerprint::of(certificate);
+        let presented = Fingerprint::of(certificate).map_err(|error| self.untrusted(error))?;
         if presented != pin {
             let refusal =
                 ConnectError::PinMismatch { expected: pin.to_string(), presented: presented.to_string() };
             let alert = CertificateError::Other(OtherError(Arc::new(NotPinned(presented))));
             return Err(self.refuse(refusal, rustls::Error::InvalidCertificate(alert)));
         }
-        // The pinned certificate, or whoever signed it, is its root: this checks its dates and that
-        // it is well formed. The pin itself vouches for the rest.
-        let mut roots = RootCertStore::empty();
-        for root in [certificate].into_iter().chain(intermediates) {
-            roots.add(root.clone().into_owned()).map_err(|error| self.untrusted(error))?;
-        }
-        ParsedCertificate::try_from(certificate)
-            .and_then(|parsed| {
-                let algorithms = self.provider.signature_verification_algorithms.all;
-                verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)
-            })
-            .map_err(|error| self.untrusted(error))
+        // The pin vouches for the key, and the handshake's signature proves that the server has it.
+        // Whoever signed the certificate does not matter.
+        check_dates(certificate, now).map_err(|error| self.untrusted(error.into()))
     }
 
     fn untrusted(&self, error: rustls::Error) -> rustls::Error {
@@ -295,9 +294,7 @@ impl ServerCertVerifier for Verifier {
             Rule::Chain(chain) => chain
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|error| self.untrusted(error)),
-            Rule::Pin(pin) => {
-                self.check_pin(*pin, end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
-            }
+            Rule::Pin(pin) => self.check_pin(*pin, end_entity, now).map(|()| ServerCertVerified::assertion()),
         }
     }
 
@@ -328,19 +325,17 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-pub(super) fn file_error(path: &Path, error: io::Error) -> IdentityError {
-    IdentityError::File { path: path.display().to_string(), error }
-}
-
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let unusable = |reason: String| IdentityError::Unusable {
-        path: path.display().to_string(),
-        what: "PEM certificate",
-        reason,
-    };
-    let bytes = fs::read(path).map_err(|error| file_error(path, error))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|e| unusable(e.to_string()))?;
-    if certificates.is_empty() { Err(unusable("no CERTIFICATE block".into())) } else { Ok(certificates) }
+/// Refuses a certificate outside of its dates.
+fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    let valid = x509::validity(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let unix =
+        |time: SystemTime| UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default());
+    let at = UNIX_EPOCH + Duration::from_secs(now.as_secs());
+    if at < valid.start {
+        Err(CertificateError::NotValidYetContext { time: now, not_before: unix(valid.start) })
+    } else if at > valid.end {
+        Err(CertificateError::ExpiredContext { time: now, not_after: unix(valid.end) })
+    } else {
+        Ok(())
+    }
 }

@@ -29,7 +29,7 @@ impl Program {
             let line = line.expect("read");
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["listening", _, text] => addr = Some(text.parse().expect("an address")),
-                ["certificate", "sha256", pin] => {
+                ["pin", pin] => {
                     trust = Some(Trust::pin(pin.parse().expect("a fingerprint")));
                 }
                 ["ready:", ..] => break,
