@@ -1,6 +1,6 @@
 //! The fuzz target of the QUIC driver: frames in any order, over a real connection of quinn-proto.
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn_proto::{ServerConfig, crypto::rustls::QuicServerConfig};
 use tokio::{
@@ -17,7 +17,7 @@ use super::{
     injection::{FRAMES_BYTES_MAX, Injector},
     receiver,
 };
-use crate::{Connection, Identity, Lane, Options, Target, Trust};
+use crate::{Connection, Identity, Lane, Options, Target, Trust, io::frame::HEADER_BYTES};
 
 /// The timeout of every wait; none needs nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -131,8 +131,10 @@ impl Server {
                 };
             }
         });
+        // The control stream begins with the client's greeting.
+        let mut ends = HashMap::from([(0, HEADER_BYTES as u64)]);
         for bytes in script.chunks(PACKET_INPUT_BYTES) {
-            if injector.send(&shared, &compose(bytes)).is_err() {
+            if injector.send(&shared, &compose(bytes, &mut ends)).is_err() {
                 break; // The server has closed the connection.
             }
             for _ in 0..YIELDS {
@@ -154,12 +156,12 @@ impl Server {
 }
 
 /// Makes frames of input bytes: each begins with a byte that chooses its type, and the fields
-/// follow.
-fn compose(mut input: &[u8]) -> Vec<u8> {
+/// follow. `ends` has the end of each stream so far.
+fn compose(mut input: &[u8], ends: &mut HashMap<u64, u64>) -> Vec<u8> {
     let mut frames = Vec::new();
     while let Some(kind) = next(&mut input) {
         let begin = frames.len();
-        frame(kind, &mut input, &mut frames);
+        frame(kind, &mut input, &mut frames, ends);
         if frames.len() > FRAMES_BYTES_MAX {
             frames.truncate(begin);
             break;
@@ -175,7 +177,7 @@ fn next(input: &mut &[u8]) -> Option<u8> {
 }
 
 /// Appends one frame (RFC 9000, 19; RFC 9221; draft-ietf-quic-ack-frequency).
-fn frame(kind: u8, input: &mut &[u8], frames: &mut Vec<u8>) {
+fn frame(kind: u8, input: &mut &[u8], frames: &mut Vec<u8>, ends: &mut HashMap<u64, u64>) {
     let (kind, fields): (u64, usize) = match kind % 27 {
         0 => (0x00, 0), // PADDING
         1 => (0x01, 0), // PING
@@ -190,16 +192,15 @@ fn frame(kind: u8, input: &mut &[u8], frames: &mut Vec<u8>) {
         10 => (0x15, 2), // STREAM_DATA_BLOCKED
         11 => (0x16, 1), // STREAMS_BLOCKED
         12 => (0x17, 1),
-        13 => (0x19, 1),                                     // RETIRE_CONNECTION_ID
-        14 => (0x1e, 0),                                     // HANDSHAKE_DONE
-        15 => (0x1f, 0),                                     // IMMEDIATE_ACK
-        16 => (0xaf, 4),                                     // ACK_FREQUENCY
-        17 => (0x1d, 1),                                     // CONNECTION_CLOSE, with an empty reason
-        18 => return with_data(0x06, 1, input, frames),      // CRYPTO
-        19 => return with_data(0x07, 0, input, frames),      // NEW_TOKEN
-        20 | 21 => return with_data(0x0f, 2, input, frames), // STREAM: id, offset, length, end
-        22 | 23 => return with_data(0x0e, 2, input, frames), // STREAM without its end
-        24 => return with_data(0x31, 0, input, frames),      // DATAGRAM
+        13 => (0x19, 1),                                // RETIRE_CONNECTION_ID
+        14 => (0x1e, 0),                                // HANDSHAKE_DONE
+        15 => (0x1f, 0),                                // IMMEDIATE_ACK
+        16 => (0xaf, 4),                                // ACK_FREQUENCY
+        17 => (0x1d, 1),                                // CONNECTION_CLOSE, with an empty reason
+        18 => return with_data(0x06, 1, input, frames), // CRYPTO
+        19 => return with_data(0x07, 0, input, frames), // NEW_TOKEN
+        20..=23 => return stream(kind % 27 < 22, input, frames, ends),
+        24 => return with_data(0x31, 0, input, frames), // DATAGRAM
         25 => {
             varint(0x18, frames); // NEW_CONNECTION_ID: sequence, retire prior to, ID, token
             let (sequence, retire) = (value(input), value(input));
@@ -222,6 +223,21 @@ fn frame(kind: u8, input: &mut &[u8], frames: &mut Vec<u8>) {
     if kind == 0x1d {
         varint(0, frames);
     }
+}
+
+/// Appends a STREAM frame. quinn-proto 0.11.19 takes an end below what came before, and then
+/// subtracts with an overflow (`library_panic_ends_one_connection` in `tests.rs`), so such an end is
+/// left out.
+fn stream(last: bool, input: &mut &[u8], frames: &mut Vec<u8>, ends: &mut HashMap<u64, u64>) {
+    let (id, offset, length) = (value(input), value(input), value(input).min(600));
+    let end = ends.entry(id).or_default();
+    let last = last && offset + length >= *end;
+    *end = (*end).max(offset + length);
+    varint(0x0e | u64::from(last), frames);
+    varint(id, frames);
+    varint(offset, frames);
+    varint(length, frames);
+    frames.extend((0..length).map(|place| place as u8));
 }
 
 /// Appends a frame of `fields` numbers, a length and as much data.

@@ -407,3 +407,29 @@ async fn connection_id_frames_are_bounded() {
     assert_eq!(max, work_limit::CONNECTION_ID_FRAMES_MAX);
     plays_on(&mut witness).await;
 }
+
+/// quinn-proto 0.11.19 takes a final size below what it received, and a reset of such a stream
+/// subtracts with an overflow. A build that checks for overflows panics there.
+#[tokio::test]
+async fn library_panic_ends_one_connection() {
+    const STREAM_WITH_END: u8 = 0x0f;
+    const RESET_STREAM: u8 = 0x04;
+    let bound = Bound::new(DATAGRAM);
+    let (trust, injector) = (bound.identity.trust(), injection::Injector::default());
+    let (kind, addr) = (bound.kind, bound.listener.local_addr());
+    let to = Target { kind, addr, name: "localhost", trust: Some(&trust) };
+    let options = Options::default();
+    let connecting = DATAGRAM.open_with(&to, &options, |tls| injector.around(tls));
+    let (mut server, client) = tokio::join!(accepted(&bound.listener), connecting);
+    let (client, _endpoint) = client.expect("connected");
+    let mut witness = bound.connected().await;
+    // Stream 0 ends at 0, behind the greeting's bytes: id, offset, length; id, code, final size.
+    let frames = [STREAM_WITH_END, 0, 0, 0, RESET_STREAM, 0, 0, 0];
+    injector.send(client.shared(), &frames).expect("open");
+    let end = end(&mut server.receiver).await;
+    if cfg!(debug_assertions) {
+        assert_eq!(end, CloseReason::Fault);
+        assert_eq!(bound.panics(), [0, 1]);
+    }
+    plays_on(&mut witness).await;
+}
