@@ -149,7 +149,10 @@ fn few_packets(_: &mut Config, options: &mut Options) {
     options.packets_per_s_max = 2_000;
 }
 
-fn any_rate(config: &mut Config, _: &mut Options) {
+/// Removes the limits on rates. The deaf client's opponent says nothing either, for as long as a
+/// busy machine takes.
+fn any_rate(config: &mut Config, options: &mut Options) {
+    options.idle_timeout = PATIENCE * 2;
     config.messages_per_s_max = u32::MAX;
     config.capacity_messages_per_s = u32::MAX;
     config.bytes_per_s_max = u32::MAX;
