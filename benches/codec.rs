@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use netduel_benches::instructions::a_move;
 use netduel_protocol::{
-    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, decode, encode, game,
+    ClientMessage, MAX_MESSAGE_BYTES, Move, MoveWithPayload, PAYLOAD_MAX_BYTES, WayBudget, decode, encode,
 };
 use netduel_transport::bench::{Frames, append_update};
 
@@ -14,7 +14,6 @@ const BATCH: usize = 16;
 
 fn codec(criterion: &mut Criterion) {
     let update = a_move();
-    let next = Move { seq: update.seq + 1, at_us: update.at_us + 16_667, ..update };
     let message = ClientMessage::Move(update.into());
     let mut buffer = [0; MAX_MESSAGE_BYTES];
     let bytes = encode(&message, &mut buffer).expect("encodes").to_vec();
@@ -35,7 +34,12 @@ fn codec(criterion: &mut Criterion) {
         bench.iter(|| decode::<ClientMessage>(black_box(&laden_bytes)));
     });
     group.bench_function("check a move", |bench| {
-        bench.iter(|| game::check(black_box(&update), black_box(&next)));
+        let (mut way, mut last) = (WayBudget::default(), update);
+        bench.iter(|| {
+            let next = Move { seq: last.seq + 1, at_us: last.at_us + 16_667, ..last };
+            last = black_box(way.take(black_box(&last), black_box(&next), black_box(next.at_us)))
+                .expect("legal");
+        });
     });
     group.finish();
 }

@@ -8,10 +8,7 @@
 use std::{fmt::Write, hint::black_box, process::Command};
 
 use anyhow::{Context, ensure};
-use netduel_protocol::{
-    ClientMessage, MAX_MESSAGE_BYTES, Move, decode, encode,
-    game::{self, Position},
-};
+use netduel_protocol::{ClientMessage, MAX_MESSAGE_BYTES, Move, WayBudget, decode, encode, game::Position};
 use netduel_transport::{Identity, Options, TransportKind, bench::Frames, bench::append_update};
 use tokio_util::sync::CancellationToken;
 
@@ -163,7 +160,11 @@ fn decode_a_move() {
 fn check_a_move() {
     let last = a_move();
     let next = Move { seq: last.seq + 1, at_us: last.at_us + 16_667, ..last };
-    measured(&mut || black_box(game::check(black_box(&last), black_box(&next))).expect("legal"));
+    let mut way = WayBudget::default();
+    measured(&mut || {
+        let told = way.take(black_box(&last), black_box(&next), black_box(next.at_us));
+        black_box(told).expect("legal");
+    });
 }
 
 fn frame_a_move() {

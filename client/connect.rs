@@ -30,7 +30,7 @@ pub(crate) async fn hello(
         ServerMessage::Welcome { clock, payload_max_bytes, .. } => {
             Ok(Welcomed { connection, clock, payload_max_bytes: payload_max_bytes.into() })
         }
-        other => Err(PlayError::BadServer(format!("{other:?} before the welcome"))),
+        other => Err(PlayError::BadServer(format!("{other:?} before the welcome").into())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netduel_protocol::{CloseCode, CodecError};
-use netduel_transport::{Close, CloseReason, ConnectError, SendError};
+use netduel_transport::{Close, CloseReason, ConnectError, SendError, Shown};
 
 /// An error that ends a game.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum PlayError {
         /// The code of the reason.
         code: CloseCode,
         /// The server's description of the reason.
-        reason: String,
+        reason: Shown,
     },
     /// The connection ended for another reason.
     #[error("the connection to the server ended: {0}")]
@@ -30,7 +30,7 @@ pub enum PlayError {
     NoWelcome(Duration),
     /// The server sent a message that does not decode or is not allowed in this state.
     #[error("the server does not speak our protocol: {0}")]
-    BadServer(String),
+    BadServer(Shown),
     /// The message cannot be sent: a move without a match, or a name that is too long.
     #[error("cannot send that: {0}")]
     CannotSend(String),
@@ -42,6 +42,9 @@ pub enum PlayError {
         /// The limit in bytes.
         max: usize,
     },
+    /// The match had as many moves as there are numbers for them.
+    #[error("the match has lasted for so long that its move numbers are used up: join another match")]
+    MovesUsedUp,
 }
 
 impl From<CloseReason> for PlayError {
@@ -67,6 +70,6 @@ impl From<SendError> for PlayError {
 
 impl From<CodecError> for PlayError {
     fn from(error: CodecError) -> Self {
-        Self::BadServer(error.to_string())
+        Self::BadServer(error.to_string().into())
     }
 }

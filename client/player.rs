@@ -36,7 +36,14 @@ pub struct Match {
     pub superseded: u64,
     seq: u32,
     corrections: u16,
-    /// The intended time of the last move sent, in µs since the start of the match.
+    /// The time at which the player learned of the match, by this host's clock, in µs. Nobody walks
+    /// before it.
+    began_us: u64,
+    /// The intended time of the last step by this host's clock, in µs. Steps are measured by one
+    /// steady clock, since the estimate of the server's clock changes.
+    stepped_us: u64,
+    /// The intended time of the last move sent, in µs since the start of the match by the server's
+    /// clock; 0 before that clock is known.
     last_at_us: u64,
 }
 
@@ -46,16 +53,13 @@ impl Match {
         self.seq
     }
 
-    /// Continues from the server's state. The moves that were lost with the connection may have led
-    /// further than one move may lie from the last received one; then the prediction is void, as
-    /// after a correction.
+    /// Continues from the server's state. The prediction stays, since the server lets a player catch
+    /// up with the moves that were lost with the connection; a correction on the way voids it.
     fn resume(&mut self, resumed: Resumed) {
-        let Resumed { positions, seq, at_us, corrections, opponent_transport, resume_ticket, .. } = resumed;
+        let Resumed { positions, seq, corrections, opponent_transport, resume_ticket, .. } = resumed;
         let me = usize::from(self.started.player);
-        let known = Move { at_us, position: positions[me], ..Move::default() };
-        let predicted = Move { at_us: self.last_at_us, position: self.position, ..Move::default() };
-        if corrections != self.corrections || game::check(&known, &predicted).is_err() {
-            self.position = known.position;
+        if corrections != self.corrections {
+            self.position = positions[me];
         }
         self.seq = self.seq.max(seq);
         self.corrections = corrections;
@@ -149,11 +153,10 @@ impl Player {
     /// A connection that is lost and may come back is no error: nothing is sent then.
     ///
     /// # Errors
-    /// There is no match, or the connection has ended.
+    /// There is no match, its move numbers are used up, or the connection has ended.
     pub fn steer(&mut self, heading: Heading, intended_us: u64) -> Result<usize, PlayError> {
-        let at_us = self.match_us(intended_us);
         let current = self.playing()?;
-        let elapsed_us = at_us.saturating_sub(current.last_at_us);
+        let elapsed_us = intended_us.saturating_sub(current.stepped_us);
         let position = game::advance(current.position, heading, elapsed_us);
         self.send_move(position, intended_us)
     }
@@ -163,17 +166,23 @@ impl Player {
     /// # Errors
     /// As [`Self::steer`].
     pub fn send_move(&mut self, position: Position, intended_us: u64) -> Result<usize, PlayError> {
-        let (at_us, clock_error_us) = (self.match_us(intended_us), self.clock_error_us());
+        let (match_us, clock_error_us) = (self.match_us(intended_us), self.clock_error_us());
         let away = self.reconnect.is_some();
         let current = self.playing()?;
+        current.stepped_us = intended_us.max(current.began_us);
         if away {
-            // The player stands still, so that the server need not reset it over the whole
-            // distance.
-            current.last_at_us = at_us;
-            return Ok(0);
+            return Ok(0); // The player stands still.
         }
-        current.seq += 1;
+        current.seq = match current.seq.checked_add(1) {
+            Some(seq) if seq < u32::MAX => seq,
+            _ => return Err(PlayError::MovesUsedUp),
+        };
         current.position = position;
+        // An unknown clock tells nothing, and a new estimate must not let the time run back.
+        let at_us = match clock_error_us {
+            Move::CLOCK_UNKNOWN => current.last_at_us,
+            _ => match_us.max(current.last_at_us),
+        };
         let before_us = std::mem::replace(&mut current.last_at_us, at_us);
         let (match_id, seq, corrections) = (current.started.match_id, current.seq, current.corrections);
         let update = Move { match_id, seq, at_us, clock_error_us, corrections, position };
@@ -331,7 +340,7 @@ impl Player {
                 return Ok(opponent.and_then(|number| self.on_opponent_move(&updates[number], bytes, now_us)));
             }
             ServerMessage::Waiting => Event::Waiting,
-            ServerMessage::Started(started) => self.on_started(started),
+            ServerMessage::Started(started) => self.on_started(started, now_us),
             ServerMessage::Corrected(correction) => match &mut self.current {
                 Some(current) if current.started.match_id == correction.match_id => {
                     current.corrections = correction.corrections;
@@ -368,7 +377,7 @@ impl Player {
             }
             ServerMessage::Draining { seconds } => Event::Draining { seconds },
             message @ (ServerMessage::Welcome { .. } | ServerMessage::Resumed(_)) => {
-                return Err(PlayError::BadServer(format!("{message:?} in the middle of a session")));
+                return Err(PlayError::BadServer(format!("{message:?} in the middle of a session").into()));
             }
         }))
     }
@@ -406,7 +415,7 @@ impl Player {
         Event::Resumed
     }
 
-    fn on_started(&mut self, started: Started) -> Event {
+    fn on_started(&mut self, started: Started, now_us: u64) -> Event {
         let me = usize::from(started.player);
         self.current = Some(Match {
             position: started.positions[me],
@@ -416,6 +425,8 @@ impl Player {
             superseded: 0,
             seq: 0,
             corrections: 0,
+            began_us: now_us,
+            stepped_us: now_us,
             last_at_us: 0,
             started: started.clone(),
         });

@@ -86,7 +86,7 @@ async fn resume(target: &PlayerConfig, seat: &Seat, attempt: u32) -> Result<(Wel
             }
             // The opponent's moves on the other lane may overtake the answer; newer ones follow.
             ServerMessage::Moved(_) | ServerMessage::MovedBoth(_) => {}
-            other => return Err(PlayError::BadServer(format!("{other:?} in place of the seat"))),
+            other => return Err(PlayError::BadServer(format!("{other:?} in place of the seat").into())),
         }
     }
 }
@@ -105,7 +105,7 @@ fn is_final(error: &PlayError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use netduel_transport::Close;
+    use netduel_transport::{Close, Shown};
 
     use super::*;
 
@@ -116,7 +116,7 @@ mod tests {
         for code in [CloseCode::Done, CloseCode::Replaced, CloseCode::ShuttingDown] {
             assert!(!CloseReason::Remote(Close::new(code.code(), "")).is_loss());
         }
-        let refused = |code| PlayError::Refused { code, reason: String::new() };
+        let refused = |code| PlayError::Refused { code, reason: Shown::default() };
         assert!(is_final(&refused(CloseCode::NoSuchSeat)) && is_final(&refused(CloseCode::ShuttingDown)));
         assert!(
             !is_final(&refused(CloseCode::ServerFull)) && !is_final(&PlayError::Ended(CloseReason::Vanished))

@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, fs, path::Path};
 
 use netduel_atomic_file::create_new;
+use netduel_shown::escaped_json;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -155,7 +156,8 @@ impl Recording {
         if head.schema != SCHEMA {
             return Err(ReadError::OtherSchema { file, found: head.schema });
         }
-        let recording: Self = serde_json::from_slice(&bytes)
+        // The file may come from anybody, and its texts go to terminals.
+        let recording: Self = serde_json::from_str(&escaped_json(&String::from_utf8_lossy(&bytes)))
             .map_err(|cause| ReadError::Damaged { file: file.clone(), cause })?;
         if recording.me.figures.is_empty() { Err(ReadError::Empty { file }) } else { Ok(recording) }
     }

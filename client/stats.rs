@@ -169,7 +169,9 @@ impl MoveStats {
         let Range { start: open_us, end: close_us } = window_us;
         let (block_us, blocks) = block::all(close_us.saturating_sub(open_us));
         *self = Self {
-            newest: self.newest.filter(|newest| newest.sent_us >= begin_us),
+            // A move that was counted in the window before counts no more.
+            newest: (self.newest.filter(|newest| newest.sent_us >= begin_us))
+                .map(|newest| Arrival { counts: false, ..newest }),
             newest_seq: self.newest_seq,
             accounted_us: Some(open_us),
             window: Some(Window { begin_us, open_us, close_us }),
@@ -265,7 +267,7 @@ impl MoveStats {
             return;
         }
         self.longest_gap_us = self.longest_gap_us.max(now_us.saturating_sub(since_us));
-        let freezes_us = since_us.saturating_add(self.period_us * FREEZE_PERIODS).max(open_us);
+        let freezes_us = since_us.saturating_add(self.period_us.saturating_mul(FREEZE_PERIODS)).max(open_us);
         if self.period_us > 0 && freezes_us < now_us.min(close_us) {
             self.freezes += 1;
             if let Some(block) = block::at(&mut self.blocks, self.block_us, freezes_us - open_us) {

@@ -60,10 +60,22 @@ pub fn id() -> u64 {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
-    fn is_monotonic_and_keeps_its_id() {
-        let (earlier, later) = (now_us(), now_us());
-        assert!(later >= earlier);
+    fn reads_the_monotonic_clock() {
+        let exact = || {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            let now = std::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+            u64::try_from(now.as_micros()).expect("before the year 586,912")
+        };
+        let (before, now, after) = (exact(), now_us(), exact());
+        assert!((before..=after).contains(&now), "{before} {now} {after}");
+    }
+
+    #[test]
+    fn id_names_this_boot() {
         assert_eq!(id(), id());
+        let is_known = std::path::Path::new("/proc/sys/kernel/random/boot_id").exists();
+        assert_eq!(id() > u64::from(u32::MAX), is_known, "a hash of 64 bits, or 0");
     }
 }

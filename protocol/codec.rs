@@ -5,7 +5,7 @@
 //!
 //! A decoder of network input must be bounded and strict. bincode's limit refuses a false length
 //! before anything is allocated; trailing bytes are refused; decoded values are checked (texts,
-//! finite numbers). No message may contain a zero-sized element type or a recursive type, which the
+//! positions, finite numbers). No message may contain a zero-sized element type or a recursive type, which the
 //! limit does not bound.
 
 use bincode::{
@@ -14,9 +14,12 @@ use bincode::{
     error::{DecodeError, EncodeError},
 };
 
+use netduel_shown::Shown;
+
 use crate::{
     ClientMessage, MAX_CODE_BYTES, MAX_NAME_BYTES, MAX_TRANSPORT_BYTES, MoveWithPayload, PAYLOAD_MAX_BYTES,
     PAYLOAD_MAX_BYTES_OF_BOTH, Resumed, ServerMessage, Started,
+    game::{self, Position},
 };
 
 /// The longest message in bytes. Two moves with full payloads take 1,109 bytes. bincode's limit
@@ -94,10 +97,15 @@ impl Message for ClientMessage<'_> {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Join { name, code } => {
-                shown(name, MAX_NAME_BYTES, "the name exceeds 32 bytes")?;
+                player_name(name)?;
                 shown(code.as_deref().unwrap_or_default(), MAX_CODE_BYTES, "the match code exceeds 32 bytes")
             }
-            Self::Move(update) => update.validate(PAYLOAD_MAX_BYTES),
+            Self::Move(update) => {
+                update.validate(PAYLOAD_MAX_BYTES)?;
+                // A position outside the arena is an illegal move, which the server corrects.
+                let Position { x, y } = update.update.position;
+                finite(&[x, y])
+            }
             Self::Hello { .. } | Self::Leave | Self::Ping { .. } | Self::Resume { .. } => Ok(()),
         }
     }
@@ -107,12 +115,16 @@ impl Message for ServerMessage<'_> {
     fn validate(&self) -> Result<(), CodecError> {
         match self {
             Self::Started(started) => started.validate(),
-            Self::Moved(update) => update.validate(PAYLOAD_MAX_BYTES),
-            Self::MovedBoth(updates) => {
-                updates.iter().try_for_each(|update| update.validate(PAYLOAD_MAX_BYTES_OF_BOTH))
+            Self::Moved(update) => {
+                update.validate(PAYLOAD_MAX_BYTES)?;
+                inside(&[update.update.position])
             }
-            Self::Corrected(correction) => finite(&[correction.position.x, correction.position.y]),
-            Self::OpponentLeft { positions: [a, b], .. } => finite(&[a.x, a.y, b.x, b.y]),
+            Self::MovedBoth(updates) => {
+                updates.iter().try_for_each(|update| update.validate(PAYLOAD_MAX_BYTES_OF_BOTH))?;
+                inside(&updates.map(|update| update.update.position))
+            }
+            Self::Corrected(correction) => inside(&[correction.position]),
+            Self::OpponentLeft { positions, .. } => inside(positions),
             Self::Resumed(resumed) => resumed.validate(),
             Self::OpponentBack { opponent_transport, .. } => transport(opponent_transport),
             Self::Welcome { .. }
@@ -126,10 +138,10 @@ impl Message for ServerMessage<'_> {
 
 impl Started {
     fn validate(&self) -> Result<(), CodecError> {
-        shown(&self.opponent_name, MAX_NAME_BYTES, "the name exceeds 32 bytes")?;
+        player_name(&self.opponent_name)?;
         transport(&self.opponent_transport)?;
-        let [a, b] = self.positions;
-        finite(&[self.velocity, a.x, a.y, b.x, b.y])?;
+        inside(&self.positions)?;
+        finite(&[self.velocity])?;
         player(self.player)
     }
 }
@@ -137,8 +149,10 @@ impl Started {
 impl Resumed {
     fn validate(&self) -> Result<(), CodecError> {
         transport(&self.opponent_transport)?;
-        let [a, b] = self.positions;
-        finite(&[a.x, a.y, b.x, b.y])?;
+        inside(&self.positions)?;
+        if self.seq == u32::MAX {
+            return Err(CodecError::BadValue("the match has no move numbers left"));
+        }
         player(self.player)
     }
 }
@@ -158,19 +172,34 @@ impl MoveWithPayload<'_> {
                 "the payload exceeds its limit (1,024 bytes, or 512 where a message carries two)",
             ));
         }
-        finite(&[self.update.position.x, self.update.position.y])
+        Ok(())
     }
 }
 
-/// Checks a text that people see: it is short, and has no control character that moves a terminal's
-/// cursor or forges a line of a log.
+/// Checks the name of a player: people can see it.
+fn player_name(name: &str) -> Result<(), CodecError> {
+    if name.trim().is_empty() {
+        return Err(CodecError::BadValue("the name is empty"));
+    }
+    shown(name, MAX_NAME_BYTES, "the name exceeds 32 bytes")
+}
+
+/// Checks a text that people see: it is short, and all of it can be shown as it is.
 fn shown(text: &str, max: usize, too_long: &'static str) -> Result<(), CodecError> {
     if text.len() > max {
         Err(CodecError::BadValue(too_long))
-    } else if text.contains(char::is_control) {
-        Err(CodecError::BadValue("a name or code contains a control character"))
+    } else if Shown::from(text) != text {
+        Err(CodecError::BadValue("a name or code contains a character that cannot be shown"))
     } else {
         Ok(())
+    }
+}
+
+fn inside(positions: &[Position]) -> Result<(), CodecError> {
+    if positions.iter().all(|position| game::is_inside(*position)) {
+        Ok(())
+    } else {
+        Err(CodecError::BadValue("a position is outside the arena"))
     }
 }
 

@@ -17,20 +17,23 @@ mod codec;
 pub mod game;
 mod position;
 mod token;
+mod way_budget;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, Message, decode, encode};
 use position::Position;
 pub use token::SeatToken;
+pub use way_budget::WayBudget;
 
 /// The name of the protocol, which the handshakes of TLS, QUIC and `udp` carry (`netduel-tls/1`).
 pub const NAME: &str = "netduel";
 /// The version of the protocol, raised with every change of the messages. [`ClientMessage::Hello`]
 /// never changes its shape, so that any two versions can tell each other their number.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
-/// The longest player name in bytes: as much as fits beside a score.
+/// The longest player name in bytes: as much as fits beside a score. A name has at least one
+/// character that people see, and none that they do not ([`netduel_shown::Shown`]).
 pub const MAX_NAME_BYTES: usize = 32;
 /// The longest match code in bytes: as much as one reads out to a friend.
 pub const MAX_CODE_BYTES: usize = 32;
@@ -113,7 +116,7 @@ pub enum ServerMessage<'a> {
     /// A match begins. Control lane.
     Started(Started),
     /// The opponent moved. The bytes are those of its [`ClientMessage::Move`], so that a server
-    /// passes on the bytes it received. State lane.
+    /// passes on the bytes it received, unless their time is not credible. State lane.
     Moved(MoveWithPayload<'a>),
     /// One of the players moved. Carries both players' latest moves, by player number: the older
     /// relay policy, kept to be measured. State lane.
@@ -204,8 +207,6 @@ pub struct Resumed {
     pub positions: [Position; 2],
     /// The number of the receiver's newest accepted move. The next move needs a higher number.
     pub seq: u32,
-    /// [`Move::at_us`] of that move, which decides how far away the next one may be.
-    pub at_us: u64,
     /// The number of corrections that the receiver was sent. A prediction from before the last of
     /// them is void.
     pub corrections: u16,
@@ -224,9 +225,10 @@ pub struct Move {
     /// the mover.
     pub match_id: MatchId,
     /// The move's number, from 1. A move that is not newer than the newest received one is stale.
+    /// At 1,000 moves a second the numbers last for 49 days; then the match is over.
     pub seq: u32,
     /// The *intended* send time in µs since the start of the match, by the server's clock as the
-    /// mover knows it.
+    /// mover knows it. It never falls, and the server passes on none that lies in the future.
     pub at_us: u64,
     /// The error bound of the mover's estimate of the server's clock, in µs; 0 where both share a
     /// clock, and [`Self::CLOCK_UNKNOWN`] before the mover has any.
@@ -374,5 +376,26 @@ impl CloseCode {
     /// Returns the reason that has this code, if there is one.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.code() == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_codes_come_back_from_numbers() {
+        for code in CloseCode::ALL {
+            assert_eq!(CloseCode::from_code(code.code()), Some(code));
+        }
+        assert_eq!((CloseCode::Done.code(), CloseCode::Replaced.code()), (0x100, 0x114));
+        let known = (0..0x1000).filter(|code| CloseCode::from_code(*code).is_some()).count();
+        assert_eq!(known, CloseCode::ALL.len(), "each has a number of its own");
+    }
+
+    #[test]
+    fn moves_begin_without_a_payload() {
+        let update = Move { seq: 9, ..Move::default() };
+        assert_eq!(MoveWithPayload::from(update), MoveWithPayload { update, payload: &[] });
     }
 }

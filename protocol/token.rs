@@ -50,7 +50,7 @@ mod tests {
             other.0[bit / 8] ^= 1 << (bit % 8);
             assert_ne!(token, other);
         }
-        let printed = format!("{token:?} {:?}", crate::ResumeTicket { token: token.clone(), grace_ms: 1 });
-        assert!(!printed.contains("ab") && !printed.contains("171"), "{printed}");
+        let printed = format!("{:?}", crate::ResumeTicket { token, grace_ms: 1 });
+        assert_eq!(printed, "ResumeTicket { token: SeatToken(secret), grace_ms: 1 }");
     }
 }

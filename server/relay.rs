@@ -108,7 +108,6 @@ impl Match {
             player: number as u8,
             positions,
             seq: seat.last.seq,
-            at_us: seat.last.at_us,
             corrections: seat.corrections,
             opponent_transport: resumed_to,
             resume_ticket,
@@ -165,17 +164,27 @@ impl Match {
             counters.moves_stale.increment();
             return Ok(0);
         }
-        if let Err(illegal) = game::check(&seat.last, &update) {
-            return self.correct(&mut seat, update.seq, illegal, counters);
-        }
-        seat.last = update;
+        let now_us = clock::now_us().saturating_sub(self.started_us);
+        let last = seat.last;
+        let told = match seat.way.take(&last, &update, now_us) {
+            Ok(told) => told,
+            Err(illegal) => return self.correct(&mut seat, update.seq, illegal, counters),
+        };
+        seat.last = told;
         seat.last_proof = None;
         match self.policy {
             RelayPolicy::Other => {
                 drop(seat);
+                let mut buffer = [0; MAX_MESSAGE_BYTES];
                 // The relayed message has the bytes of the received one: [`ServerMessage::Moved`]
                 // promises that.
-                self.relay(1 - number, Ok(bytes), batched, counters);
+                let bytes = if told.at_us == update.at_us {
+                    Ok(bytes)
+                } else {
+                    let told = MoveWithPayload { update: told, payload };
+                    netduel_protocol::encode(&ServerMessage::Moved(told), &mut buffer)
+                };
+                self.relay(1 - number, bytes, batched, counters);
             }
             RelayPolicy::Both => {
                 seat.payload.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use netduel_protocol::{
     CloseCode, LeaveReason, MatchId, Move, MoveWithPayload, ResumeTicket, SeatToken, ServerMessage,
-    game::Position,
+    WayBudget, game::Position,
 };
 use netduel_transport::{Close, TransportKind};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -17,8 +17,10 @@ use crate::player_sender::PlayerSender;
 
 /// A seat, and its occupant.
 pub(crate) struct Seat {
-    /// The player's newest legal move.
+    /// The player's newest legal move, as others are told it.
     pub(crate) last: Move,
+    /// The way that the player may still walk.
+    pub(crate) way: WayBudget,
     /// The payload of the newest move, where both moves are sent together; empty otherwise. Grows
     /// once to the longest payload.
     pub(crate) payload: Vec<u8>,
@@ -72,6 +74,7 @@ impl Seat {
         let kind = player.sender.kind();
         Self {
             last,
+            way: WayBudget::default(),
             payload: Vec::new(),
             held: Vec::new(),
             corrections: 0,

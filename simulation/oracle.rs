@@ -8,6 +8,7 @@ mod accounting;
 mod game;
 mod rules;
 mod seats;
+mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -34,7 +34,8 @@ impl Player {
                     self.walk(how.wrapping_add(step));
                 }
             }
-            33..36 => self.jump(how),
+            33..35 => self.jump(how),
+            35 => self.lie(how),
             36..38 => self.repeat_move(how),
             38..40 => self.ping(),
             40..42 => self.leave(),
@@ -126,8 +127,7 @@ impl Player {
         }
     }
 
-    /// Sends a move that is legal as far as the player knows. Returns its sequence number, if the
-    /// player plays.
+    /// Sends a legal move. Returns its sequence number, if the player plays.
     pub(crate) fn walk(&self, how: u8) -> Option<u32> {
         let axis = |bits: u8| f32::from(bits & 3) - 1.0;
         let heading = Heading { x: axis(how), y: axis(how >> 2) };
@@ -137,7 +137,17 @@ impl Player {
         Some(update.seq)
     }
 
-    /// Sends a move over an illegal distance.
+    /// Sends a move whose way is legal, and whose time is a lie.
+    pub(crate) fn lie(&self, how: u8) {
+        let heading = Heading { x: f32::from(how & 1), y: -1.0 };
+        if let Some(update) = self.model(|model| {
+            (model.intent == Intent::Game).then(|| model.lie(clock::now_us(), heading, how))?
+        }) {
+            self.send_move(Lane::State, update, 0);
+        }
+    }
+
+    /// Sends a move over a distance that is illegal unless the player has not moved for long.
     pub(crate) fn jump(&self, how: u8) {
         let place = (ARENA - PLAYER) * f32::from(how) / 255.0;
         let position = Position { x: place, y: ARENA - PLAYER - place };

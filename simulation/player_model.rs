@@ -9,6 +9,10 @@ use netduel_protocol::{
 };
 use netduel_transport::Lane;
 
+/// The shares by which players' clocks run faster than the server's, in millionths: those of two
+/// crystals that are as wrong as is usual, one each way.
+const PPM: [i64; 3] = [0, 400, -400];
+
 /// The intent of a player.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Intent {
@@ -32,7 +36,12 @@ pub(crate) struct Playing {
     seq: u32,
     corrections: u16,
     position: Position,
-    last_at_us: u64,
+    /// The time of the last step by the player's own clock, in µs.
+    stepped_us: u64,
+    /// The share by which the player's clock runs faster than the server's, in millionths.
+    ppm: i64,
+    /// Whether the player broke the rules of the game, so that the server may correct its moves.
+    pub(crate) cheated: bool,
     /// The number of resume attempts with the newest token.
     attempts: u32,
     /// The token before the newest one.
@@ -105,6 +114,13 @@ impl PlayerModel {
         })
     }
 
+    /// Whether the server may correct moves of this player in the match.
+    pub(crate) fn may_be_corrected(&self, match_id: MatchId) -> bool {
+        let playing = [&self.playing, &self.lost].into_iter().flatten();
+        self.offended
+            || playing.filter(|playing| playing.started.match_id == match_id).any(|playing| playing.cheated)
+    }
+
     /// Returns the timestamp of the next ping.
     pub(crate) fn ping(&mut self) -> u64 {
         self.last_ping += 1;
@@ -112,20 +128,36 @@ impl PlayerModel {
         self.last_ping
     }
 
-    /// Returns a move that is legal as far as the player knows.
+    /// Returns a legal move.
     pub(crate) fn walk(&mut self, now_us: u64, heading: Heading) -> Option<Move> {
         let playing = self.playing.as_mut()?;
-        let at_us = now_us - playing.started.started_us;
-        playing.position = game::advance(playing.position, heading, at_us - playing.last_at_us);
-        playing.last_at_us = at_us;
+        let local_us = playing.local_us(now_us);
+        playing.position = game::advance(playing.position, heading, local_us - playing.stepped_us);
+        playing.stepped_us = local_us;
         Some(playing.step())
+    }
+
+    /// Returns a move whose way is legal, and whose time is a lie.
+    pub(crate) fn lie(&mut self, now_us: u64, heading: Heading, how: u8) -> Option<Move> {
+        let update = self.walk(now_us, heading)?;
+        let far_us = u64::from(how) << (how % 60);
+        Some(match how % 4 {
+            0 => Move { at_us: update.at_us.saturating_sub(far_us), ..update },
+            1 => Move { at_us: far_us, clock_error_us: Move::CLOCK_UNKNOWN, ..update },
+            2 => Move { clock_error_us: u32::MAX - 1, ..update },
+            _ => {
+                // Who claims to be early must keep to it.
+                self.playing.as_mut()?.cheated = true;
+                Move { at_us: update.at_us.saturating_add(far_us), ..update }
+            }
+        })
     }
 
     /// Returns a move to any position.
     pub(crate) fn jump(&mut self, now_us: u64, position: Position) -> Option<Move> {
         let playing = self.playing.as_mut()?;
-        playing.last_at_us = now_us - playing.started.started_us;
-        playing.position = position;
+        playing.stepped_us = playing.local_us(now_us);
+        (playing.position, playing.cheated) = (position, true);
         Some(playing.step())
     }
 
@@ -211,12 +243,31 @@ impl PlayerModel {
 impl Playing {
     fn new(started: Started) -> Self {
         let position = started.positions[usize::from(started.player)];
-        Self { started, seq: 0, corrections: 0, position, last_at_us: 0, attempts: 0, spent: None }
+        let ppm = PPM[(started.match_id + u64::from(started.player)) as usize % PPM.len()];
+        let stepped_us = started.started_us;
+        Self {
+            started,
+            seq: 0,
+            corrections: 0,
+            position,
+            stepped_us,
+            ppm,
+            cheated: false,
+            attempts: 0,
+            spent: None,
+        }
+    }
+
+    /// Converts a time to that of the player's own clock.
+    fn local_us(&self, now_us: u64) -> u64 {
+        let played_us = (now_us - self.started.started_us).cast_signed();
+        now_us.saturating_add_signed(played_us * self.ppm / 1_000_000)
     }
 
     fn step(&mut self) -> Move {
         self.seq += 1;
-        let &mut Self { seq, last_at_us: at_us, corrections, position, .. } = self;
+        let &mut Self { seq, stepped_us, corrections, position, .. } = self;
+        let at_us = stepped_us - self.started.started_us;
         Move { match_id: self.started.match_id, seq, at_us, clock_error_us: 0, corrections, position }
     }
 
@@ -229,17 +280,15 @@ impl Playing {
         Ok(())
     }
 
-    /// Resumes the match as `client/lib.rs` does. The player takes the server's position only if
-    /// its own cannot be reached from there.
+    /// Resumes the match as `client/player.rs` does. The player takes the server's position only
+    /// after a correction.
     fn resume(&mut self, resumed: &Resumed) -> Result<(), String> {
-        let Resumed { match_id, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
+        let Resumed { match_id, player, positions, seq, corrections, resume_ticket, .. } = resumed;
         if (*match_id, *player) != (self.started.match_id, self.started.player) {
             return Err("the seat of another player".into());
         }
-        let known = Move { at_us: *at_us, position: positions[usize::from(*player)], ..Move::default() };
-        let predicted = Move { at_us: self.last_at_us, position: self.position, ..Move::default() };
-        if *corrections != self.corrections || game::check(&known, &predicted).is_err() {
-            self.position = known.position;
+        if *corrections != self.corrections {
+            self.position = positions[usize::from(*player)];
         }
         (self.seq, self.corrections, self.attempts) = (self.seq.max(*seq), *corrections, 0);
         self.spent = self.started.resume_ticket.replace(resume_ticket.clone()).map(|spent| spent.token);

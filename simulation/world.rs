@@ -200,7 +200,10 @@ impl World {
         // Now and then a player presents the token of another player.
         let thief = action >= 250;
         let loser = if thief { (place + 1) % self.slots.len() } else { place };
-        let lost = self.newest[loser].and_then(|number| self.oracle.state().models[number].resumable());
+        let mut lost = self.newest[loser].and_then(|number| self.oracle.state().models[number].resumable());
+        if thief && let Some(lost) = &mut lost {
+            lost.cheated = true;
+        }
         let greeting = match action {
             0..8 => Greeting::Mute,
             8..16 => Greeting::Hello,

@@ -117,7 +117,7 @@ impl Transport for Enet {
             let host = ConnectionHost::connect(datagrams_out.clone(), join, bytes_held.clone(), clock())
                 .map_err(unreachable)?;
             let mut receiver = assemble(datagrams_out, datagrams_in, host, bytes_held, options);
-            let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
+            let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason: reason.into() };
             poll_fn(|cx| receiver.poll_connected(cx, true)).await.map_err(unreachable)?;
             // The ping measures a client's first round trip.
             receiver.shared.host().peer().ping();

@@ -107,6 +107,7 @@ pub use io::{
     supervised::{Supervised, TaskHealth},
 };
 pub use kinds::{RegisterError, UnknownTransport};
+pub use netduel_shown::Shown;
 #[cfg(feature = "tcp")]
 pub use tcp::path_stats as tcp_path_stats;
 #[cfg(feature = "bench")]

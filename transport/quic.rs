@@ -165,7 +165,7 @@ impl Quic {
     ) -> Result<(ConnectionGuard, EndpointHandle), ConnectError> {
         let trust = to.trust.ok_or(ConnectError::NoTrust(to.kind))?;
         let (tls, verifier) = trust.client_config(&options.alpn(to.kind), options.resumption)?;
-        let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason };
+        let failed = |reason: String| ConnectError::Handshake { kind: to.kind, reason: reason.into() };
         let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
         let mut config = ClientConfig::new(around(Arc::new(ObservedClient(Arc::new(tls)))));
         let transport = self.config(options).transport();
@@ -190,7 +190,7 @@ fn connect_error(to: &Target<'_>, verifier: &Verifier, error: ConnectionError) -
     let reason = error.to_string();
     match verifier.take_refusal(&reason) {
         Some(refusal) => refusal,
-        None => ConnectError::Handshake { kind: to.kind, reason },
+        None => ConnectError::Handshake { kind: to.kind, reason: reason.into() },
     }
 }
 

@@ -133,8 +133,9 @@ impl Transport for Tcp {
             let Some((config, verifier)) = tls else {
                 return connection(to.kind, to.addr, socket, None, options).map_err(unreachable);
             };
-            let name = rustls::pki_types::ServerName::try_from(to.name.to_owned())
-                .map_err(|error| ConnectError::Handshake { kind: to.kind, reason: error.to_string() })?;
+            let name = rustls::pki_types::ServerName::try_from(to.name.to_owned()).map_err(|error| {
+                ConnectError::Handshake { kind: to.kind, reason: error.to_string().into() }
+            })?;
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
                     verifier
@@ -148,7 +149,7 @@ impl Transport for Tcp {
 }
 
 fn handshake_error(kind: TransportKind, error: &io::Error) -> ConnectError {
-    ConnectError::Handshake { kind, reason: error.to_string() }
+    ConnectError::Handshake { kind, reason: error.to_string().into() }
 }
 
 struct TcpListen {

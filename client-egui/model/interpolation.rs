@@ -117,8 +117,11 @@ impl OpponentTrack {
         Self { updates: VecDeque::from([(now_us, position)]), delay_us: 0.0, at_us: now_us }
     }
 
-    /// Appends a fresh move.
-    pub fn push(&mut self, sent_us: u64, position: Position) {
+    /// Appends a fresh move, which arrived at `now_us`. Whatever it claims, it was sent by then, and
+    /// after the move before.
+    pub fn push(&mut self, now_us: u64, sent_us: u64, position: Position) {
+        let before_us = self.updates.back().map_or(0, |(before_us, _)| *before_us);
+        let sent_us = sent_us.min(now_us).max(before_us);
         if self.updates.len() == UPDATES_MAX {
             self.updates.pop_front();
         }
@@ -209,7 +212,8 @@ mod tests {
     fn opponent_is_interpolated_not_extrapolated() {
         let mut opponent = OpponentTrack::new(Position::default(), 0);
         for step in 1..=10u16 {
-            opponent.push(u64::from(step) * 100_000, Position { x: f32::from(step) * 10.0, y: 0.0 });
+            let sent_us = u64::from(step) * 100_000;
+            opponent.push(sent_us + 50_000, sent_us, Position { x: f32::from(step) * 10.0, y: 0.0 });
         }
         opponent.advance(1_150_000, 200_000);
         assert_eq!(opponent.delay_us(), 200_000);
@@ -218,7 +222,22 @@ mod tests {
         assert!(opponent.is_moving());
         opponent.advance(5_000_000, 200_000);
         assert_eq!(opponent.smooth(), opponent.newest(), "a freeze is shown");
-        (0..10_000).for_each(|at_us| opponent.push(at_us + 2_000_000, Position::default()));
+        (0..10_000).for_each(|at_us| opponent.push(u64::MAX, at_us + 2_000_000, Position::default()));
         assert_eq!(opponent.updates.len(), UPDATES_MAX);
+    }
+
+    #[test]
+    fn lies_about_time_do_not_stop_the_opponent() {
+        let mut opponent = OpponentTrack::new(Position::default(), 0);
+        let at = |x: f32| Position { x, y: 0.0 };
+        for (now_us, sent_us, x) in [(100_000, u64::MAX, 10.0), (200_000, 0, 20.0), (300_000, 290_000, 30.0)]
+        {
+            opponent.push(now_us, sent_us, at(x));
+        }
+        assert!(opponent.updates.iter().is_sorted_by_key(|(sent_us, _)| *sent_us), "{opponent:?}");
+        opponent.advance(390_000, 100_000);
+        assert_eq!(opponent.smooth(), at(30.0), "the lie of the first move is over");
+        opponent.advance(u64::MAX, u64::MAX);
+        assert_eq!((opponent.smooth(), opponent.delay_us()), (at(30.0), DELAY_MAX_US as u64));
     }
 }

@@ -201,7 +201,8 @@ fn prospect(error: &PlayError) -> Prospect {
         | PlayError::NoWelcome(_)
         | PlayError::BadServer(_)
         | PlayError::CannotSend(_)
-        | PlayError::PayloadTooLong { .. } => Prospect::Refused,
+        | PlayError::PayloadTooLong { .. }
+        | PlayError::MovesUsedUp => Prospect::Refused,
     }
 }
 
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn retries_only_errors_that_may_pass() {
         assert_eq!(prospect(&PlayError::Ended(CloseReason::Vanished)), Prospect::Lost);
-        let refused = |code| PlayError::Refused { code, reason: String::new() };
+        let refused = |code| PlayError::Refused { code, reason: Default::default() };
         assert_eq!(prospect(&refused(CloseCode::ShuttingDown)), Prospect::Lost);
         assert_eq!(
             prospect(&refused(CloseCode::NoSuchSeat)),

@@ -104,13 +104,14 @@ impl GameView {
                     self.note = None;
                 }
                 PositionUpdate::Own { position, at_us } => self.own.correct(position, at_us, heading),
-                PositionUpdate::Opponent { position, sent_us } => self.opponent.push(sent_us, position),
+                PositionUpdate::Opponent { position, sent_us } => {
+                    self.opponent.push(match_us, sent_us, position);
+                }
             }
         }
         let figures = &self.snapshot.figures;
-        let period_us = figures.opponent_period_us.unwrap_or(0);
-        self.opponent
-            .advance(match_us, figures.one_way.p95_us.unwrap_or(0) + DISPLAY_DELAY_PERIODS * period_us);
+        let period_us = figures.opponent_period_us.unwrap_or(0).saturating_mul(DISPLAY_DELAY_PERIODS);
+        self.opponent.advance(match_us, figures.one_way.p95_us.unwrap_or(0).saturating_add(period_us));
         let playing = self.snapshot.phase.in_match();
         if playing {
             let Snapshot { figures, totals, opponent_figures, opponent_totals, .. } = &self.snapshot;

@@ -34,7 +34,7 @@ pub(crate) fn show(ui: &mut Ui, figures: &Figures, opponent: Option<&Figures>) {
         about: "Time from a ping's arrival in the server to its answer. A relayed move takes the same path.",
     };
     let rest = |total: Option<u64>, known: [Option<u64>; 2]| {
-        let known: u64 = known.into_iter().map(|part| part.unwrap_or(0)).sum();
+        let known = known.into_iter().map(|part| part.unwrap_or(0)).fold(0, u64::saturating_add);
         total.map(|total| total.saturating_sub(known))
     };
     let out_us =

@@ -75,13 +75,13 @@ impl AgeSeries {
                 self.widen();
             }
             let index = (at_us / self.slot_us) as usize;
-            let until_us = to_us.min((index as u64 + 1) * self.slot_us);
+            let until_us = to_us.min((index as u64 + 1).saturating_mul(self.slot_us));
             let known_us = until_us - at_us;
             let begin_us = age_us.saturating_add(at_us - from_us).min(Samples::VALUE_MAX_US);
             let part = AgeSlot {
                 known_us,
                 area_us2: begin_us.saturating_add(known_us / 2).saturating_mul(known_us),
-                max_us: begin_us + known_us,
+                max_us: begin_us.saturating_add(known_us),
             };
             self.slot(index).merge(&part);
             at_us = until_us;
@@ -110,7 +110,7 @@ impl AgeSeries {
     }
 
     fn widen(&mut self) {
-        self.slot_us *= 2;
+        self.slot_us = self.slot_us.saturating_mul(2);
         let pairs = self.slots.chunks(2).map(|pair| {
             let mut both = pair[0];
             pair[1..].iter().for_each(|slot| both.merge(slot));

@@ -68,7 +68,7 @@ pub(super) fn record_ages(
     let mut from_us = span_us.start;
     while from_us < span_us.end {
         let Some(number) = from_us.checked_div(block_us) else { return };
-        let to_us = span_us.end.min((number + 1) * block_us);
+        let to_us = span_us.end.min((number + 1).saturating_mul(block_us));
         let Some(block) = at(blocks, block_us, from_us) else { return };
         let grown_us = age_us.map(|age_us| age_us.saturating_add(from_us - span_us.start));
         record_age(&mut block.age, from_us..to_us, grown_us, period_us);

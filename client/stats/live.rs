@@ -29,6 +29,9 @@ const SLOTS: usize = (RECENT_US / SLOT_US) as usize;
 const RATE_US: u64 = 1_000_000;
 /// The most samples kept of the transport's counters: a second of them, at any rate of sampling.
 const LOOKS_MAX: usize = 64;
+/// The longest send period in µs: players walk with four moves a second at least, and a claim of
+/// more must not take long to be forgotten.
+const PERIOD_MAX_US: f64 = 1e6;
 /// The samples that must lie beyond a live quantile. Reports ask for ten, to generalise; live
 /// figures describe only the last seconds, of which they have every sample.
 const BEYOND_LIVE: f64 = 1.0;
@@ -82,7 +85,7 @@ impl Sliding {
     /// Returns the recent figure. `growing_us` is the first and the current value of a quantity
     /// that still grows.
     fn recent(&self, now_us: u64, growing_us: Option<(u64, u64)>) -> Recent {
-        let recent = |number: u64| number + SLOTS as u64 > now_us / SLOT_US;
+        let recent = |number: u64| number.saturating_add(SLOTS as u64) > now_us / SLOT_US;
         let mut all = Samples::default();
         self.slots.iter().filter(|(number, _)| recent(*number)).for_each(|(_, slot)| all.merge(slot));
         let beyond = if growing_us.is_some() { BEYOND_LIVE_AGE } else { BEYOND_LIVE };
@@ -196,7 +199,7 @@ impl LiveStats {
         }
         if let Some((arrived_us, sent_us)) = self.moves.back().copied() {
             let skipped = f64::from(update.seq.saturating_sub(self.newest_seq).max(1));
-            let spacing_us = update.at_us.saturating_sub(sent_us) as f64 / skipped;
+            let spacing_us = (update.at_us.saturating_sub(sent_us) as f64 / skipped).min(PERIOD_MAX_US);
             let known_us = self.opponent_period_us.get_or_insert(spacing_us);
             *known_us += (spacing_us - *known_us) / 16.0;
             if now_us.saturating_sub(arrived_us) as f64 > *known_us * FREEZE_PERIODS as f64 {

@@ -480,3 +480,13 @@ fn age_series_is_bounded() {
     assert_eq!((both.slot_us, both.slots.len()), (hour.slot_us, hour.slots.len()));
     assert_eq!(both.slots[0].known_us, hour.slots[0].known_us + 210_000);
 }
+
+/// The newest move of a window stays known in the next one, but counts in neither twice.
+#[test]
+fn restart_forgets_the_count_of_the_newest() {
+    let mut stats = MoveStats::new(16_667);
+    stats.on_move(20_000, &Move { seq: 1, at_us: 10_000, ..Move::default() }, 0);
+    stats.restart(20_100);
+    stats.on_move(20_200, &Move { seq: 2, at_us: 20_150, ..Move::default() }, 0);
+    assert_eq!((stats.fresh, stats.superseded_on_arrival), (1, 0));
+}

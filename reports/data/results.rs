@@ -214,6 +214,8 @@ impl Results {
         }
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        // The file may come from anybody, and its texts go to terminals and pages.
+        let text = netduel_shown::escaped_json(&text);
         let Head { schema } = serde_json::from_str(&text)
             .with_context(|| format!("{} holds no results of netduel-reports", path.display()))?;
         ensure!(

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use netduel_client::recording::Recording;
+use netduel_shown::{escaped, escaped_lines};
 
 use crate::{
     recording::tables::{Link, about, links, tables, words},
@@ -14,7 +15,7 @@ pub fn terminal(recording: &Recording, width: usize) -> String {
     let links = links(recording);
     let mut out = String::new();
     for (name, value) in about(recording, &links) {
-        let _ = writeln!(out, "{name:<9} {value}");
+        let _ = writeln!(out, "{name:<9} {}", escaped(&value));
     }
     for paragraph in words(&links) {
         let _ = write!(out, "\n{}", wrapped(&paragraph, width));
@@ -24,5 +25,5 @@ pub fn terminal(recording: &Recording, width: usize) -> String {
         let _ = writeln!(out, "\n{}", part.title);
         aligned(&mut out, &part.table, width);
     }
-    out
+    escaped_lines(&out)
 }

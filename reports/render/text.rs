@@ -2,9 +2,12 @@
 //! same text.
 
 use std::{
+    borrow::Cow,
     fmt::Write,
     mem::{Discriminant, discriminant},
 };
+
+use netduel_shown::{escaped, escaped_lines};
 
 use crate::{
     analysis::{
@@ -25,6 +28,8 @@ use crate::{
     },
 };
 
+/// The characters that Markdown may take for markup.
+const MARKUP: [char; 8] = ['\\', '|', '<', '>', '[', ']', '@', '`'];
 /// The width of a text that is not read on a terminal, in columns.
 pub const COLUMNS: usize = 100;
 
@@ -51,7 +56,7 @@ pub(crate) fn terminal_of(conclusions: &Conclusions<'_>, width: usize) -> String
         aligned(&mut out, &search_text::table(results, &found), width);
     } else if !ratios.is_empty() {
         for group in &ratios {
-            let _ = writeln!(out, "\n{}", group.group);
+            let _ = writeln!(out, "\n{}", escaped(&group.group.to_string()));
             aligned(&mut out, &ratios_table::table(group), width);
         }
         let _ = write!(out, "\n{}", wrapped(ratios_table::NOTE, width));
@@ -62,7 +67,7 @@ pub(crate) fn terminal_of(conclusions: &Conclusions<'_>, width: usize) -> String
         ];
         charts.iter().flatten().for_each(|chart| bars::text(&mut out, chart, width));
         for group in &groups {
-            let _ = writeln!(out, "\n{}", group.title);
+            let _ = writeln!(out, "\n{}", escaped(&group.title));
             let columns = columns::of_group(results, &group.rows[0].key.group);
             aligned(&mut out, &tables::figures(&group.rows, columns.main), width);
             if let Some(found) = found_in(verdict.as_ref(), group) {
@@ -77,7 +82,7 @@ pub(crate) fn terminal_of(conclusions: &Conclusions<'_>, width: usize) -> String
     }
     let _ = writeln!(out);
     warnings(&mut out, &summary.warnings, width);
-    out
+    escaped_lines(&out)
 }
 
 /// Writes the first warning of each kind, and the number of the others.
@@ -109,7 +114,7 @@ fn in_words(out: &mut String, told: &Answer, width: usize) {
         }
         // A command stays on one line, so that it can be copied.
         if let Some((words, command)) = settle {
-            let _ = writeln!(out, "  {words} {command}");
+            let _ = writeln!(out, "  {words} {}", escaped(command));
         }
     }
 }
@@ -128,13 +133,13 @@ fn found_in(verdict: Option<&Verdict>, group: &Group<'_>) -> Option<Table> {
 /// Writes a table with aligned columns. Columns beyond the width follow below, behind the heads of
 /// their rows. A unit at the end of a heading gets a line of its own.
 pub(crate) fn aligned(out: &mut String, table: &Table, width: usize) {
-    let rows = lines(table);
+    let rows = lines(table, escaped);
     let Some((headings, rows)) = rows.split_first() else { return };
     let heads: Vec<(&str, &str)> =
         headings.iter().map(|text| text.rsplit_once(' ').unwrap_or(("", text))).collect();
     let of_column = |column: usize| {
         let (above, below) = heads[column];
-        let cells = rows.iter().map(|row| row[column]).chain([above, below]);
+        let cells = rows.iter().map(|row| row[column].as_ref()).chain([above, below]);
         cells.map(|text| text.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(of_column).collect();
@@ -157,7 +162,7 @@ pub(crate) fn aligned(out: &mut String, table: &Table, width: usize) {
         }
         write(&mut heads.iter().map(|(_, below)| *below));
         for row in rows {
-            write(&mut row.iter().copied());
+            write(&mut row.iter().map(AsRef::as_ref));
         }
     }
 }
@@ -183,7 +188,7 @@ fn parts(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
 fn piped(out: &mut String, table: &Table) {
     let rule: Vec<&str> =
         table.headings.iter().map(|heading| if heading.number { "---:" } else { "---" }).collect();
-    let lines = lines(table).into_iter().map(|line| format!("| {} |", line.join(" | ")));
+    let lines = lines(table, marked).into_iter().map(|line| format!("| {} |", line.join(" | ")));
     for (number, line) in lines.enumerate() {
         let _ = writeln!(out, "{line}");
         if number == 0 {
@@ -192,11 +197,35 @@ fn piped(out: &mut String, table: &Table) {
     }
 }
 
-/// Returns the headings and all cells as text.
-fn lines(table: &Table) -> Vec<Vec<&str>> {
-    let headings = table.headings.iter().map(|heading: &Heading| heading.text).collect();
-    let rows = table.rows.iter().map(|row| row.iter().map(|cell: &Cell| cell.text.as_str()).collect());
+/// Returns the headings and all cells as text; `escape` is applied to the cells.
+fn lines<'a>(table: &'a Table, escape: impl Fn(&'a str) -> Cow<'a, str>) -> Vec<Vec<Cow<'a, str>>> {
+    let headings = table.headings.iter().map(|heading: &Heading| heading.text.into()).collect();
+    let rows = table.rows.iter().map(|row| row.iter().map(|cell: &Cell| escape(&cell.text)).collect());
     std::iter::once(headings).chain(rows).collect()
+}
+
+/// Returns a text as Markdown that shows it as it is: on one line, without links, images, tags,
+/// code or mentions of people.
+fn marked(text: &str) -> Cow<'_, str> {
+    let text = escaped(text);
+    if !text.contains(MARKUP) {
+        return text;
+    }
+    let mut out = String::with_capacity(2 * text.len());
+    for char in text.chars() {
+        match char {
+            // No escape stops a mention, but a comment behind the sign does.
+            '@' => out.push_str("@<!-- -->"),
+            char if MARKUP.contains(&char) => out.extend(['\\', char]),
+            char => out.push(char),
+        }
+    }
+    out.into()
+}
+
+/// Returns a text as code in Markdown.
+fn code(text: &str) -> String {
+    format!("`{}`", escaped(text).replace('`', "'"))
 }
 
 /// Renders the whole report as Markdown, short enough for a pull request's comment.
@@ -216,7 +245,7 @@ pub fn markdown(conclusions: &Conclusions<'_>) -> String {
         for chart in charts.iter().flatten() {
             let mut drawn = String::new();
             bars::text(&mut drawn, chart, COLUMNS);
-            let _ = writeln!(out, "\n```text{drawn}```");
+            let _ = writeln!(out, "\n```text{}```", drawn.replace('`', "'"));
         }
     }
     search(&mut out, results);
@@ -225,14 +254,14 @@ pub fn markdown(conclusions: &Conclusions<'_>) -> String {
         let _ = writeln!(out, "\n## Ratios to the bare relays\n\n{}", ratios_table::NOTE);
     }
     for group in &ratios {
-        let _ = writeln!(out, "\n### {}\n", group.group);
+        let _ = writeln!(out, "\n### {}\n", marked(&group.group.to_string()));
         piped(&mut out, &ratios_table::table(group));
     }
     let crossovers = crossovers(results, verdict.as_ref());
     if !crossovers.is_empty() {
         let _ = writeln!(out, "\n## Crossovers\n");
         for text in crossovers {
-            let _ = writeln!(out, "- {text}");
+            let _ = writeln!(out, "- {}", marked(&text));
         }
     }
     for group in &groups {
@@ -260,22 +289,22 @@ pub fn markdown(conclusions: &Conclusions<'_>) -> String {
     let _ = writeln!(out, "\n## Provenance\n");
     let (facts, command) = tables::provenance(results);
     for (name, value) in facts {
-        let _ = writeln!(out, "- {name}: {value}");
+        let _ = writeln!(out, "- {name}: {}", marked(&value));
     }
-    let _ = writeln!(out, "- command: `{command}`");
-    out
+    let _ = writeln!(out, "- command: {}", code(&command));
+    escaped_lines(&out)
 }
 
 /// Writes the tables of a group as Markdown.
 fn group_part(out: &mut String, results: &Results, verdict: Option<&Verdict>, group: &Group<'_>) {
-    let _ = writeln!(out, "\n## {}\n", words::capital(&group.title));
+    let _ = writeln!(out, "\n## {}\n", marked(&words::capital(&group.title)));
     let columns = columns::of_group(results, &group.rows[0].key.group);
     piped(out, &tables::figures(&group.rows, columns.main));
     if let Some(why) = columns.left_out {
         let _ = writeln!(out, "\n{why}");
     }
     if let Some((verdict, found)) = verdict.zip(found_in(verdict, group)) {
-        let _ = writeln!(out, "\nAgainst {}:\n", verdict.reference);
+        let _ = writeln!(out, "\nAgainst {}:\n", marked(&verdict.reference.to_string()));
         piped(out, &found);
     }
     let _ = writeln!(out, "\n<details><summary>More figures</summary>\n");
@@ -316,15 +345,15 @@ fn meanings(out: &mut String, results: &Results) {
 
 /// Writes the answer as Markdown.
 fn in_markdown(out: &mut String, told: &Answer) {
-    let _ = writeln!(out, "# {}\n\n{}", told.headline, told.run);
+    let _ = writeln!(out, "# {}\n\n{}", marked(&told.headline), marked(&told.run));
     for PlaceAnswer { advice, more, sure, settle } in &told.places {
-        let _ = writeln!(out, "\n**{advice}**");
+        let _ = writeln!(out, "\n**{}**", marked(advice));
         let sure = sure.iter().map(|(_, why)| why);
         for text in more.iter().chain(sure) {
-            let _ = writeln!(out, "{text}");
+            let _ = writeln!(out, "{}", marked(text));
         }
         if let Some((words, command)) = settle {
-            let _ = writeln!(out, "{words} `{command}`");
+            let _ = writeln!(out, "{words} {}", code(command));
         }
     }
 }
@@ -337,7 +366,7 @@ fn search(out: &mut String, results: &Results) {
     }
     let _ = writeln!(out, "\n## Verdict\n");
     for paragraph in search_text::paragraphs(results, &found) {
-        let _ = writeln!(out, "- {paragraph}");
+        let _ = writeln!(out, "- {}", marked(&paragraph));
     }
     let _ = writeln!(out);
     piped(out, &search_text::table(results, &found));
@@ -352,11 +381,11 @@ fn trust(out: &mut String, conclusions: &Conclusions<'_>) {
         let _ = writeln!(out, "None.");
     }
     for warning in &summary.warnings {
-        let _ = writeln!(out, "- {warning}");
+        let _ = writeln!(out, "- {}", marked(&warning.to_string()));
     }
     let _ = writeln!(out, "\n### Threats to validity\n");
     for threat in validity::threats(results) {
-        let _ = writeln!(out, "- {threat}");
+        let _ = writeln!(out, "- {}", marked(&threat));
     }
 }
 
@@ -380,5 +409,24 @@ mod tests {
              \u{20}            fresh\n  transport      %  cause\n  tcp         98.1  –\n";
         assert_eq!(drawn(26), narrow);
         assert_eq!(parts(&[5, 90, 90], 20), [[0, 1], [0, 2]], "a column that fits nowhere is not lost");
+    }
+    #[test]
+    fn markdown_shows_texts_as_they_are() {
+        for (text, wanted) in [
+            ("tcp +resumed, 5 % loss", "tcp +resumed, 5 % loss"),
+            ("a|b\\c", "a\\|b\\\\c"),
+            ("<img src=x>`code`", "\\<img src=x\\>\\`code\\`"),
+            ("![x](https://a.example)", "!\\[x\\](https://a.example)"),
+            ("@everyone", "@<!-- -->everyone"),
+            ("one\n## two\u{1b}[2J", "one\\\\u{a}## two\\\\u{1b}\\[2J"),
+        ] {
+            assert_eq!(marked(text), wanted);
+        }
+        assert_eq!(code("a`b\n"), "`a'b\\u{a}`");
+        let mut table = Table::new([("name", false)]);
+        table.push(["a|b\nc".to_owned()]);
+        let mut out = String::new();
+        piped(&mut out, &table);
+        assert_eq!(out, "| name |\n|---|\n| a\\|b\\\\u{a}c |\n");
     }
 }

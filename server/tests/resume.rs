@@ -6,7 +6,7 @@ use std::time::Duration;
 use netduel_client::{Event, Player, PlayerConfig, bot_path::BotPath};
 use netduel_protocol::{
     ClientMessage, CloseCode, LeaveReason, MAX_MESSAGE_BYTES, MatchId, Move, SeatToken, ServerMessage,
-    Started, VERSION, decode, encode,
+    Started, VERSION, clock, decode, encode,
     game::{Heading, Position},
 };
 use netduel_server::{Config, Snapshot};
@@ -22,6 +22,8 @@ mod running;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Moves of each player before the cut and after it.
 const MOVES: u64 = 500;
+/// The time for which a player that is cut off walks on. It notices the loss later.
+const OUTAGE_WALK: Duration = Duration::from_secs(1);
 
 /// Returns short timeouts, since the tests wait for a lost path to be noticed.
 fn quick_to_notice() -> Options {
@@ -37,7 +39,7 @@ fn kind(name: &str) -> TransportKind {
 }
 
 impl Running {
-    /// Starts a server without a limit on messages, since scripts run faster than real time. Its
+    /// Starts a server without a limit on messages, since scripts send as fast as they can. Its
     /// players lose their connections right after the start of a match.
     fn for_scripts(config: Config, options: &Options) -> Self {
         Self::start(
@@ -151,7 +153,7 @@ struct Duel {
     players: [Player; 2],
     heard: [Vec<Event>; 2],
     bot_paths: [BotPath; 2],
-    start_us: u64,
+    /// The time of the script, which chooses the headings.
     script_us: u64,
 }
 
@@ -163,7 +165,6 @@ impl Duel {
             players,
             heard: Default::default(),
             bot_paths: [BotPath::new(1), BotPath::new(2)],
-            start_us: 0,
             script_us: 0,
         };
         for number in [0, 1] {
@@ -171,7 +172,6 @@ impl Duel {
             duel.until("the queue", |duel| !duel.heard[number].is_empty()).await;
         }
         duel.until("the start", |duel| duel.players.iter().all(|player| player.current().is_some())).await;
-        duel.start_us = duel.players[0].current().expect("a match").started.started_us;
         duel.heard = Default::default();
         duel
     }
@@ -215,14 +215,12 @@ impl Duel {
         }
     }
 
-    /// Moves both players along the script, faster than real time.
+    /// Moves both players along the script, as fast as the moves can be sent.
     async fn walk(&mut self, moves: u64) {
         for number in 1..=moves {
             self.script_us += PERIOD_US;
             for (player, bot_path) in self.players.iter_mut().zip(&self.bot_paths) {
-                player
-                    .steer(bot_path.heading(self.script_us), self.start_us + self.script_us)
-                    .expect("goes on");
+                player.steer(bot_path.heading(self.script_us), clock::now_us()).expect("goes on");
             }
             if number % 16 == 0 {
                 self.listen(Duration::ZERO).await;
@@ -230,8 +228,16 @@ impl Duel {
         }
     }
 
-    /// Moves both players along the script, in step, so that no more consecutive moves are
-    /// superseded or lost than the rules allow.
+    /// Moves both players along the script for so long.
+    async fn walk_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.walk(1).await;
+            self.listen(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Moves both players along the script, in step.
     async fn play(&mut self) {
         for _ in 0..MOVES / 32 {
             self.walk(32).await;
@@ -244,9 +250,8 @@ impl Duel {
     async fn agree(&mut self) -> [Position; 2] {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.script_us += PERIOD_US;
             for player in &mut self.players {
-                player.steer(Heading::default(), self.start_us + self.script_us).expect("goes on");
+                player.steer(Heading::default(), clock::now_us()).expect("goes on");
             }
             self.listen(Duration::from_millis(5)).await;
             let [one, other] = [0, 1].map(|number| self.players[number].current().expect("a match"));
@@ -302,8 +307,11 @@ async fn cut_off(configs: [PlayerConfig; 2], opponent: PlayerConfig, outage: Out
     assert!(before > 0, "{what}: nothing came");
 
     [&path, &back_path].iter().for_each(|path| path.set_blackhole(true));
-    // These moves are lost, and lead further than the next move may be from the last received one.
-    duel.walk(120).await;
+    // These moves are lost. The player keeps its position, which the server lets it catch up with.
+    let before_outage = duel.players[0].current().expect("a match").position;
+    duel.walk_for(OUTAGE_WALK).await;
+    let walked_to = duel.players[0].current().expect("a match").position;
+    assert_ne!(walked_to, before_outage, "{what}: nothing was lost");
     match outage {
         Outage::UntilBothNotice => {
             let noticed = |duel: &Duel| {
@@ -333,7 +341,7 @@ async fn cut_off(configs: [PlayerConfig; 2], opponent: PlayerConfig, outage: Out
     assert_eq!(opponents, [opponent.kind.name(), to.kind.name()]);
 
     duel.heard = Default::default();
-    duel.agree().await;
+    assert_eq!(duel.agree().await[0], walked_to, "{what}: the lost moves count");
     duel.play().await;
     assert!(
         !duel.heard(0, |event| matches!(event, Event::Corrected(_))),

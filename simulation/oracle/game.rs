@@ -2,9 +2,11 @@
 //! tokens.
 
 use netduel_protocol::{
-    LeaveReason, MatchId, Move, MoveWithPayload, SeatToken,
-    game::{self, Position, START},
+    LeaveReason, MatchId, Move, MoveWithPayload, SeatToken, WayBudget, clock,
+    game::{Position, START},
 };
+
+use super::way::RelayedWay;
 
 /// The largest lateness of a server timer, in µs: two ticks of tokio's clock.
 const LATE_MAX_US: u64 = 2_000;
@@ -12,6 +14,8 @@ const LATE_MAX_US: u64 = 2_000;
 #[derive(Debug)]
 pub(super) struct Game {
     pub(super) seats: [Seat; 2],
+    /// The server's clock at the start, in µs.
+    started_us: u64,
     pub(super) over: bool,
     /// Whether the match may be over. A player who was about to be expelled lost the connection at
     /// the same moment, and no opponent was notified.
@@ -26,6 +30,9 @@ pub(super) struct Seat {
     pub(super) away: Option<Away>,
     /// The newest legal move, or the start position before the first one.
     pub(super) last: Move,
+    way: WayBudget,
+    /// The way that the opponent was told of.
+    pub(super) relayed: RelayedWay,
     /// The payload of the newest legal move.
     pub(super) payload: Vec<u8>,
     /// The position before the newest legal move.
@@ -78,10 +85,15 @@ pub(super) enum Grace {
 
 impl Game {
     /// Creates a match of the player who waited and the player who joined.
-    pub(super) fn of(players: [usize; 2]) -> Self {
+    pub(super) fn of(players: [usize; 2], started_us: u64) -> Self {
         let [first, second] = players;
         let seats = [Seat::new(first, START[0]), Seat::new(second, START[1])];
-        Self { seats, over: false, unsure: false }
+        Self { seats, started_us, over: false, unsure: false }
+    }
+
+    /// Returns the time since the start, in µs.
+    pub(super) fn match_us(&self) -> u64 {
+        clock::now_us() - self.started_us
     }
 
     /// Returns the positions of both players.
@@ -92,16 +104,17 @@ impl Game {
     /// Applies a move of player `number`. Returns whether the move is legal.
     pub(super) fn moves(&mut self, number: usize, told: &MoveWithPayload<'_>, payload_max: usize) -> bool {
         let MoveWithPayload { update, payload } = *told;
+        let match_us = self.match_us();
         let seat = &mut self.seats[number];
         let is_fresh = update.corrections == seat.corrections && update.seq > seat.last.seq;
         if !is_fresh || payload.len() > payload_max {
             return false;
         }
-        if game::check(&seat.last, &update).is_err() {
+        let Ok(update) = seat.way.take(&seat.last, &update, match_us) else {
             seat.corrections += 1;
             seat.illegal = Some(update.seq);
             return false;
-        }
+        };
         (seat.before, seat.last, seat.payload) = (seat.last.position, update, payload.to_vec());
         (seat.unsent, seat.last_proof) = (true, None);
         true
@@ -148,6 +161,8 @@ impl Seat {
             holders: vec![player],
             away: None,
             last: Move { position, ..Move::default() },
+            way: WayBudget::default(),
+            relayed: RelayedWay::from(position),
             payload: Vec::new(),
             before: position,
             unsent: false,

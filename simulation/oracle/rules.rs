@@ -101,7 +101,7 @@ impl OracleState {
         if self.answered(opponent)? != code {
             return Err(format!("{opponent} gave another match code"));
         }
-        if self.games.insert(id, Game::of([connection, opponent])).is_some() {
+        if self.games.insert(id, Game::of([connection, opponent], started.started_us)).is_some() {
             return Err("the number of another match".into());
         }
         for (number, player) in [connection, opponent].into_iter().enumerate() {
@@ -127,7 +127,9 @@ impl OracleState {
     /// Checks a relayed move: it is the newest legal move of that seat, sent once.
     fn relayed(&mut self, id: MatchId, number: usize, told: &MoveWithPayload<'_>) -> Result<(), String> {
         let tells_both = self.tells_both();
-        let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
+        let game = self.games.get_mut(&id).ok_or("no such match")?;
+        let match_us = game.match_us();
+        let seat = &mut game.seats[number];
         // A player who has not moved yet is relayed without an update.
         let is_last = (told.update, told.payload) == (seat.last, &seat.payload)
             || tells_both && told.update.seq == 0 && seat.last.seq == 0;
@@ -137,7 +139,7 @@ impl OracleState {
         if !std::mem::take(&mut seat.unsent) && !tells_both {
             return Err("the move was sent already".into());
         }
-        Ok(())
+        if told.update.seq == 0 { Ok(()) } else { seat.relayed.add(&told.update, match_us) }
     }
 
     fn corrected(&mut self, connection: usize, correction: &Correction) -> Result<(), String> {
@@ -145,11 +147,11 @@ impl OracleState {
         let seat = &mut self.games.get_mut(&id).ok_or("no such match")?.seats[number];
         let Correction { match_id, corrections, seq, position } = *correction;
         let known = (id, seat.corrections, seat.illegal.take(), seat.last.position);
-        if known == (match_id, corrections, Some(seq), position) {
-            Ok(())
-        } else {
-            Err(format!("expected {known:?}"))
+        if known != (match_id, corrections, Some(seq), position) {
+            return Err(format!("expected {known:?}"));
         }
+        let fair = seat.holders.iter().any(|holder| self.models[*holder].may_be_corrected(id));
+        if fair { Ok(()) } else { Err(format!("a legal move was corrected: {seat:?}")) }
     }
 
     fn opponent_left(

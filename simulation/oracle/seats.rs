@@ -161,9 +161,9 @@ impl OracleState {
         if !std::mem::take(&mut seat.is_back) {
             return Err("the player did not resume, or was notified already".into());
         }
-        let known = (id, number, positions, seat.last.seq, seat.last.at_us, seat.corrections);
-        let Resumed { match_id, player, positions, seq, at_us, corrections, resume_ticket, .. } = resumed;
-        if known != (*match_id, usize::from(*player), *positions, *seq, *at_us, *corrections) {
+        let known = (id, number, positions, seat.last.seq, seat.corrections);
+        let Resumed { match_id, player, positions, seq, corrections, resume_ticket, .. } = resumed;
+        if known != (*match_id, usize::from(*player), *positions, *seq, *corrections) {
             return Err(format!("expected a resume at {known:?}"));
         }
         self.tells_token(id, number, &Some(resume_ticket.clone()))

@@ -6,6 +6,8 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use netduel_shown::Shown;
+
 use super::kind::TransportKind;
 
 /// The close frame of an endpoint that closes on purpose: a code and a reason. It travels to the
@@ -24,8 +26,8 @@ use super::kind::TransportKind;
 pub struct Close {
     /// The code, for programs. Codes below [`Close::FIRST_APPLICATION_CODE`] belong to this crate.
     pub code: u32,
-    /// The reason and what to do, for people. Cut at [`Close::MAX_REASON_BYTES`].
-    pub reason: String,
+    /// The reason and what to do, for people.
+    pub reason: Shown,
 }
 
 impl Close {
@@ -42,15 +44,12 @@ impl Close {
     pub const FAULT: u32 = 5;
     /// The first code of the application. All codes from here on are its own.
     pub const FIRST_APPLICATION_CODE: u32 = 0x100;
-    /// The longest reason in bytes. It fits a QUIC CONNECTION_CLOSE frame in one packet of minimum
-    /// size, with room to spare.
-    pub const MAX_REASON_BYTES: usize = 512;
+    /// The longest reason in bytes.
+    pub const MAX_REASON_BYTES: usize = Shown::MAX_BYTES;
 
-    /// Makes a close frame. `reason` is cut to [`Self::MAX_REASON_BYTES`] at a character boundary.
-    pub fn new(code: u32, reason: impl Into<String>) -> Self {
-        let mut reason = reason.into();
-        reason.truncate(reason.floor_char_boundary(Self::MAX_REASON_BYTES));
-        Self { code, reason }
+    /// Makes a close frame. `reason` is cut and escaped as [`Shown`] says.
+    pub fn new(code: u32, reason: impl Into<Shown>) -> Self {
+        Self { code, reason: reason.into() }
     }
 }
 
@@ -90,7 +89,7 @@ pub enum CloseReason {
     BadFrame(#[from] FrameError),
     /// The transport below failed in a way of its own.
     #[error("transport failure: {0}")]
-    Transport(String),
+    Transport(Shown),
     /// This side panicked in the connection's state. The log has the panic's text.
     #[error("a fault of this side's transport ended the connection")]
     Fault,
@@ -132,7 +131,7 @@ impl From<io::Error> for CloseReason {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
         match error.kind() {
             BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => Self::Vanished,
-            _ => Self::Transport(error.to_string()),
+            _ => Self::Transport(error.to_string().into()),
         }
     }
 }
@@ -223,7 +222,7 @@ pub enum ConnectError {
     },
     /// The server's certificate is not trusted.
     #[error("the server's certificate is not trusted: {0}. Trust its certificate, or pin its key")]
-    Untrusted(String),
+    Untrusted(Shown),
     /// The server's key is not the pinned one. Never retried and never ignored.
     #[error(
         "the server's key has SHA-256 {presented}, not the pinned {expected}: it was changed, or this is \
@@ -248,7 +247,7 @@ pub enum ConnectError {
         /// The kind of transport.
         kind: TransportKind,
         /// The cause, as text.
-        reason: String,
+        reason: Shown,
     },
 }
 

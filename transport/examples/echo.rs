@@ -60,7 +60,7 @@ async fn serve(listener: Listener) -> CloseReason {
     };
     let mut connection = match connected {
         Ok(connection) => connection,
-        Err(error) => return CloseReason::Transport(error.to_string()),
+        Err(error) => return CloseReason::Transport(error.to_string().into()),
     };
     loop {
         // A message that cannot be echoed means that the connection is over, which the next `recv`

@@ -60,7 +60,7 @@ where
             let handshake: Handshake = Box::pin(async move {
                 let connection = handshake.await;
                 drop(half_open);
-                connection.map_err(|reason| ConnectError::Handshake { kind, reason })
+                connection.map_err(|reason| ConnectError::Handshake { kind, reason: reason.into() })
             });
             Ok(Arrival::Proved(Proved::by(Proof::Cookie, remote), handshake))
         })

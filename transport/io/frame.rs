@@ -220,8 +220,15 @@ mod tests {
     #[test]
     fn close_frames_round_trip() {
         let close = Close::new(300, "é".repeat(400));
-        assert_eq!(close.reason.len(), Close::MAX_REASON_BYTES);
         assert_eq!(decode_close(encode_close(&close).into()), Ok(close));
         assert!(decode_close(Bytes::from_static(&[0, 0])).is_err());
+    }
+
+    #[test]
+    fn close_frames_are_shown_safely() {
+        let said = b"\0\0\x01\x02full\x1b]0;gone\x07\n2026 INFO all is well\xe2\x80\xae\xff";
+        let close = decode_close(Bytes::from_static(said)).expect("a close");
+        let shown = "full\\u{1b}]0;gone\\u{7}\\u{a}2026 INFO all is well\\u{202e}\u{fffd}";
+        assert_eq!((close.code, close.reason.as_str()), (0x102, shown));
     }
 }

@@ -313,7 +313,7 @@ impl State {
         let Self { proto, control, state, .. } = self;
         let control = control.flush(|bytes| write(proto, control_stream(), bytes));
         let flushed = control.and_then(|_| state.flush(proto));
-        flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string()))
+        flushed.map(drop).map_err(|error| CloseReason::Transport(error.to_string().into()))
     }
 
     fn flush_and_transmit(&mut self) -> Result<(), CloseReason> {
@@ -382,7 +382,7 @@ impl State {
             }
             ConnectionError::TimedOut => CloseReason::IdleTimeout(self.config.options.idle_timeout),
             ConnectionError::Reset => CloseReason::Vanished,
-            other => CloseReason::Transport(other.to_string()),
+            other => CloseReason::Transport(other.to_string().into()),
         }
     }
 
@@ -394,7 +394,7 @@ impl State {
             self.deferred.clear();
             self.lose(CloseReason::Local(close.clone()));
         }
-        self.proto.close(now, close.code.into(), close.reason.clone().into());
+        self.proto.close(now, close.code.into(), String::from(close.reason.clone()).into());
         self.transmit(now);
     }
 

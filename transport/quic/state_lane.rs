@@ -79,7 +79,7 @@ impl StateOut {
                 let mut datagrams = proto.datagrams();
                 let replaced = usize::from(datagrams.send_buffer_space() < message.len());
                 let sent = datagrams.send(pooled(pool, message), true);
-                sent.map(|()| replaced).map_err(|error| CloseReason::Transport(error.to_string()))
+                sent.map(|()| replaced).map_err(|error| CloseReason::Transport(error.to_string().into()))
             }
         }
     }

@@ -173,7 +173,7 @@ impl Trust {
     }
 
     fn fresh_config(&self, alpn: &str) -> Result<(ClientConfig, Arc<Verifier>), ConnectError> {
-        let failed = |reason: String| ConnectError::Untrusted(reason);
+        let failed = |reason: String| ConnectError::Untrusted(reason.into());
         let verifier = Arc::new(Verifier::new(&self.accepted).map_err(|error| failed(error.to_string()))?);
         let mut config = ClientConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -277,7 +277,7 @@ impl Verifier {
     }
 
     fn untrusted(&self, error: rustls::Error) -> rustls::Error {
-        self.refuse(ConnectError::Untrusted(error.to_string()), error)
+        self.refuse(ConnectError::Untrusted(error.to_string().into()), error)
     }
 }
 

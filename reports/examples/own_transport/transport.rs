@@ -100,7 +100,7 @@ async fn greet(
     mut stream: TcpStream,
     options: &Options,
 ) -> Result<Connection, ConnectError> {
-    let failed = |error: io::Error| ConnectError::Handshake { kind, reason: error.to_string() };
+    let failed = |error: io::Error| ConnectError::Handshake { kind, reason: error.to_string().into() };
     stream.set_nodelay(options.nodelay).map_err(failed)?;
     stream.write_all(GREETING).await.map_err(failed)?;
     let mut greeting = [0; GREETING.len()];

@@ -127,6 +127,8 @@ pub(crate) async fn values_without_sense(world: &World) {
         ("a long name", a_join(&"x".repeat(MAX_NAME_BYTES + 1), "code")),
         ("a long code", a_join("name", &"x".repeat(MAX_CODE_BYTES + 1))),
         ("a name that moves the cursor", a_join("\u{1b}[2J", "code")),
+        ("a name that reverses what follows", a_join("a\u{202e}b", "code")),
+        ("a name of nothing", a_join("  ", "code")),
         ("a name that is not UTF-8", not_utf8),
         ("not a number", a_move(f32::NAN, 0.0)),
         ("endless", a_move(0.0, f32::INFINITY)),
