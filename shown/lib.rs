@@ -20,8 +20,10 @@ const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ff
 const CUT: char = '…';
 
 /// A text of a peer: one line of at most [`Shown::MAX_CHARS`] characters that people can see.
+///
 /// Others are escaped as `\u{…}`: controls, newlines, spaces other than the plain one, zero-width
-/// and bidirectional marks, unassigned characters, and tall stacks of combining marks.
+/// and bidirectional marks, unassigned characters, and tall stacks of combining marks. A tab
+/// becomes a space.
 ///
 /// ```
 /// use netduel_shown::Shown;
@@ -46,7 +48,7 @@ impl Shown {
 
     fn of(text: &str) -> Self {
         let (mut out, mut chars, mut escaper) = (String::new(), 0, Escaper::default());
-        for char in text.chars() {
+        for char in text.chars().map(spaced) {
             let piece = if escaper.hides(char) { char.escape_unicode().to_string() } else { char.into() };
             // Room for the mark of the cut is kept.
             let (more, bytes) = (piece.chars().count(), piece.len() + CUT.len_utf8());
@@ -67,7 +69,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let (mut out, mut escaper) = (String::with_capacity(text.len()), Escaper::default());
-    for char in text.chars() {
+    for char in text.chars().map(spaced) {
         if escaper.hides(char) { out.extend(char.escape_unicode()) } else { out.push(char) }
     }
     out.into()
@@ -81,6 +83,11 @@ pub fn escaped_lines(text: &str) -> String {
 
 fn is_plain_ascii(text: &str) -> bool {
     text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+/// Returns a space for a tab, which many a table of the system has between its numbers.
+fn spaced(char: char) -> char {
+    if char == '\t' { ' ' } else { char }
 }
 
 /// Decides character by character what is escaped.
@@ -205,7 +212,7 @@ mod tests {
     use super::*;
 
     /// Every kind of character that a text must not hold.
-    const UNSEEN: &str = "\u{0}\u{7}\u{8}\t\n\u{b}\r\u{1b}\u{7f}\u{85}\u{9b}\u{9d}\u{a0}\u{ad}\u{61c}\u{180e}\
+    const UNSEEN: &str = "\u{0}\u{7}\u{8}\n\u{b}\r\u{1b}\u{7f}\u{85}\u{9b}\u{9d}\u{a0}\u{ad}\u{61c}\u{180e}\
         \u{115f}\u{2000}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\
         \u{2069}\u{2800}\u{3000}\u{3164}\u{e000}\u{feff}\u{ffa0}\u{fff9}\u{e0001}\u{e0041}\u{10ffff}";
 
@@ -259,6 +266,8 @@ mod tests {
 
     #[test]
     fn lines_stay_lines() {
+        assert_eq!(escaped("a\tb"), "a b");
+        assert_eq!(Shown::from("a\tb"), "a b");
         assert_eq!(escaped_lines("a\u{7}\n\nb\u{301}\r\n\u{301}"), "a\\u{7}\n\nb\u{301}\\u{d}\n\\u{301}");
     }
 
@@ -280,7 +289,13 @@ mod tests {
         /// Whatever a peer says, its text is short, one line, and free of what is not seen; made
         /// again, it stays as it is.
         #[test]
-        fn any_text_is_shown_safely(text in prop_oneof!["\\PC{0,200}", ".{0,400}", prop::collection::vec(any::<char>(), 0..300).prop_map(String::from_iter)]) {
+        fn any_text_is_shown_safely(
+            text in prop_oneof![
+                "\\PC{0,200}",
+                ".{0,400}",
+                prop::collection::vec(any::<char>(), 0..300).prop_map(String::from_iter),
+            ],
+        ) {
             let shown = Shown::from(text.as_str());
             prop_assert!(shown.chars().count() <= Shown::MAX_CHARS && shown.len() <= Shown::MAX_BYTES);
             prop_assert!(!shown.contains(|char: char| UNSEEN.contains(char) || char.is_control()));

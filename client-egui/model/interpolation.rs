@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn lies_about_time_do_not_stop_the_opponent() {
+    fn lies_about_time_stop_no_opponent() {
         let mut opponent = OpponentTrack::new(Position::default(), 0);
         let at = |x: f32| Position { x, y: 0.0 };
         for (now_us, sent_us, x) in [(100_000, u64::MAX, 10.0), (200_000, 0, 20.0), (300_000, 290_000, 30.0)]

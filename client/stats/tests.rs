@@ -483,7 +483,7 @@ fn age_series_is_bounded() {
 
 /// The newest move of a window stays known in the next one, but counts in neither twice.
 #[test]
-fn restart_forgets_the_count_of_the_newest() {
+fn restart_forgets_what_was_counted() {
     let mut stats = MoveStats::new(16_667);
     stats.on_move(20_000, &Move { seq: 1, at_us: 10_000, ..Move::default() }, 0);
     stats.restart(20_100);

@@ -25,7 +25,8 @@ use tokio::time::timeout;
 
 /// A text that clears a screen, sets a title, writes the clipboard, forges a line of a log, and
 /// reverses what follows.
-const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;mine\u{7}\u{1b}]52;c;cm0=\u{7}\r\n2026 INFO all is well\u{202e}\u{2066}\u{2028}\u{9b}1m";
+const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;mine\u{7}\u{1b}]52;c;cm0=\u{7}\r\n\
+    2026 INFO all is well\u{202e}\u{2066}\u{2028}\u{9b}1m";
 /// The characters of it that are no controls, and are not seen either.
 const UNSEEN: &str = "\u{202e}\u{2066}\u{2028}";
 
@@ -173,7 +174,8 @@ async fn hear(player: &mut Player, live: &mut LiveStats) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
-    /// Whatever numbers a server sends, in whatever order, the player goes on or ends with an error.
+    /// Whatever numbers a server sends, in whatever order, the player goes on or ends with an
+    /// error.
     /// This build checks every sum for overflow.
     #[test]
     fn no_number_of_a_server_panics(
@@ -303,7 +305,7 @@ fn hostile_texts_reach_no_terminal() {
 }
 
 #[test]
-fn close_reasons_of_any_kind_are_shown_safely() {
+fn close_reasons_are_shown_safely() {
     let close = netduel_transport::Close::new(1, HOSTILE);
     for reason in [CloseReason::Remote(close), CloseReason::Transport(HOSTILE.into())] {
         let text = netduel_client::PlayError::from(reason).to_string();

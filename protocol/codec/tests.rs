@@ -316,7 +316,7 @@ fn numbers_of_servers_are_checked() {
 }
 
 #[test]
-fn lengths_are_checked_before_memory_is_taken() {
+fn lengths_are_checked_before_memory() {
     let endless = ClientMessage::Join { name: "x".repeat(MAX_MESSAGE_BYTES), code: None };
     let outcome = encode(&endless, &mut [0; MAX_MESSAGE_BYTES]).map(drop);
     assert!(is_bad(outcome, "longer than 1,120 bytes"));

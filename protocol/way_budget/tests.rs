@@ -85,7 +85,7 @@ fn tolerates_a_hundredth_of_a_unit() {
 }
 
 #[test]
-fn late_moves_catch_up_with_twelve_seconds() {
+fn late_moves_gain_twelve_seconds() {
     let mut seat = Seat::new();
     // The moves claim to be from the beginning of the match, so they are late.
     let hour_us = 3_600 * SECOND_US;
@@ -248,7 +248,7 @@ proptest! {
     /// If its moves say that they are on time, it gets one second, where the window begins with an
     /// accepted move. A refused one tells no more than a lost one.
     #[test]
-    fn liars_get_no_more_than_the_rule(
+    fn liars_keep_to_the_rule(
         moves in prop::collection::vec(
             (
                 prop_oneof![3 => 0u64..2_000, 1 => 0u64..20_000_000],
@@ -263,8 +263,8 @@ proptest! {
         let units_per_us = 300.0 * 1.002 / 1e6;
         let mut seat = Seat::new();
         let (mut now_us, mut walked) = (0_u64, 0.0);
-        // The least of the way walked by a time less the way that time had earned by then. No window
-        // has gained more than the difference to it.
+        // The least of the way walked by a time less the way that time had earned by then. No
+        // window has gained more than the difference to it.
         let mut least = 0_f64;
         for (after_us, (x, y), at_us, clock_error_us) in moves {
             now_us += after_us;
@@ -292,7 +292,10 @@ proptest! {
 
     /// Steps of any length are legal, one by one and all together.
     #[test]
-    fn rounding_never_adds_up(step_us in 100u64..5_000, heading in prop_oneof![Just(1.0f32), Just(-1.0), -1.0f32..1.0]) {
+    fn rounding_never_adds_up(
+        step_us in 100u64..5_000,
+        heading in prop_oneof![Just(1.0f32), Just(-1.0), -1.0f32..1.0],
+    ) {
         let heading = Heading { x: heading, y: -heading };
         let start = if heading.x > 0.0 { 250.0 } else { ARENA - PLAYER };
         let mut seat = Seat { last: at(start, 275.0, 0), ..Seat::new() };

@@ -39,7 +39,9 @@ fn poisoned<T>(name: &str, load: impl Fn(&Path) -> Option<T>) -> (T, usize) {
     let file = folder.path().join(name);
     let mut value = sample(name);
     let mut fields = BTreeSet::new();
-    texts(&mut value, "", &mut |path, _| drop(fields.insert(path.to_owned())));
+    texts(&mut value, "", &mut |path, _| {
+        fields.insert(path.to_owned());
+    });
     let mut replaced = 0;
     for field in fields {
         let mut tried = value.clone();
