@@ -289,7 +289,7 @@ pub fn markdown(conclusions: &Conclusions<'_>) -> String {
     let _ = writeln!(out, "\n## Provenance\n");
     let (facts, command) = tables::provenance(results);
     for (name, value) in facts {
-        let _ = writeln!(out, "- {name}: {}", marked(&value));
+        let _ = writeln!(out, "- {}: {}", marked(&name), marked(&value));
     }
     let _ = writeln!(out, "- command: {}", code(&command));
     escaped_lines(&out)
