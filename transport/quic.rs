@@ -225,7 +225,8 @@ impl Unproved for FirstPacket {
     fn finish(self: Box<Self>) -> Handshake {
         Box::pin(async move {
             let Self { incoming, kind, config, under_way: _under_way, .. } = *self;
-            let failed = |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string() };
+            let failed =
+                |error: ConnectionError| ConnectError::Handshake { kind, reason: error.to_string().into() };
             let remote = incoming.remote_addr();
             let owner =
                 incoming.accept(|new| Shared::new(new, config)).map(ConnectionGuard::new).map_err(failed)?;

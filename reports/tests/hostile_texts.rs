@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use netduel_client::recording::Recording;
 use netduel_reports::{
+    analysis::conclusions::Conclusions,
     data::results::Results,
     recording::text as recording_text,
     render::{csv::csv, text},
@@ -72,9 +73,10 @@ fn assert_harmless(what: &str, output: &str) {
 fn results_of_strangers_are_harmless() {
     let (results, replaced) = poisoned("results.json", |path| Results::load(path).ok());
     assert!(replaced > 5, "{replaced} fields may hold any text");
-    assert_harmless("the terminal", &text::terminal(&results));
+    let conclusions = Conclusions::of(&results);
+    assert_harmless("the terminal", &text::terminal(&conclusions));
     assert_harmless("the CSV", &csv(&results));
-    let markdown = text::markdown(&results);
+    let markdown = text::markdown(&conclusions);
     assert_harmless("the Markdown", &markdown);
     for markup in ["<img", "![i]", "@you"] {
         let raw = markdown.match_indices(markup).filter(|(at, _)| !markdown[..*at].ends_with('\\'));
