@@ -175,16 +175,14 @@ impl Match {
         match self.policy {
             RelayPolicy::Other => {
                 drop(seat);
-                let mut buffer = [0; MAX_MESSAGE_BYTES];
-                // The relayed message has the bytes of the received one: [`ServerMessage::Moved`]
-                // promises that.
-                let bytes = if told.at_us == update.at_us {
-                    Ok(bytes)
+                if told.at_us == update.at_us {
+                    // The relayed message has the bytes of the received one:
+                    // [`ServerMessage::Moved`] promises that.
+                    self.relay(1 - number, Ok(bytes), batched, counters);
                 } else {
                     let told = MoveWithPayload { update: told, payload };
-                    netduel_protocol::encode(&ServerMessage::Moved(told), &mut buffer)
-                };
-                self.relay(1 - number, bytes, batched, counters);
+                    self.relay_retimed(1 - number, told, batched, counters);
+                }
             }
             RelayPolicy::Both => {
                 seat.payload.clear();
@@ -194,6 +192,14 @@ impl Match {
             }
         }
         Ok(0)
+    }
+
+    /// Sends a move whose own time was not credible to player `number`.
+    #[cold]
+    fn relay_retimed(&self, number: usize, told: MoveWithPayload<'_>, batched: bool, counters: &Counters) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = netduel_protocol::encode(&ServerMessage::Moved(told), &mut buffer);
+        self.relay(number, bytes, batched, counters);
     }
 
     /// Sends both positions to both players, after player `number` moved.
