@@ -226,8 +226,8 @@ fn frame(kind: u8, input: &mut &[u8], frames: &mut Vec<u8>, ends: &mut HashMap<u
 }
 
 /// Appends a STREAM frame. quinn-proto 0.11.19 takes an end below what came before, and then
-/// subtracts with an overflow (`library_panic_ends_one_connection` in `tests.rs`), so such an end is
-/// left out.
+/// subtracts with an overflow, so such an end is left out. `library_panic_ends_one_connection` in
+/// `tests.rs` sends one.
 fn stream(last: bool, input: &mut &[u8], frames: &mut Vec<u8>, ends: &mut HashMap<u64, u64>) {
     let (id, offset, length) = (value(input), value(input), value(input).min(600));
     let end = ends.entry(id).or_default();
