@@ -53,8 +53,9 @@ impl Match {
         self.seq
     }
 
-    /// Continues from the server's state. The prediction stays, since the server lets a player catch
-    /// up with the moves that were lost with the connection; a correction on the way voids it.
+    /// Continues from the server's state. The prediction stays, since the server lets a player
+    /// catch up with the moves that were lost with the connection; a correction on the way voids
+    /// it.
     fn resume(&mut self, resumed: Resumed) {
         let Resumed { positions, seq, corrections, opponent_transport, resume_ticket, .. } = resumed;
         let me = usize::from(self.started.player);

@@ -5,8 +5,8 @@
 //!
 //! A decoder of network input must be bounded and strict. bincode's limit refuses a false length
 //! before anything is allocated; trailing bytes are refused; decoded values are checked (texts,
-//! positions, finite numbers). No message may contain a zero-sized element type or a recursive type,
-//! which the limit does not bound.
+//! positions, finite numbers). No message may contain a zero-sized element type or a recursive
+//! type, which the limit does not bound.
 
 use bincode::{
     BorrowDecode, Encode,

@@ -146,7 +146,7 @@ impl PlayerModel {
             1 => Move { at_us: far_us, clock_error_us: Move::CLOCK_UNKNOWN, ..update },
             2 => Move { clock_error_us: u32::MAX - 1, ..update },
             _ => {
-                // Who claims to be early must keep to it.
+                // A player that claims to be early must keep to it.
                 self.playing.as_mut()?.cheated = true;
                 Move { at_us: update.at_us.saturating_add(far_us), ..update }
             }

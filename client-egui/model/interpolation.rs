@@ -117,8 +117,8 @@ impl OpponentTrack {
         Self { updates: VecDeque::from([(now_us, position)]), delay_us: 0.0, at_us: now_us }
     }
 
-    /// Appends a fresh move, which arrived at `now_us`. Whatever it claims, it was sent by then, and
-    /// after the move before.
+    /// Appends a fresh move, which arrived at `now_us`. Whatever it claims, it was sent by then,
+    /// and after the move before.
     pub fn push(&mut self, now_us: u64, sent_us: u64, position: Position) {
         let before_us = self.updates.back().map_or(0, |(before_us, _)| *before_us);
         let sent_us = sent_us.min(now_us).max(before_us);

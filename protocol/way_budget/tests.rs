@@ -106,7 +106,7 @@ fn timely_moves_save_one_second() {
     let minute_us = 60 * SECOND_US;
     assert_eq!(seat.take(at(0.0, 0.0, minute_us), minute_us), Ok(()));
     assert_eq!(seat.reach(minute_us), 300);
-    // Who admits an error may be as late as that.
+    // A move that admits an error may be as late as that.
     let vague = Move { clock_error_us: 500_000, ..at(0.0, 0.0, minute_us) };
     let mut seat = Seat::new();
     assert_eq!(seat.take(vague, minute_us), Ok(()));
