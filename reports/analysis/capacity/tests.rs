@@ -403,6 +403,7 @@ fn needs_a_constant_rate() {
         }
     });
     assert_eq!(silent.wire, None);
+    assert_eq!(judge_with(|run| run.load.sent = 0).wire, None, "no move has a size");
 }
 
 #[test]

@@ -363,6 +363,16 @@ fn open_rivals_leave_a_doubt() {
     assert!(seconds > SECONDS && seconds % 10 == 0, "{seconds}");
 }
 
+#[test]
+fn freshness_decides_alone() {
+    let mut scenario = scenario(&["wifi-busy", "loopback"]);
+    scenario.transports = ["tls", "quic-datagram"].map(|name| name.parse().expect("a kind")).to_vec();
+    scenario.tuned = vec![false];
+    let choice = choice(&results_of(scenario));
+    assert_eq!((choice.contender.to_string().as_str(), choice.by), ("quic-datagram", DecidedBy::Freshness));
+    assert!(choice.alike.is_empty() && names(&choice.worse) == ["tls"]);
+}
+
 /// Returns results of two transports that are fresh alike, and whose costs vary wildly by round.
 fn alike_with_wild_costs() -> Results {
     let mut scenario = scenario(&["wifi-busy", "loopback"]);
@@ -407,6 +417,23 @@ fn remote_server_is_chosen_by_bytes() {
     let choice = group.choice.expect("a choice");
     assert_eq!((choice.contender.to_string().as_str(), choice.by), ("quic-datagram", DecidedBy::Bytes));
     assert!(choice.cpu.is_none() && choice.doubts.contains(&Doubt::NoCpu), "{:?}", choice.doubts);
+}
+
+#[test]
+fn unknown_cost_settles_nothing() {
+    let remote = Network::Remote(Remote { server: "far.example".into(), pin: None, ca: None });
+    let mut scenario = Scenario { links: vec![remote], tuned: vec![false], ..scenario(&[]) };
+    scenario.transports = ["quic-uni", "quic-datagram"].map(|name| name.parse().expect("a kind")).to_vec();
+    let mut results = results_of(scenario);
+    for run in &mut results.runs {
+        let factor = if (run.key.repeat + own(&run.key) as u32).is_multiple_of(2) { 0.3 } else { 2.5 };
+        run.load.sent_bytes = run.load.sent_bytes.map(|bytes| (bytes as f64 * factor) as u64);
+        run.load.received_bytes = run.load.sent_bytes;
+    }
+    // Bytes that vary wildly leave the choice open, and no rounds of CPU would close it.
+    let choice = choice(&results);
+    assert_eq!((choice.certainty, choice.open.len()), (Certainty::None, 1), "{:?}", choice.doubts);
+    assert_eq!(choice.settle, None);
 }
 
 #[test]
