@@ -41,7 +41,8 @@ pub enum SelfTest {
         /// Number of comparisons
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
         comparisons: u32,
-        /// Number of rounds of a comparison; the 20 of the default form find only larger differences
+        /// Number of rounds of a comparison; with the 20 of the default form, only larger
+        /// differences are found
         #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(2..=500))]
         rounds: u32,
         /// Number of matches in each round

@@ -118,7 +118,7 @@ pub(crate) fn measure(
             mostly_late |=
                 matches!(step, Step::Beside(_)) && record.left(step.runs()).len() * 2 > step.runs().len();
         }
-        // Fewer at once may be on time. One pass halves the number once: its steps had the same one.
+        // Fewer at once may be on time. All steps of a pass had the same number, so it halves once.
         if mostly_late {
             at_once_max /= 2.0;
         }
