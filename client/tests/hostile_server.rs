@@ -111,7 +111,7 @@ fn message() -> impl Strategy<Value = ServerMessage<'static>> {
     ]
 }
 
-/// What a player does between two messages.
+/// An action of a player between two messages.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Steer(u64),
