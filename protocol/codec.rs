@@ -188,7 +188,7 @@ fn player_name(name: &str) -> Result<(), CodecError> {
 fn shown(text: &str, max: usize, too_long: &'static str) -> Result<(), CodecError> {
     if text.len() > max {
         Err(CodecError::BadValue(too_long))
-    } else if Shown::from(text) != text {
+    } else if Shown::from(text).as_str() != text {
         Err(CodecError::BadValue("a name or code contains a character that cannot be shown"))
     } else {
         Ok(())
