@@ -101,7 +101,7 @@ enum Command {
     #[command(hide = true)]
     Serve {
         #[command(flatten)]
-        args: ServerArgs,
+        args: Box<ServerArgs>,
         /// CPU time to burn beside the server, in µs per second, for the self-test
         #[arg(long, default_value_t = 0)]
         burn_us_per_s: u32,
