@@ -58,9 +58,9 @@ mod tests {
     /// ms late.
     fn report(elapsed_s: u64, punctual: u64, late: u64) -> LinkReport {
         let counters = json!({ "offered": 0, "offered_bytes": 0, "delivered": 0, "delivered_bytes": 0,
-            "lost": 0, "loss_periods": 0, "queue_dropped": 0, "duplicated": 0, "held": 0 });
+            "lost": 0, "queue_dropped": 0, "duplicated": 0, "held": 0 });
         let path = json!({ "tcp": counters, "udp": counters, "other": counters, "device_dropped": 0,
-            "overflowed": 0 });
+            "overflowed": 0, "loss_periods": 0 });
         let spec: netduel_link::LinkSpec = "wifi".parse().expect("a profile");
         serde_json::from_value(json!({ "spec": spec, "seed": 1, "started_monotonic_ns": 0,
             "elapsed_ms": elapsed_s * 1_000, "up": path, "down": path,

@@ -40,9 +40,10 @@ fn compares_baselines_with_a_transport() {
         // Two moves under way and a pump of 20 ms give a few dozen updates in this window. A busy
         // machine may be slower.
         assert!(load.stats.fresh > 5, "{key} on {}: {}", key.group, load.stats.fresh);
-        // The bytes are those of moves, headers, and little more.
+        // The bytes are those of moves of 52 B and more, headers, and little more. A move counts by
+        // its intended time and a byte by its arrival: the last moves may miss their bytes.
         let bytes = load.received_bytes.expect("counted") as f64 / load.stats.fresh as f64;
-        assert!((52.0..400.0).contains(&bytes), "{key} on {}: {bytes} B for each move", key.group);
+        assert!((40.0..400.0).contains(&bytes), "{key} on {}: {bytes} B for each move", key.group);
         assert!(run.server.cpu_us.is_some_and(|cpu_us| cpu_us > 0), "{key}");
     }
 
