@@ -74,7 +74,7 @@ faults! {
     13 strangers::a_byte_at_a_time on streams with short_deadlines;
     14 floods::a_reader_that_stops on every_kind with any_rate;
     15 paths::a_half_open_client on every_kind with short_silence;
-    16 paths::loss_duplicates_reordering_and_darkness on datagrams with short_silence;
+    16 paths::loss_duplicates_reordering_and_darkness on datagrams with defaults;
     16 paths::a_new_address on datagrams with short_silence;
     17 strangers::handshakes_of_forged_addresses on datagrams with short_handshakes;
     17 enet::a_blind_handshake on enet_alone with defaults;
